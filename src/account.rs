@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_account_is_called_by_the_best_name_that_is_known_and_says_who_told_it() {
+    fn account_display_prefers_email_and_details_include_origin() {
         let mut account = Account { userid: Some("7".into()), ..Account::default() };
         assert_eq!(account.to_string(), "an unknown Webex user");
         account.user_name = Some("jane".into());
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_known_by_an_address_that_is_verified_before_one_that_is_not() {
+    fn account_email_prefers_verified_address() {
         let told = |email: &str, is_verified| Address::new(Some(email), is_verified);
         let account = |id_token: Option<bool>, user_info: Option<bool>, person: Option<bool>| Account {
             subject: Some(Subject { address: told("id_token", id_token), ..Subject::default() }),
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_site_name_is_the_first_label_of_the_issuers_host() {
+    fn site_name_is_first_label_of_issuer_host() {
         for (iss, site) in [
             ("https://acme.webex.com/oauth", Some("acme")),
             ("https://acme-2.webex.com", Some("acme-2")),

@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn the_url_carries_what_the_documentation_lists() {
+    fn authorization_url_has_documented_parameters() {
         let (url, pending) = request(Service::webex()).begin().unwrap();
         assert!(url.as_str().starts_with("https://webexapis.com/v1/authorize?response_type=code&client_id=C1&"));
         assert!(url.as_str().contains("&scope=spark%3Aall+spark%3Akms&"), "{url}");
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn meetings_has_a_plain_challenge_of_ten_characters() {
+    fn meetings_challenge_is_plain_with_ten_characters() {
         let (url, pending) = request(Service::meetings()).scopes("all_read user_modify").begin().unwrap();
         let query = query(&url);
         assert_eq!((query["code_challenge_method"].as_str(), query["code_challenge"].len()), ("plain", 10));
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn every_choice_reaches_the_url_encoded() {
+    fn request_options_are_encoded_in_authorization_url() {
         let (url, pending) = request(Service::webex())
             .scope(Scope::SPARK_PEOPLE_READ)
             .redirect_uri("https://example.com/other")
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_says_why() {
+    fn invalid_request_option_is_rejected_with_hint() {
         type Change = fn(AuthorizationRequest) -> AuthorizationRequest;
         let cases: [(Change, ErrorKind, &str); 18] = [
             (|r| r.scopes(""), ErrorKind::Configuration, "WEBEX_SCOPES"),
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn openid_draws_a_nonce_once_it_is_allowed() {
+    fn prepared_openid_request_has_nonce_and_max_age() {
         let request = request(Service::webex()).scopes("openid").max_age(Duration::from_secs(300));
         let (url, pending) = request.check().unwrap().prepare(Arc::new(SystemClock::new()), Flow::Code).unwrap();
         let nonce = query(&url)["nonce"].clone();
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_with_a_query_keeps_it_and_debug_hides_the_secrets() {
+    fn endpoint_query_is_preserved_and_debug_output_is_redacted() {
         let service = Service::webex().with_authorization_endpoint("https://example.com/auth?tenant=1");
         let (url, pending) = request(service).begin().unwrap();
         assert!(url.as_str().starts_with("https://example.com/auth?tenant=1&response_type=code&"));
@@ -552,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn every_login_has_secrets_of_its_own() {
+    fn each_login_has_unique_state_and_verifier() {
         let (first, one) = request(Service::webex()).begin().unwrap();
         let (second, two) = request(Service::webex()).begin().unwrap();
         assert_ne!(first.as_str(), second.as_str());

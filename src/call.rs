@@ -69,7 +69,7 @@ mod tests {
     use crate::service::Service;
 
     #[test]
-    fn a_token_goes_to_the_services_hosts_and_those_that_were_added_and_nowhere_else() {
+    fn token_is_sent_only_to_service_and_added_api_hosts() {
         let service = Service::webex().with_api_host("analytics.webexapis.com");
         let registration = Registration {
             endpoints: service.endpoints(&[]).unwrap(),

@@ -539,14 +539,14 @@ mod tests {
     }
 
     #[test]
-    fn the_right_callback_becomes_a_code_with_everything_the_exchange_needs() {
+    fn valid_callback_returns_authorization_code() {
         let code = accept_at("code=abc%2B1&state=STATE.eu&unknown=1&unknown=2", NOW).unwrap();
         assert_eq!((code.code.expose_secret(), code.redirect_uri.as_str()), ("abc+1", "https://example.com/cb"));
         assert_eq!(code.payload::<String>().unwrap().as_deref(), Some("cust10001"));
     }
 
     #[test]
-    fn every_refusal_has_its_kind_and_says_whether_the_login_goes_on_waiting() {
+    fn callback_error_has_kind_and_keeps_or_ends_pending_login() {
         use ErrorKind::*;
         let waits = true;
         for (callback, kind, goes_on) in [
@@ -576,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_that_a_framework_gathers_in_a_list_are_repetitions_all_the_same() {
+    fn deserialized_list_is_rejected_as_duplicate_parameter() {
         let accept_json = |json: serde_json::Value| {
             let callback: Callback = serde_json::from_value(json).unwrap();
             let registration = registration(Service::webex(), "C1");
@@ -596,13 +596,13 @@ mod tests {
     }
 
     #[test]
-    fn a_user_who_declined_can_be_brought_back_to_where_the_login_began() {
+    fn denied_callback_returns_payload() {
         let refused = accept_at("error=access_denied&state=STATE.eu", NOW).unwrap_err();
         assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
     }
 
     #[test]
-    fn a_stale_login_is_refused_one_second_after_its_time() {
+    fn pending_login_is_rejected_after_lifetime() {
         let callback = "code=abc&state=STATE.eu";
         assert!(accept_at(callback, NOW + LIFETIME).is_ok());
         let (error, pending) = accept_at(callback, NOW + LIFETIME + Duration::from_secs(1)).unwrap_err().into_parts();
@@ -611,7 +611,7 @@ mod tests {
 
     /// The clocks of hosts that share a domain may differ by minutes, but not by hours.
     #[test]
-    fn stored_login_from_the_future_is_accepted_within_the_clock_skew_only() {
+    fn future_pending_login_is_accepted_only_within_clock_skew() {
         let callback = "code=abc&state=STATE.eu";
         let seconds = Duration::from_secs;
         for ahead in [1, 120, 600] {
@@ -627,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn another_client_or_service_cannot_finish_it() {
+    fn callback_for_another_client_or_service_is_rejected() {
         for other in [registration(Service::webex(), "C2"), registration(Service::meetings(), "C1")] {
             let callback = Callback::parse("code=abc&state=STATE.eu").unwrap();
             let refused = accept(&other, pending(), &callback, LIFETIME, NOW).unwrap_err();
@@ -636,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_issuer_is_accepted_and_where_none_is_known_none_is_foreign() {
+    fn callback_issuer_is_accepted_if_known_or_none_configured() {
         assert!(accept_at("code=abc&state=STATE.eu&iss=https://idbroker-eu.webex.com/idb", NOW).is_ok());
         let mut pending = pending();
         pending.owner = Arc::new(Owner { service: "meetings".into(), client_id: "C1".into() });
@@ -645,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_issuer_is_always_named_a_callback_without_one_is_refused() {
+    fn callback_without_required_issuer_is_rejected() {
         let service = Service::webex().with_issuer_in_callbacks();
         let accept_for = |text: &str| {
             let callback = Callback::parse(text).unwrap();
@@ -666,7 +666,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_refusal_is_data_and_says_who_can_help() {
+    fn error_callback_has_server_code_and_remedy() {
         for (callback, code, who) in [
             ("error=access_denied&error_description=No+way", "access_denied", "nobody"),
             ("error=login_required", "login_required", "login"),
@@ -692,7 +692,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_anybody_could_have_sent_calls_nobody() {
+    fn error_callback_without_state_has_no_remedy() {
         for code in ["access_denied", "login_required", "invalid_scope", "invalid_request", "server_error", "brand_new"]
         {
             for state in ["", "&state="] {
@@ -706,7 +706,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_texts_are_cleaned_before_they_are_shown() {
+    fn control_characters_in_callback_error_are_removed() {
         let refused =
             accept_at("error=x%0d%0aSet-Cookie:&error_description=%1b[31mred&state=STATE.eu", NOW).unwrap_err();
         let line = refused.to_string();
@@ -714,7 +714,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_fetches_ahead_is_recognised_by_every_browsers_header() {
+    fn prefetch_request_is_detected_by_each_browser_header() {
         for (name, value, expected) in [
             ("Sec-Purpose", "prefetch", true),
             ("sec-purpose", "prefetch;prerender", true),
@@ -734,7 +734,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_paths_queries_and_bodies_are_all_read() {
+    fn callback_is_parsed_from_url_path_query_and_body() {
         let id = Callback::parse("code=a&state=s.eu").unwrap().pending_id().unwrap();
         for text in [
             "http://localhost:5000/auth/cisco/callback?code=a&state=s.eu",
@@ -757,7 +757,7 @@ mod tests {
     }
 
     #[test]
-    fn callback_at_the_limit_is_read_and_one_byte_more_is_too_long() {
+    fn callback_longer_than_limit_is_rejected() {
         let text = |length: usize| format!("code={}", "c".repeat(length - "code=".len()));
         assert!(Callback::parse(text(MAX_LEN)).is_ok());
         assert!(Callback::parse(text(MAX_LEN + 1)).is_err_and(|error| error.kind() == ErrorKind::InvalidCallback));
@@ -769,7 +769,7 @@ mod tests {
     }
 
     #[test]
-    fn callback_with_two_defects_reports_the_first() {
+    fn callback_with_two_faults_reports_first() {
         let callback: Callback = serde_json::from_str(r#"{"code":["a","b"],"state":{"x":1}}"#).unwrap();
         assert_eq!(callback.state().unwrap_err().kind(), ErrorKind::DuplicateParameter);
         let callback: Callback = serde_json::from_str(r#"{"state":{"x":1},"code":["a","b"]}"#).unwrap();
@@ -777,7 +777,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_address_is_read_by_its_query() {
+    fn relative_callback_url_is_parsed_by_query() {
         for text in ["/cb?code=a&state=s", "?code=a&state=s", "/cb?state=s&code=a#_", " /?code=a&state=s\n"] {
             let callback = Callback::parse(text).unwrap();
             assert_eq!((callback.value("code"), callback.value("state")), (Some("a"), Some("s")), "{text:?}");
@@ -787,7 +787,7 @@ mod tests {
 
     #[cfg(feature = "loopback")]
     #[test]
-    fn answer_needs_a_state_and_either_a_code_or_an_error() {
+    fn callback_requires_state_and_either_code_or_error() {
         for (text, kind) in [
             ("code=a", ErrorKind::MissingState),
             ("code=a&error=b&state=s", ErrorKind::AmbiguousCallback),
@@ -803,7 +803,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_names_only() {
+    fn debug_output_has_no_callback_values() {
         let callback = Callback::parse("code=hunter2&state=hunter2").unwrap();
         assert!(!format!("{callback:?}").contains("hunter2"));
         let code = accept_at("code=hunter2&state=STATE.eu", NOW).unwrap();

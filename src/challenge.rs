@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_are_read_as_rfc_9110_writes_them() {
+    fn challenges_are_parsed_per_rfc_9110() {
         let bearer = |error| challenge("bearer", &[("error", error)]);
         for (lines, expected) in [
             (&[&b"Basic"[..]][..], vec![challenge("basic", &[])]),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_inside_a_quoted_string_is_no_challenge() {
+    fn quoted_string_content_is_not_parsed_as_challenge() {
         let found = read(&[b"Bearer realm=\"Basic, error=invalid_token\", scope=\"Basic\""]);
         assert!(!found.iter().any(Challenge::is_basic) && webex_error(&found).is_none(), "{found:?}");
         let found = read(&[b"Bearer error=\"first\", error=\"second\", Bearer error=\"third\""]);
@@ -191,7 +191,7 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn a_challenge_survives_whatever_precedes_it(noise in "[ !#-\\[\\]-~]{0,40}", error in "[a-z_]{1,20}") {
+        fn challenge_after_arbitrary_text_is_parsed(noise in "[ !#-\\[\\]-~]{0,40}", error in "[a-z_]{1,20}") {
             let line = format!("{noise}, Bearer error=\"{error}\"");
             let found = read(&[line.as_bytes()]);
             let last = found.last().and_then(|last| last.parameter("error"));

@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arithmetic_saturates_and_still_prints() {
+    fn unix_time_arithmetic_saturates_and_displays_maximum() {
         let far = UnixTime::from_secs(u64::MAX) + Duration::MAX;
         assert_eq!(far, UnixTime::MAX);
         assert_eq!(far.to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn system_time_converts_both_ways_and_before_the_epoch_is_zero() {
+    fn system_time_round_trips_and_is_zero_before_epoch() {
         let moment = UnixTime::from_secs(784_887_151);
         assert_eq!(UnixTime::from(SystemTime::from(moment)), moment);
         assert_eq!(moment.to_string(), "Tue, 15 Nov 1994 08:12:31 GMT");

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn basic_is_form_encoded_first() {
+    fn basic_credentials_are_form_encoded() {
         let credentials = Credentials::new("a:b", "c d%é".into()).unwrap();
         let value = credentials.basic();
         let encoded = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_printed() {
+    fn credentials_debug_output_is_redacted() {
         let credentials = Credentials::new("C1", "hunter2".into()).unwrap();
         assert_eq!(format!("{credentials:?} {:?}", credentials.basic()), "Credentials([secret]) Sensitive");
     }

@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn escape_with_a_sign_is_no_code_unit() {
+    fn unicode_escape_with_sign_is_invalid() {
         assert_eq!([&br"\u+041"[..], br"\u0041"].map(|text| code_unit(text, 0)), [None, Some(0x41)]);
     }
 
     #[test]
-    fn decode_of_valid_json_changes_nothing() {
+    fn well_formed_text_is_unchanged_by_decode() {
         for json in [
             "",
             "{}",
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_cannot_be_decoded_becomes_one_replacement_character() {
+    fn undecodable_text_becomes_replacement_character() {
         for (json, text) in [
             (&b"\"J\xf6rg\""[..], "J\u{fffd}rg"),
             (b"\"J\xc3\"", "J\u{fffd}"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_floats_become_the_largest_power_of_ten() {
+    fn number_beyond_float_range_becomes_largest_power_of_ten() {
         let long = format!("-{}.5", "9".repeat(400));
         for (json, expected) in
             [("1e999", 1e308), ("-1e999", -1e308), ("2e308", 1e308), ("17976931348623157e400", 1e308), (&*long, -1e308)]
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_removed_once_and_only_at_the_beginning() {
+    fn leading_byte_order_mark_is_removed_once() {
         assert_eq!(decoded(b"\xef\xbb\xbf{}"), "{}");
         assert_eq!(decoded(b"\xef\xbb\xbf\xef\xbb\xbf{}"), "\u{feff}{}");
         assert_eq!(decoded(b" \xef\xbb\xbf{}"), " \u{feff}{}");
@@ -183,7 +183,7 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn decode_of_anything_is_utf_8_and_decodes_to_itself(json in proptest::collection::vec(
+        fn decode_returns_utf_8_and_is_idempotent(json in proptest::collection::vec(
             proptest::prop_oneof![proptest::sample::select(br#""\ud8cefDC09-+.{}[]:, "#.to_vec()), proptest::prelude::any::<u8>()],
             0..64,
         )) {

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_from_every_usual_form() {
+    fn key_is_parsed_from_hex_and_base64() {
         let hexadecimal = "fb".repeat(LENGTH);
         let mut forms = vec![hexadecimal.to_uppercase(), hexadecimal];
         forms.extend([STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].map(|form| form.encode(BYTES)));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_and_not_quoted() {
+    fn invalid_key_is_rejected_and_not_quoted() {
         let short = STANDARD.encode([7; LENGTH - 1]);
         let long = STANDARD.encode([7; LENGTH + 1]);
         let unpadded = STANDARD_NO_PAD.encode([7; LENGTH + 1]);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_generated_key_is_another_and_comes_back_from_its_text() {
+    fn generated_keys_are_unique_and_round_trip() {
         let keys: Vec<_> = (0..100).map(|_| EncryptionKey::generate().unwrap()).collect();
         for (i, key) in keys.iter().enumerate() {
             assert_eq!(EncryptionKey::from_text(key.to_text().expose()).unwrap(), *key);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_short_visible_and_each_keys_own() {
+    fn key_id_must_be_short_visible_ascii_and_unique() {
         let longest = "x".repeat(64);
         let keys = EncryptionKeys::new("2026-11", key()).unwrap().with_previous(&longest, key()).unwrap();
         for bad in ["", " ", "a b", "a\n", "ä", "\u{7f}", &"x".repeat(65)] {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_show_their_ids_alone() {
+    fn keys_debug_output_shows_only_ids() {
         let keys = EncryptionKeys::new("new", key()).unwrap().with_previous("old", key()).unwrap();
         assert_eq!(format!("{keys:?}"), r#"EncryptionKeys { current: "new", older: ["old"] }"#);
         assert_eq!(format!("{:?}", key()), "EncryptionKey([secret])");

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn https_and_loopback_pass_and_everything_else_says_what_to_write() {
+    fn endpoint_accepts_https_and_loopback_and_rejects_others() {
         let check =
             |text: &str| Endpoint::parse("token endpoint", text, &["webex.test".into()]).map_err(|e| e.to_string());
         for good in [

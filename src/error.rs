@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_word_wide_and_can_travel() {
+    fn error_is_pointer_sized_send_and_sync() {
         fn travels<T: StdError + Send + Sync + 'static>() {}
         travels::<Error>();
         assert_eq!(size_of::<Error>(), size_of::<usize>());
@@ -568,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_names_status_code_words_and_tracking_id_but_not_the_source() {
+    fn error_display_has_server_details_without_source() {
         let server =
             ServerError::new(Some(StatusCode::BAD_REQUEST), Some("invalid_grant".into()), Some("it expired".into()));
         let error = Error::new(ErrorKind::Refresh, "refresh token was rejected")
@@ -581,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_one_party_can_help() {
+    fn each_remedy_sets_exactly_one_predicate() {
         for remedy in [Remedy::Login, Remedy::Registration, Remedy::Later, Remedy::AccessToken] {
             let error = Error::new(ErrorKind::Refresh, "x").with_remedy(remedy);
             let answers =

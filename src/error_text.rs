@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mebibyte_of_texts_is_not_looked_at_to_its_end() {
+    fn texts_of_large_error_body_are_bounded() {
         let many: Vec<_> = (0..100_000).map(|number| format!("s{number}")).collect();
         for body in [serde_json::json!({ "errors": many }), serde_json::json!({ "message": "ä".repeat(500_000) })] {
             let texts = texts(&body);

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_read_as_serde_json_reads_it_and_the_last_of_two_fields_counts() {
+    fn value_matches_serde_json_and_last_duplicate_wins() {
         for text in [
             r#"{"a":[1,-2,3.5,1e3,"x",null,true,{"b":{}}],"é":"\u0041"}"#,
             r#"{"a":1,"b":{"c":1,"c":2},"a":3}"#,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_undecodable_text_is_read_with_replacement_characters() {
+    fn value_with_undecodable_text_has_replacement_characters() {
         let json = b"\xef\xbb\xbf{\"a\":\"J\xf6rg\",\"b\xff\":[\"\\ud800\"],\"c\":1e999}";
         let expected = serde_json::json!({"a": "J\u{fffd}rg", "b\u{fffd}": ["\u{fffd}"], "c": 1e308});
         assert_eq!(value(json), Some(expected.clone()));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_name_is_rejected_only_where_it_is_guarded() {
+    fn duplicate_name_is_rejected_only_if_guarded() {
         const NAMES: &[&str] = &["id", "x"];
         for (json, is_rejected) in [
             (r#"{"id":1,"x":2,"y":3}"#, false),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_private_to_serde_json_is_a_name() {
+    fn serde_json_private_name_is_plain_name() {
         let odd = r#"{"$serde_json::private::RawValue":"boom","x":[{"$serde_json::private::RawValue":"[1]"}]}"#;
         assert!(
             serde_json::from_str::<Value>(odd).is_err(),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_refused_and_no_text_is_opened() {
+    fn deep_nesting_is_rejected_and_strings_are_not_parsed() {
         let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         assert!(value(nested(100).as_bytes()).is_some());
         assert!(value(nested(128).as_bytes()).is_none());

@@ -47,7 +47,11 @@ impl Form {
 /// # Errors
 ///
 /// - [`ErrorKind::Configuration`](crate::ErrorKind::Configuration): the client has no secret.
-pub(crate) fn request(registration: &Registration, endpoint: &Endpoint, mut form: Form) -> Result<Request<Bytes>> {
+pub(crate) fn authenticated_request(
+    registration: &Registration,
+    endpoint: &Endpoint,
+    mut form: Form,
+) -> Result<Request<Bytes>> {
     if registration.service.client_auth() == ClientAuth::Basic {
         return basic_request(registration, endpoint, form);
     }
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_with_any_characters_is_encoded_as_the_url_standard_says() {
+    fn form_is_encoded_per_url_standard() {
         let pairs = [("grant_type", "authorization_code"), ("a b", "1&2=3%"), ("", ""), ("ü", "\u{1f600}+*-._~\0\n")];
         let mut form = Form::new();
         let mut reference = form_urlencoded::Serializer::new(String::new());
@@ -93,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn form_longer_than_its_first_allocation_is_whole() {
+    fn form_longer_than_initial_capacity_is_complete() {
         let long = "é".repeat(5000);
         let mut form = Form::new();
         form.append_pair("code", "c1").append_pair("user_info", &long);

@@ -133,7 +133,7 @@ impl<'a> Grant<'a> {
     pub(crate) fn request(&self, registration: &Registration) -> Result<Request<Bytes>> {
         let mut form = Form::new();
         self.write(registration, &mut form);
-        form::request(registration, &registration.endpoints.token, form)
+        form::authenticated_request(registration, &registration.endpoints.token, form)
     }
 
     fn write(&self, registration: &Registration, form: &mut Form) {
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_site_name_is_added_once_and_compared_without_case() {
+    fn site_name_prefix_is_added_once_ignoring_case() {
         for (site, token, sent) in [
             (Some("acme"), "r1", "acme_r1"),
             (Some("acme"), "acme_r1", "acme_r1"),

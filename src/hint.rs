@@ -69,7 +69,7 @@ impl TokenHint {
         let (secret, cluster) = rest.rsplit_once('_')?;
         let is_consumer = organization == CONSUMER;
         let fits = !secret.is_empty() && !secret.contains('.') && is_cluster(cluster);
-        (fits && (is_consumer || is_uuid(organization))).then(|| Self {
+        (fits && (is_consumer || rest_id::is_uuid(organization))).then(|| Self {
             cluster: cluster.to_owned(),
             organization: (!is_consumer).then(|| organization.to_ascii_lowercase()),
         })
@@ -80,11 +80,6 @@ impl TokenHint {
 /// digits.
 fn is_cluster(text: &str) -> bool {
     (2..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-}
-
-fn is_uuid(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 impl AccessToken {
@@ -109,7 +104,7 @@ mod tests {
     const UUID: &str = "1eb65fdf-9643-417f-9974-ad72cae0e10f";
 
     #[test]
-    fn an_opaque_token_names_its_cluster_and_its_organization() {
+    fn opaque_token_hint_has_cluster_and_organization() {
         for (text, cluster, organization) in [
             (format!("ZmFrZQ_PF84_{UUID}"), "PF84", Some(UUID)),
             (format!("Zm_FrZ_Q_FC82_{}", UUID.to_uppercase()), "FC82", Some(UUID)),
@@ -122,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_another_form_gives_no_hint() {
+    fn token_in_another_format_has_no_hint() {
         for text in [
             "",
             "ZmFrZQ",
@@ -142,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_organization_is_written_as_the_rest_api_writes_it() {
+    fn hint_organization_id_is_in_rest_api_format() {
         let hint = TokenHint::read(&format!("ZmFrZQ_PF84_{UUID}")).unwrap();
         let written = RestId::parse(&hint.organization_id().unwrap()).unwrap();
         assert_eq!((&*written.cluster, &*written.kind, &*written.id), ("us", "ORGANIZATION", UUID));

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_mail_or_a_terminal_made_of_an_id_is_read() {
+    fn quoted_or_wrapped_application_id_is_parsed() {
         for text in ["\"Y2lzY29zcGFyazovL3Vz\n  L0FQUExJQ0FUSU9OL0Mx\"", " <Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0Mx> "]
         {
             assert_eq!(text.parse::<ApplicationId>().unwrap().client_id(), "C1", "{text:?}");
@@ -140,7 +140,7 @@ mod tests {
     const SUPEROFFICE: &str = "Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0MwZThkNmFkYmUzYzZkOTE5Y2MyYzMzNjExYTMzMGQ2NzAzNWQwODYxMTliY2I4ZjhkMGQzZWNkODQ4NDQ2OGVh";
 
     #[test]
-    fn a_published_id_is_read_and_written_back_byte_for_byte() {
+    fn published_application_id_round_trips() {
         let id: ApplicationId = SUPEROFFICE.parse().unwrap();
         let client_id = "C0e8d6adbe3c6d919cc2c33611a330d67035d086119bcb8f8d0d3ecd8484468ea";
         assert_eq!((id.cluster(), id.client_id()), ("us", client_id));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_something_else_is_refused_with_advice() {
+    fn invalid_application_id_is_rejected_with_advice() {
         let hydra = |text: &str| STANDARD_NO_PAD.encode(text);
         let client_id = format!("C{}", "0f".repeat(32));
         for (text, advice) in [
@@ -179,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_id_is_read_back_from_all_four_forms_of_base64(
+        fn application_id_is_parsed_from_all_base64_variants(
             cluster in "us|eu|urn:TEAM:us-gov-west-1_a1|[!-.0-~]{1,30}",
             client_id in "C[0-9a-f]{64}|[!-.0-~]{1,70}",
         ) {

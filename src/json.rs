@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_read_however_they_are_written() {
+    fn seconds_are_parsed_from_numbers_and_strings() {
         for (json, seconds) in [
             ("3600", Some(3600)),
             ("\"3600\"", Some(3600)),
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn text_may_be_a_number_and_empty_text_is_none() {
+    fn text_accepts_integer_and_empty_text_is_none() {
         for (json, text) in [
             ("\"x\"", Some("x")),
             ("123456789012", Some("123456789012")),
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_apart_and_never_quote_the_input() {
+    fn json_faults_are_distinct_and_never_quote_input() {
         for (json, fault) in [
             ("", Fault::Unreadable { line: 1, column: 0 }),
             ("{\"a\":\"hunter2", Fault::Unreadable { line: 1, column: 13 }),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_with_undecodable_text_is_read_with_replacement_characters() {
+    fn response_with_undecodable_text_has_replacement_characters() {
         let body = b"\xef\xbb\xbf{\"x\":\"\xff\",\"a\":\"J\xf6rg\",\"y\":\"\\ud800\",\"b\":1e999}";
         let mut object = Object::read_response(body, &NAMES).ok().unwrap();
         assert_eq!(object.plain("a").as_deref(), Some("J\u{fffd}rg"));
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn only_text_is_a_secret_and_only_what_was_written_is_exact() {
+    fn secret_requires_text_and_exact_requires_integer() {
         assert!(read("{\"a\":12}").ok().unwrap().secret("a").is_none());
         assert_eq!(read("{\"a\":[\"x\",7,\"y\"]}").ok().unwrap().words("a").unwrap().expose_secret(), "x y");
         for damaged in ["1.9", "-1", "\"1\"", "true", "{}"] {
@@ -415,20 +415,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_left_out_and_a_byte_order_mark_is_skipped() {
+    fn deep_unknown_field_is_omitted_and_byte_order_mark_skipped() {
         let deep = format!("\u{feff}{{\"a\":1,\"x\":{}{},\"y\":[[2]]}}", "[".repeat(100), "]".repeat(100));
         let object = read(&deep).ok().unwrap();
         assert_eq!(object.extra.keys().collect::<Vec<_>>(), ["y"]);
     }
 
     #[test]
-    fn unknown_fields_are_kept_also_when_they_repeat() {
+    fn duplicate_unknown_field_keeps_last_value() {
         let object = read("{\"x\":{\"y\":[1]},\"a\":1,\"x\":2}").ok().unwrap();
         assert_eq!(object.extra.get("x"), Some(&Value::from(2)));
     }
 
     #[test]
-    fn names_that_are_private_to_serde_json_are_names() {
+    fn serde_json_private_names_are_plain_names() {
         let raw = r#"{"$serde_json::private::RawValue":"boom"}"#;
         let text = format!(r#"{{"$serde_json::private::RawValue":"boom","x":[{raw}],"a":{raw},"b":1}}"#);
         let mut object = read(&text).ok().unwrap();

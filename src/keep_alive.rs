@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn key_has_its_turn_once_a_week() {
+    fn key_is_due_once_per_week() {
         let (key, second) = (TokenKey::new("jane").unwrap(), Duration::from_secs(1));
         let turns = |time: Duration| {
             let step = time.as_secs() as usize;
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn session_is_from_the_future_beyond_the_clock_skew_unless_rejected() {
+    fn session_beyond_clock_skew_is_from_future_if_refreshable() {
         let plain = known(r#"{"access_token":"a","refresh_token":"r"}"#);
         let before = |seconds| NOW - MAX_CLOCK_SKEW - Duration::from_secs(seconds);
         assert!(is_from_the_future(&plain, before(1)));

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_element_is_written_as_ciscos_reference_has_it_with_everything_escaped() {
+    fn security_context_xml_matches_reference_and_is_escaped() {
         let xml = |user| context(user).unwrap().to_xml().expose().to_owned();
         let token = "<webExAccessToken>a&lt;b&gt;&amp;c</webExAccessToken>";
         assert_eq!(
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_cannot_carry_is_refused() {
+    fn user_not_representable_in_xml_is_rejected() {
         for name in ["", "\0", "jane\u{b}", "\u{1f}", "\u{fffe}", "jane\u{ffff}"] {
             for user in [User::WebexId(name.into()), User::Email(name.into())] {
                 let error = context(user).unwrap_err();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_is_the_first_label_of_its_address() {
+    fn invalid_site_name_is_rejected_with_hint() {
         for site in ["", "acme.webex.com", "https://acme.webex.com", "a b", "<acme>", "'acme'"] {
             let made = SecurityContext::new(site, User::WebexId("jane".into()), &AccessToken::new("a").unwrap());
             let error = made.unwrap_err();
@@ -257,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_breaks_out_of_its_element(name in "\\PC{1,40}|[<>&\r\n\t;#a]{1,40}") {
+        fn user_name_is_always_escaped_in_xml(name in "\\PC{1,40}|[<>&\r\n\t;#a]{1,40}") {
             let xml = context(User::WebexId(name.clone())).unwrap().to_xml();
             let inside = xml.expose().split_once("<webExID>").unwrap().1.split_once("</webExID>").unwrap().0;
             prop_assert!(!inside.contains(['<', '>', '\r']));

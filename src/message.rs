@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tracking_id_is_found_in_header_or_body_in_any_spelling() {
+    fn tracking_id_is_read_from_header_or_body_without_secrets() {
         for (header, body, found) in [
             (Some("ROUTER_1"), json!({"trackingId": "other"}), Some("ROUTER_1")),
             (Some("ROUTER_1,ROUTER_1"), json!({}), Some("ROUTER_1")),

@@ -21,7 +21,7 @@ use crate::scope::Scopes;
 use crate::secret::{StoredString, same};
 use crate::stored::{self, unreadable};
 
-const WHAT: &str = "pending authorization";
+const STORED_NAME: &str = "pending authorization";
 
 /// The maximum length of the stored form, in bytes. Encrypted and in base64, it fits into a cookie
 /// of 4096 bytes.
@@ -168,7 +168,7 @@ impl PendingAuthorization {
     /// - [`ErrorKind::InvalidInput`]: the result would be too long. Request fewer scopes, or use a
     ///   shorter payload or redirect URI.
     pub fn to_stored(&self) -> Result<StoredString> {
-        let text = stored::to_text(WHAT, &Form::from(self))?;
+        let text = stored::to_text(STORED_NAME, &Form::from(self))?;
         let length = text.expose().len();
         if length > MAX_STORED {
             let message = format!(
@@ -355,10 +355,10 @@ impl<'a> From<&'a PendingAuthorization> for Form<'a> {
 }
 
 fn read(text: &str) -> Result<PendingAuthorization> {
-    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
-    stored::check_version(WHAT, form.exact("v"))?;
-    let missing = |name| move || unreadable(WHAT, format!("missing `{name}`"));
-    let mut text = |name| form.exact_text(name).map_err(|why| unreadable(WHAT, why));
+    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(STORED_NAME, fault))?;
+    stored::check_version(STORED_NAME, form.exact("v"))?;
+    let missing = |name| move || unreadable(STORED_NAME, format!("missing `{name}`"));
+    let mut text = |name| form.exact_text(name).map_err(|why| unreadable(STORED_NAME, why));
     let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
     let owner = Owner {
         service: plain("service")?.ok_or_else(missing("service"))?,
@@ -369,7 +369,7 @@ fn read(text: &str) -> Result<PendingAuthorization> {
     let (redirect_uri, asked) = (plain("redirect_uri")?, plain("scope")?);
     let verifier = text("code_verifier")?.ok_or_else(missing("code_verifier"))?;
     let (state, nonce) = (text("state")?, text("nonce")?);
-    let mut number = |name| form.exact(name).map_err(|why| unreadable(WHAT, why));
+    let mut number = |name| form.exact(name).map_err(|why| unreadable(STORED_NAME, why));
     let (begun_at, max_age) = (number("begun_at")?, number("max_age")?);
     Ok(PendingAuthorization {
         owner: Arc::new(owner),
@@ -377,7 +377,7 @@ fn read(text: &str) -> Result<PendingAuthorization> {
         nonce,
         max_age: max_age.map(Duration::from_secs),
         verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
-            .ok_or_else(|| unreadable(WHAT, "invalid length or character in `code_verifier`"))?,
+            .ok_or_else(|| unreadable(STORED_NAME, "invalid length or character in `code_verifier`"))?,
         redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
         asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_payload_suffix_and_many_scopes_fit_into_a_cookie() {
+    fn stored_login_with_longest_payload_fits_in_cookie() {
         let payload = Payload::new(&"p".repeat(MAX_PAYLOAD - 2)).unwrap();
         let scopes: String = (0..28).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
         let stored = pending(payload, &scopes).to_stored().unwrap();
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_says_what_to_shorten() {
+    fn oversized_stored_login_is_rejected_with_hint() {
         let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
         assert!(Payload::new(&deep).is_err_and(|error| error.to_string().contains("30 levels")));
         assert!(Payload::new(&"p".repeat(MAX_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_with_a_name_that_is_private_to_serde_json_comes_back_and_raw_json_is_measured_unopened() {
+    fn payload_private_name_round_trips_and_raw_json_is_bounded() {
         let odd = std::collections::HashMap::from([("$serde_json::private::RawValue".to_owned(), "boom".to_owned())]);
         let before = pending(Payload::new(&odd).unwrap(), "spark:all");
         let after = PendingAuthorization::from_stored(before.to_stored().unwrap().expose()).unwrap();
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_login_comes_back_whole() {
+    fn stored_login_round_trips() {
         let payload = Payload::new(&serde_json::json!({"tenant": "cust10001"})).unwrap();
         let before = pending(payload, "spark:all openid");
         let after = PendingAuthorization::from_stored(before.to_stored().unwrap().expose()).unwrap();
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_form_at_the_limit_is_written_and_one_byte_more_is_rejected() {
+    fn stored_login_longer_than_limit_is_rejected() {
         let mut pending = pending(Payload::default(), "spark:all");
         let length = pending.to_stored().unwrap().expose().len();
         pending.redirect_uri.push_str(&"r".repeat(MAX_STORED - length));
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn payload_is_measured_as_it_is_written_and_as_it_is_read() {
+    fn payload_depth_and_serialized_length_are_limited() {
         let nested = |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
         assert!(Payload::new(&nested(MAX_PAYLOAD_DEPTH)).is_ok());
         assert!(
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn login_in_this_process_expires_after_its_lifetime_and_not_at_it() {
+    fn in_process_login_expires_only_after_lifetime() {
         let clock = crate::clock::ManualClock::new(UnixTime::from_secs(1_700_000_000));
         let mut pending = pending(Payload::default(), "");
         pending.stopwatch = Some(Stopwatch::start(Arc::new(clock.clone())));
@@ -494,13 +494,13 @@ mod tests {
     }
 
     #[test]
-    fn a_login_without_scopes_comes_back_too() {
+    fn stored_login_without_scopes_round_trips() {
         let stored = pending(Payload::default(), "").to_stored().unwrap();
         assert!(PendingAuthorization::from_stored(stored.expose()).unwrap().asked.is_empty());
     }
 
     #[test]
-    fn damaged_newer_or_shortened_forms_are_refused() {
+    fn damaged_or_newer_stored_login_is_rejected() {
         let stored = pending(Payload::default(), "spark:all").to_stored().unwrap();
         let text = stored.expose();
         for (bad, hint) in [
@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_neither_state_nor_nonce_nor_verifier_nor_payload() {
+    fn pending_login_debug_output_has_no_secret() {
         let pending = pending(Payload::new(&"hunter2").unwrap(), "spark:all");
         let shown = format!("{pending:?}");
         for secret in ["sssss", "nnnnn", "hunter2", pending.verifier.expose()] {
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_another_type_is_refused_without_quoting_it() {
+    fn payload_of_another_type_is_rejected_and_not_quoted() {
         let error = Payload::new(&"hunter2").unwrap().read::<u32>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(!format!("{error:?}").contains("hunter2"));

@@ -10,7 +10,7 @@ use crate::pending::{PendingAuthorization, PendingId};
 use crate::secret::StoredString;
 use crate::stored::{self, unreadable};
 
-const WHAT: &str = "pending implicit login";
+const STORED_IMPLICIT_NAME: &str = "pending implicit login";
 
 /// The response type of the implicit flow (OpenID Connect Core 1.0, section 3.2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,8 +102,9 @@ impl PendingImplicit {
     /// All errors of [`PendingAuthorization::to_stored`].
     pub fn to_stored(&self) -> Result<StoredString> {
         let pending = self.pending.to_stored()?;
-        let pending = serde_json::from_str(pending.expose()).map_err(|_| unreadable(WHAT, "damaged or incomplete"))?;
-        stored::to_text(WHAT, &Writing { v: stored::VERSION, response: self.response, pending })
+        let pending = serde_json::from_str(pending.expose())
+            .map_err(|_| unreadable(STORED_IMPLICIT_NAME, "damaged or incomplete"))?;
+        stored::to_text(STORED_IMPLICIT_NAME, &Writing { v: stored::VERSION, response: self.response, pending })
     }
 
     /// Reads a pending login written by [`to_stored`](Self::to_stored).
@@ -113,9 +114,9 @@ impl PendingImplicit {
     /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): `text` is damaged or was
     ///   written by a later version.
     pub fn from_stored(text: &str) -> Result<Self> {
-        let damaged = |_| unreadable(WHAT, "damaged or incomplete");
+        let damaged = |_| unreadable(STORED_IMPLICIT_NAME, "damaged or incomplete");
         let reading: Reading<'_> = serde_json::from_str(text).map_err(damaged)?;
-        stored::check_version(WHAT, Ok(Some(reading.v)))?;
+        stored::check_version(STORED_IMPLICIT_NAME, Ok(Some(reading.v)))?;
         Ok(Self { pending: PendingAuthorization::from_stored(reading.pending.get())?, response: reading.response })
     }
 }

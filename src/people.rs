@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_read_with_webexs_text_booleans_and_every_unknown_field() {
+    fn person_has_text_booleans_and_unknown_fields() {
         let person = read_body(
             r#"{"id":"P1","emails":["","jane@example.com",7],"displayName":"Jane Smith","firstName":"Jane","orgId":"O1",
             "invitePending":"false","loginEnabled":true,"type":"person","shoeSize":37,"nickName":""}"#,
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_read_beside_undecodable_text_but_not_by_an_undecodable_id() {
+    fn person_accepts_undecodable_text_except_in_id() {
         let read = |body: &[u8]| {
             let response = Response::new(Bytes::copy_from_slice(body));
             read(&response, &AccessToken::new("hunter2")?, UnixTime::from_secs(0))
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_is_answered_where_webex_says_so_and_nowhere_else() {
+    fn invite_is_pending_unless_field_is_false_or_missing() {
         for (field, pending) in [
             (r#""yes""#, Some(true)),
             ("1", Some(true)),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_person_is_an_error_that_quotes_nothing() {
+    fn response_without_person_is_rejected_and_not_quoted() {
         for body in ["", "hunter2", "[]", "null", "{}", r#"{"id":""}"#, r#"{"id":7}"#] {
             let error = read_body(body).unwrap_err();
             assert!(error.kind() == ErrorKind::PersonRequest && error.is_retryable(), "{body}");

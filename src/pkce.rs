@@ -103,20 +103,20 @@ mod tests {
     use crate::random;
 
     #[test]
-    fn the_challenge_is_the_one_of_rfc_7636_appendix_b() {
+    fn challenge_matches_rfc_7636_appendix_b() {
         let verifier = CodeVerifier::from_stored("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", Pkce::S256).unwrap();
         assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn generated_verifiers_have_the_lengths_their_service_allows() {
+    fn generated_verifier_has_length_of_method() {
         assert_eq!(CodeVerifier::of(random::token().unwrap(), Pkce::S256).expose().len(), 43);
         let short = CodeVerifier::of(random::token().unwrap(), Pkce::ShortPlain);
         assert_eq!((short.expose().len(), short.challenge().as_str()), (10, short.expose()));
     }
 
     #[test]
-    fn stored_verifiers_of_other_lengths_or_characters_are_refused() {
+    fn stored_verifier_with_invalid_length_or_text_is_rejected() {
         for (text, method, fits) in [
             ("abc", Pkce::ShortPlain, true),
             ("0123456789", Pkce::ShortPlain, true),

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scanner_reads_what_a_terminal_shows() {
+    fn terminal_qr_code_is_scannable() {
         for uri in [URI, "x", &format!("https://example.com/{}", "y".repeat(2028))] {
             let code = QrCode::new(uri).unwrap();
             for (text, drawn) in [(code.light_on_dark(), false), (code.dark_on_light(), true)] {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scanner_reads_what_a_page_shows() {
+    fn svg_qr_code_is_scannable_with_escaped_title() {
         let svg = QrCode::new(URI).unwrap().to_svg();
         let (head, path) = svg.split_once("<path d=\"").unwrap();
         let size: usize = head.split_once("viewBox=\"0 0 ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_too_long_is_refused_and_none_is_shown_in_debug() {
+    fn oversized_qr_text_is_rejected_and_debug_output_is_redacted() {
         assert_eq!(QrCode::new("x".repeat(3000)).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert!(!format!("{:?}", QrCode::new("hunter2").unwrap()).contains("hunter2"));
     }

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_tokens_and_line_breaks_do_not_survive() {
+    fn secrets_tokens_and_line_breaks_are_removed() {
         let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl";
         for (text, shown) in [
             ("the refresh token hunter2 is bad", "the refresh token [secret] is bad"),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_in_every_other_spelling_and_in_part() {
+    fn secret_is_detected_if_encoded_or_partial() {
         let secret = "PLANTED-refresh-token-4";
         let halves = format!("{} {}", &secret[..12], &secret[12..]);
         let spaced: String = secret.chars().flat_map(|c| [c, ' ']).collect();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_shortened_between_characters() {
+    fn long_text_is_truncated_at_character_boundary() {
         assert_eq!(clean("äöü äöü", &[], 3), "äöü…");
         assert_eq!(clean("äöü", &[], 3), "äöü");
     }

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_good_redirect_uri_is_kept_byte_for_byte() {
+    fn valid_redirect_uri_is_preserved_byte_for_byte() {
         for text in [
             "http://localhost:5000/auth/cisco/callback",
             "HTTPS://Example.COM:443/a/../b?x=1&y=%7e",
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_redirect_uri_says_what_to_write() {
+    fn invalid_redirect_uri_is_rejected_with_hint() {
         for (text, hint) in [
             ("LOCALHOST:5000/cb", "use http://LOCALHOST:5000/cb"),
             ("http://localhost\\@evil.com/cb", "contains \"\\\""),

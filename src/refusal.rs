@@ -464,14 +464,14 @@ mod tests {
     const HYDRA_SYNTAX: &str = "The request could not be understood by the server due to malformed syntax.";
 
     #[test]
-    fn damaged_text_with_a_secret_is_left_out() {
+    fn damaged_text_with_secret_is_omitted() {
         let secret = "5ecret-0f-the-client";
         assert_eq!(clean(&format!("no \u{fffd} for {secret}"), &[secret], 100), None);
         assert!(clean("no \u{fffd} at all", &[secret], 100).is_some());
     }
 
     #[test]
-    fn refreshes_are_judged_by_the_strongest_evidence() {
+    fn refresh_error_is_classified_by_strongest_evidence() {
         let hydra = |description: &str| {
             format!(
                 r#"{{"message":"{HYDRA_SYNTAX}","errors":[{{"description":"{description}"}}],"trackingId":"ROUTER_1"}}"#
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_a_reason_means_the_user_for_a_grant_and_nobody_for_an_access_token() {
+    fn error_without_reason_requires_login_only_for_grants() {
         for (asked, party) in [(Asked::Refresh, LOGIN), (Asked::Exchange, LOGIN), (Asked::Person, NOBODY)] {
             for status in [400, 401] {
                 let body = format!(r#"{{"message":"{HYDRA_SYNTAX}","trackingId":"ROUTER_9"}}"#);
@@ -600,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn gateway_that_speaks_of_access_tokens_gives_no_reason_for_a_refresh() {
+    fn gateway_access_token_error_is_unrecognized_for_refresh() {
         for body in [
             r#"{"fault":{"faultstring":"Invalid access token","detail":{"errorcode":"oauth.v2.InvalidAccessToken"}}}"#,
             r#"{"fault":{"faultstring":"Access Token expired","detail":{"errorcode":"keymanagement.service.access_token_expired"}}}"#,
@@ -616,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn client_credentials_that_are_rejected_in_words_are_everybodys() {
+    fn message_rejecting_client_credentials_names_client() {
         for (body, names_client) in [
             (r#"{"message":"The provided clientSecret is invalid"}"#, true),
             (r#"{"message":"Client authentication failed"}"#, true),
@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_scopes_are_explained_to_the_developer_unless_time_can_help() {
+    fn rejected_scopes_are_explained_unless_retryable() {
         let body = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#;
         for asked in [Asked::Exchange, Asked::Refresh] {
             let error = refused(asked, 400, body);
@@ -649,7 +649,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_code_and_an_unknown_shape_are_kept() {
+    fn unknown_error_code_and_format_are_preserved() {
         let error = refused(Asked::Refresh, 400, r#"{"error":"brand_new","error_description":"surprise"}"#);
         let server = error.server().unwrap();
         assert_eq!((server.code(), server.description()), (Some("brand_new"), Some("brand_new; surprise")));
@@ -658,7 +658,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_of_the_request_survives_in_the_error() {
+    fn error_has_no_request_secret() {
         let body = r#"{"error":"hunter2","message":"token hunter2 and a%2Fb are bad","trackingId":"hunter2"}"#;
         let mut response = response(400, body);
         response.headers_mut().insert("trackingid", HeaderValue::from_static("hunter2"));
@@ -695,7 +695,7 @@ mod tests {
     const TOKEN: &str = "access token";
 
     #[test]
-    fn a_resource_that_rejects_the_access_token_asks_for_another_one() {
+    fn resource_error_is_classified_by_status_and_challenge() {
         let page = "<html>Unauthorized</html>";
         let (expired, scope) = ("Bearer error=\"invalid_token\"", "Bearer error=\"insufficient_scope\"");
         for (status, body, challenges, class) in [
@@ -771,7 +771,7 @@ mod tests {
         &[Asked::Exchange, Asked::Refresh, Asked::Device, Asked::DeviceCode, Asked::Revocation, Asked::Person];
 
     #[test]
-    fn a_token_endpoint_without_json_ends_no_login_and_names_the_client_only_by_a_401() {
+    fn token_error_without_json_is_retryable_or_names_client() {
         let form = "error=invalid_client&error_description=x";
         for (status, body, challenges, class) in [
             (401, "", &["Basic"][..], DEVELOPER),
@@ -813,7 +813,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_json_is_named_with_its_status_and_content_type() {
+    fn error_without_json_has_status_and_content_type() {
         let of_type = |status, body: &str, content_type: &str| {
             let headers = [("content-type", content_type)];
             let headers = if content_type.is_empty() { &[][..] } else { &headers };
@@ -848,7 +848,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_and_a_network_that_demand_a_sign_in_are_named() {
+    fn proxy_and_network_authentication_errors_are_named() {
         for asked in ALL.iter().copied() {
             for body in ["", "<html>", r#"{"error":"invalid_client","message":"expired"}"#] {
                 for (status, says) in [(407, "proxy rejected"), (511, "network rejected")] {
@@ -864,7 +864,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_tokens_put_a_refresh_off_and_use_up_a_code() {
+    fn token_limit_defers_refresh_and_consumes_code() {
         for body in [
             r#"{"error":"tokenlimit_reached"}"#,
             r#"{"message":"tokenlimit_reached","trackingId":"R"}"#,
@@ -889,7 +889,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_read_beside_a_byte_order_mark_and_undecodable_text() {
+    fn error_code_is_read_despite_undecodable_text() {
         for (asked, body, class) in [
             (Asked::Refresh, &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..], LOGIN),
             (Asked::Refresh, b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}", LOGIN),
@@ -907,7 +907,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_comes_back_in_another_encoding_is_not_shown() {
+    fn secret_echoed_in_another_encoding_is_redacted() {
         for (secret, echo) in [
             ("g\u{e4}nsef\u{fc}\u{df}chen", &b"g\xe4nsef\xfc\xdfchen"[..]),
             ("a-very-long-secret-indeed", b"a-very-lo\xffng-secret-indeed"),
@@ -1031,7 +1031,7 @@ mod tests {
             #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
             #[test]
-            fn at_most_one_predicate_is_true_and_it_is_the_one_of_the_table(
+            fn error_predicates_are_exclusive_and_match_table(
                 asked in select(ALL),
                 status in statuses(),
                 body in select(bodies()),
@@ -1063,7 +1063,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_with_one_known_word_is_judged_by_that_word() {
+    fn error_with_one_known_word_is_classified_by_word() {
         let refresh = |status, text: &str| refused(Asked::Refresh, status, &format!(r#"{{"message":"{text}"}}"#));
         for text in
             ["bad clientId", "bad clientSecret", "no client credentials", "an invalid client", "an unknown client"]
@@ -1097,7 +1097,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_at_the_edge_of_a_rule_is_judged_by_that_rule() {
+    fn error_at_rule_boundary_is_classified_by_rule() {
         for (asked, status, body, class) in [
             // 599 is the last status of a server failure.
             (Asked::Refresh, 599, r#"{"error":"invalid_grant"}"#, LATER),
@@ -1119,7 +1119,7 @@ mod tests {
     }
 
     #[test]
-    fn refusal_names_the_client_only_where_the_server_means_the_client() {
+    fn error_names_client_only_if_server_rejects_client() {
         let has_value_elsewhere = judged(Asked::Refresh, 401, "message=invalid_client", &[]);
         let is_too_long = judged(Asked::Refresh, 401, &format!("x={}&error=invalid_client", "y".repeat(MAX_FORM)), &[]);
         for error in [has_value_elsewhere, is_too_long] {
@@ -1136,7 +1136,7 @@ mod tests {
     }
 
     #[test]
-    fn response_that_may_hold_tokens_is_quoted_by_a_known_code_alone() {
+    fn response_with_possible_tokens_exposes_only_known_code() {
         let error = refused(Asked::Refresh, 200, r#"{"error":"brand_new","message":"opaque","access_token":"a"}"#);
         let server = error.server().unwrap();
         assert_eq!((server.code(), server.description()), (None, None), "{error}");
@@ -1145,14 +1145,14 @@ mod tests {
     }
 
     #[test]
-    fn known_code_with_a_short_secret_in_it_stays_whole() {
+    fn known_error_code_containing_secret_is_preserved() {
         let body = response(400, r#"{"error":"invalid_grant"}"#);
         let error = refusal(Asked::Refresh, &body, &["grant"], UnixTime::from_secs(0));
         assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
     }
 
     #[test]
-    fn retry_after_is_handed_on() {
+    fn error_has_retry_after_of_response() {
         let mut response = response(429, "{}");
         response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));
         let error = refusal(Asked::Refresh, &response, &[], UnixTime::from_secs(0));

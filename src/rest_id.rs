@@ -66,7 +66,7 @@ impl fmt::Display for RestId {
     }
 }
 
-fn is_uuid(text: &str) -> bool {
+pub(crate) fn is_uuid(text: &str) -> bool {
     let groups = text.split('-').map(str::len);
     groups.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_read_in_every_spelling_of_base64() {
+    fn rest_id_is_parsed_from_base64_and_base64url() {
         let id = RestId::parse("Y2lzY29zcGFyazovL3VzL1BFT1BMRS94").unwrap();
         assert_eq!((&*id.cluster, &*id.kind, &*id.id), ("us", "PEOPLE", "x"));
         let padded = RestId::parse("Y2lzY29zcGFyazovL3VybjpURUFNOnVzLWdvdi13ZXN0LTFfYTEvT1JHQU5JWkFUSU9OL28_").unwrap();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_and_the_uuid_within_are_the_same_thing_of_the_same_kind_only() {
+    fn rest_id_equals_contained_uuid_of_same_kind_only() {
         let whole = "Y2lzY29zcGFyazovL3VzL1BFT1BMRS94";
         for (kind, one, other, same) in [
             ("PEOPLE", whole, "x", true),

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_and_dates_are_read_and_kept_within_bounds() {
+    fn retry_after_seconds_and_dates_are_bounded() {
         let now = UnixTime::from_secs(784_887_151); // Tue, 15 Nov 1994 08:12:31 GMT
         for (text, seconds) in [
             ("30", 30),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_header_asks_for_nothing_and_an_unreadable_one_for_15_seconds() {
+    fn absent_retry_after_is_none_and_unreadable_is_15_seconds() {
         let now = UnixTime::from_secs(0);
         let opaque = HeaderValue::from_bytes(b"\xff").unwrap();
         assert_eq!(retry_after(&HeaderMap::new(), now), None);

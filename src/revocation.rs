@@ -46,7 +46,7 @@ pub(crate) fn request(
     };
     let mut form = Form::new();
     form.append_pair("token", token).append_pair("token_type_hint", hint);
-    form::request(registration, endpoint, form)
+    form::authenticated_request(registration, endpoint, form)
 }
 
 /// Reads the response.
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_revocation_answers_with_nothing_or_an_object_without_an_error() {
+    fn revocation_response_is_empty_or_object_without_error() {
         for (body, is_one) in [
             ("", true),
             (" \r\n", true),

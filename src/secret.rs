@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_secret_is_printed_and_equality_is_by_text() {
+    fn token_debug_output_is_redacted_and_equality_is_by_text() {
         let token = AccessToken::new("hunter2").unwrap();
         assert_eq!(format!("{token:?}"), "AccessToken([secret])");
         assert_eq!(token, AccessToken::new("hunter2").unwrap());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn zeroizing_buffer_that_grows_keeps_its_content_and_never_reallocates_in_place() {
+    fn zeroizing_buffer_grows_without_in_place_reallocation() {
         let mut buffer = ZeroizingBuffer::with_capacity(4);
         let mut expected = Vec::new();
         for length in [0, 3, 1, 1, 7, 100, 4096] {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_no_header_could_carry_is_refused() {
+    fn token_not_allowed_in_header_is_rejected() {
         for bad in ["", "a b", "a\nb", "a\r\nX: y", "tök", "\u{7f}"] {
             assert_eq!(AccessToken::new(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad:?}");
         }
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn token_with_something_around_it_is_rejected_and_the_problem_named() {
+    fn token_with_surrounding_text_is_rejected_with_problem() {
         for (bad, found) in [
             ("Bearer hunter2", "begins with \"bearer\""),
             ("bearer hunter2", "begins with \"bearer\""),

@@ -484,7 +484,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_addresses_are_the_documented_ones() {
+    fn service_endpoints_match_documentation() {
         for (service, authorize, token, id) in [
             (Service::webex(), "https://webexapis.com/v1/authorize", "https://webexapis.com/v1/access_token", "webex"),
             (
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_have_addresses_below_the_base_and_none_at_webex_meetings() {
+    fn device_endpoints_follow_base_url_and_are_none_for_meetings() {
         let webex = Service::webex();
         assert_eq!(webex.device_authorization_endpoint(), Some("https://webexapis.com/v1/device/authorize"));
         assert_eq!(webex.device_token_endpoint(), Some("https://webexapis.com/v1/device/token"));
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_of_an_address_is_never_shown() {
+    fn endpoint_query_is_omitted_from_id_and_debug_output() {
         let service = Service::webex()
             .with_base_url("https://gateway.example/v1?key=hunter2")
             .with_token_endpoint("https://gateway.example/token?key=hunter2")
@@ -531,12 +531,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_moved_service_sends_it_sends_to_where_it_moved() {
+    fn base_url_override_clears_api_hosts() {
         assert!(Service::webex().with_api_host("127.0.0.2").with_base_url("http://localhost:1").api_hosts().is_empty());
     }
 
     #[test]
-    fn a_moved_service_is_another_owner_of_tokens_unless_it_is_named() {
+    fn endpoint_override_changes_service_id_unless_set() {
         let moved = Service::webex().with_base_url("http://localhost:1/v1/");
         assert_eq!(moved.id(), "webex at http://localhost:1/v1/access_token");
         assert_eq!(moved.person_endpoint(), Some("http://localhost:1/v1/people/me"));

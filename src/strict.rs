@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_read_as_serde_json_reads_it() {
+    fn object_matches_serde_json() {
         for text in [r#"{"a":[1,-2,3.5,1e3,"x",null,true,{"b":{}}],"é":"\u0041"}"#, "{}", "  {\"a\" : 0 }\n"] {
             let expected: Map<String, Value> = serde_json::from_str(text).unwrap();
             assert_eq!(object(text.as_bytes()).unwrap(), expected, "{text}");
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused_at_every_level() {
+    fn ambiguous_or_invalid_object_is_rejected_at_every_level() {
         for (text, fault) in [
             (r#"{"a":1,"a":1}"#, Fault::Repeated),
             (r#"{"a":1,"\u0061":2}"#, Fault::Repeated),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_truths_are_read_as_servers_write_them() {
+    fn seconds_booleans_and_text_lists_are_parsed_leniently() {
         for (value, found) in [
             (json!(1_700_000_000), Some(1_700_000_000)),
             (json!(1_700_000_000.9), Some(1_700_000_000)),

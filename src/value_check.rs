@@ -155,7 +155,7 @@ mod tests {
         [Characters::Word, Characters::Visible, Characters::NoSpace, Characters::Any, Characters::List];
 
     #[test]
-    fn what_stands_around_a_value_is_named_for_every_kind() {
+    fn surrounding_text_is_named_for_every_kind() {
         for (text, named) in [
             ("\"hunter2\"", "in quotation marks"),
             ("'hunter2'", "in quotation marks"),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_one_kind_can_have_are_named_for_the_others() {
+    fn disallowed_character_is_named_for_each_kind() {
         use Characters::{Any, List, NoSpace, Visible, Word};
         for (text, named, kinds) in [
             ("a\nb", "line break", &[Word, Visible, NoSpace, Any][..]),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn character_at_either_end_of_a_range_is_named() {
+    fn character_at_range_boundary_is_named() {
         let marks = "\"'`\u{ab}\u{bb}\u{2018}\u{201b}\u{201c}\u{201f}\u{2039}\u{203a}";
         let invisible = "\u{ad}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}";
         for c in marks.chars() {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_can_be_meant_has_no_problem() {
+    fn valid_value_has_no_problem() {
         for (text, characters) in [
             ("C0e8d6adbe3c6d919cc2c33611a330d67035d086119bcb8f8d0d3ecd8484468ea", Characters::Word),
             ("https://idbroker.webex.com/idb", Characters::Word),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_requests_are_paid_for_and_the_next_when_the_first_is_five_minutes_old() {
+    fn fetch_limit_is_ten_requests_per_five_minutes() {
         let mut budget = FetchLimiter::default();
         for begun in 0..10 {
             budget.spend(secs(begun), IssuerKind::Service).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_found_a_server_down_is_counted_apart_and_has_an_end_of_its_own() {
+    fn fetches_from_unavailable_server_have_separate_limit() {
         let mut budget = FetchLimiter::default();
         for begun in 0..60 {
             let spent = budget.spend(secs(begun), IssuerKind::Service).unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_sent_costs_nothing() {
+    fn unsent_fetch_is_not_counted() {
         let mut budget = FetchLimiter::default();
         for begun in 0..1000 {
             let spent = budget.spend(secs(begun), IssuerKind::Service).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_issuers_get_half_of_the_requests_and_the_service_what_is_left() {
+    fn issuers_use_at_most_half_of_fetch_limit() {
         let mut budget = FetchLimiter::default();
         budget.spend(secs(0), IssuerKind::Service).unwrap();
         for begun in 1..6 {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn issuers_that_are_down_use_up_half_of_what_is_counted_apart() {
+    fn unavailable_issuers_use_at_most_half_of_separate_limit() {
         let mut budget = FetchLimiter::default();
         for begun in 0..30 {
             let spent = budget.spend(secs(begun), IssuerKind::Issuer).unwrap();

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn each_setting_that_cannot_work_says_what_to_set() {
+    fn invalid_setting_is_rejected_with_hint() {
         let cases: [(WebexOAuthBuilder, &str); 16] = [
             (WebexOAuth::builder(), "call `client_id(..)`"),
             (builder().client_id("C1\n"), "copy it again"),
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_with_something_around_its_value_names_it() {
+    fn setting_with_surrounding_text_is_rejected_by_name() {
         type Setting = (&'static str, &'static str, fn(String) -> WebexOAuthBuilder);
         let settings: [Setting; 9] = [
             ("client ID ", "C1", |text| builder().client_id(text)),
@@ -446,14 +446,14 @@ mod tests {
     }
 
     #[test]
-    fn a_test_network_is_allowed_by_its_name_alone() {
+    fn insecure_http_host_is_allowed_by_name() {
         let service = Service::webex().with_base_url("http://webex.test:8080/v1");
         let allowed = builder().service(service).insecure_http_to("webex.test").redirect_uri("http://webex.test/cb");
         assert!(allowed.build().is_ok());
     }
 
     #[test]
-    fn the_user_agent_names_the_application_first() {
+    fn user_agent_begins_with_application() {
         assert_eq!(
             user_agent(Some("acme-rooms/2.1".into())).unwrap(),
             concat!("acme-rooms/2.1 webex-oauth/", env!("CARGO_PKG_VERSION"))
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_builder_nor_client_shows_the_secret() {
+    fn builder_and_client_debug_output_has_no_secret() {
         let builder = builder().client_secret("hunter2");
         assert!(!format!("{builder:?}").contains("hunter2"));
         assert!(!format!("{:?}", builder.build().unwrap()).contains("hunter2"));

@@ -123,7 +123,7 @@ mod tests {
     ];
 
     #[test]
-    fn variables_keep_their_names() {
+    fn environment_variable_names_are_stable() {
         let names = [
             "WEBEX_CLIENT_ID",
             "WEBEX_CLIENT_SECRET",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_environment_makes_a_client_for_each_service() {
+    fn complete_environment_builds_client_for_each_service() {
         for (service, id) in [("webex", "webex"), ("webex-gov", "webex-gov"), ("meetings", "meetings"), ("", "webex")] {
             let mut variables = FULL.to_vec();
             variables.push((SERVICE, service));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn another_address_takes_the_place_of_the_services_own() {
+    fn base_url_and_issuers_override_service_defaults() {
         let mut variables = FULL.to_vec();
         variables.push((BASE_URL, "http://127.0.0.1:8081/v1"));
         variables.push((ISSUERS, " http://127.0.0.1:8081/idb  http://127.0.0.1:8081/idb-eu "));
@@ -173,7 +173,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_variable_that_is_no_text_is_named_and_not_shown() {
+    fn non_utf_8_variable_is_named_and_not_quoted() {
         use std::os::unix::ffi::OsStringExt as _;
 
         for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, SERVICE, BASE_URL, ISSUERS] {
@@ -191,7 +191,7 @@ mod tests {
     /// Covers `- KEY='value'` of Docker Compose, env files with line breaks, and values from a
     /// header or template.
     #[test]
-    fn every_variable_with_something_around_its_value_is_named_with_it() {
+    fn variable_with_surrounding_text_is_rejected_by_name() {
         let all = [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, SERVICE, BASE_URL, ISSUERS];
         for (before, after, found) in [
             ("'", "'", "is in quotation marks"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_and_issuers_over_several_lines_are_lists() {
+    fn multiline_scopes_and_issuers_are_parsed_as_lists() {
         let mut variables = FULL.to_vec();
         variables.retain(|(own, _)| *own != SCOPES);
         variables
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_right_is_named() {
+    fn invalid_variable_is_rejected_with_hint() {
         for (name, value, hint) in [
             (BASE_URL, "http://webex.example/v1", "https"),
             (SERVICE, "meeting", "set `webex`, `webex-gov`, or `meetings`"),

@@ -528,8 +528,9 @@ impl WebexOAuth {
     #[cfg(feature = "oidc")]
     pub async fn discover(&self) -> Result<Discovery> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
-        let read = |answer: &Response<Bytes>| discovery::read(registration, answer, clock.now());
-        line.send(Asked::Discovery, RetryPolicy::IfLost, *limits, discovery::request(registration)?, read).await
+        let read = |answer: &Response<Bytes>| discovery::read_discovery(registration, answer, clock.now());
+        line.send(Asked::Discovery, RetryPolicy::IfLost, *limits, discovery::discovery_request(registration)?, read)
+            .await
     }
 
     /// Fetches the home issuer of the user with this e-mail address (WebFinger, RFC 7033).
@@ -550,8 +551,15 @@ impl WebexOAuth {
     #[cfg(feature = "oidc")]
     pub async fn home_issuer(&self, email: &str) -> Result<String> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
-        let read = |answer: &Response<Bytes>| web_finger::read(registration, answer, clock.now());
-        line.send(Asked::Discovery, RetryPolicy::IfLost, *limits, web_finger::request(registration, email)?, read).await
+        let read = |answer: &Response<Bytes>| web_finger::read_web_finger(registration, answer, clock.now());
+        line.send(
+            Asked::Discovery,
+            RetryPolicy::IfLost,
+            *limits,
+            web_finger::web_finger_request(registration, email)?,
+            read,
+        )
+        .await
     }
 
     /// Returns the URL of the page that logs the browser out of Webex and then redirects it to
@@ -756,7 +764,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handles_and_futures_can_be_shared_and_sent() {
+    fn client_handles_are_sync_and_futures_are_send() {
         fn shared<T: Clone + Send + Sync + 'static>() {}
         fn sent<T: Send>(_: impl FnOnce(WebexOAuth, TokenSet, AuthorizationCode, PendingAuthorization, Callback) -> T) {
         }

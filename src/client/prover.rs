@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_age_of_keys_is_what_the_server_says() {
+    fn key_set_max_age_follows_cache_control() {
         for (value, age) in [
             ("max-age=300", Some(300)),
             ("public, Max-Age=\"60\"", Some(60)),

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recent_logins_beyond_the_limit_are_forgotten_oldest_first() {
+    fn oldest_recent_login_is_evicted_beyond_limit() {
         let id = |number: usize| PendingId::of_state(&number.to_string());
         let mut recent = Recent::default();
         for number in 0..MAX_REMEMBERED {

@@ -401,14 +401,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_application_shares_can_be_shared_and_what_it_answers_can_travel() {
+    fn cookie_types_are_clone_send_and_sync() {
         fn shared<T: Clone + Send + Sync + 'static>() {}
         shared::<PendingCookies>();
         shared::<SetCookies>();
     }
 
     #[test]
-    fn pairs_are_read_as_browsers_write_them_and_nothing_else_is_made_of_them() {
+    fn cookie_pairs_are_parsed_as_sent_by_browsers() {
         let read = |header: &'static str| pairs(header.as_bytes()).collect::<Vec<_>>();
         assert_eq!(read("a=1; b=2"), [("a", "1"), ("b", "2")]);
         assert_eq!(read("a=1;b=x==; c; =; d= "), [("a", "1"), ("b", "x=="), ("", ""), ("d", "")]);

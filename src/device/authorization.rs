@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_is_a_form_with_the_client_id_and_the_scopes_and_no_secret() {
+    fn device_request_has_client_id_and_scopes_without_secret() {
         let request = request(&registration(Service::webex()), &"spark:all spark:kms".parse().unwrap()).unwrap();
         assert_eq!(request.uri(), "https://webexapis.com/v1/device/authorize");
         assert_eq!(request.body(), "client_id=C1&scope=spark%3Aall+spark%3Akms");
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_before_anything_is_sent() {
+    fn unsupported_device_request_is_rejected_before_sending() {
         let webex = || registration(Service::webex());
         let ask = |registration: &Registration, scopes: &str| {
             let error = request(registration, &scopes.parse().unwrap()).unwrap_err();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn webexs_own_answer_is_read() {
+    fn webex_device_response_is_parsed() {
         let read = read_with(|_| ()).unwrap();
         assert_eq!(read.device_code.expose_secret(), "47bc2ff1-54b9-4dd7-8b5d-ddcb28a8b0f0");
         assert_eq!((read.user_code.as_str(), read.life.as_secs(), read.interval.as_secs()), ("061992", 300, 2));
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_missing_or_absurd_are_bounded() {
+    fn missing_or_extreme_times_are_bounded() {
         for (expires_in, interval, life, pause) in [
             (json!(300), json!(2), 300, 2),
             (json!("300"), json!("2"), 300, 2),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_shown_or_opened_safely_is_refused_without_quoting_it() {
+    fn unsafe_device_response_is_rejected_and_not_quoted() {
         let long = "9".repeat(65);
         let rows: [(&str, Value); 23] = [
             ("device_code", json!("")),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_a_code_and_a_test_network_has_addresses_too() {
+    fn numeric_user_code_and_insecure_test_host_are_accepted() {
         let read = read_with(|body| {
             body["user_code"] = json!(123_456);
             body["verification_uri"] = json!("http://localhost:8/verify");
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_read_beside_a_byte_order_mark_and_undecodable_text() {
+    fn device_response_with_undecodable_text_is_parsed() {
         let body =
             b"\xef\xbb\xbf{\"device_code\":\"d\",\"user_code\":\"u\",\"verification_uri\":\"https://example.com/v\",\
             \"verification_uri_complete\":\"https://example.com/\xff\",\"interval\":1e999,\"x\":\"J\xf6rg\\udead\"}";
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_to_register() {
+    fn rejected_device_request_names_missing_registration() {
         let refused = |status: u16, body: &str| {
             let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();

@@ -184,7 +184,7 @@ mod tests {
     const WALL: UnixTime = UnixTime::from_secs(1_700_000_000);
 
     #[test]
-    fn it_waits_first_and_grows_slower_for_good() {
+    fn first_poll_waits_and_slow_down_is_permanent() {
         let mut pace = PollSchedule::begin(secs(100), secs(2), secs(300));
         assert_eq!((pace.turn(secs(100)), pace.turn(secs(101))), (NextPoll::Wait(secs(2)), NextPoll::Wait(secs(1))));
         assert_eq!(pace.turn(secs(102)), NextPoll::Ask);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_at_the_deadline_and_asks_nothing_then() {
+    fn schedule_ends_at_deadline_without_further_poll() {
         let pace = PollSchedule::begin(secs(0), secs(5), secs(12));
         assert_eq!(pace.turn(secs(12)), NextPoll::Over);
         let mut pace = PollSchedule::begin(secs(0), secs(5), secs(12));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_backs_off_within_bounds_and_is_forgotten_by_an_answer() {
+    fn poll_failure_backoff_is_bounded_and_reset_by_response() {
         let pauses = |life| {
             let mut pace = PollSchedule::begin(secs(0), secs(5), life);
             let pauses = [(); 9].map(|()| {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_word_stands_where_it_is_longer_than_the_interval() {
+    fn retry_after_longer_than_interval_is_respected() {
         for (asked_for, pause) in [(1, 5), (5, 5), (9, 9), (3600, 3600)] {
             let mut pace = PollSchedule::begin(secs(0), secs(5), secs(10_000));
             pace.trouble(secs(0), Some(secs(asked_for)));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_pace_goes_on_where_it_was() {
+    fn restored_schedule_keeps_interval_and_deadline() {
         let mut pace = PollSchedule::begin(secs(50), secs(2), secs(300));
         pace.slow_down(secs(60), None);
         let kept = pace.keep(secs(62), WALL + secs(62));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn interval_of_any_length_leaves_one_question_before_the_end() {
+    fn interval_is_bounded_to_allow_poll_before_expiry() {
         for (interval, life, bounded) in [
             (5, 300, 5),
             (0, 300, 1),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_tampered_with_neither_asks_too_often_nor_waits_for_ever() {
+    fn tampered_schedule_is_bounded_on_restore() {
         let kept = Kept {
             kept_at: WALL,
             expires_at: UnixTime::MAX,
@@ -314,7 +314,7 @@ mod tests {
     proptest! {
         /// Covers any responses, at any time, with any latency.
         #[test]
-        fn no_two_questions_are_closer_than_the_interval_and_none_comes_after_the_end(
+        fn polls_respect_interval_and_deadline(
             interval in 1..30_u64,
             life in 1..100_000_u64,
             begun in 0..1_000_000_u64,
@@ -356,7 +356,7 @@ mod tests {
         }
 
         #[test]
-        fn a_restart_never_makes_it_ask_sooner_nor_live_longer(
+        fn restored_schedule_never_polls_earlier_or_ends_later(
             interval in 1..30_u64,
             life in 60..1000_u64,
             moments in (0..900_000_u64, 0..900_000_u64, 0..900_000_u64),

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_proves_the_client_in_its_header_whatever_the_token_endpoint_takes() {
+    fn poll_request_always_authenticates_client_with_basic() {
         let options =
             ExchangeOptions::new().self_contained_token().user_info(&serde_json::json!({"device_id": "d"})).unwrap();
         for auth in [ClientAuth::Basic, ClientAuth::Body] {
@@ -188,7 +188,7 @@ mod tests {
 
     /// Covers each code in each place where Webex may send it, with each status.
     #[test]
-    fn every_code_means_the_same_wherever_it_stands() {
+    fn error_code_has_same_meaning_in_every_format() {
         for (code, meant) in [
             ("authorization_pending", "pending"),
             ("slow_down", "slower"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_statuses_without_a_code_are_judged_too() {
+    fn response_without_code_is_classified_by_text_and_status() {
         for (status, body, meant) in [
             (428, "", "pending"),
             (428, "<html>Precondition Required</html>", "pending"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_says_what_it_is_and_none_says_the_code() {
+    fn poll_error_names_reason_without_device_code() {
         let echo = format!(r#"{{"error":"CODE","error_description":"{DEVICE_CODE} hunter2 QzE6aHVudGVyMg=="}}"#);
         for (code, says) in [
             ("tokenlimit_reached", "token limit reached"),
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_to_wait_is_handed_on() {
+    fn poll_response_retry_after_is_returned() {
         let mut response = Response::new(Bytes::new());
         response.headers_mut().insert("retry-after", HeaderValue::from_static("9"));
         let mut read = |status: u16| {

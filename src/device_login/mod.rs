@@ -438,7 +438,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_login_and_what_it_waits_for_can_be_shared_and_sent() {
+    fn device_login_types_and_futures_are_send() {
         fn shared<T: Send + Sync + Unpin + 'static>() {}
         fn sent<T: Send>(_: impl FnOnce(&'static mut DeviceLogin, &'static WebexOAuth) -> T) {}
         shared::<DeviceLogin>();

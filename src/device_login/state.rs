@@ -104,7 +104,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[test]
-    fn each_state_has_a_line_for_the_user() {
+    fn each_device_state_has_display_text() {
         let time_left = Duration::from_secs(245);
         let error = || Error::new(ErrorKind::DeviceGrant, "x");
         let busy = error().with_retry_after(Some(Duration::from_secs(40)));

@@ -302,8 +302,8 @@
 //! that the callback sets: the redirect that follows still counts as cross-site, and the page asks
 //! the user to log in again. `Lax` cookies are sent in both cases, but not with embedded content or
 //! POST requests of other sites. Tests:
-//! `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`, and for a callback without its
-//! cookie `web_login::another_persons_callback_logs_nobody_in`.
+//! `web_login::cookies_and_pages_have_security_attributes`, and for a callback without its
+//! cookie `web_login::callback_of_other_browser_is_rejected`.
 //!
 //! ## Session fixation
 //!
@@ -312,17 +312,17 @@
 //! session ID for each login and delete the old session. With HTTPS, begin the cookie's name with
 //! `__Host-`, which no other host can set. Logging out must end the session on the server, so that
 //! a copy of the cookie is useless. Tests:
-//! `web_login::a_session_id_from_before_the_login_is_nobodys_after_it`,
-//! `web_login::a_session_that_was_logged_out_does_not_live_on_in_a_copy_of_its_cookie_and_ends_by_itself_after_two_days`,
-//! `web_login::at_an_https_address_all_cookies_are_of_this_host_alone`.
+//! `web_login::session_id_from_before_login_is_invalidated`,
+//! `web_login::session_ends_at_logout_and_after_two_days`,
+//! `web_login::https_cookies_have_host_prefix_and_secure_attribute`.
 //!
 //! ## Someone else's callback
 //!
 //! An attacker begins a login, stops before the callback, and makes your user open the callback
 //! URL. Your user would then work in the attacker's account, or your product would be connected to
 //! it. `state` prevents this only if it is bound to the browser: a callback without the cookie of
-//! its login receives a 400. Tests: `web_login::another_persons_callback_logs_nobody_in`,
-//! `connect_provider::a_cookie_of_one_login_put_under_the_name_of_another_opens_nothing`.
+//! its login receives a 400. Tests: `web_login::callback_of_other_browser_is_rejected`,
+//! `connect_provider::cookie_under_name_of_other_login_is_rejected`.
 //!
 //! ## Same browser, different customer
 //!
@@ -330,30 +330,30 @@
 //! completes the first login. Therefore store the customer in the
 //! [`payload`](crate::AuthorizationRequest::payload) of the login. In the callback, compare it with
 //! the customer who is signed in now, *before* exchanging the code. Test:
-//! `connect_provider::one_customers_callback_connects_no_other_customer`.
+//! `connect_provider::callback_of_one_customer_connects_no_other_customer`.
 //!
 //! ## Two tabs
 //!
 //! If a browser can have only one pending login, the second tab overwrites the login of the first.
 //! Here each login has a cookie and a return path. If many logins were abandoned, the oldest are
 //! removed. Tests:
-//! `web_login::two_tabs_log_in_one_after_the_other_and_each_comes_back_to_its_own_page`,
-//! `web_login::of_many_tabs_the_oldest_give_way`.
+//! `web_login::two_tabs_log_in_and_return_to_own_page`,
+//! `web_login::oldest_pending_logins_are_dropped_beyond_four`.
 //!
 //! ## Back button and repeated callback
 //!
 //! The cookie is removed after the first attempt, so the code is never sent twice. Webex would
 //! reject it, and might revoke the tokens that it issued for it. Respond with 400 and a link to a
 //! new login. An automatic redirect would loop in browsers that reject cookies. A user who is
-//! logged in stays logged in. Test: `web_login::going_back_and_submitting_again_does_no_harm`.
+//! logged in stays logged in. Test: `web_login::repeated_callback_is_rejected_and_keeps_session`.
 //!
 //! ## Prefetched callback
 //!
 //! Some browsers fetch pages before the user opens them. A prefetched callback would spend the
 //! code, and the real request would find no login. Detect it with
 //! [`Callback::is_prefetch`](crate::Callback::is_prefetch), respond with 503, and keep the pending
-//! login. Tests: `web_login::callback_that_is_fetched_ahead_leaves_the_login_to_the_navigation`,
-//! `connect_provider::callback_that_is_fetched_ahead_connects_nothing_until_the_navigation`.
+//! login. Tests: `web_login::prefetched_callback_leaves_login_to_navigation`,
+//! `connect_provider::prefetched_callback_connects_only_after_navigation`.
 //!
 //! ## Silent login of the previous user
 //!
@@ -362,9 +362,9 @@
 //! account" with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount). Always use it if the
 //! login connects a product that works for months. [`TokenManager::put`](crate::TokenManager::put)
 //! rejects a new login with a different account. Tests:
-//! `web_login::who_wants_another_account_is_asked_for_one`,
-//! `connect_provider::a_disconnected_customer_is_gone_and_connects_to_any_account_again`,
-//! `connect_provider::a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations`.
+//! `web_login::account_switch_requests_select_account_prompt`,
+//! `connect_provider::disconnected_customer_may_connect_to_any_account`,
+//! `connect_provider::ended_session_requires_reconnect_and_keeps_configuration`.
 //!
 //! ## Open redirect
 //!
@@ -374,8 +374,8 @@
 //! accept only pages of your application. Exclude the login itself, because it would loop. Validate
 //! the value before it becomes the payload, which cannot be modified afterwards. `local_page` above
 //! and `examples/web_login/return_to.rs` do this. Tests:
-//! `web_login::no_return_to_leads_out_of_the_application_or_round_in_circles`,
-//! `web_login::a_return_to_that_a_stranger_put_into_a_link_is_dropped`.
+//! `web_login::unsafe_return_to_is_replaced_by_root`,
+//! `web_login::foreign_return_to_in_link_is_ignored`.
 //!
 //! ## Logging out by GET
 //!
@@ -384,8 +384,8 @@
 //! them, so reject a missing `Origin` as well. `log_out` above does this for one handler, and
 //! `examples/web/shell.rs` for all handlers. `examples/web/sessions.rs` ends the session. Beginning
 //! a *login* by GET is harmless. Connecting a product changes data and must be a POST. Tests:
-//! `web_login::nobody_is_logged_out_by_a_link_or_by_another_sites_form`,
-//! `connect_provider::another_sites_form_changes_nothing_and_a_link_neither`.
+//! `web_login::cross_site_logout_is_rejected`,
+//! `connect_provider::cross_site_forms_and_get_requests_change_nothing`.
 //!
 //! ## Back button after logout
 //!
@@ -394,7 +394,7 @@
 //! changes, but it ignores that change for a page that was reached through the redirects of a login
 //! (observed with Chromium 156). The next user of the computer could then read it. On the event
 //! `pageshow`, reload the page if `persisted` is `true`, so that the server decides. Test:
-//! `web_login::every_page_is_loaded_again_when_a_browser_has_kept_it_to_go_back_to`.
+//! `web_login::each_page_reloads_when_restored_from_back_forward_cache`.
 //!
 //! ## Code in the address bar
 //!
@@ -403,16 +403,16 @@
 //! same-origin`. With `no-referrer`, browsers send `Origin: null` with the forms of your own pages,
 //! and the check of `Origin` rejects them. Omit `form-action` from a `Content-Security-Policy` if a
 //! form leads to Webex: some browsers apply it to the redirect as well. Test:
-//! `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`.
+//! `web_login::cookies_and_pages_have_security_attributes`.
 //!
 //! ## Two cookies in one response
 //!
 //! The response to the callback removes one cookie and sets another, in two `Set-Cookie` headers. A
 //! function that *inserts* a header replaces the first one: append instead. Test:
-//! `cookies::what_is_set_is_appended_to_an_answer_and_shown_nowhere`.
+//! `cookies::set_cookies_are_appended_to_headers_and_hidden_in_debug`.
 //!
 //! ## Users identified by e-mail address
 //!
 //! E-mail addresses change, and may be reassigned to another person, who then receives the account
 //! of the previous one. Identify users by [`Person::id`](crate::Person::id), and update name and
-//! address at each login. Test: `web_login::a_user_is_found_by_the_person_and_not_by_the_address`.
+//! address at each login. Test: `web_login::user_is_identified_by_person_id_and_not_email`.

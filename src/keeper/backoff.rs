@@ -30,7 +30,7 @@ mod tests {
     use crate::random;
 
     #[test]
-    fn the_pause_doubles_up_to_five_minutes_and_is_never_shorter_than_a_second() {
+    fn backoff_doubles_from_one_second_to_five_minutes() {
         for (failures, longest) in
             [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 64), (7, 128), (8, 256), (9, 300), (10, 300)]
         {

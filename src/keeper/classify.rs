@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn rejected_login_keeps_its_code_and_is_doubted_without_a_reason() {
+    fn rejected_refresh_is_classified_with_code_and_reason() {
         let given = error(Remedy::Login).with_server(server(400, Some("invalid_grant")));
         assert_eq!(
             lenient(&given),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn rejected_client_concerns_all_if_it_is_named_or_nothing_was_sent() {
+    fn client_rejection_affects_all_sessions_if_client_is_named() {
         let rejected = |server: ServerError| error(Remedy::Registration).with_server(server);
         for (error, expected) in [
             (error(Remedy::Registration), RefreshResult::Misconfigured { is_own: false }),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn transient_failure_is_repeated_where_that_is_safe_and_time_is_left() {
+    fn transient_failure_is_repeatable_if_safe_and_time_is_left() {
         let failed = || error(Remedy::Later);
         let at = |status| failed().with_server(server(status, None));
         for (error, is_repeated, is_repeated_if_strict, is_lost_if_strict) in [
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn response_without_json_is_counted_unless_the_server_is_down() {
+    fn response_without_json_is_counted_unless_server_is_down() {
         let body = |status, is_json| error(Remedy::Later).with_server(server(status, None).with_body(is_json, None));
         for status in [200, 400, 401, 403, 404, 418] {
             assert!(is_without_json(&body(status, false)) && !is_without_json(&body(status, true)), "{status}");

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn expiry_by_the_monotonic_clock_counts_for_the_cached_tokens_alone() {
+    fn monotonic_expiry_applies_only_to_cached_tokens() {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         let need = |tokens: &TokenSet, elapsed| slot.demand(tokens, NOW, elapsed).need;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn receipt_in_the_future_is_replaced_by_the_first_sight() {
+    fn token_received_in_future_ages_from_first_observation() {
         let slot = slot(&tokens("a", NOW), false);
         let is_settled = |tokens: &TokenSet, elapsed| slot.demand(tokens, NOW, elapsed).is_settled;
         let (b, c) = (tokens("b", NOW + HOUR), tokens("c", NOW + HOUR));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn implausible_receipt_asks_for_one_refresh() {
+    fn implausible_receipt_time_requests_one_refresh() {
         let slot = slot(&tokens("a", NOW), false);
         let ahead = tokens("b", NOW + HOUR);
         let need = |tokens: &TokenSet, wall| slot.demand(tokens, wall, Duration::ZERO).need;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn wish_for_newer_tokens_counts_once_the_minimum_interval_is_over() {
+    fn requested_refresh_is_due_after_minimum_interval() {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         let demand = |after| slot.demand(&cached, NOW + after, Duration::ZERO);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn rejection_by_the_api_concerns_the_cached_token_alone() {
+    fn api_rejection_applies_only_to_cached_token() {
         let (cached, other) = (tokens("a", NOW), tokens("b", NOW));
         let slot = slot(&cached, false);
         assert!(!slot.mark_unauthorized(other.access_token(), true));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn each_report_of_a_401_lets_one_caller_wait() {
+    fn each_reported_401_makes_one_caller_wait() {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         let token = cached.access_token();
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn denial_of_a_refresh_is_believed_for_a_second() {
+    fn denied_refresh_stays_denied_for_one_second() {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         slot.mark_unauthorized(cached.access_token(), false);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn refreshes_after_401s_are_counted_until_a_day_passes_without_one() {
+    fn count_of_refreshes_after_401_restarts_after_one_day() {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         let own = |elapsed| {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn count_of_refreshes_after_401s_is_forgotten_after_a_day() {
+    fn count_of_refreshes_after_401_is_removed_after_one_day() {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         slot.count_unauthorized(slot.epoch(), false, Duration::ZERO);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_token_allows_a_pause_to_be_cut_short_once_more() {
+    fn accepted_token_allows_pause_to_be_shortened_again() {
         let cached = tokens("a", NOW);
         let uncut = slot(&cached, false);
         uncut.note_accepted();

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_chosen_is_written_over_what_was_seen_and_nothing_else() {
+    fn choice_is_written_with_precondition_of_loaded_revision() {
         let (seen, absent) = (ToDo::Write(Precondition::Revision(revision(1))), ToDo::Write(Precondition::Absent));
         for (before, choice, expected) in [
             (Some(1), Choice::Save(revision(2)), seen),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_write_that_failed_the_store_has_the_last_word() {
+    fn outcome_of_failed_write_is_determined_by_load() {
         for (choice, found, expected) in [
             (Choice::Save(revision(2)), Ok(Some(2)), Ended::Done),
             (Choice::Save(revision(2)), Ok(Some(1)), Ended::Failed),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_slower_looks_and_chooses_again_but_not_for_ever() {
+    fn write_conflict_is_retried_up_to_attempt_limit() {
         let mut edit = Edit::new();
         for turn in 0..MAX_TURNS {
             assert_eq!(edit.step(Happened::Looked(Ok(Some(revision(1))))), ToDo::Choose, "{turn}");

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_lost_for_five_hundred_years_and_then_time_stands_still() {
+    fn monotonic_nanos_are_exact_for_500_years_then_saturate() {
         let years = |years: u64| Duration::from_secs(years * 365 * 24 * 60 * 60);
         for elapsed in [Duration::ZERO, Duration::from_nanos(1), years(500) + Duration::from_nanos(7)] {
             assert_eq!(Duration::from(MonotonicNanos::from(elapsed)), elapsed);

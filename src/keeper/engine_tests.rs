@@ -18,7 +18,7 @@ use crate::secret::AccessToken;
 use crate::store::{RefreshBlock, UnauthorizedRefreshes};
 
 #[tokio::test]
-async fn cached_token_is_returned_without_a_look_only_while_nothing_is_due() {
+async fn cached_token_is_returned_without_load_if_nothing_is_due() {
     let fixture = Fixture::new().await;
     let is_cached = || fixture.keeper.cached_if_fresh(&fixture.slot.key).is_some();
     assert!(!is_cached(), "nothing is cached yet");
@@ -44,7 +44,7 @@ async fn cached_token_is_returned_without_a_look_only_while_nothing_is_due() {
 }
 
 #[tokio::test]
-async fn rejected_token_is_replaced_for_the_caller_that_reported_it() {
+async fn rejected_token_is_replaced_for_reporting_caller() {
     let fixture = Fixture::new().await;
     let token = AccessToken::new(fixture.token().await.unwrap()).unwrap();
     fixture.advance_unseen(SECOND * 30);
@@ -54,7 +54,7 @@ async fn rejected_token_is_replaced_for_the_caller_that_reported_it() {
 }
 
 #[tokio::test]
-async fn store_is_asked_before_a_token_is_returned_that_is_five_minutes_old() {
+async fn cached_token_is_revalidated_once_after_five_minutes() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     fixture.advance_unseen(MINUTE * 5);
@@ -77,7 +77,7 @@ async fn store_is_asked_before_a_token_is_returned_that_is_five_minutes_old() {
 }
 
 #[tokio::test]
-async fn expired_token_of_five_minutes_ago_is_looked_up_once() {
+async fn expired_token_is_loaded_once_by_refresh() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     fixture.advance_unseen(HOUR);
@@ -87,7 +87,7 @@ async fn expired_token_of_five_minutes_ago_is_looked_up_once() {
 }
 
 #[tokio::test]
-async fn paused_client_sends_nothing_and_asks_the_store_only_if_it_was_long_ago() {
+async fn paused_client_revalidates_only_old_entry_and_sends_nothing() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     fixture.advance_seen(HOUR);
@@ -107,7 +107,7 @@ async fn paused_client_sends_nothing_and_asks_the_store_only_if_it_was_long_ago(
 }
 
 #[tokio::test]
-async fn refresh_that_is_cancelled_is_followed_by_another_for_its_callers() {
+async fn canceled_refresh_is_restarted_for_waiting_callers() {
     let fixture = Fixture::new().await;
     let departure = fixture.slot.flight().1.unwrap();
     let caller = fixture.caller().await;
@@ -116,7 +116,7 @@ async fn refresh_that_is_cancelled_is_followed_by_another_for_its_callers() {
 }
 
 #[tokio::test]
-async fn withheld_token_is_not_returned_whatever_the_refresh_came_to() {
+async fn withheld_token_is_not_returned_to_waiting_caller() {
     let fixture = Fixture::new().await;
     let departure = fixture.slot.flight().1.unwrap();
     let caller = fixture.caller().await;
@@ -128,7 +128,7 @@ async fn withheld_token_is_not_returned_whatever_the_refresh_came_to() {
 }
 
 #[tokio::test]
-async fn unsaved_token_that_has_expired_is_returned_for_thirty_seconds() {
+async fn expired_unsaved_token_is_returned_for_30_seconds() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     fixture.advance_seen(HOUR);
@@ -141,7 +141,7 @@ async fn unsaved_token_that_has_expired_is_returned_for_thirty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refresh_that_does_not_return_is_abandoned_unless_it_is_queued() {
+async fn hanging_refresh_is_abandoned_unless_queued() {
     for (landing, is_kept) in [(RefreshStatus::Queued, true), (RefreshStatus::Running, false)] {
         let fixture = Fixture::new().await;
         let departure = fixture.slot.flight().1.unwrap();
@@ -152,7 +152,7 @@ async fn refresh_that_does_not_return_is_abandoned_unless_it_is_queued() {
 }
 
 #[tokio::test]
-async fn stale_token_is_refreshed_behind_the_caller_unless_it_is_too_early() {
+async fn stale_token_is_refreshed_in_background_unless_paused() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     let loads = fixture.store.loads();
@@ -178,7 +178,7 @@ async fn stale_token_is_refreshed_behind_the_caller_unless_it_is_too_early() {
 }
 
 #[tokio::test]
-async fn memory_of_a_token_is_kept_for_a_day_or_an_hour_after_it_expired() {
+async fn cache_entry_is_unused_after_one_day_or_one_hour_if_expired() {
     let fixture = Fixture::new().await;
     let is_unused = || fixture.keeper.is_unused(&fixture.slot);
     assert!(is_unused(), "nothing is cached");
@@ -199,7 +199,7 @@ async fn memory_of_a_token_is_kept_for_a_day_or_an_hour_after_it_expired() {
 }
 
 #[tokio::test]
-async fn session_is_the_only_one_until_another_is_in_memory() {
+async fn refresh_request_has_others_once_second_session_is_cached() {
     let fixture = Fixture::new().await;
     assert!(!fixture.keeper.applicant(&fixture.slot).has_others);
     let _other = CacheRef::new(&fixture.keeper, &key("joe"));
@@ -207,7 +207,7 @@ async fn session_is_the_only_one_until_another_is_in_memory() {
 }
 
 #[tokio::test]
-async fn what_is_returned_says_what_the_entry_says() {
+async fn cached_token_reflects_stored_entry() {
     let fixture = Fixture::new().await;
     let current = |known: &StoredLogin<SessionData>| fixture.keeper.current(&fixture.slot, known);
     let plain = current(&fixture.known);
@@ -231,7 +231,7 @@ async fn what_is_returned_says_what_the_entry_says() {
 }
 
 #[tokio::test]
-async fn session_stays_in_memory_while_one_of_its_handles_is_left() {
+async fn session_stays_cached_while_handle_exists() {
     let fixture = Fixture::new().await;
     drop(fixture.slot.clone());
     assert_eq!(fixture.keeper.roster.len(), 1);
@@ -240,7 +240,7 @@ async fn session_stays_in_memory_while_one_of_its_handles_is_left() {
 // --- settle
 
 #[tokio::test]
-async fn settle_pauses_for_a_second_after_a_save_that_came_to_nothing_at_once() {
+async fn wait_idle_pauses_one_second_after_immediate_save_failure() {
     let fixture = Fixture::new().await;
     fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
     fixture.store.set_panicking();
@@ -257,7 +257,7 @@ async fn settle_pauses_for_a_second_after_a_save_that_came_to_nothing_at_once() 
 }
 
 #[tokio::test]
-async fn settle_saves_tokens_that_became_unsaved_meanwhile() {
+async fn wait_idle_saves_tokens_issued_while_waiting() {
     let fixture = Fixture::new().await;
     fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
     fixture.keeper.wait_idle().await.unwrap();
@@ -278,7 +278,7 @@ async fn settle_saves_tokens_that_became_unsaved_meanwhile() {
 }
 
 #[test]
-fn settle_needs_no_runtime_where_nothing_is_under_way() {
+fn wait_idle_needs_no_runtime_if_nothing_is_running() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let fixture = runtime.block_on(Fixture::new());
     let mut context = Context::from_waker(Waker::noop());
@@ -294,7 +294,7 @@ mod paused_time {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn caller_without_a_cached_token_does_not_wait_for_a_change_of_the_session() {
+    async fn uncached_token_is_loaded_during_session_change() {
         let fixture = Fixture::new().await;
         let _turn = fixture.slot.turn().await;
         let begin = Instant::now();
@@ -303,7 +303,7 @@ mod paused_time {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn settle_gives_up_after_three_looks_or_three_minutes() {
+    async fn wait_idle_fails_after_three_attempts_or_three_minutes() {
         let fixture = Fixture::new().await;
         let under_way = fixture.keeper.counted();
         let begin = Instant::now();
@@ -319,7 +319,7 @@ mod paused_time {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn settle_looks_three_times_at_each_session_that_is_unsaved() {
+    async fn wait_idle_tries_each_unsaved_session_three_times() {
         let fixture = Fixture::new().await;
         let other = CacheRef::new(&fixture.keeper, &key("joe"));
         fixture.store.set_down(true);
@@ -336,7 +336,7 @@ mod paused_time {
 }
 
 #[tokio::test]
-async fn token_that_expires_during_its_refresh_is_not_returned() {
+async fn token_expired_during_refresh_is_not_returned() {
     let fixture = Fixture::new().await;
     fixture.server.set_latency(&fixture.clock, SECOND * 20);
     fixture.clock.advance(HOUR - SECOND * 70);

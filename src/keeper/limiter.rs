@@ -23,11 +23,11 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The limiter of one manager.
 pub(super) struct Limiter {
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<LimiterState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LimiterState {
     next: u64,
     /// The permits in use, each with its start.
     taken: Vec<(u64, Duration)>,
@@ -76,7 +76,7 @@ impl Limiter {
     }
 
     /// Revokes expired permits and grants free ones to waiting tasks.
-    fn grant(&self) -> MutexGuard<'_, State> {
+    fn grant(&self) -> MutexGuard<'_, LimiterState> {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
         state.taken.retain(|(_, since)| elapsed.saturating_sub(*since) < MAX_TURN);
@@ -89,12 +89,12 @@ impl Limiter {
         state
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LimiterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LimiterState {
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_are_limited_and_come_in_order() {
+    async fn permits_are_limited_and_granted_in_order() {
         let (limiter, _) = limiter();
         let mut taken: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).filter_map(|_| limiter.try_enter()).collect();
         assert!(taken.len() == MAX_CONCURRENT_REFRESHES && limiter.try_enter().is_none());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turn_that_is_not_used_is_taken_back() {
+    async fn unused_permit_is_revoked() {
         let (limiter, clock) = limiter();
         let taken: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).filter_map(|_| limiter.try_enter()).collect();
         // They get their permits and are never polled again.
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(limiter.state().taken.len(), 1);
     }
     #[tokio::test(start_paused = true)]
-    async fn waiting_task_looks_for_turns_that_were_never_used() {
+    async fn waiting_task_reclaims_unused_permits() {
         let (limiter, clock) = limiter();
         let _unused: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).filter_map(|_| limiter.try_enter()).collect();
         let mut waiting = Box::pin(limiter.enter());

@@ -174,7 +174,7 @@ impl Model {
 }
 
 #[test]
-fn an_outsider_alone_does_what_it_came_for() {
+fn external_change_without_refresh_succeeds() {
     let alone = FaultBudget { flights: 0, ..super::budget::NO_FAULTS };
     for (budget, is_there) in [(FaultBudget { forgets: 1, ..alone }, false), (FaultBudget { puts: 1, ..alone }, true)] {
         let mut world = Model::new(false, 0, budget);

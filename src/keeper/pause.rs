@@ -24,10 +24,10 @@ const MAX_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state that all sessions of a client share in this process.
 #[derive(Default)]
-pub(super) struct ClientState(Mutex<State>);
+pub(super) struct ClientState(Mutex<PauseState>);
 
 #[derive(Default)]
-struct State {
+struct PauseState {
     pause: Option<Pause>,
     /// The number of sessions rejected with each code since the last success.
     rejections: HashMap<Option<String>, usize>,
@@ -142,15 +142,15 @@ impl ClientState {
 
     /// Resets the state after a successful refresh.
     pub(super) fn succeeded(&self) {
-        *self.state() = State::default();
+        *self.state() = PauseState::default();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PauseState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PauseState {
     fn pause(&mut self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
         let failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
         let until = elapsed.saturating_add(max_backoff(failures));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn client_pause_ends_with_a_try_of_another_login_than_the_cause() {
+    fn client_pause_ends_with_attempt_of_another_session() {
         let state = ClientState::default();
         assert!(state.pause(&key("bad"), &error(), secs(100), secs(100)));
         assert!(state.paused(secs(100)).is_some() && !may_send(&state, "good", false, secs(100)));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn client_pause_has_ended_at_its_end_and_asks_for_a_second_at_least() {
+    fn client_pause_returns_retry_after_of_at_least_one_second() {
         let state = ClientState::default();
         state.pause(&key("bad"), &error(), secs(100), secs(100));
         let nearly = Duration::from_millis(100_900);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn client_pause_of_a_single_login_ends_with_its_own_try() {
+    fn client_pause_of_single_session_ends_with_own_attempt() {
         let state = ClientState::default();
         state.pause(&key("only"), &error(), secs(0), secs(0));
         let only = RefreshRequest { key: &key("only"), is_client_rejected: false, has_others: false };
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn login_with_a_block_of_its_own_is_never_the_one_that_tries_for_all() {
+    fn attempt_with_own_block_does_not_count_for_client_pause() {
         let state = ClientState::default();
         assert!(!state.count_rejection(&key("one"), &error(), secs(0)), "it concerns that session alone");
         assert!(state.paused(secs(0)).is_none());
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn rejections_with_different_codes_are_counted_apart() {
+    fn rejections_with_different_codes_are_counted_separately() {
         let with_code =
             |code: &str| error().with_server(crate::server_error::ServerError::new(None, Some(code.to_owned()), None));
         let state = ClientState::default();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn third_login_without_a_reason_within_ten_minutes_is_an_outage() {
+    fn third_session_without_reason_in_ten_minutes_is_outage() {
         let state = ClientState::default();
         assert_eq!(state.unexplained(login(1), secs(0)), Reason::Missing);
         assert_eq!(state.unexplained(login(1), secs(60)), Reason::Missing, "the same session again");

@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_life_is_stale_at_three_quarters_and_dead_a_minute_before_its_end() {
+    fn long_lived_token_is_stale_at_75_percent_and_expires_early() {
         let fortnight = r#"{"access_token":"a","expires_in":1209600}"#;
         assert_eq!(moments(fortnight, 0.0), (907_200, 1_209_540));
         assert_eq!(moments(fortnight, 1.0), (786_240, 1_209_540));
     }
 
     #[test]
-    fn a_short_life_keeps_most_of_itself_and_the_minimum_interval() {
+    fn short_lived_token_keeps_most_of_lifetime_and_min_interval() {
         for (life, stale, dead) in
             [(600, 450, 540), (100, 75, 90), (10, 7, 9), (2, 1, 1), (1, 1, 1), (0, 30, 30), (-5, 30, 30)]
         {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_stale_and_expires_at_its_moments_and_not_later() {
+    fn token_is_stale_and_expired_at_exact_times() {
         let second = Duration::from_secs(1);
         let moments = Expiry { stale_at: NOW, dead_at: NOW + second * 2 };
         let needs = [NOW - second, NOW, NOW + second, NOW + second * 2].map(|now| moments.need(now));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn minimum_interval_is_a_tenth_of_the_lifetime_from_one_to_thirty_seconds() {
+    fn minimum_interval_is_tenth_of_lifetime_up_to_30_seconds() {
         for (life, seconds) in [("0", 30), ("1", 1), ("10", 1), ("20", 2), ("300", 30), ("301", 30), ("86400", 30)] {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
             assert_eq!(min_interval(&tokens(&json, NOW)), Duration::from_secs(seconds), "{life}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn receipt_more_than_the_clock_skew_ahead_says_nothing_of_the_expiry() {
+    fn receipt_time_beyond_clock_skew_yields_no_expiry() {
         let hour = tokens(r#"{"access_token":"a","expires_in":3600}"#, NOW);
         for (behind, is_plausible) in [(0, true), (600, true), (601, false), (90 * 86_400, false)] {
             let moments = Expiry::of(&hour, 0.0, NOW - Duration::from_secs(behind));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn comparison_with_an_end_from_the_future_tells_nothing() {
+    fn expiry_baseline_from_future_is_ignored() {
         let mut head = Head::begin(None).unwrap();
         head.anchor = Some(ExpiryBaseline { at: NOW + DAY * 400, end: NOW + DAY * 490 });
         (head.ends, head.due) = (at(490), at(476));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_due_when_a_third_of_its_time_is_left_or_in_time_for_a_warning() {
+    fn session_is_due_at_two_thirds_of_lifetime_or_before_warning() {
         for (end, due) in [(90, DAY * 60), (20, DAY * 6), (13, TELLING)] {
             assert_eq!(after_login(&ending(0, end)), Schedule { due: Some(NOW + due), ..Schedule::default() }, "{end}");
         }
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refresh_did_to_the_end_says_what_is_to_come() {
+    fn schedule_after_refresh_depends_on_renewed_expiry() {
         let fixed = |due, is_news| Schedule { due, ends: at(90), anchor: None, is_news };
         let renewed = |due| Schedule { due: at(due), ..Schedule::default() };
         // The previous due day and expiry, the tokens before and after as day and expiry, and the
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn refreshes_that_are_too_close_to_tell_are_judged_together() {
+    fn refreshes_too_close_to_compare_share_one_baseline() {
         let minutes = |minutes: u64| NOW + Duration::from_secs(minutes * 60);
         let after = |minutes_passed: u64| {
             let rest = 90 * 86_400 - minutes_passed * 60;
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_the_server_does_not_name_proves_nothing() {
+    fn missing_refresh_token_expiry_clears_fixed_expiry() {
         let silent = tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW);
         let mut head = Head::begin(None).unwrap();
         assert_eq!(refreshed(&head, &ending(0, 90), &silent), Schedule::default());
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn end_that_the_server_did_not_repeat_stays_known_unless_it_is_later() {
+    fn expiry_not_repeated_by_server_stays_fixed_unless_later() {
         let unstated = |end| TokenSet::from_stored(ending(30, end).to_stored().unwrap().expose()).unwrap();
         let mut head = Head::begin(None).unwrap();
         let ends = |head: &Head, end| refreshed(head, &ending(0, 90), &unstated(end)).ends;
@@ -315,14 +315,14 @@ mod tests {
     }
 
     #[test]
-    fn end_that_was_announced_is_not_announced_again_where_nothing_is_due() {
+    fn announced_expiry_is_not_announced_again_without_due_time() {
         let mut head = Head::begin(None).unwrap();
         head.ends = at(90);
         assert!(!refreshed(&head, &ending(80, 90), &ending(85, 90)).is_news);
     }
 
     #[test]
-    fn a_day_of_renewed_life_is_told_from_none_whatever_two_clocks_say() {
+    fn expiry_renewal_is_detected_despite_clock_differences() {
         let head = Head::begin(None).unwrap();
         for (later, is_fixed) in [(600, true), (1799, true), (1800, false), (3600, false), (3000, false)] {
             let rest = 90 * 86_400 - 3600 + later;
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_without_an_end_needs_nothing() {
+    fn token_without_expiry_is_never_stale_or_expired() {
         let unknown = moments(r#"{"access_token":"a"}"#, 0.5);
         assert!(unknown.0 > 100_000_000 && unknown.1 > 100_000_000);
     }

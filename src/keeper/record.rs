@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_version_wrote_survives_being_written_again() {
+    fn unknown_members_of_later_version_are_preserved() {
         let later = format!(
             r#"{{"v":1,"notes":{{"hunter2":[1],"o":{ODD}}},"tokens":{TOKENS},"data":{{ "b":1,"a":2}},"seen":-7}}"#
         );
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_later_or_foreign_is_told_apart_and_never_quoted() {
+    fn unreadable_record_returns_specific_error_without_content() {
         let whole = format!(r#"{{"v":1,"tokens":{TOKENS}}}"#);
         assert!(SessionData::read(&body(&whole), &owner()).is_ok());
         for (text, kind, hint) in [

@@ -47,7 +47,7 @@ async fn land(fixture: &Fixture) -> RefreshStatus {
 // --- refreshes that are asked for
 
 #[tokio::test]
-async fn refresh_that_is_too_early_is_forgotten() {
+async fn early_refresh_request_is_discarded() {
     let fixture = Fixture::new().await;
     fixture.keeper.refresh(&fixture.slot).await.unwrap();
     assert_eq!((fixture.server.requests(), wish(&fixture)), (0, Urgency::None));
@@ -60,7 +60,7 @@ async fn refresh_that_is_too_early_is_forgotten() {
 }
 
 #[tokio::test]
-async fn refresh_waits_for_another_process_and_keep_alive_does_not() {
+async fn refresh_waits_for_other_process_but_keep_alive_does_not() {
     let fixture = fixture().await;
     let mut known = fixture.known.clone();
     let id = LeaseId::from_bytes([9; 16]);
@@ -82,7 +82,7 @@ async fn refresh_waits_for_another_process_and_keep_alive_does_not() {
 }
 
 #[tokio::test]
-async fn renewal_of_a_login_that_was_replaced_sends_nothing() {
+async fn keep_alive_refresh_of_replaced_session_sends_nothing() {
     let fixture = fixture().await;
     let epoch = fixture.slot.epoch();
     fixture.slot.reset(None);
@@ -91,7 +91,7 @@ async fn renewal_of_a_login_that_was_replaced_sends_nothing() {
 }
 
 #[tokio::test]
-async fn renewal_says_whether_there_are_new_tokens() {
+async fn keep_alive_refresh_reports_tokens_of_joined_refresh() {
     let fixture = fixture().await;
     let (slot, epoch) = (&fixture.slot, fixture.slot.epoch());
     let departure = slot.flight().1.unwrap();
@@ -108,7 +108,7 @@ async fn renewal_says_whether_there_are_new_tokens() {
 }
 
 #[tokio::test]
-async fn refresh_that_joins_one_that_fails_or_brings_nothing_is_tried_once_more() {
+async fn refresh_joining_failed_or_empty_refresh_is_retried_once() {
     let failed = || Error::new(ErrorKind::Refresh, "failed");
     for landing in [RefreshStatus::Landed(None), RefreshStatus::Landed(Some(failed())), RefreshStatus::Failed(failed())]
     {
@@ -124,7 +124,7 @@ async fn refresh_that_joins_one_that_fails_or_brings_nothing_is_tried_once_more(
 }
 
 #[tokio::test]
-async fn refresh_that_fails_or_brings_nothing_is_not_tried_a_second_time() {
+async fn failed_or_early_refresh_is_not_retried() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     let loads = fixture.store.loads();
@@ -140,7 +140,7 @@ async fn refresh_that_fails_or_brings_nothing_is_not_tried_a_second_time() {
 // --- replacements after a 401
 
 #[tokio::test]
-async fn replacement_that_fails_is_an_error_only_if_the_login_is_over() {
+async fn failed_replacement_is_error_only_if_login_is_required() {
     let fixture = fixture().await;
     fixture.server.respond(429, UNAVAILABLE);
     let replaced = fixture.keeper.replacement(&fixture.slot, &token("a0"), false).await;
@@ -153,7 +153,7 @@ async fn replacement_that_fails_is_an_error_only_if_the_login_is_over() {
 }
 
 #[tokio::test]
-async fn replacement_that_came_to_nothing_is_not_tried_again_within_a_second() {
+async fn failed_replacement_is_not_retried_within_one_second() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     let loads = fixture.store.loads();
@@ -171,7 +171,7 @@ async fn replacement_that_came_to_nothing_is_not_tried_again_within_a_second() {
 // --- what a refresh leaves behind
 
 #[tokio::test]
-async fn refresh_that_fails_leaves_a_new_process_its_valid_token() {
+async fn uncached_valid_token_is_returned_after_failed_refresh() {
     let fixture = Fixture::new().await;
     fixture.clock.advance(MINUTE * 50);
     fixture.server.respond(429, UNAVAILABLE);
@@ -183,7 +183,7 @@ async fn refresh_that_fails_leaves_a_new_process_its_valid_token() {
 }
 
 #[tokio::test]
-async fn rejected_refresh_is_looked_at_again_after_five_minutes() {
+async fn rejected_refresh_backs_off_for_five_minutes() {
     let fixture = fixture().await;
     fixture.server.respond(400, REJECTED);
     fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
@@ -195,7 +195,7 @@ async fn rejected_refresh_is_looked_at_again_after_five_minutes() {
 }
 
 #[tokio::test]
-async fn rejection_after_an_interrupted_refresh_names_that_as_the_cause() {
+async fn rejection_after_interrupted_refresh_reports_unsaved_tokens() {
     for is_interrupted in [false, true] {
         let fixture = fixture().await;
         let mut known = fixture.known.clone();
@@ -208,7 +208,7 @@ async fn rejection_after_an_interrupted_refresh_names_that_as_the_cause() {
 }
 
 #[tokio::test]
-async fn pause_of_another_process_says_nothing_of_an_earlier_login() {
+async fn block_of_new_login_replaces_rejection_of_earlier_login() {
     let fixture = fixture().await;
     fixture.server.respond(400, REJECTED);
     fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
@@ -227,7 +227,7 @@ async fn pause_of_another_process_says_nothing_of_an_earlier_login() {
 }
 
 #[tokio::test]
-async fn pause_after_an_attempt_of_this_process_does_not_depend_on_the_wall_clock() {
+async fn backoff_after_own_attempt_uses_monotonic_clock() {
     let fixture = fixture().await;
     fixture.server.respond(429, UNAVAILABLE);
     let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
@@ -237,7 +237,7 @@ async fn pause_after_an_attempt_of_this_process_does_not_depend_on_the_wall_cloc
 }
 
 #[tokio::test]
-async fn pause_of_the_client_is_not_prolonged_by_those_who_ask() {
+async fn client_pause_is_not_extended_by_callers() {
     let fixture = fixture().await;
     fixture.pause_client();
     fixture.advance_seen(SECOND);
@@ -257,7 +257,7 @@ async fn pause_of_the_client_is_not_prolonged_by_those_who_ask() {
 }
 
 #[tokio::test]
-async fn client_that_is_rejected_pauses_and_says_when_it_tries_again() {
+async fn rejected_client_pauses_and_returns_retry_after() {
     let fixture = fixture().await;
     fixture.server.respond(401, REJECTED_CLIENT);
     let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
@@ -271,7 +271,7 @@ async fn client_that_is_rejected_pauses_and_says_when_it_tries_again() {
 }
 
 #[tokio::test]
-async fn rejection_of_a_request_from_before_a_pause_prolongs_nothing() {
+async fn rejection_of_request_before_pause_does_not_extend_pause() {
     let fixture = fixture().await;
     fixture.server.set_latency(&fixture.clock, SECOND * 3);
     fixture.server.respond(401, REJECTED_CLIENT);
@@ -286,7 +286,7 @@ async fn rejection_of_a_request_from_before_a_pause_prolongs_nothing() {
 }
 
 #[tokio::test]
-async fn session_whose_client_is_rejected_pauses_alone_however_often_that_happens() {
+async fn unauthorized_client_error_pauses_only_own_session() {
     let fixture = fixture().await;
     for number in 1..4 {
         fixture.server.respond(400, UNAUTHORIZED_CLIENT);
@@ -300,7 +300,7 @@ async fn session_whose_client_is_rejected_pauses_alone_however_often_that_happen
 }
 
 #[tokio::test]
-async fn rejection_without_a_reason_is_announced_and_not_believed_at_once() {
+async fn rejection_without_reason_is_reported_as_retryable() {
     let fixture = fixture().await;
     fixture.server.respond(400, "{}");
     let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
@@ -309,7 +309,7 @@ async fn rejection_without_a_reason_is_announced_and_not_believed_at_once() {
 }
 
 #[tokio::test]
-async fn store_that_is_down_is_asked_again_after_growing_pauses() {
+async fn unavailable_store_is_retried_with_growing_backoff() {
     let fixture = fixture().await;
     fixture.store.set_down(true);
     for pause in [1, 2, 4] {

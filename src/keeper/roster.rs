@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn slot_is_shared_by_its_users_and_gone_after_the_last() {
+    fn entry_is_shared_by_users_and_removed_after_last() {
         let roster = Cache::new().unwrap();
         let [first, second] = [0, 1].map(|_| roster.slot(&key("jane"), |_| false));
         assert!(Arc::ptr_eq(&first, &second));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn release_of_a_former_slot_leaves_the_next_of_the_same_key() {
+    fn release_of_former_entry_does_not_remove_new_entry() {
         let roster = Cache::new().unwrap();
         let former = roster.slot(&key("jane"), |_| false);
         roster.release(&former);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn unused_slots_are_released_when_there_are_many() {
+    fn unused_entries_are_removed_when_cache_is_large() {
         let roster = Cache::new().unwrap();
         let _used = roster.slot(&key("unused-but-held"), |_| false);
         fill(&roster, "unused-", FEW / 2);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn many_slots_in_use_are_not_looked_at_with_each_new_one() {
+    fn used_entries_are_not_rescanned_for_each_new_entry() {
         let roster = Cache::new().unwrap();
         fill(&roster, "used-", FEW);
         let looks = Cell::new(0);

@@ -28,7 +28,7 @@ fn search(first: Model) -> usize {
 }
 
 #[test]
-fn without_trouble_two_processes_refresh_once_whatever_their_clocks_say() {
+fn two_processes_without_faults_refresh_once_despite_clock_skew() {
     for is_strict in [false, true] {
         for ahead in [0, 5, ENORMOUS] {
             let states = search(Model::new(is_strict, ahead, NO_FAULTS));
@@ -41,7 +41,7 @@ fn without_trouble_two_processes_refresh_once_whatever_their_clocks_say() {
 }
 
 #[test]
-fn api_401_causes_one_refresh_for_all_processes_and_then_a_pause() {
+fn api_401_causes_one_refresh_for_all_processes_then_pause() {
     let mut states = 0;
     for is_strict in [false, true] {
         for budget in [
@@ -58,7 +58,7 @@ fn api_401_causes_one_refresh_for_all_processes_and_then_a_pause() {
 }
 
 #[test]
-fn however_slow_everything_is_within_the_limits_one_generation_is_refreshed_once() {
+fn delays_within_limits_cause_one_refresh_per_generation() {
     let mut states = 0;
     for is_strict in [false, true] {
         for ahead in [0, 5] {
@@ -90,7 +90,7 @@ fn search_all(budgets: &[FaultBudget], clocks: &[u64]) -> usize {
 }
 
 #[test]
-fn with_stores_and_networks_that_fail_no_login_is_lost_that_could_be_saved() {
+fn store_and_network_faults_lose_no_recoverable_session() {
     let faults = FaultBudget { network_faults: 1, store_faults: 1, ..NO_FAULTS };
     let again = FaultBudget { network_faults: 1, periods: 1, flights: 3, ..NO_FAULTS };
     let mut states = search_all(&[FaultBudget { store_faults: 2, ..NO_FAULTS }, faults, again], &[0]);
@@ -103,7 +103,7 @@ fn with_stores_and_networks_that_fail_no_login_is_lost_that_could_be_saved() {
 }
 
 #[test]
-fn with_processes_that_die_or_stand_still_no_login_is_lost_that_could_be_saved() {
+fn crashed_or_stopped_processes_lose_no_recoverable_session() {
     let budgets = [
         FaultBudget { stops: 2, ..NO_FAULTS },
         FaultBudget { stops: 1, crashes: 1, flights: 3, ..NO_FAULTS },
@@ -116,7 +116,7 @@ fn with_processes_that_die_or_stand_still_no_login_is_lost_that_could_be_saved()
 }
 
 #[test]
-fn with_logouts_logins_and_changes_no_login_is_lost_that_could_be_saved() {
+fn logouts_logins_and_changes_lose_no_recoverable_session() {
     let budgets = [
         FaultBudget { forgets: 1, stops: 1, ..NO_FAULTS },
         FaultBudget { forgets: 1, store_faults: 1, ..NO_FAULTS },
@@ -129,7 +129,7 @@ fn with_logouts_logins_and_changes_no_login_is_lost_that_could_be_saved() {
 }
 
 #[test]
-fn two_logouts_logins_or_changes_at_once_undo_nothing_of_each_other() {
+fn concurrent_logouts_logins_and_changes_are_never_undone() {
     let mut states = 0;
     for is_strict in [false, true] {
         for (forgets, puts, amends) in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)] {

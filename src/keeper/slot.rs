@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn the_moments_of_a_hundred_logins_lie_apart() {
+    fn refresh_jitter_is_distributed_across_cache_entries() {
         let chances: BTreeSet<u16> = (0..100)
             .map(|seed| CacheEntry::new(TokenKey::new("jane").unwrap(), seed).chance())
             .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_slots_count_every_byte() {
+    fn cache_entry_stays_within_size_limit() {
         // 72 bytes on Linux. The standard library's locks are larger on some systems.
         assert!(size_of::<CacheEntry>() <= 80 && size_of::<CachedToken>() <= 72);
         // Needed for every session while a store or Webex is down.
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seldom_there_is_kept_for_as_long_as_it_is_there() {
+    fn rare_state_exists_only_while_needed() {
         /// A change of the entry, and the change that reverts it.
         type Done = (fn(&CacheEntry, &Error), fn(&CacheEntry));
         let slot = slot();
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn need_of_a_token_is_the_greatest_of_its_expiry_and_what_is_asked_for() {
+    fn token_urgency_is_maximum_of_expiry_and_request() {
         let second = Duration::from_secs(1);
         let plain = CachedToken { dead_elapsed: (second * 2).into(), ..current(1, 1) };
         let need = |current: &CachedToken, elapsed| current.need(UnixTime::from_secs(0), elapsed);
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn slot_is_needed_for_a_token_in_use_or_one_that_is_not_saved() {
+    fn entry_is_needed_for_used_or_unsaved_token() {
         let used = slot();
         used.pin();
         assert!(!used.is_needed(), "there is no token");
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_replace_older_ones_of_their_login_and_all_of_another() {
+    fn published_tokens_replace_older_generation_or_other_login() {
         let slot = slot();
         slot.reset(Some(current(1, 2)));
         assert!(!slot.publish(1, Some(current(1, 1))), "these are older");
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_token_stays_known_when_it_is_published_again() {
+    fn token_state_survives_repeated_publish() {
         let (slot, second) = (slot(), Duration::from_secs(1));
         slot.reset(Some(CachedToken { dead_elapsed: second.into(), ..current(1, 1) }));
         let token = current(1, 1).access_token;
@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn new_tokens_end_a_wish_and_a_new_login_the_count_of_401s() {
+    fn new_tokens_clear_request_and_new_login_clears_401_count() {
         let slot = slot();
         slot.reset(Some(current(1, 1)));
         slot.request_refresh(&current(1, 1).access_token, Urgency::Stale);
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn abandoned_flight_publishes_nothing_and_is_followed_by_another() {
+    fn abandoned_refresh_publishes_nothing_and_is_replaced() {
         let slot = slot();
         let before = slot.flight().1.unwrap();
         slot.abandon();
@@ -558,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn flight_is_told_of_a_cancelled_one_and_of_a_claim_that_was_in_the_way() {
+    fn new_refresh_receives_canceled_lease_and_foreign_lease() {
         let (slot, rival) = (slot(), ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO });
         slot.cancelled(own());
         slot.saw(0, Some(rival));
@@ -567,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn new_tokens_end_all_trouble_before_they_are_saved() {
+    fn new_tokens_clear_errors_before_save() {
         let slot = slot();
         slot.reset(Some(current(1, 1)));
         let token = current(1, 1).access_token;
@@ -589,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn unsaved_tokens_are_dropped_once_the_store_has_them_or_another_login() {
+    fn unsaved_tokens_are_dropped_once_stored_or_superseded() {
         let slot = slot();
         let is_kept = |stored: Option<&Head>| {
             slot.granted(0, &known(1, 2));
@@ -606,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flight_is_remembered_until_it_has_landed_or_is_gone() {
+    fn active_refresh_is_tracked_until_finished_or_dropped() {
         let slot = slot();
         for lands in [true, false] {
             let (_, departure) = slot.flight();
@@ -625,7 +625,7 @@ mod tests {
 
     /// The rarely used state is freed and allocated again between the steps of the earlier refresh.
     #[test]
-    fn a_flight_from_before_a_logout_and_a_login_changes_nothing() {
+    fn refresh_started_before_logout_and_login_changes_nothing() {
         let slot = slot();
         slot.reset(Some(current(1, 1)));
         let before = slot.flight().1.unwrap();
@@ -654,7 +654,7 @@ mod tests {
     /// Refreshes read a store while logouts and logins change it concurrently. After each change,
     /// the cache must match the store until the next change.
     #[test]
-    fn no_flight_brings_back_what_a_logout_or_a_login_has_replaced() {
+    fn refresh_never_restores_session_replaced_by_logout_or_login() {
         const ROUNDS: u8 = 100;
         const FLIGHTS: usize = 2000;
         let (slot, store, turns) = (slot(), Mutex::new(None), AtomicUsize::new(0));

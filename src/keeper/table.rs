@@ -166,7 +166,7 @@ fn given_back(action: Action<u32>, claimed: &StoredLogin<u32>) -> StoredLogin<u3
 }
 
 #[test]
-fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
+fn new_tokens_are_served_then_saved_with_new_schedule() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     let Action::Serve { known: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("the tokens are not served first")
@@ -179,7 +179,7 @@ fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
 }
 
 #[test]
-fn a_fault_of_the_settings_marks_nothing() {
+fn misconfiguration_releases_lease_without_block() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     let back = given_back(driver.step(Event::Sent(RefreshResult::Misconfigured { is_own: false })), &claimed);
     assert_eq!(back.head.hold, None);
@@ -187,7 +187,7 @@ fn a_fault_of_the_settings_marks_nothing() {
 }
 
 #[test]
-fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
+fn transient_failure_is_retried_twice_then_blocks_refresh() {
     let again = || Event::Sent(later(None, true));
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     for _ in 0..2 {
@@ -206,7 +206,7 @@ fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
 }
 
 #[test]
-fn what_the_server_named_a_time_for_and_what_must_not_run_twice_is_not_sent_again() {
+fn retry_after_or_unrepeatable_failure_blocks_without_retry() {
     for (retry_after, is_repeatable, wait) in [(Some(secs(120)), true, 120), (Some(secs(1)), true, 3), (None, false, 3)]
     {
         let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
@@ -216,7 +216,7 @@ fn what_the_server_named_a_time_for_and_what_must_not_run_twice_is_not_sent_agai
 }
 
 #[test]
-fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
+fn rejection_is_confirmed_and_saved_with_generation_and_code() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     let rejected = Event::Sent(rejected(Some("invalid_grant")));
     assert_eq!(driver.step(rejected), Action::Load);
@@ -235,7 +235,7 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
 }
 
 #[test]
-fn a_rejection_after_a_takeover_is_looked_at_twice_with_time_between() {
+fn rejection_after_takeover_is_dropped_if_tokens_were_saved() {
     let (mut driver, claimed) = Driver::taking_over();
     assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(secs(5)));
@@ -248,7 +248,7 @@ fn a_rejection_after_a_takeover_is_looked_at_twice_with_time_between() {
 }
 
 #[test]
-fn holds_are_honoured_as_far_as_they_can_be_true() {
+fn refresh_block_applies_only_if_current_and_plausible() {
     let held = |hold| {
         let mut known = known();
         known.head.hold = Some(hold);
@@ -281,7 +281,7 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
 }
 
 #[test]
-fn anothers_claim_is_left_to_it_by_the_stale_and_waited_for_by_the_dead_and_by_whoever_wants_new_tokens() {
+fn foreign_lease_is_awaited_only_for_expired_or_wanted_token() {
     let theirs = claimed_by(THEIRS, NOW);
     let mut driver = Driver::new(Urgency::Stale);
     driver.step(Event::Begun);
@@ -311,7 +311,7 @@ fn anothers_claim_is_left_to_it_by_the_stale_and_waited_for_by_the_dead_and_by_w
 }
 
 #[test]
-fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_seen() {
+fn new_lease_of_known_process_is_awaited_for_full_duration() {
     let mut driver = Driver::new(Urgency::Stale);
     driver.step(Event::Begun);
     let first = claimed_by(THEIRS, driver.wall);
@@ -330,7 +330,7 @@ fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_
 }
 
 #[test]
-fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
+fn lease_expired_for_more_than_one_day_is_taken_over_early() {
     let day = secs(24 * 60 * 60);
     for (at, is_ancient) in [
         (NOW - day - TIMES.lease - secs(1), true),
@@ -359,7 +359,7 @@ fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
 }
 
 #[test]
-fn clock_step_during_a_refresh_takes_no_claim_away_before_its_lease() {
+fn clock_step_during_refresh_does_not_end_foreign_lease_early() {
     for step in [20 * 60, 100 * 24 * 60 * 60] {
         let theirs = claimed_by(THEIRS, NOW);
         let mut driver = Driver::new(Urgency::Dead);
@@ -378,7 +378,7 @@ fn clock_step_during_a_refresh_takes_no_claim_away_before_its_lease() {
 }
 
 #[test]
-fn claim_that_was_taken_over_yields_to_tokens_that_its_holder_saves_meanwhile() {
+fn takeover_yields_to_tokens_saved_by_former_holder() {
     let theirs = claimed_by(THEIRS, NOW);
     let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
@@ -398,7 +398,7 @@ fn claim_that_was_taken_over_yields_to_tokens_that_its_holder_saves_meanwhile() 
 }
 
 #[test]
-fn action_that_was_queued_is_considered_anew() {
+fn queued_action_is_reevaluated_before_execution() {
     // No lease was acquired yet.
     let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
@@ -419,7 +419,7 @@ fn action_that_was_queued_is_considered_anew() {
 }
 
 #[test]
-fn api_401_refreshes_a_valid_token_and_counts_that() {
+fn api_401_refreshes_valid_token_and_is_counted() {
     let Action::Save { .. } = Driver::after_401(&known(), |_| ()) else { panic!("no refresh") };
     let mut driver = Driver::new(Urgency::None);
     driver.unauthorized = Some(Unauthorized::default());
@@ -434,7 +434,7 @@ fn api_401_refreshes_a_valid_token_and_counts_that() {
 }
 
 #[test]
-fn api_401_refreshes_nothing_within_the_minimum_interval_or_a_pause() {
+fn api_401_within_minimum_interval_or_pause_does_not_refresh() {
     let fresh = |known: &StoredLogin<u32>| Action::End(Outcome::Fresh(known.clone()));
     assert_eq!(Driver::after_401(&known(), |driver| driver.is_settled = false), fresh(&known()));
     let mut counted = known();
@@ -455,7 +455,7 @@ fn api_401_refreshes_nothing_within_the_minimum_interval_or_a_pause() {
 }
 
 #[test]
-fn minimum_interval_holds_for_callers_who_want_new_tokens() {
+fn minimum_interval_applies_to_requested_refresh() {
     let mut driver = Driver::new(Urgency::Wanted);
     driver.is_settled = false;
     driver.step(Event::Begun);
@@ -463,7 +463,7 @@ fn minimum_interval_holds_for_callers_who_want_new_tokens() {
 }
 
 #[test]
-fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_rejected() {
+fn api_rejected_token_is_withheld_once_refresh_is_rejected() {
     let mut rejected = known();
     rejected.head.hold =
         Some(RefreshBlock::Rejected { generation: 7, code: Some("x".into()), at: Some(NOW), is_dead: false });
@@ -486,7 +486,7 @@ fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_re
 }
 
 #[test]
-fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
+fn rejection_without_reason_is_final_at_fourth_attempt() {
     let mut known = known();
     for (tries, minutes) in [(1, 1), (2, 5), (3, 15)] {
         let (mut driver, claimed) = Driver::sending(Urgency::Dead, known.clone());
@@ -519,7 +519,7 @@ fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
 }
 
 #[test]
-fn rejection_of_the_client_blocks_this_login_alone_if_it_may_concern_no_other() {
+fn session_specific_client_rejection_blocks_session() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     let back = given_back(driver.step(Event::Sent(RefreshResult::Misconfigured { is_own: true })), &claimed);
     assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(3))));
@@ -527,14 +527,14 @@ fn rejection_of_the_client_blocks_this_login_alone_if_it_may_concern_no_other() 
 }
 
 #[test]
-fn tokens_that_may_have_been_lost_with_a_response_are_remembered() {
+fn lost_response_marks_session_as_interrupted() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     let lost = RefreshResult::Later { retry_after: None, is_repeatable: false, is_lost: true };
     assert!(given_back(driver.step(Event::Sent(lost)), &claimed).head.interrupted);
 }
 
 #[test]
-fn unsaved_tokens_are_saved_every_two_seconds_for_ten_minutes_and_then_with_longer_pauses() {
+fn failed_save_is_retried_every_2_seconds_for_10_minutes() {
     let (mut driver, _) = Driver::sending(Urgency::Dead, known());
     driver.step(Event::Sent(RefreshResult::Granted(9)));
     driver.step(Event::Served);
@@ -556,7 +556,7 @@ fn unsaved_tokens_are_saved_every_two_seconds_for_ten_minutes_and_then_with_long
 }
 
 #[test]
-fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
+fn interrupted_mark_persists_until_new_tokens() {
     // New tokens clear the mark.
     let (mut driver, claimed) = Driver::taking_over();
     let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
@@ -596,7 +596,7 @@ fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
 }
 
 #[test]
-fn nothing_is_sent_once_either_clock_says_that_the_claim_could_be_taken_over() {
+fn expired_lease_on_either_clock_prevents_request() {
     type Passing = fn(&mut Driver);
     let by_wall: Passing = |driver| driver.wall = driver.wall + TIMES.sending;
     let backwards: Passing = |driver| driver.wall = UnixTime::from_secs(NOW.as_secs() - TIMES.sending.as_secs());
@@ -611,7 +611,7 @@ fn nothing_is_sent_once_either_clock_says_that_the_claim_could_be_taken_over() {
 }
 
 #[test]
-fn a_claim_that_may_not_have_been_written_is_looked_for_and_tried_once_more() {
+fn uncertain_lease_write_is_checked_and_retried_once() {
     let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no lease") };
@@ -628,7 +628,7 @@ fn a_claim_that_may_not_have_been_written_is_looked_for_and_tried_once_more() {
 }
 
 #[test]
-fn what_is_not_there_or_cannot_be_read_ends_the_flight() {
+fn missing_or_unreadable_session_ends_refresh() {
     for (loaded, outcome) in [(Ok(None), Outcome::Absent), (Err(StoreFailed), Outcome::StoreFailed(None))] {
         let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
@@ -642,7 +642,7 @@ fn what_is_not_there_or_cannot_be_read_ends_the_flight() {
 }
 
 #[test]
-fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
+fn unsaved_tokens_replace_block_but_not_newer_tokens() {
     let serving = || {
         let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
         driver.step(Event::Sent(RefreshResult::Granted(9)));
@@ -680,7 +680,7 @@ fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
 }
 
 #[test]
-fn tokens_that_an_earlier_flight_could_not_save_are_saved_first() {
+fn unsaved_tokens_of_earlier_refresh_are_saved_first() {
     let mut new = known();
     new.head.revision = Revision::from_bytes(id(9));
     new.head.generation = 8;
@@ -703,7 +703,7 @@ fn saving() -> Driver {
 }
 
 #[test]
-fn unsaved_tokens_replace_another_head_after_a_pause_and_only_then() {
+fn unsaved_tokens_replace_other_head_only_after_pause() {
     let mut driver = saving();
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Wait(Duration::from_millis(250)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
@@ -713,7 +713,7 @@ fn unsaved_tokens_replace_another_head_after_a_pause_and_only_then() {
 }
 
 #[test]
-fn tokens_that_were_saved_after_all_end_the_refresh_whatever_they_need() {
+fn tokens_found_saved_end_refresh_even_if_due() {
     let (mut driver, _) = Driver::sending(Urgency::Dead, known());
     driver.step(Event::Sent(RefreshResult::Granted(8)));
     let Action::Save { known: new, .. } = driver.step(Event::Served) else { panic!("they are not saved") };
@@ -724,7 +724,7 @@ fn tokens_that_were_saved_after_all_end_the_refresh_whatever_they_need() {
 }
 
 #[test]
-fn pause_between_two_saves_grows_from_the_tenth_minute_on() {
+fn save_retry_interval_grows_after_ten_minutes() {
     let longest = |after: Duration| {
         let mut driver = saving();
         driver.step(Event::Saved(Err(StoreFailed)));
@@ -742,7 +742,7 @@ fn pause_between_two_saves_grows_from_the_tenth_minute_on() {
 }
 
 #[test]
-fn rejection_says_nothing_of_another_login_that_is_there_now() {
+fn rejection_does_not_apply_to_new_login() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     driver.step(Event::Sent(rejected(None)));
     let mut theirs = claimed_by(THEIRS, driver.wall);
@@ -763,7 +763,7 @@ fn rejection_says_nothing_of_another_login_that_is_there_now() {
 }
 
 #[test]
-fn rescued_tokens_that_aged_meanwhile_are_refreshed_once_they_are_saved() {
+fn recovered_tokens_due_again_are_refreshed_after_save() {
     let mut new = known();
     (new.head.revision, new.head.generation, new.tokens) = (Revision::from_bytes(id(9)), 8, 8);
     let mut driver = Driver::new(Urgency::Dead);
@@ -777,7 +777,7 @@ fn rescued_tokens_that_aged_meanwhile_are_refreshed_once_they_are_saved() {
 }
 
 #[test]
-fn rejection_after_a_takeover_is_believed_at_the_second_look() {
+fn rejection_after_takeover_is_confirmed_by_second_load() {
     let (mut driver, claimed) = Driver::taking_over();
     assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(TIMES.second_look));
@@ -791,7 +791,7 @@ fn rejection_after_a_takeover_is_believed_at_the_second_look() {
 }
 
 #[test]
-fn two_processes_that_take_over_from_each_other_believe_the_second_rejection() {
+fn mutual_takeover_confirms_second_rejection() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
     // Another process took the lease over and may save newer tokens soon.
@@ -815,7 +815,7 @@ fn two_processes_that_take_over_from_each_other_believe_the_second_rejection() {
 }
 
 #[test]
-fn claim_is_waited_for_anew_if_another_login_another_process_or_another_time_wrote_it() {
+fn lease_of_other_login_process_or_time_is_awaited_again() {
     let first = claimed_by(THEIRS, NOW);
     let mut other_login = first.clone();
     other_login.head.login = LoginId::from_bytes(id(5));
@@ -830,7 +830,7 @@ fn claim_is_waited_for_anew_if_another_login_another_process_or_another_time_wro
 }
 
 #[test]
-fn wait_for_other_processes_ends_when_the_patience_is_over() {
+fn wait_for_other_process_ends_at_time_limit() {
     for (waited, is_over) in [(TIMES.patience - secs(1), false), (TIMES.patience, true)] {
         let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
@@ -843,7 +843,7 @@ fn wait_for_other_processes_ends_when_the_patience_is_over() {
 }
 
 #[test]
-fn login_that_changes_whenever_it_is_claimed_is_left_to_others_after_200_turns() {
+fn lease_conflicts_end_refresh_after_200_attempts() {
     let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     let mut claims = 0;
@@ -856,7 +856,7 @@ fn login_that_changes_whenever_it_is_claimed_is_left_to_others_after_200_turns()
 }
 
 #[test]
-fn block_as_long_as_the_longest_that_is_believed_is_honoured() {
+fn block_of_maximum_duration_is_applied() {
     let mut held = known();
     let until = NOW + TIMES.longest_hold;
     held.head.hold = Some(RefreshBlock::RetryAt(until));
@@ -869,7 +869,7 @@ fn block_as_long_as_the_longest_that_is_believed_is_honoured() {
 }
 
 #[test]
-fn turn_that_was_waited_for_is_none_of_the_three_tries() {
+fn queued_request_does_not_count_as_attempt() {
     let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     assert!(matches!(driver.step(Event::Queued), Action::Send { .. }));
     for _ in 0..2 {
@@ -880,7 +880,7 @@ fn turn_that_was_waited_for_is_none_of_the_three_tries() {
 }
 
 #[test]
-fn new_tokens_end_an_old_block_and_an_old_comparison_and_old_news_is_not_told() {
+fn new_tokens_clear_old_block_and_expiry_baseline() {
     let mut old = known();
     old.head.hold = Some(RefreshBlock::RetryAt(NOW - secs(1)));
     old.head.anchor = Some(ExpiryBaseline { at: NOW, end: NOW });
@@ -892,7 +892,7 @@ fn new_tokens_end_an_old_block_and_an_old_comparison_and_old_news_is_not_told() 
 }
 
 #[test]
-fn api_401_within_the_minimum_interval_is_not_counted() {
+fn api_401_within_minimum_interval_is_not_counted() {
     let mut driver = Driver::new(Urgency::Dead);
     (driver.is_settled, driver.unauthorized) = (false, Some(Unauthorized::default()));
     driver.step(Event::Begun);
@@ -906,7 +906,7 @@ fn api_401_within_the_minimum_interval_is_not_counted() {
 }
 
 #[test]
-fn outage_is_waited_out_for_the_longer_of_a_minute_and_the_backoff() {
+fn outage_backoff_is_at_least_one_minute() {
     for (backoff, pause) in [(3, 60), (60, 60), (300, 300)] {
         let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
         driver.backoff = secs(backoff);
@@ -917,7 +917,7 @@ fn outage_is_waited_out_for_the_longer_of_a_minute_and_the_backoff() {
 }
 
 #[test]
-fn block_that_another_hosts_clock_makes_meaningless_is_kept_by_the_own_pause() {
+fn own_backoff_replaces_implausible_block_time() {
     for until in [NOW - secs(3600), NOW + TIMES.longest_hold + secs(1)] {
         let mut held = known();
         held.head.hold = Some(RefreshBlock::RetryAt(until));

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_has_the_turn_at_a_time_and_a_wait_that_is_given_up_leaves_nothing() {
+    async fn write_guard_is_exclusive_and_canceled_wait_leaves_no_state() {
         let slot = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
         let first = slot.turn().await;
         let (mut waiting, mut given_up) = (Box::pin(slot.turn()), Box::pin(slot.turn()));

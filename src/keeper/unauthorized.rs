@@ -21,13 +21,13 @@ pub(super) fn next(
     found: &Unauthorized,
     wall: UnixTime,
 ) -> Option<UnauthorizedRefreshes> {
-    let stored = stored.filter(|stored| is_plausible(stored.at, wall) && wall.since(stored.at) < FORGOTTEN_AFTER);
+    let stored = stored.filter(|stored| is_plausible_time(stored.at, wall) && wall.since(stored.at) < FORGOTTEN_AFTER);
     let own = found.own.filter(|(_, since)| *since < FORGOTTEN_AFTER);
     let count = stored.map_or(0, |stored| stored.count).max(own.map_or(0, |(count, _)| count));
     let by_wall = stored.map(|stored| wall.since(stored.at));
     let by_process = own.map(|(_, since)| since);
     let is_paused = [by_wall, by_process].into_iter().flatten().any(|since| since < pause(count));
-    let cut = stored.and_then(|stored| stored.cut).filter(|cut| is_plausible(*cut, wall));
+    let cut = stored.and_then(|stored| stored.cut).filter(|cut| is_plausible_time(*cut, wall));
     let may_cut =
         found.may_cut_pause && (found.has_succeeded_since_cut || cut.is_none_or(|cut| wall.since(cut) >= MAX_PAUSE));
     if is_paused && !may_cut {
@@ -48,7 +48,7 @@ fn pause(count: u32) -> Duration {
     }
 }
 
-fn is_plausible(time: UnixTime, wall: UnixTime) -> bool {
+fn is_plausible_time(time: UnixTime, wall: UnixTime) -> bool {
     time <= wall + MAX_CLOCK_SKEW
 }
 
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn refresh_after_401_waits_twice_as_long_each_time() {
+    fn pause_after_401_doubles_with_each_refresh() {
         let found = Unauthorized::default();
         assert_eq!(count(None, found), Some(1));
         for (before, pause) in [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 320), (8, 360), (90, 360)] {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn count_from_the_future_is_ignored_and_own_refreshes_still_count() {
+    fn count_from_future_is_ignored_but_own_refreshes_count() {
         let ahead = |time| Some(UnauthorizedRefreshes { count: 5, at: NOW + time, cut: None });
         assert_eq!(count(ahead(minutes(10)), Unauthorized::default()), None, "within the clock skew");
         assert_eq!(count(ahead(minutes(11)), Unauthorized::default()), Some(1));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn own_refreshes_are_forgotten_after_a_day_and_a_cut_from_the_future_is_ignored() {
+    fn own_count_expires_after_one_day_and_future_cut_is_ignored() {
         let day = minutes(24 * 60);
         let own = |since| Unauthorized { own: Some((2, since)), ..Unauthorized::default() };
         assert_eq!(count(None, own(day - Duration::from_secs(1))), Some(3));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn pause_is_cut_short_once_until_the_endpoint_succeeds_or_six_hours_pass() {
+    fn pause_is_shortened_once_until_success_or_six_hours() {
         let found = Unauthorized { may_cut_pause: true, ..Unauthorized::default() };
         let first = next(stored(7, minutes(10)), &found, NOW).unwrap();
         assert_eq!((first.count, first.cut), (8, Some(NOW)));

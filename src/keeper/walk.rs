@@ -27,7 +27,7 @@ proptest! {
 
     /// The model checks its invariants at every step.
     #[test]
-    fn whatever_happens_no_login_is_lost_that_could_be_saved_and_every_wait_ends(
+    fn random_faults_lose_no_recoverable_session_and_refreshes_end(
         is_strict: bool,
         old in prop::sample::select(vec![Old::Expired, Old::Stale, Old::Unauthorized]),
         ahead in 0_u64..=11,

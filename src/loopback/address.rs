@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redirect_uri_to_this_machine_says_where_to_listen() {
+    fn loopback_redirect_uri_defines_listen_address() {
         for (text, places, port, path) in [
             ("http://localhost:5000/auth/cisco/callback", &[V4, V6][..], 5000, "/auth/cisco/callback"),
             ("http://LOCALHOST:5000", &[V4, V6], 5000, "/"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_says_what_to_register() {
+    fn unsupported_redirect_uri_is_rejected_with_hint() {
         for (text, hint) in [
             ("https://localhost:5000/cb", "requires the scheme `http`"),
             ("https://app.example.com/cb", "requires the scheme `http`"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_header_must_name_this_machine_with_the_port() {
+    fn host_header_must_match_loopback_host_and_port() {
         let address = LoopbackRedirect::parse("http://localhost:5000/cb", &[]).unwrap();
         for good in ["localhost:5000", "LocalHost:5000", "127.0.0.1:5000", "[::1]:5000"] {
             assert!(address.is_meant_by(good), "{good}");

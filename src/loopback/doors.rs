@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn each_redirect_uri_that_cannot_be_had_is_named_with_its_reason_and_the_way_out() {
+    fn unavailable_redirect_uris_are_named_with_reason_and_advice() {
         let error = nowhere(vec![
             refused("http://localhost:5000/cb", Io::AddrInUse),
             refused("http://localhost/cb", Io::PermissionDenied),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_or_forbidden_port_is_not_a_missing_address() {
+    fn port_bind_error_is_not_reported_as_absent_address() {
         let v6 = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
         assert!(!is_absent(v6, &Io::AddrInUse.into()));
         assert!(!is_absent(v6, &Io::PermissionDenied.into()));

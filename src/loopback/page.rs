@@ -130,7 +130,7 @@ mod tests {
     use crate::server_error::ServerError;
 
     #[test]
-    fn the_policy_allows_the_pages_own_style_and_nothing_else() {
+    fn content_security_policy_allows_only_page_style() {
         let response = Page::stray(RejectedRequest::Path).response();
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         let hash = STANDARD.encode(Sha256::digest(STYLE));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_escaped() {
+    fn untrusted_text_is_escaped_in_page() {
         let evil = "\"'><script>&";
         let server = ServerError::new(None, Some(evil.to_owned()), Some(evil.to_owned()));
         let error = Error::new(ErrorKind::CodeExchange, "webex refused the code").with_server(server);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_tells_success_denial_and_failure_apart() {
+    fn page_text_distinguishes_denial_and_retryable_error() {
         let denied = ServerError::new(None, Some("access_denied".to_owned()), None);
         let denied = Error::new(ErrorKind::AuthorizationRejected, "x").with_server(denied);
         let page = Page::of(Err(&denied), Some("Acme"));

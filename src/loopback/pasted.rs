@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn address_with_something_clear_around_it_is_read_as_the_address() {
+    fn callback_url_with_surrounding_text_is_extracted() {
         type RequestHook = fn(&str) -> String;
         let changes: [(&str, RequestHook); 42] = [
             ("bracketed paste", |a| format!("\u{1b}[200~{a}\u{1b}[201~")),
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn address_with_text_after_its_state_is_read_since_the_state_has_an_end() {
+    fn callback_url_with_text_after_state_is_extracted() {
         let [address, _] = addresses();
         for after in [".", ",", "!", "?", ";", ")", "'", "\".", "1~", "201~", "\nthanks", " thanks", "\u{201d}.", "..."]
         {
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn address_whose_code_may_go_on_is_rejected_and_nothing_is_guessed() {
+    fn callback_url_with_ambiguous_code_end_is_rejected() {
         let [_, address] = addresses();
         for text in [format!("see {address}. Thanks"), format!("{address} x"), format!("{address}\u{e4}")] {
             assert_eq!(code_in(&text), Err(ErrorKind::InvalidCallback), "{text}");
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn other_address_is_returned_as_it_is() {
+    fn callback_url_of_another_login_is_returned_unchanged() {
         for text in ["", "y", "http://localhost:5000/cb", "?code=a", "see http://localhost/cb?code=a&state=other now"] {
             assert!(read(text, is_own).is_ok_and(|callback| !is_own(&callback)), "{text}");
         }
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn address_that_a_mail_or_a_forwarder_encoded_is_read_as_the_address() {
+    fn callback_url_encoded_by_mail_or_forwarder_is_decoded() {
         for address in addresses() {
             let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let quoted_printable = address.replace('=', "=3D");
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn address_that_was_broken_and_framed_is_put_together() {
+    fn callback_url_wrapped_in_quoted_lines_is_joined() {
         for address in addresses() {
             let pair = &address[address.find('?').unwrap()..];
             for text in [
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn line_that_is_no_piece_of_the_address_is_not_joined_to_it() {
+    fn unrelated_line_after_callback_url_is_not_joined() {
         let [_, address] = addresses();
         for after in ["\n\nx", "\nhttps://example.com/"] {
             assert_eq!(code_in(&format!("{address}{after}")), Err(ErrorKind::InvalidCallback), "{after:?}");
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn address_is_put_together_from_any_number_of_lines_and_its_bracket_counts() {
+    fn callback_url_split_over_many_lines_is_joined() {
         let pair = format!("?state={STATE}&code={CODE}");
         let lines: Vec<_> = pair.chars().map(String::from).collect();
         assert_eq!(code_in(&lines.join("\n")).as_deref(), Ok(CODE));
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn sign_that_no_address_has_ends_the_address() {
+    fn character_invalid_in_url_ends_callback_url() {
         let [address, other] = addresses();
         for sign in ["<br>", "{x}", "|x", "\u{2502}x", "\u{3002}", "\u{201d}x", ">x"] {
             for address in [&address, &other] {
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn valid_address_that_ends_with_punctuation_is_read_as_itself() {
+    fn callback_url_with_trailing_punctuation_is_unchanged() {
         for end in [".", ",", ")", "'", "!", ";", "~", "201~"] {
             let address = format!("http://localhost:5000/cb?state={STATE}&code=ab{end}");
             assert_eq!(code_in(&address), Ok(format!("ab{end}")), "{address}");
@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn text_beyond_the_limit_is_rejected_and_an_answer_is_preferred_to_a_part_of_one() {
+    fn pasted_text_too_long_or_with_two_responses_is_rejected() {
         let [address, _] = addresses();
         let text = format!("{} {address}", "word ".repeat(MAX_LENGTH / 5));
         assert_eq!(code_in(&text), Err(ErrorKind::InvalidCallback));
@@ -531,7 +531,7 @@ mod tests {
         /// Servers percent-encode values, and browsers keep them. Paths and other parameters are
         /// arbitrary.
         #[test]
-        fn valid_address_is_read_as_itself(
+        fn valid_callback_url_is_parsed_unchanged(
             code in "[!-~]{1,60}",
             extra in "[a-z]{0,8}",
             path in "[a-z0-9/._~-]{0,20}",
@@ -560,7 +560,7 @@ mod tests {
 
         /// No input panics, and a callback of this login has its `state`.
         #[test]
-        fn any_text_is_read_without_panic(text in "(\u{1b}\\[|[ -~]|\\PC|%3[dD]|&amp;|state=|code=|\n|\\?){0,60}") {
+        fn arbitrary_pasted_text_does_not_panic(text in "(\u{1b}\\[|[ -~]|\\PC|%3[dD]|&amp;|state=|code=|\n|\\?){0,60}") {
             if let Ok(callback) = read(&text, is_own) {
                 prop_assert_eq!(is_own(&callback), callback.value("state") == Some(STATE) && is_answer(&callback));
             }

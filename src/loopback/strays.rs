@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_is_counted_by_itself() {
+    fn rejected_requests_are_counted_by_kind() {
         let strays = RejectionCounts::default();
         assert_eq!(strays.told(), None);
         for (stray, _) in TELLING {

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_samples_of_openid_connect_core_appendix_a_hold() {
+    fn half_hash_matches_openid_connect_core_appendix_a() {
         for (text, hash) in [
             ("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", "77QmUPtjPfzWtF2AnpK9RQ"),
             ("Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk", "LDktKdoQak3Pk0cnXxCltA"),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_half_as_long_as_that_of_the_algorithm() {
+    fn half_hash_has_half_length_of_algorithm_hash() {
         for (algorithm, length) in [
             (SigningAlgorithm::Rs256, 16),
             (SigningAlgorithm::Es256, 16),

@@ -204,14 +204,18 @@ impl Service {
 }
 
 /// Builds the request for the document.
-pub(crate) fn request(registration: &Registration) -> Result<Request<Bytes>> {
+pub(crate) fn discovery_request(registration: &Registration) -> Result<Request<Bytes>> {
     let endpoint = registration.below_base("/.well-known/openid-configuration")?;
     message::request(registration, Method::GET, &endpoint, Bytes::new())
 }
 
 /// Reads the response. The document's issuer must be allowed, and its endpoints must be on the
 /// service's hosts.
-pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now: UnixTime) -> Result<Discovery> {
+pub(crate) fn read_discovery(
+    registration: &Registration,
+    response: &Response<Bytes>,
+    now: UnixTime,
+) -> Result<Discovery> {
     if !response.status().is_success() {
         return Err(refusal(Asked::Discovery, response, &[], now));
     }

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_and_foreign_keys_are_left_out_and_a_set_of_them_is_none() {
+    fn key_set_without_usable_key_is_rejected() {
         let (n, tiny, huge) = (b64(&[0xc5; 256]), b64(&[0xc5; 64]), b64(&[0xc5; 1025]));
         for key in [
             json!({"kty": "RSA", "n": tiny, "e": "AQAB"}),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn key_at_a_limit_is_read_and_one_beyond_it_is_not() {
+    fn key_within_limits_is_read_and_beyond_is_ignored() {
         let n = b64(&[0xc5; 256]);
         let read = |key: Value| JwkSet::read(json!({ "keys": [key] }).to_string().as_bytes());
         for key in [
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_der_has_them() {
+    fn integers_and_signatures_are_encoded_as_der() {
         assert_eq!(integer(&[0x7f]), [2, 1, 0x7f]);
         assert_eq!(integer(&[0x80]), [2, 2, 0, 0x80]);
         assert_eq!(integer(&[]), [2, 1, 0]);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_taken_apart() {
+    fn token_is_parsed_into_key_id_claims_and_signature() {
         for header in [r#"{"alg":"RS256","kid":"k1","typ":"JWT"}"#, r#"{"kid":"k1","typ":"jwt","alg":"RS256","x":[1]}"#]
         {
             let token = token(header, r#"{"sub":"s"}"#);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_with_nulls_media_types_or_odd_text_is_read() {
+    fn header_with_nulls_or_undecodable_text_is_parsed() {
         for header in [
             &br#"{"alg":"RS256","typ":null,"crit":null,"kid":null}"#[..],
             br#"{"alg":"RS256","typ":"application/jwt"}"#,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_of_an_allowed_algorithm_is_refused_with_its_reason() {
+    fn token_with_invalid_format_or_algorithm_is_rejected() {
         for (header, reason) in [
             (r#"{"alg":"none"}"#, "`alg` \"none\""),
             (r#"{"alg":"None"}"#, "`alg` \"None\""),

@@ -73,7 +73,7 @@ mod tests {
         "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
     #[test]
-    fn the_sample_of_rfc_7515_appendix_a_2_holds_and_nothing_near_it() {
+    fn only_unchanged_sample_of_rfc_7515_a_2_is_valid() {
         let key = json!({"kty": "RSA", "e": "AQAB", "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"});
         let token = format!(
             "eyJhbGciOiJSUzI1NiJ9.{PAYLOAD}.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_of_rfc_7515_appendix_a_3_holds_and_nothing_near_it() {
+    fn only_unchanged_sample_of_rfc_7515_a_3_is_valid() {
         let key = json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
             "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"});
         let token = format!(
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_openssl_signed_holds_for_its_own_algorithm_and_nothing_near_it() {
+    fn openssl_signature_is_valid_only_for_own_algorithm() {
         let rsa = json!({"kty": "RSA", "e": "AQAB", "n": RSA});
         for (algorithm, key, header, signature) in [
             (SigningAlgorithm::Rs384, &rsa, "eyJhbGciOiJSUzM4NCJ9", RS384),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_family_verifies_nothing() {
+    fn key_of_another_family_does_not_verify_signature() {
         let rsa = json!({"kty": "RSA", "e": "AQAB", "n": RSA});
         let p256 = json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
             "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"});

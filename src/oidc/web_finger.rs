@@ -18,7 +18,7 @@ use crate::strict;
 const ISSUER: &str = "http://openid.net/specs/connect/1.0/issuer";
 
 /// Builds the request for the issuer of the user with this e-mail address.
-pub(crate) fn request(registration: &Registration, email: &str) -> Result<Request<Bytes>> {
+pub(crate) fn web_finger_request(registration: &Registration, email: &str) -> Result<Request<Bytes>> {
     let is_address = |email: &str| {
         let parts = email.rsplit_once('@');
         parts.is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty())
@@ -36,7 +36,11 @@ pub(crate) fn request(registration: &Registration, email: &str) -> Result<Reques
 }
 
 /// Reads the response. The issuer must be allowed by the service.
-pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now: UnixTime) -> Result<String> {
+pub(crate) fn read_web_finger(
+    registration: &Registration,
+    response: &Response<Bytes>,
+    now: UnixTime,
+) -> Result<String> {
     if !response.status().is_success() {
         return Err(refusal(Asked::Discovery, response, &[], now));
     }

@@ -410,7 +410,7 @@ mod tests {
 
     #[cfg(feature = "testing")]
     #[test]
-    fn each_constant_can_be_described_to_people() {
+    fn each_scope_constant_has_summary() {
         for (name, scope) in named() {
             let summary = scope.summary().unwrap();
             assert!(!summary.is_empty() && !summary.contains(['[', '`', '\n']), "{name}: {summary}");
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn the_constants_are_the_documented_scopes_each_once() {
+    fn scope_constants_match_documented_scopes() {
         let families = DOCUMENTED.iter();
         let mut documented: Vec<_> = families
             .flat_map(|(family, names)| names.split_whitespace().map(move |name| format!("{family}{name}")))
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn each_constant_is_legal_and_named_after_its_scope() {
+    fn each_scope_constant_is_valid_and_named_after_scope() {
         for (name, scope) in named() {
             assert_eq!(scope.as_str().parse::<Scope>().unwrap(), scope);
             let capital = if scope.as_str().starts_with("Identity:") { "CAPITAL_" } else { "" };
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_keep_their_order_lose_repetitions_and_compare_as_sets() {
+    fn scopes_keep_order_drop_duplicates_and_compare_as_sets() {
         let scopes: Scopes = " spark:kms,\tspark:all  spark:kms ".parse().unwrap();
         assert_eq!(scopes.to_string(), "spark:kms spark:all");
         assert_eq!(scopes, "spark:all spark:kms".parse().unwrap());
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_share_one_list_until_one_of_them_is_changed() {
+    fn cloned_scopes_share_list_until_changed() {
         let own: Scopes = "spark:all spark:kms".parse().unwrap();
         let mut copy = own.clone();
         assert!(Arc::ptr_eq(&own.0, &copy.0), "beginning a login must not copy the scopes");
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mebibyte_of_scopes_costs_no_more_than_its_length() {
+    fn large_scope_list_is_processed_in_bounded_time() {
         let text: String = (0..130_000).map(|number| format!("s{number:06} ")).collect();
         let begun = std::time::Instant::now();
         let scopes: Scopes = text.parse().unwrap();
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_however_it_was_written_down() {
+    fn scope_list_is_parsed_with_any_separator_or_encoding() {
         for text in [
             "spark:all spark:kms",
             "spark:all, spark:kms",
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authorization_url_gives_its_scopes() {
+    fn scopes_are_parsed_from_authorization_url() {
         for url in [
             "https://webexapis.com/v1/authorize?client_id=C1&scope=spark%3Aall%20spark%3Akms&state=set_state_here",
             "https://webexapis.com/v1/authorize?scope=spark%3Aall+spark%3Akms#x?scope=other",
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_exactly_one_list_of_scopes_is_refused_with_advice() {
+    fn url_without_exactly_one_scope_list_is_rejected_with_advice() {
         for (url, advice) in [
             ("", "copy the complete URL"),
             ("spark:all spark:kms", "copy the complete URL"),
@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scope_is_refused_with_advice() {
+    fn invalid_scope_is_rejected_with_advice() {
         for (bad, advice) in [
             ("", "such as spark:all"),
             ("umläut", "not ASCII: copy it again; a valid scope is spark:all"),

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pool_with_hung_jobs_takes_no_more_threads_and_recovers() {
+    async fn pool_with_hung_jobs_limits_threads_and_recovers() {
         let pool = BlockingPool::with_limits(2, IDLE_TIMEOUT);
         let (release, released) = channel::<()>();
         let released = Arc::new(Mutex::new(released));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn call_dropped_before_it_began_is_never_made() {
+    async fn call_dropped_before_start_never_runs() {
         let pool = BlockingPool::with_limits(1, IDLE_TIMEOUT);
         let (release, released) = channel::<()>();
         let mut first = Box::pin(pool.run(move || {
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn call_dropped_after_it_began_runs_to_its_end() {
+    async fn call_dropped_after_start_runs_to_completion() {
         let pool = BlockingPool::new();
         let (begins, begun) = channel();
         let (release, released) = channel::<()>();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panicking_call_fails_and_the_pool_goes_on() {
+    async fn panicking_call_fails_and_pool_continues() {
         let pool = BlockingPool::with_limits(1, IDLE_TIMEOUT);
 
         let error = pool.run::<()>(|| panic!("the call's own fault")).await.unwrap_err();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn threads_without_work_end_and_start_again() {
+    async fn idle_thread_exits_and_next_job_starts_new_thread() {
         let pool = BlockingPool::with_limits(1, Duration::from_millis(1));
         for _ in 0..2 {
             let (ends, ended) = channel();
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_thread_takes_the_next_job_and_a_second_job_gets_another_thread() {
+    async fn idle_thread_takes_next_job_and_second_job_starts_thread() {
         let pool = BlockingPool::with_limits(2, LIMIT);
         pool.run(|| Ok(())).await.unwrap();
         while pool.shared.lock().idle == 0 {
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn job_that_comes_when_a_thread_stops_waiting_is_done() {
+    async fn job_submitted_at_idle_timeout_is_executed() {
         let pool = BlockingPool::with_limits(1, Duration::from_millis(20));
         let (ends, ended) = channel();
         loop {
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropped_pool_ends_its_threads() {
+    async fn dropped_pool_stops_threads() {
         let pool = BlockingPool::with_limits(1, LIMIT * 2);
         let (ends, ended) = channel();
         pool.run(move || report_thread_end(ends)).await.unwrap();
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forked_process_starts_threads_of_its_own() {
+    async fn forked_process_starts_own_threads() {
         let pool = BlockingPool::with_limits(1, Duration::from_millis(1));
         let (ends, ended) = channel();
         pool.run(move || report_thread_end(ends)).await.unwrap();

@@ -258,14 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn the_credential_of_a_key_never_moves() {
+    fn credential_name_of_key_is_stable() {
         // printf '\011cust10001\020jane@example.com' | sha256sum
         let name = "cust10001/jane@example.com/4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
         assert_eq!(account(&key("cust10001", "jane@example.com")), name);
     }
 
     #[test]
-    fn names_are_plain_and_short_whatever_the_key_is() {
+    fn credential_names_are_short_ascii_and_unique() {
         let longest = key(&"ä\0".repeat(85), &"x/".repeat(127));
         let name = account(&longest);
         assert!(name.starts_with(&format!("{}/{}/", "_".repeat(32), "x_".repeat(16))), "{name}");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_is_a_text_and_comes_back() {
+    fn secret_is_valid_utf8_and_round_trips() {
         let key = key("cust10001", "jane");
         for body in [&b"{\"v\":1}"[..], b"", b"\xff\xfe", b"a\0b", b"\xff", b"\xff\xff\xff\xff"] {
             let entry = Entry { head: Head::begin(None).unwrap(), body: Body::new(body) };
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_to_base64_is_noticed() {
+    fn damaged_base64_secret_is_rejected() {
         let entry = Entry { head: Head::begin(None).unwrap(), body: Body::new(*b"\xff") };
         let whole = secret(&key("a", "b"), &entry);
         for length in 0..whole.len() {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_say_who_can_help_and_nothing_of_the_secret() {
+    fn keyring_failures_are_classified_without_secret() {
         let planted = || b"PLANTED".to_vec();
         let keyring = Arc::new(Keyring::new(mock::Store::new().unwrap()));
         let handle = || {

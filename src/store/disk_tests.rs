@@ -108,7 +108,7 @@ async fn use_store(folder: &Path) -> Result<(), Error> {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn store_on_folders_that_cannot_be_flushed_works() {
+async fn file_store_works_if_flush_is_unsupported() {
     for (operation, number) in [
         (Operation::FlushFolder, EINVAL),
         (Operation::FlushFolder, ENOTSUP),
@@ -130,7 +130,7 @@ async fn store_on_folders_that_cannot_be_flushed_works() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn store_whose_flush_loses_data_fails() {
+async fn save_fails_if_flush_loses_data() {
     for (operation, number, is_retryable) in [
         (Operation::FlushFolder, EIO, true),
         (Operation::FlushFolder, ENOSPC, true),
@@ -160,7 +160,7 @@ async fn store_whose_flush_loses_data_fails() {
 
 #[cfg(all(unix, feature = "tracing"))]
 #[test]
-fn file_system_without_flush_is_reported_once_per_store() {
+fn unsupported_flush_is_reported_once_per_store() {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -199,7 +199,7 @@ fn file_system_without_flush_is_reported_once_per_store() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn store_without_locks_fails_at_open_and_asks_the_operator() {
+async fn file_store_without_locks_fails_at_open_as_misconfigured() {
     for number in [ENOLCK, EBADF, ENOTSUP, ENOSYS, EINVAL] {
         let folder = Folder::new();
         let fault = inject(&folder.0, Operation::Lock, fails_with(number));
@@ -235,7 +235,7 @@ fn keyring_store_without_locks_fails_at_open() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn store_whose_lock_fails_for_the_moment_opens() {
+async fn file_store_opens_despite_transient_lock_failure() {
     let folder = Folder::new();
     let _fault = inject(&folder.0, Operation::Lock, fails_with(EIO));
 
@@ -248,7 +248,7 @@ async fn store_whose_lock_fails_for_the_moment_opens() {
 
 #[cfg(unix)]
 #[test]
-fn store_whose_modes_cannot_be_restricted_fails_at_the_first_open() {
+fn file_store_fails_at_open_if_folder_mode_cannot_be_set() {
     // The file system either rejects another mode, or accepts and ignores it.
     for rejects in [true, false] {
         let folder = Folder::new();
@@ -269,7 +269,7 @@ fn store_whose_modes_cannot_be_restricted_fails_at_the_first_open() {
 
 #[cfg(unix)]
 #[test]
-fn store_whose_files_cannot_be_restricted_fails_at_open() {
+fn file_store_fails_at_open_if_file_mode_cannot_be_set() {
     let folder = Folder::new();
     drop(folder.store());
     let is_file = |path: &Path| path.is_file();
@@ -289,7 +289,7 @@ fn store_whose_files_cannot_be_restricted_fails_at_open() {
 }
 
 #[test]
-fn probes_of_many_opens_at_once_do_not_disturb_each_other() {
+fn probe_files_of_concurrent_opens_do_not_conflict() {
     let folder = Folder::new();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -300,7 +300,7 @@ fn probes_of_many_opens_at_once_do_not_disturb_each_other() {
 }
 
 #[test]
-fn probe_left_by_a_killed_process_is_removed_after_a_day() {
+fn probe_file_of_killed_process_is_removed_after_one_day() {
     let folder = Folder::new();
     drop(folder.store());
     let left = |name: &str, hours: u64| {
@@ -317,7 +317,7 @@ fn probe_left_by_a_killed_process_is_removed_after_a_day() {
 }
 
 #[tokio::test]
-async fn unfinished_files_are_looked_for_once_a_day_and_not_with_each_change() {
+async fn temporary_files_are_swept_by_first_change_of_store() {
     let folder = Folder::new();
     let store = folder.store();
     assert_eq!(store.save(&key(), &entry(), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
@@ -355,7 +355,7 @@ mod ownership {
     }
 
     #[tokio::test]
-    async fn folder_that_root_cannot_give_to_the_owner_is_refused() {
+    async fn folder_of_other_user_is_rejected_if_chown_fails() {
         let Some(folder) = anothers() else { return };
         let fault = inject(&folder.0, Operation::SetOwner, fails_with(1));
 
@@ -375,7 +375,7 @@ mod ownership {
     }
 
     #[test]
-    fn link_in_the_place_of_a_new_folder_gives_nothing_away() {
+    fn link_in_place_of_new_folder_changes_no_owner() {
         let Some(folder) = anothers() else { return };
         let roots = Folder::new();
         fs::create_dir(&roots.0).unwrap();
@@ -395,7 +395,7 @@ mod ownership {
     }
 
     #[test]
-    fn only_a_file_of_root_in_the_folder_of_another_user_changes_its_owner() {
+    fn only_root_file_in_folder_of_other_user_changes_owner() {
         let Some(folder) = anothers() else { return };
         let roots = Folder::new();
         fs::create_dir(&roots.0).unwrap();
@@ -414,7 +414,7 @@ mod ownership {
     }
 
     #[tokio::test]
-    async fn permission_of_the_group_is_taken_away() {
+    async fn group_and_other_permissions_are_removed_on_load() {
         use std::os::unix::fs::PermissionsExt as _;
 
         for mode in [0o640, 0o610, 0o604, 0o601] {
@@ -432,7 +432,7 @@ mod ownership {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn change_of_a_name_is_followed_by_one_flush_of_its_folder() {
+async fn directory_change_flushes_folder_once() {
     let folder = Folder::new();
     let flushes = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&flushes);
@@ -466,7 +466,7 @@ async fn change_of_a_name_is_followed_by_one_flush_of_its_folder() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn lock_file_that_cannot_be_restricted_is_not_removed() {
+async fn lock_file_with_failed_mode_change_is_not_removed() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = Folder::new();
@@ -485,7 +485,7 @@ async fn lock_file_that_cannot_be_restricted_is_not_removed() {
 }
 
 #[tokio::test]
-async fn page_without_a_limit_has_one_key_so_that_listing_goes_on() {
+async fn page_with_limit_zero_returns_one_key() {
     use super::TokenIndex as _;
 
     let folder = Folder::new();

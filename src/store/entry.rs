@@ -396,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_comes_back_as_it_was_written() {
+    fn head_round_trips_through_json() {
         let time = UnixTime::from_secs(1_700_000_000);
         let mut head = Head::begin(Some(time)).unwrap();
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_version_says_of_one_state_is_not_said_of_the_next() {
+    fn unknown_head_members_of_later_version_are_dropped() {
         let head = Head::begin(Some(UnixTime::from_secs(1_700_000_000))).unwrap();
         let later = head.to_text().replacen('{', "{\"later\":{\"x\":[1]},", 1);
         assert_eq!(Head::from_text(&later).unwrap(), head);
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_later_heads_are_refused() {
+    fn corrupt_and_later_heads_are_rejected() {
         let text = Head::begin(None).unwrap().to_text();
         for (bad, hint) in [
             (text.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_compared_by_content_and_never_shown() {
+    fn bodies_are_compared_by_content_and_redacted_in_debug() {
         let body = Body::new(*b"hunter2");
         assert_eq!(body, Body::new(*b"hunter2"));
         assert_ne!(body, Body::new(*b"hunter3"));

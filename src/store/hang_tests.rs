@@ -49,7 +49,7 @@ impl Hang {
 }
 
 #[tokio::test]
-async fn hung_file_system_leaves_the_rest_of_the_program_alone() {
+async fn hung_file_system_does_not_block_other_tasks() {
     let (hung, healthy) = (Folder::new(), Folder::new());
     let (store, other) = (hung.store(), healthy.store());
     let kept = entry();
@@ -84,7 +84,7 @@ async fn hung_file_system_leaves_the_rest_of_the_program_alone() {
 }
 
 #[test]
-fn hung_file_system_does_not_keep_a_runtime_from_ending() {
+fn hung_file_system_does_not_block_runtime_shutdown() {
     let folder = Folder::new();
     let store = folder.store();
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -112,7 +112,7 @@ fn hung_file_system_does_not_keep_a_runtime_from_ending() {
 }
 
 #[tokio::test]
-async fn change_behind_one_that_hangs_counts_its_wait() {
+async fn change_queued_behind_hung_change_times_out() {
     let folder = Folder::new();
     let store = folder.store();
     let kept = entry();
@@ -136,7 +136,7 @@ async fn change_behind_one_that_hangs_counts_its_wait() {
 }
 
 #[tokio::test]
-async fn change_that_hangs_is_waited_for_beyond_the_limit_of_its_lock() {
+async fn hung_change_is_awaited_beyond_lock_timeout() {
     let folder = Folder::new();
     let store = folder.store();
     let kept = entry();

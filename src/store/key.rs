@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_1_to_255_bytes_long() {
+    fn key_parts_are_limited_to_1_to_255_bytes() {
         assert!(TokenKey::new("").is_err() && TokenKey::new("x".repeat(256)).is_err());
         let longest = key(&"x".repeat(255), &"y".repeat(255));
         assert_eq!((longest.root().len(), longest.child_name().unwrap().len()), (255, 255));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn string_form_round_trips_and_keeps_its_spelling() {
+    fn string_form_of_key_round_trips_and_invalid_is_rejected() {
         for (key, text) in [
             (TokenKey::new("jane").unwrap(), "00jane".to_owned()),
             (key("cust1", "jane"), "05cust1jane".to_owned()),

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_of_a_key_never_moves() {
+    fn file_path_of_key_is_stable() {
         let jane = TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap();
         let file = EntryPath::of(&jane).file(Path::new("R"));
         // printf '\011cust10001\020jane@example.com' | sha256sum
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_files_of_logins_have_places() {
+    fn only_session_file_names_map_to_entry_paths() {
         let name = "0f".repeat(32);
         assert_eq!(EntryPath::named(&name).unwrap().shard(), 15);
         let damaged = format!("{name}.damaged-1");
@@ -163,7 +163,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn each_platform_has_its_folder() {
+    fn data_folder_depends_on_platform() {
         let home = || Some(PathBuf::from("/home/jane"));
         let none = |_: &str| None;
         let set = |name: &str| matches!(name, "XDG_DATA_HOME" | "LOCALAPPDATA").then(|| OsString::from("/data"));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_is_named_plainly() {
+    fn application_name_allows_only_portable_characters() {
         for good in ["acme-rooms", "com.example.Rooms 2"] {
             assert_eq!(checked(good).unwrap(), good);
         }

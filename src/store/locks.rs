@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn queue_is_at_rest_when_its_last_caller_hears_the_outcome() {
+    async fn lock_queue_is_idle_when_last_call_returns() {
         let folder = Folder::new();
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
         let place = EntryPath::of(&key());
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn call_that_starts_an_earlier_one_that_hangs_counts_its_wait() {
+    async fn call_executing_earlier_hung_call_times_out() {
         let folder = Folder::new();
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
         let (place, clock) = (EntryPath::of(&key()), ManualClock::new(UnixTime::from_secs(1_700_000_000)));

@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_leads_back_to_its_place() {
+    fn cursor_round_trips_and_invalid_cursor_is_rejected() {
         let store = MemoryStore::new();
         let key = TokenKey::new("cüst").unwrap();
         for key in [key.clone(), key.child("00jane").unwrap()] {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_in_memory_is_small() {
+    fn memory_entry_stays_within_size_limit() {
         assert!(size_of::<Kept>() <= 72 && size_of::<Position>() <= 32);
     }
 }

@@ -109,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was_written() {
+    fn record_round_trips_through_bytes() {
         let (key, entry) = sample();
         assert_eq!(read(&write(&key, &entry)).unwrap(), (key, entry));
     }
 
     #[test]
-    fn no_damage_goes_unnoticed() {
+    fn damaged_record_is_rejected() {
         let (key, entry) = sample();
         let whole = write(&key, &entry);
         for length in 0..whole.len() {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_not_damaged() {
+    fn record_of_later_version_is_not_reported_as_damaged() {
         let (key, entry) = sample();
         let later = |content: &str| {
             let sum = Sha256::digest(content);

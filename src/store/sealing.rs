@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_comes_back_as_it_was_sealed_and_is_longer_by_what_the_docs_say() {
+    fn sealed_body_opens_unchanged_with_documented_overhead() {
         let (key, head) = (token_key("a", "b"), head());
         let bound = AssociatedData { namespace: "n", key: &key, head: &head };
         for length in [0, 1, 15, 16, 63, 64, 65, 1000, 64 << 10] {
@@ -110,7 +110,7 @@ mod tests {
     /// Stored sessions outlive program versions, so format version 1 must not change. These bytes
     /// were encrypted by libsodium.
     #[test]
-    fn what_another_implementation_sealed_opens() {
+    fn body_encrypted_by_libsodium_opens() {
         const SEALED: &str = "d2ViZXgtb2F1dGggc2VhbGVkIHYxCjIwMjYtMTEKAAECAwQFBgcICQoLDA0ODxAREhMUFRYXJGUmSTiHM6Q1445pv+cdPToQRRPa\
                               7bE=";
         let key = token_key("cust10001", "jane@example.com");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_body_is_sealed_to_other_bytes_each_time_and_shows_nothing_of_itself() {
+    fn sealed_body_uses_fresh_nonce_and_hides_plaintext() {
         let (key, head) = (token_key("a", "b"), head());
         let secret = b"hunter2 hunter2 hunter2 hunter2";
         let [one, two] = [(); 2].map(|()| sealed(secret, &key, &head));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_opens_as_nothing_else_than_what_it_was_sealed_as() {
+    fn sealed_body_opens_only_with_same_key_and_associated_data() {
         let (key, head) = (token_key("ab", "c"), head());
         let bound = AssociatedData { namespace: "n", key: &key, head: &head };
         let body = seal(&Body::new(*b"{}"), keys("k1", 1).current(), bound).unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_what_is_bound_can_be_moved_into_another() {
+    fn associated_data_encoding_is_unambiguous() {
         let head = head();
         let pair = token_key("a", "\0\0\0\0\0\0\0\u{1}b");
         let keys =
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_marks_a_login_is_not_bound() {
+    fn mutable_head_fields_are_not_in_associated_data() {
         let (key, before) = (token_key("a", "b"), head());
         let body = sealed(b"{}", &key, &before);
         let time = UnixTime::from_secs(1_700_000_000);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn no_flipped_bit_and_no_cut_goes_unnoticed() {
+    fn sealed_body_with_flipped_bit_or_truncation_is_rejected() {
         let (key, head) = (token_key("a", "b"), head());
         let bound = AssociatedData { namespace: "", key: &key, head: &head };
         let whole = sealed(b"{\"v\":1}", &key, &head);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sealed_and_what_is_of_a_later_version_are_told_apart_from_damage() {
+    fn plain_body_and_later_version_are_distinguished_from_damage() {
         let (key, head) = (token_key("a", "b"), head());
         let bound = AssociatedData { namespace: "", key: &key, head: &head };
         let rest = "\nk1\n0123456789abcdef0123456789abcdef0123456789";
@@ -236,7 +236,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_was_not_sealed_opens(
+        fn unsealed_bytes_are_rejected(
             start in prop::sample::select(vec!["", "webex-oauth sealed v", "webex-oauth sealed v1\n", "webex-oauth sealed v1\nk1\n"]),
             rest in prop::collection::vec(any::<u8>(), 0..200),
         ) {

@@ -210,18 +210,20 @@ fn next(
     state: &State,
 ) -> Result<Next, Error> {
     let visitor = BrowserSession { signed_in: browser, hinted: hinted_user(authorization, state), now };
-    prompt::next(query, &visitor, |user| state.consents.cover(user, authorization)).map_err(|blocked| match blocked {
-        InteractionRequired::Contradiction => {
-            Error { code: "invalid_request", description: "Parameter:prompt is contradictory" }
-        }
-        InteractionRequired::LoginRequired => {
-            Error { code: "login_required", description: "The user is not signed in." }
-        }
-        // OpenID Connect Core 1.0, section 3.1.2.6. Webex's behavior is undocumented.
-        InteractionRequired::ConsentRequired => {
-            Error { code: "consent_required", description: "The user has not consented." }
-        }
-    })
+    prompt::next_page(query, &visitor, |user| state.consents.cover(user, authorization)).map_err(
+        |blocked| match blocked {
+            InteractionRequired::Contradiction => {
+                Error { code: "invalid_request", description: "Parameter:prompt is contradictory" }
+            }
+            InteractionRequired::LoginRequired => {
+                Error { code: "login_required", description: "The user is not signed in." }
+            }
+            // OpenID Connect Core 1.0, section 3.1.2.6. Webex's behavior is undocumented.
+            InteractionRequired::ConsentRequired => {
+                Error { code: "consent_required", description: "The user has not consented." }
+            }
+        },
+    )
 }
 
 /// Returns the requirements for the ID token.

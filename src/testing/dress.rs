@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn members_can_be_missing_twice_or_odd() {
+    fn json_member_is_removed_duplicated_or_replaced() {
         let member = |name: &str, json: &str| Change::Member(name.into(), json.into());
         for (change, expected) in [
             (Change::Without("access_token".into()), r#"{"expires_in":5}"#),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_of_json_is_not_changed() {
+    fn non_object_body_is_not_changed() {
         for body in ["", "<html>", "[1]", "{"] {
             assert_eq!(changed(&Change::Without("x".into()), body), body);
         }

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_path_has_its_name() {
+    fn path_maps_to_mock_endpoint() {
         for (path, form, endpoint) in [
             ("/v1/authorize", None, Some(MockEndpoint::Authorization)),
             ("/v1/access_token", None, Some(MockEndpoint::Token)),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_endpoint_covers_both_grants_and_any_covers_all() {
+    fn token_endpoint_covers_both_grants_and_any_covers_all() {
         for (meant, place, path, is_covered) in [
             (MockEndpoint::Any, None, "/x", true),
             (MockEndpoint::Token, Some(MockEndpoint::Refresh), "/", true),

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_relay_must_do_it_reads_as_it_was_written() {
+    fn response_delivery_header_round_trips() {
         for fate in [
             ResponseDelivery::Cut(None, ConnectionFault::Closed),
             ResponseDelivery::Cut(Some(0), ConnectionFault::Reset),

@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_all_and_each_once() {
+    fn all_id_token_faults_are_listed_once() {
         let names: HashSet<_> = IdTokenFault::ALL.iter().map(|fault| format!("{fault:?}")).collect();
         assert_eq!(names.len(), IdTokenFault::ALL.len());
         // Compare with the last variant's number, so that a new variant is not forgotten.

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_requests_are_counted_and_the_last_1024_kept() {
+    fn all_requests_are_counted_and_last_1024_recorded() {
         let mut ledger = RequestLog { recording: Recording::Redacted, ..RequestLog::default() };
         for number in 0..1_000_000 {
             ledger.count(Some(&MockEndpoint::Refresh), &format!("/{number}"));
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_unless_it_is_wanted() {
+    fn request_is_not_recorded_by_default() {
         let mut ledger = RequestLog::default();
         come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=x");
         assert_eq!((ledger.kept.len(), ledger.requests_to(&MockEndpoint::Refresh)), (0, 1));
     }
 
     #[test]
-    fn what_was_not_met_is_said_with_what_came_instead_and_without_its_secrets() {
+    fn unmet_expectations_list_redacted_requests_once() {
         let mut ledger = RequestLog::default();
         come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=before");
         ledger.expect(MockEndpoint::Refresh, 1, Some(1));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut_and_an_empty_one_says_so() {
+    fn long_request_list_is_truncated_and_empty_list_is_reported() {
         let mut ledger = RequestLog::default();
         ledger.expect(MockEndpoint::Refresh, 0, Some(20));
         for _ in 0..21 {

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_access_token_opens_only_whole_and_only_where_it_was_made() {
+    fn access_token_is_opened_only_if_unchanged_and_own_key() {
         let seal = TokenCodec::new([1; 32]);
         let token = seal.close(&Sealed { grant: 7, serial: 9, expires: UnixTime::from_secs(1234) });
         let opened = seal.open(&token).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_have_the_forms_of_webex() {
+    fn ids_have_webex_format() {
         assert_eq!(uuid(&[0xab; 32]), "abababab-abab-4aba-8bab-abababababab");
         assert_eq!(uuid_of("jane@example.com"), uuid_of("jane@example.com"));
         assert_eq!(rest_id("us", "PEOPLE", "x"), "Y2lzY29zcGFyazovL3VzL1BFT1BMRS94");

@@ -51,7 +51,7 @@ mod tests {
     use crate::testing::sign_in_page::{Person, Why};
 
     #[test]
-    fn what_others_wrote_is_escaped_everywhere() {
+    fn untrusted_text_is_escaped_on_every_page() {
         let evil = || "\"'><script>&".to_owned();
         let sign_in = |is_unknown| {
             Page::SignIn(SignInPage {

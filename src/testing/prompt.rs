@@ -45,7 +45,7 @@ pub(super) struct BrowserSession {
 ///
 /// `has_consented` returns `true` if a user consented to everything requested. Unknown values of
 /// `prompt` are ignored.
-pub(super) fn next(
+pub(super) fn next_page(
     query: &Fields,
     visitor: &BrowserSession,
     has_consented: impl Fn(usize) -> bool,
@@ -96,7 +96,7 @@ mod tests {
 
     /// User 0 signed in a minute ago and has consented; user 1 has not.
     #[test]
-    fn what_a_request_shows_to_whom() {
+    fn next_page_depends_on_prompt_and_browser_session() {
         let page = |stage| Ok(Next::Page { stage, asks_again: false });
         let again = |stage| Ok(Next::Page { stage, asks_again: true });
         let sign_in = |why| page(Stage::SignIn(why));
@@ -127,7 +127,7 @@ mod tests {
             ("prompt=none+login", Some(jane), None, Err(InteractionRequired::Contradiction)),
         ] {
             let visitor = BrowserSession { signed_in: browser, hinted, now: UnixTime::from_secs(NOW) };
-            let found = next(&Fields::parse(query.as_bytes()), &visitor, |user| user == 0);
+            let found = next_page(&Fields::parse(query.as_bytes()), &visitor, |user| user == 0);
             assert_eq!(found, expected, "{query:?}, {hinted:?}");
         }
     }

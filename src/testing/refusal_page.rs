@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_says_webex_words_and_the_mocks_own() {
+    fn error_page_has_webex_text_and_mock_reason() {
         for (page, title, text, reason) in [
             (ErrorPage::UnknownClient, "We've encountered an error", "Try again later.", "Unknown client ID"),
             (ErrorPage::RedirectUriMismatch, "We've encountered an error", "Try again later.", "Redirect URI mismatch"),

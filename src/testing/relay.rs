@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_says_how_long_the_answer_is_and_what_becomes_of_it() {
+    fn response_head_is_parsed_with_length_and_delivery() {
         assert_eq!(Head::of(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n"), None);
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec();
         let expected = Head { end: text.len(), length: 5, fate: None, text: text.clone() };

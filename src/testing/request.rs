@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_request_the_beginning_is_kept_and_it_says_so() {
+    fn long_request_is_truncated_and_marked() {
         let long = format!("scope={}&prompt=none", "x".repeat(100_000));
         let many = "a=b&".repeat(100_000);
         let wide = format!("scope={}", "%C3%A9".repeat(20_000));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_shows_no_id_and_no_token() {
+    fn request_path_redacts_ids_and_tokens() {
         for (path, shown) in [
             ("/v1/access_token", "/v1/access_token"),
             ("/v1/.well-known/openid-configuration", "/v1/.well-known/openid-configuration"),

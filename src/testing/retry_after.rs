@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_clock() {
+    fn retry_after_dates_are_relative_to_clock() {
         let now = UnixTime::from_secs(784_887_151); // Tue, 15 Nov 1994 08:12:31 GMT
         let wait = Duration::from_secs(30);
         let text = |retry_after: RetryAfter, now| retry_after.values(now)[0].to_str().unwrap().to_owned();
@@ -113,7 +113,7 @@ mod tests {
 
     /// Covers every weekday and a single-digit day.
     #[test]
-    fn the_older_forms_of_a_date_are_read_as_what_they_say() {
+    fn obsolete_http_date_formats_are_parsed_as_same_date() {
         for day in 0..7 {
             let date = UnixTime::from_secs(784_111_777) + Duration::from_secs(day * 86_400); // Sun, 06 Nov 1994 08:49:37 GMT
             for text in [rfc_850(&date.to_string()), asctime(&date.to_string())] {

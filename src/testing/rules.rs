@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_end_with_a_page_and_no_redirect() {
+    fn invalid_client_or_redirect_uri_returns_error_page() {
         let elsewhere = "http://127.0.0.1:1/cb";
         for (rule, query, redirect_uris, expected) in [
             ("unknown client", "client_id=C2&scope=spark:all", &[CALLBACK][..], ErrorPage::UnknownClient),
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_end_with_an_error_at_the_redirect_uri() {
+    fn invalid_authorization_request_redirects_with_error() {
         let (webex, meetings) = (MockService::Webex, MockService::Meetings);
         for (source, service, query, error) in [
             ("webex-js-sdk#4990", webex, query("spark:all").replace("C1", ""), "invalid_request"),
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_tokens_that_end_with_an_error_in_the_fragment() {
+    fn invalid_implicit_request_redirects_with_error_in_fragment() {
         let (webex, meetings) = (MockService::Webex, MockService::Meetings);
         let of = |response: &str, scope: &str| query(scope).replace("=code", &format!("={response}"));
         for (source, service, query, error) in [
@@ -453,7 +453,7 @@ mod tests {
 
     /// Follows the table in login-with-webex.
     #[test]
-    fn the_fragment_of_a_consent_has_the_documented_fields() {
+    fn implicit_response_fragment_has_documented_fields() {
         let both = ["access_token", "id_token", "token_type", "expires_in", "state"];
         for (response, names) in [
             ("id_token", &["id_token", "state"][..]),
@@ -485,7 +485,7 @@ mod tests {
     /// RFC 6749, section 4.2: the implicit flow issues no refresh token and changes no lasting
     /// grant.
     #[test]
-    fn a_token_from_a_browser_leaves_the_grant_of_a_login_as_it_was() {
+    fn implicit_token_does_not_change_login_grant() {
         let mut world = World::webex();
         let tokens = world.login();
         let query = query("spark:people_read").replace("=code", "=token");
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_was_signed_in_is_sent_back_without_a_page() {
+    fn signed_in_browser_is_redirected_without_page() {
         const SIGNED_IN: u64 = 1_000_000;
         let silent = |more: &str| query(&format!("openid&nonce=n&prompt=none{more}"));
         for (source, wait, query, is_signed_in) in [
@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn the_logout_page_ends_the_session_and_goes_to_addresses_of_the_web_alone() {
+    fn logout_ends_session_and_redirects_only_to_web_urls() {
         let silent = query("openid&nonce=n&prompt=none");
         for (query, goes_to) in [
             ("", None),
@@ -570,7 +570,7 @@ mod tests {
 
     /// github.com/WebexSamples: `?token=` in addition to the redirect target.
     #[test]
-    fn a_logout_with_an_access_token_ends_that_one_and_no_other_kind() {
+    fn logout_revokes_access_token_and_no_refresh_token() {
         let mut world = World::webex();
         let (first, second) = (world.login(), world.login());
         for (token, status) in [("access_token", 401), ("refresh_token", 200)] {
@@ -584,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_told_its_end_in_milliseconds() {
+    fn token_expiry_endpoint_returns_milliseconds() {
         let mut world = World::webex();
         let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
         let reply = world.get("/v1/authorizations/tokenExpiry", Some(&header));
@@ -595,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_reach_the_first_page() {
+    fn valid_authorization_request_returns_sign_in_page() {
         let (webex, meetings) = (MockService::Webex, MockService::Meetings);
         for (source, service, query) in [
             ("login-with-webex: OIDC scopes need no registration", webex, query("openid+email+spark:all&nonce=n")),
@@ -624,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn a_consent_page_is_answered_once_and_in_time() {
+    fn consent_decision_is_accepted_once_before_expiry() {
         let mut world = World::webex();
         let open = |world: &mut World| match world.authorize(&query("spark:all")).body {
             Body::Page(Page::SignIn(page)) => format!("transaction={}&user=jane@example.com", page.transaction),
@@ -645,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_the_client_at_the_token_endpoint() {
+    fn token_endpoint_rejects_invalid_client_authentication() {
         let basic = |text: &str| Some(format!("Basic {}", STANDARD.encode(text)));
         let grant = "grant_type=refresh_token&refresh_token=x";
         let no_id = "client_id cannot be null or empty";
@@ -683,7 +683,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_the_grant_type() {
+    fn token_endpoint_rejects_unsupported_grant_type() {
         let mut world = World::webex();
         let reply = world.token(&format!("{CLIENT}&grant_type=password"));
         refused(&reply, 400, MALFORMED, "unsupported_grant_type", "RFC 6749 5.2");
@@ -691,7 +691,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_good_once_in_time_and_for_its_login() {
+    fn code_is_valid_once_before_expiry_for_own_login() {
         let challenged = query(&format!("spark:all&code_challenge={CHALLENGE}&code_challenge_method=S256"));
         let no_redirect = query("spark:all").replace("redirect_uri", "x");
         let plain = query("spark:all");
@@ -724,7 +724,7 @@ mod tests {
     }
 
     #[test]
-    fn platform_tokens_look_like_webex_own() {
+    fn platform_tokens_have_webex_format() {
         let mut world = World::webex();
         let code = world.code(&query("spark:all"));
         assert!(code.ends_with("_PF84_0r9") && code.split('_').count() == 3, "{code}");
@@ -742,7 +742,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_keeps_the_refresh_token_and_the_older_access_tokens() {
+    fn refresh_keeps_refresh_token_and_previous_access_tokens() {
         let mut world = World::webex();
         let first = world.login();
         world.now = world.now + std::time::Duration::from_secs(100);
@@ -762,7 +762,7 @@ mod tests {
     }
 
     #[test]
-    fn where_refresh_tokens_rotate_each_is_good_once_and_each_login_has_its_own() {
+    fn rotated_refresh_token_is_valid_once_and_per_login() {
         let mut world = World::webex();
         world.state.succession.rotation = Rotation::Strict;
         let (first, other) = (world.login(), world.login());
@@ -789,7 +789,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_login_gets_the_same_refresh_token_until_that_is_dead() {
+    fn second_login_returns_same_refresh_token_until_expiry() {
         let mut world = World::webex();
         let first = world.login();
         world.now = world.now + std::time::Duration::from_secs(7_775_998);
@@ -808,7 +808,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meetings_refresh_repeats_the_login_and_names_the_site() {
+    fn meetings_refresh_requires_site_redirect_uri_and_verifier() {
         let mut world = World::meetings();
         let code = world.code(&query("all_read&code_challenge=abc&code_challenge_method=plain"));
         let tokens = json(&world.token(&format!("{}&code_verifier=abc", exchange(&code)))).clone();
@@ -838,7 +838,7 @@ mod tests {
     }
 
     #[test]
-    fn the_person_has_the_documented_fields() {
+    fn person_response_has_documented_fields() {
         let mut world = World::webex();
         let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
         let reply = world.me(Some(&header));
@@ -855,7 +855,7 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_methods_and_bodies_are_refused_and_the_tracking_id_comes_back() {
+    fn unsupported_request_is_rejected_with_tracking_id() {
         for (method, path, status) in [
             ("GET", "/v1/access_token", 405),
             ("POST", "/v1/authorize", 405),

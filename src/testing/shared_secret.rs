@@ -18,7 +18,7 @@ const AFTER: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
 const BLOCK: usize = 64;
 
 /// Signs with the PEM file of the public key as the secret.
-pub(super) fn sign(modulus: &[u8], input: &str) -> Vec<u8> {
+pub(super) fn sign_hs256(modulus: &[u8], input: &str) -> Vec<u8> {
     hmac(pem(modulus).as_bytes(), input.as_bytes()).to_vec()
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use crate::testing::opaque;
 
     #[test]
-    fn the_vectors_of_rfc_4231_hold() {
+    fn hmac_matches_rfc_4231_vectors() {
         for (key, input, expected) in [
             (
                 &b"Jefe"[..],
@@ -75,11 +75,11 @@ mod tests {
 
     /// Compares with the hash of OpenSSL's output for the first test key.
     #[test]
-    fn the_secret_is_the_file_that_a_tool_writes_for_the_public_key() {
+    fn shared_secret_is_public_key_pem_file() {
         let modulus = URL_SAFE_NO_PAD.decode(include_str!("keys/one.n")).unwrap();
         let file = pem(&modulus);
         let hash = opaque::hex(&Sha256::digest(&file));
         assert_eq!(hash, "3466dbea9104ea8f48702183a7a5fe24f81542056dc06eb797737793a7529e15", "{file}");
-        assert_eq!(sign(&modulus, "input"), hmac(file.as_bytes(), b"input"));
+        assert_eq!(sign_hs256(&modulus, "input"), hmac(file.as_bytes(), b"input"));
     }
 }

@@ -109,7 +109,7 @@ impl SigningKeys {
             Algorithm::None => Vec::new(),
             Algorithm::Hs256 => {
                 let modulus = URL_SAFE_NO_PAD.decode(PAIRS[pair].modulus).unwrap_or_default();
-                shared_secret::sign(&modulus, input)
+                shared_secret::sign_hs256(&modulus, input)
             }
             Algorithm::Es256 => without_der(&sign(PAIRS.len(), algorithm, input.as_bytes())),
             Algorithm::Rs256 | Algorithm::Rs384 => sign(pair, algorithm, input.as_bytes()),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn names_never_come_again_and_the_newest_key_signs() {
+    fn key_ids_are_never_reused_and_newest_key_signs() {
         let mut keys = SigningKeys::new();
         let first = keys.id_for(Algorithm::Rs256);
         assert_eq!(ids(&keys), [&*first]);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_on_p256_is_published_once_it_has_signed_and_goes_with_the_others() {
+    fn p256_key_is_published_after_use_and_removed_on_replacement() {
         let mut keys = SigningKeys::new();
         let elliptic = keys.id_for(Algorithm::Es256);
         assert_eq!(ids(&keys), [keys.id_for(Algorithm::Rs256), elliptic]);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_a_signature_is_padded_or_shortened_to_32_bytes() {
+    fn signature_integer_is_padded_or_truncated_to_32_bytes() {
         let (long, short) = ([&[2, 33, 0][..], &[0x80; 32]].concat(), [2, 1, 7].to_vec());
         let der = [&[0x30, 38][..], &long, &short].concat();
         let raw = without_der(&der);
@@ -231,7 +231,7 @@ mod tests {
 
     #[cfg(feature = "oidc")]
     #[test]
-    fn what_is_published_verifies_what_is_signed() {
+    fn published_key_verifies_signature() {
         use crate::oidc::algorithm::SigningAlgorithm;
         use crate::oidc::{jwk::JwkSet, signature};
 
@@ -257,7 +257,7 @@ mod tests {
 
     #[cfg(feature = "oidc")]
     #[test]
-    fn the_hashes_are_those_of_the_algorithm() {
+    fn half_hash_matches_algorithm() {
         use crate::oidc::algorithm::SigningAlgorithm;
 
         for (own, other) in [

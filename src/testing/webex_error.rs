@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_has_a_status_of_errors_and_each_shape_has_its_fields() {
+    fn each_error_has_error_status_and_fields_of_format() {
         for error in WebexError::ALL {
             assert!((400..600).contains(&error.status()), "{error:?}");
             for (shape, fields) in [
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_samples_of_the_documentation_come_out_as_they_stand_there() {
+    fn documented_error_samples_are_reproduced() {
         let documented = |error: WebexError| match ErrorFormat::Documented.write(error, "ROUTER_1") {
             Written::Json(body) => body.to_string(),
             _ => panic!("JSON"),

@@ -274,14 +274,14 @@ mod tests {
         "redirect_uri":"https://example.com/cb","code_verifier":"0123456789","extra":{"odd":[1]},"from_the_future":{"x":2}}"#;
 
     #[test]
-    fn scopes_of_which_nothing_is_left_are_none() {
+    fn invalid_stored_scopes_fall_back_to_requested_scopes() {
         let tokens = read(&STORED.replace("\"all_read\"", "\"$?\"")).unwrap();
         assert_eq!(tokens.scopes().unwrap().to_string(), "all_read user_modify");
         assert!(read(write(&tokens).unwrap().expose()).is_ok());
     }
 
     #[test]
-    fn what_was_stored_is_read_and_written_again_field_by_field() {
+    fn stored_token_set_round_trips() {
         let tokens = TokenSet::from_stored(STORED).unwrap();
         assert_eq!(tokens.missing_scopes().to_string(), "user_modify");
         assert_eq!(tokens.exchange().unwrap().code_verifier.expose_secret(), "0123456789");
@@ -296,7 +296,7 @@ mod tests {
         "user_info_email_verified":true,"user_info_name":"Jane S."}"#;
 
     #[test]
-    fn who_told_what_is_read_and_written_again_with_what_is_proof_of_it() {
+    fn account_sources_and_verification_round_trip() {
         let tokens = TokenSet::from_stored(KNOWN).unwrap();
         let again: Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(KNOWN).unwrap());
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_newer_form_is_refused_without_quoting_it() {
+    fn damaged_or_newer_token_set_is_rejected_and_not_quoted() {
         for (text, hint) in [
             ("", "invalid JSON"),
             ("hunter2", "invalid JSON"),

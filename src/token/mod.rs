@@ -387,7 +387,7 @@ mod tests {
         "scope":"spark:kms spark:all","id_token":"i","email":"jane@example.com","siteid":7,"odd":1}"#;
 
     #[test]
-    fn times_are_absolute_and_scopes_are_compared() {
+    fn expiry_is_absolute_and_scope_differences_are_returned() {
         let tokens = tokens(&Service::webex(), FULL);
         assert_eq!(tokens.expires_at(), Some(UnixTime::from_secs(1_700_000_100)));
         assert_eq!(tokens.refresh_token_expires_at(), Some(UnixTime::from_secs(1_700_005_000)));
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_nobody_knows_are_stored_to_the_last_digit() {
+    fn large_number_in_unknown_field_is_stored_exactly() {
         let tokens = tokens(&Service::webex(), r#"{"access_token":"a","odd":184467440799999999999999999993709551615}"#);
         let stored = tokens.to_stored().unwrap();
         let again = TokenSet::from_stored(stored.expose()).unwrap();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_answer_means_as_asked_and_unknown_ends_except_where_ends_are_documented() {
+    fn omitted_fields_use_requested_scopes_and_documented_expiry() {
         let silent = r#"{"access_token":"a","refresh_token":"r"}"#;
         let webex = tokens(&Service::webex(), silent);
         assert_eq!((webex.expires_at(), webex.refresh_token_expires_at()), (None, None));
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_keeps_what_its_answer_leaves_out() {
+    fn refresh_keeps_fields_missing_in_response() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
         let new = refreshed(&old, &service, r#"{"access_token":"b","expires_in":100}"#);
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_replaces_what_its_answer_brings() {
+    fn refresh_replaces_fields_present_in_response() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
         let answer = r#"{"access_token":"b","refresh_token":"s","scope":"spark:all","email":"j@example.com"}"#;
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_without_a_refresh_token_leaves_the_site_as_it_was() {
+    fn refresh_without_new_refresh_token_keeps_site() {
         let service = Service::meetings();
         let old = tokens(&service, r#"{"access_token":"a","refresh_token":"r","iss":"https://acme.webex.com/x"}"#);
         let silent = refreshed(&old, &service, r#"{"access_token":"b","iss":"https://idbroker.webex.com/idb"}"#);
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_stated_without_a_token_is_that_of_the_token_there_is() {
+    fn expiry_without_refresh_token_applies_to_existing_token() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
         let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_after_the_end_that_was_known_proves_it_wrong() {
+    fn refresh_after_known_expiry_resets_expiry() {
         let silent = r#"{"access_token":"b"}"#;
         let late = |service: &Service, old: &TokenSet| {
             let response = TokenResponse::read(silent.as_bytes()).unwrap();
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_refresh_token_in_a_silent_answer_keeps_its_end() {
+    fn same_refresh_token_without_expiry_keeps_expiry() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
         let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn another_client_or_service_may_not_use_them() {
+    fn token_set_of_another_client_or_service_is_rejected() {
         let tokens = tokens(&Service::webex(), FULL);
         for (service, client_id, fits) in [("webex", "C1", true), ("webex", "C2", false), ("meetings", "C1", false)] {
             let owner = Owner { service: service.into(), client_id: client_id.into() };
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_secret_and_no_unknown_value() {
+    fn token_set_debug_output_has_no_secret_or_unknown_value() {
         let json = r#"{"access_token":"hunter2","refresh_token":"hunter2","id_token":"hunter2","odd":"hunter2"}"#;
         let shown = format!("{:?}", tokens(&Service::webex(), json));
         assert!(!shown.contains("hunter2") && shown.contains("odd"), "{shown}");

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_answer_is_an_access_token() {
+    fn response_with_only_access_token_is_valid() {
         let response = TokenResponse::read(br#"{"access_token":"a"}"#).ok().unwrap();
         assert_eq!(response.access_token.expose(), "a");
         assert!(response.expires_in.is_none() && response.refresh_token.is_none() && response.scopes.is_none());
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_may_be_missing_or_of_any_case_but_not_another() {
+    fn token_type_is_bearer_in_any_case_or_missing() {
         for good in ["\"Bearer\"", "\"bearer\"", "\"BEARER\"", "\" bearer \"", "\"\"", "null"] {
             let json = format!("{{\"access_token\":\"a\",\"token_type\":{good}}}");
             assert!(TokenResponse::read(json.as_bytes()).is_ok(), "{good}");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_hurt_is_refused_and_never_quoted() {
+    fn invalid_token_response_is_rejected_and_not_quoted() {
         for (json, why) in [
             (r#"{}"#, NoTokens::NoAccessToken),
             (r#"{"access_token":""}"#, NoTokens::NoAccessToken),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_that_cannot_be_one_counts_as_left_out() {
+    fn invalid_refresh_token_is_treated_as_missing() {
         for nonsense in ["\" \"", "\"\\n\"", "0", "[]", "false", "\"\"", "null"] {
             let json = format!("{{\"access_token\":\"a\",\"refresh_token\":{nonsense},\"error\":\"\"}}");
             assert!(TokenResponse::read(json.as_bytes()).ok().unwrap().refresh_token.is_none(), "{nonsense}");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_read_beside_undecodable_text_and_never_with_it() {
+    fn response_accepts_undecodable_text_except_in_tokens() {
         let body = b"\xef\xbb\xbf{\"user_name\":\"J\xf6rg\",\"access_token\":\"a\",\"x\\ud800\":[\"\xff\"],\
             \"refresh_token\":\"r\xc3\",\"scope\":\"spark:all \xe4\",\"expires_in\":1e999}";
         let response = TokenResponse::read(body).ok().unwrap();
@@ -181,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn scopes_may_be_a_list() {
+    fn scope_list_is_accepted() {
         let response = TokenResponse::read(br#"{"access_token":"a","scope":["spark:all","spark:kms"]}"#).ok().unwrap();
         assert_eq!(response.scopes.unwrap().to_string(), "spark:all spark:kms");
     }
 
     #[test]
-    fn ids_are_text_and_odd_scopes_are_left_out() {
+    fn numeric_ids_become_text_and_invalid_scopes_are_omitted() {
         let json = br#"{"access_token":"a","siteid":123,"userid":"456","scope":"spark:all, \"x\" meeting:x"}"#;
         let response = TokenResponse::read(json).ok().unwrap();
         assert_eq!((response.account.site_id(), response.account.user_id()), (Some("123"), Some("456")));

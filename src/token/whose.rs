@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_told_apart_by_what_both_tell_and_by_nothing_else() {
+    fn accounts_differ_only_if_shared_identifiers_differ() {
         let (one, two) = ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "3f2504e0-4f89-11d3-9a0c-0305e82c3302");
         let subjects = format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(r#"{"sub":"b","sub":"a"}"#));
         for (what, own, other, differs) in [

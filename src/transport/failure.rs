@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificate_error_of_any_tls_library_is_classified_by_its_text() {
+    fn certificate_error_of_any_tls_library_is_classified_by_text() {
         for (text, expected) in [
             (
                 "error:0A000086:SSL routines:tls_post_process_server_certificate:certificate verify failed:\
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_that_a_connection_never_took_is_unprocessed_and_one_that_was_written_is_not() {
+    async fn request_is_unprocessed_only_if_not_written() {
         use hyper::client::conn::http1::handshake;
         use hyper_util::rt::TokioIo;
         use tokio::io::AsyncReadExt as _;

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_setting_that_is_malformed_is_named_and_its_value_is_not_shown() {
+    fn malformed_proxy_setting_is_named_and_value_is_redacted() {
         for value in MALFORMED {
             for name in HTTPS.iter().chain(&ALL) {
                 let error = environment(&[(name, value)]).check(&url("https://webexapis.com/v1")).unwrap_err();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_setting_that_reqwest_can_use_is_left_to_it() {
+    fn proxy_setting_supported_by_reqwest_is_accepted() {
         for value in [
             "",
             "proxy.test",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_setting_without_effect_on_an_address_does_not_matter() {
+    fn proxy_setting_without_effect_on_url_is_ignored() {
         let webex = url("https://webexapis.com/v1");
         for variables in [
             &[("HTTPS_PROXY", "corp\\user"), ("NO_PROXY", "*")][..],
@@ -191,7 +191,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn proxy_setting_that_is_not_utf_8_is_named() {
+    fn non_utf_8_proxy_setting_is_named() {
         use std::os::unix::ffi::OsStringExt as _;
 
         let environment = ProxyEnvironment::from_lookup(&|name| {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn variable_that_names_the_proxy_is_found_by_scheme() {
+    fn proxy_variable_is_selected_by_scheme() {
         let environment = environment(&[("ALL_PROXY", "socks5://proxy.test"), ("http_proxy", "http://proxy.test")]);
         assert_eq!(environment.variable_for(&url("https://webexapis.com/")), Some("ALL_PROXY"));
         assert_eq!(environment.variable_for(&url("http://webex.test/")), Some("http_proxy"));

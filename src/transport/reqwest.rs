@@ -401,7 +401,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loopback_transport_refuses_every_other_address_before_anything_is_sent() {
+    fn loopback_transport_rejects_other_addresses() {
         let transport = ReqwestTransport::builder().loopback_only().build().unwrap();
         for refused in ["https://localhost/", "https://webexapis.com/v1", "http://webex.test/", "http://10.0.0.1/"] {
             let error = transport.client_for(&refused.parse().unwrap()).unwrap_err();
@@ -413,9 +413,8 @@ mod tests {
     }
 
     #[test]
-    fn without_ca_certificates_loopback_still_works_and_https_says_what_to_install() {
-        const NAME: &str =
-            concat!(module_path!(), "::without_ca_certificates_loopback_still_works_and_https_says_what_to_install");
+    fn missing_ca_certificates_fail_https_but_not_loopback() {
+        const NAME: &str = concat!(module_path!(), "::missing_ca_certificates_fail_https_but_not_loopback");
         const EMPTY: &str = "WEBEX_OAUTH_TEST_WITHOUT_CERTIFICATES";
         if std::env::var_os(EMPTY).is_none() {
             // A child process is required, because all tests share the environment of this process.
@@ -448,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_foreign_builder_becomes_a_text() {
+    fn builder_panic_payload_becomes_text() {
         assert_eq!(text(Box::new("a literal")), "a literal");
         assert_eq!(text(Box::new(String::from("a string"))), "a string");
         assert_eq!(text(Box::new(7)), "unknown panic");

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_is_this_table() {
+    fn retry_policy_matches_table() {
         let named = |seconds| Refused(Some(secs(seconds)));
         for (repeat, sendings, losses, outcome, left, expected) in [
             // No retries.
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_backoff_is_full_jitter_and_the_servers_word_is_not_shortened() {
+    fn backoff_has_full_jitter_and_retry_after_is_not_shortened() {
         let tally = Tally { sendings: 2, ..Tally::default() };
         assert_eq!(pause(IfDeferred, tally, Refused(None), secs(30), 0.0), Some(Duration::ZERO));
         assert_eq!(pause(IfDeferred, tally, Refused(None), secs(30), 0.25), Some(Duration::from_millis(500)));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_told_apart_by_status_delivery_and_whether_time_can_help() {
+    fn outcome_is_classified_by_status_delivery_and_retryability() {
         let clock = ManualClock::new(START);
         let answer = |status: u16| Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap());
         for status in [200, 400, 401, 403, 408, 423, 425, 428, 500, 501] {
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_word_about_repeating_a_request_is_sent_once() {
+    async fn request_without_retry_policy_is_sent_once() {
         for repeat in [None, Some(RetryPolicy::Never)] {
             let run = run(repeat, 0, vec![failed(Delivery::NotSent)]).await;
             assert_eq!((run.limits.len(), run.passed), (1, Duration::ZERO));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_request_is_sent_again_until_it_is_answered() {
+    async fn unsent_or_deferred_request_is_retried_until_success() {
         let run =
             run(Some(RetryPolicy::IfDeferred), 0, vec![failed(Delivery::NotSent), answer(429), answer(200)]).await;
         assert_eq!(run.result.unwrap().status(), 200);
@@ -330,14 +330,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_three_sendings_the_last_answer_is_handed_on() {
+    async fn third_attempt_returns_last_response() {
         let run = run(Some(RetryPolicy::IfLost), 0, vec![answer(503), answer(502), answer(504)]).await;
         assert_eq!(run.result.unwrap().status(), 504);
         assert_eq!(run.limits.len(), 3);
     }
 
     #[tokio::test]
-    async fn a_lost_answer_is_risked_once_and_only_where_it_may_be() {
+    async fn lost_response_is_retried_once_only_if_allowed() {
         let strict = run(Some(RetryPolicy::IfDeferred), 0, vec![failed(Delivery::Unknown)]).await;
         assert_eq!(strict.limits.len(), 1);
         let lenient =
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn code_exchange_is_repeated_when_it_was_not_sent_and_in_no_other_case() {
+    async fn code_exchange_is_retried_only_if_not_sent() {
         let twice = run(Some(IfNotSent), 0, vec![failed(Delivery::NotSent), answer(200)]).await;
         assert_eq!((twice.result.unwrap().status().as_u16(), twice.limits.len()), (200, 2));
         let bounded = run(
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_that_was_lost_and_then_not_sent_may_have_been_processed() {
+    async fn lost_then_unsent_request_has_unknown_delivery() {
         for first in [failed(Delivery::Unknown), answer(502), answer(504)] {
             let run = run(Some(IfLost), 0, vec![first, failed(Delivery::NotSent), failed(Delivery::NotSent)]).await;
             assert_eq!((run.result.unwrap_err().delivery(), run.limits.len()), (Some(Delivery::Unknown), 3));
@@ -374,21 +374,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_would_come_out_the_same_is_not_asked_for_again() {
+    async fn permanent_transport_error_is_not_retried() {
         let error = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
         let run = run(Some(RetryPolicy::IfLost), 0, vec![Err(error)]).await;
         assert_eq!(run.limits.len(), 1);
     }
 
     #[tokio::test]
-    async fn later_attempts_get_what_is_left_of_the_time() {
+    async fn later_attempts_get_remaining_time() {
         let run = run(Some(RetryPolicy::IfDeferred), 4, vec![put_off("6"), put_off("3"), answer(200)]).await;
         assert_eq!(run.limits, [30, 20, 13].map(Duration::from_secs));
         assert_eq!(run.passed, Duration::from_secs(21));
     }
 
     #[tokio::test]
-    async fn a_pause_that_would_pass_the_limit_is_not_begun() {
+    async fn retry_delay_beyond_time_limit_is_not_started() {
         let run = run(Some(RetryPolicy::IfLost), 5, vec![put_off("3600")]).await;
         assert_eq!(run.result.unwrap().headers()["retry-after"], "3600");
         assert_eq!((run.limits.len(), run.passed), (1, Duration::from_secs(5)));

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_no_certificate_is_refused_by_every_backend() {
+    fn invalid_root_certificate_is_rejected_by_every_backend() {
         let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
         let broken = b"-----BEGIN CERTIFICATE-----\n".to_vec();
         for &backend in EVERY {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_installed_for_the_whole_process() {
+    fn no_process_wide_crypto_provider_is_installed() {
         for &backend in EVERY {
             Https::new(Some(backend), &[]).unwrap().apply(ClientBuilder::new()).build().unwrap();
         }

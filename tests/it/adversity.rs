@@ -75,7 +75,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> TokenSet {
 
 /// Webex may answer with the same access token; a refresh that worked is no error ...
 #[tokio::test]
-async fn a_refresh_that_brings_the_same_token_is_no_failure() {
+async fn refresh_returning_same_token_succeeds() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(200, &of("jane"))).await;
@@ -88,7 +88,7 @@ async fn a_refresh_that_brings_the_same_token_is_no_failure() {
 
 /// ... and causes no storm.
 #[tokio::test]
-async fn a_refresh_that_brings_the_same_token_starts_no_hot_loop() {
+async fn refresh_returning_same_token_causes_no_refresh_loop() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(200, &of("jane"))).await;
@@ -113,7 +113,7 @@ async fn a_refresh_that_brings_the_same_token_starts_no_hot_loop() {
 /// A flight of the login before, and one of the login after a `put`, have the same claim id, so the first takes the second's
 /// claim for its own.
 #[tokio::test]
-async fn a_flight_of_the_login_before_does_not_refresh_the_next_login_a_second_time() {
+async fn new_session_is_refreshed_once_despite_pending_old_refresh() {
     let clock = ManualClock::new(NOW);
     let (server, webex, gated) = gated_logins(&["a", "b"], &clock, &["=refresh-a", "=refresh-b"]).await;
     refreshing(&server, "a", json(200, &of("a"))).await;
@@ -196,7 +196,7 @@ async fn leave_after<T>(polls: usize, future: impl Future<Output = T>) -> Option
 
 /// A handler that is cancelled during `replace` leaves a store with one account, and a memory with the other.
 #[tokio::test]
-async fn a_replace_that_is_dropped_leaves_no_token_of_a_in_the_place_of_b() {
+async fn cancelled_replace_leaves_cache_consistent_with_store() {
     for polls in 0..12 {
         let clock = ManualClock::new(NOW);
         let (_server, webex) = logins(&["a", "b"], &clock).await;
@@ -219,7 +219,7 @@ async fn a_replace_that_is_dropped_leaves_no_token_of_a_in_the_place_of_b() {
 
 /// The same for a logout that comes to its end in the store alone.
 #[tokio::test]
-async fn a_logout_that_is_dropped_after_the_store_forgot_serves_nothing_any_more() {
+async fn cancelled_remove_serves_no_token_deleted_from_store() {
     for polls in 0..12 {
         let clock = ManualClock::new(NOW);
         let (_server, webex) = logins(&["a"], &clock).await;
@@ -252,7 +252,7 @@ async fn a_logout_that_is_dropped_after_the_store_forgot_serves_nothing_any_more
 
 /// A process that was stopped (a laptop's lid) while it refreshed A, and that has seen since that B is kept there.
 #[tokio::test]
-async fn a_late_answer_for_a_is_not_served_where_b_was_seen() {
+async fn late_refresh_response_is_not_served_for_replaced_account() {
     let clock = ManualClock::new(NOW);
     let (server, webex, gated) = gated_logins(&["a", "b"], &clock, &["=refresh-a"]).await;
     refreshing(&server, "a", json(200, &of("a2"))).await;
@@ -279,7 +279,7 @@ async fn a_late_answer_for_a_is_not_served_where_b_was_seen() {
 
 /// `check` says "connected" though nobody at Webex was reached: the token endpoint's own 403.
 #[tokio::test]
-async fn a_check_whose_refresh_was_refused_says_so() {
+async fn check_with_rejected_refresh_returns_error() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(403, r#"{"message":"This integration was disabled."}"#)).await;
@@ -297,7 +297,7 @@ async fn a_check_whose_refresh_was_refused_says_so() {
 
 /// A dead session is recognized whatever stands around the reason, and Webex is not asked again.
 #[tokio::test]
-async fn a_rejected_refresh_token_beside_undecodable_text_ends_the_session_once() {
+async fn invalid_grant_in_undecodable_response_ends_session_once() {
     for body in [
         &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..],
         b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}",
@@ -320,7 +320,7 @@ async fn a_rejected_refresh_token_beside_undecodable_text_ends_the_session_once(
 
 /// A token endpoint that demands the client's credentials without a word of JSON is the operator's to fix.
 #[tokio::test]
-async fn a_client_that_is_rejected_by_a_challenge_alone_ends_no_session() {
+async fn www_authenticate_challenge_at_refresh_ends_no_session() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     let challenge = ResponseTemplate::new(401).insert_header("www-authenticate", "Negotiate, Basic realm=\"x\"");
@@ -335,7 +335,7 @@ async fn a_client_that_is_rejected_by_a_challenge_alone_ends_no_session() {
 
 /// ... and a proxy's page, or its demand for a sign-in.
 #[tokio::test]
-async fn a_check_that_a_proxy_answered_is_no_check() {
+async fn check_with_proxy_response_returns_error() {
     for status in [403, 407, 511] {
         let clock = ManualClock::new(NOW);
         let (server, webex) = logins(&["jane"], &clock).await;
@@ -375,7 +375,7 @@ fn listening(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Arc<M
 
 /// "The refresh token of a login is dead. Said once for each."
 #[tokio::test]
-async fn that_a_login_is_dead_is_said_once_however_often_somebody_asks_for_a_refresh() {
+async fn login_required_event_is_sent_once_for_repeated_refreshes() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
@@ -392,7 +392,7 @@ async fn that_a_login_is_dead_is_said_once_however_often_somebody_asks_for_a_ref
 
 /// Backoff "1 s to 5 min": `refresh()` begins it anew each time.
 #[tokio::test]
-async fn who_asks_for_a_refresh_every_two_seconds_does_not_undo_the_backoff() {
+async fn explicit_refreshes_every_two_seconds_respect_backoff() {
     let clock = ManualClock::new(NOW).auto_advance();
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(500, "{}")).await;
@@ -416,7 +416,7 @@ async fn who_asks_for_a_refresh_every_two_seconds_does_not_undo_the_backoff() {
 
 /// One caller's refresh takes away the reason that another's is about to read.
 #[tokio::test]
-async fn many_who_ask_for_a_refresh_of_a_dead_login_are_all_told_that_it_is_dead() {
+async fn concurrent_refreshes_of_ended_session_return_login_required() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
@@ -442,7 +442,7 @@ async fn many_who_ask_for_a_refresh_of_a_dead_login_are_all_told_that_it_is_dead
 
 /// A browser that goes away during "Disconnect" leaves a login that nobody can end any more.
 #[tokio::test]
-async fn a_disconnect_that_is_dropped_still_tells_webex() {
+async fn cancelled_disconnect_still_revokes_tokens() {
     let mock = MockWebex::start().await;
     let webex = mock
         .client_builder()
@@ -491,7 +491,7 @@ impl TokenStore for LostAnswer {
 
 /// "An `Err` from `save` or `delete` means unknown: the caller loads and compares".
 #[tokio::test]
-async fn a_delete_whose_answer_is_lost_does_not_lose_what_webex_must_be_told() {
+async fn disconnect_revokes_tokens_after_lost_delete_response() {
     let mock = MockWebex::start().await;
     let webex = mock
         .client_builder()
@@ -509,7 +509,7 @@ async fn a_delete_whose_answer_is_lost_does_not_lose_what_webex_must_be_told() {
 
 /// Keys that a stranger makes up.
 #[tokio::test]
-async fn a_retry_or_a_put_that_fails_leaves_no_key_behind() {
+async fn unblock_and_failed_writes_leave_no_cached_keys() {
     let clock = ManualClock::new(NOW);
     let (_server, webex) = logins(&["jane"], &clock).await;
     let jane = tokens(&webex).await;
@@ -530,7 +530,7 @@ async fn a_retry_or_a_put_that_fails_leaves_no_key_behind() {
 
 /// On two threads the flight may still hold the slot when its caller has the answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_that_nobody_knows_leave_nothing_behind_on_two_threads_either() {
+async fn unknown_keys_leave_no_cache_entries_on_two_threads() {
     let clock = ManualClock::new(NOW);
     let (_server, webex) = logins(&[], &clock).await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
@@ -555,7 +555,7 @@ async fn keys_that_nobody_knows_leave_nothing_behind_on_two_threads_either() {
 
 /// A convenience holds nobody up.
 #[tokio::test]
-async fn noting_whose_login_it_is_keeps_neither_the_caller_nor_a_logout_waiting() {
+async fn hanging_save_of_person_blocks_neither_caller_nor_disconnect() {
     #[derive(Clone, Debug)]
     struct Hanging(MemoryStore, Arc<AtomicBool>, Arc<Notify>);
     #[async_trait]
@@ -608,7 +608,7 @@ async fn noting_whose_login_it_is_keeps_neither_the_caller_nor_a_logout_waiting(
 
 /// One tenant whose administrator has forbidden the integration keeps all others from their refresh.
 #[tokio::test]
-async fn one_users_403_does_not_starve_the_others() {
+async fn forbidden_refresh_of_one_user_does_not_block_others() {
     let clock = ManualClock::new(NOW).auto_advance();
     let (server, webex) = logins(&["a", "b"], &clock).await;
     refreshing(&server, "a", json(403, r#"{"message":"Your organization does not allow this."}"#)).await;
@@ -630,7 +630,7 @@ async fn one_users_403_does_not_starve_the_others() {
 
 /// "Connected: all is well."
 #[tokio::test]
-async fn a_login_that_cannot_go_on_is_not_called_connected() {
+async fn expired_session_without_refresh_token_is_not_connected() {
     let clock = ManualClock::new(NOW);
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code"))
@@ -647,7 +647,7 @@ async fn a_login_that_cannot_go_on_is_not_called_connected() {
 
 /// A restart must not turn "put off" into "expiring".
 #[tokio::test]
-async fn after_a_restart_a_login_that_each_refresh_prolongs_is_not_called_expiring() {
+async fn renewable_session_is_not_reported_expiring_after_restart() {
     let clock = ManualClock::new(NOW);
     let week = |who: &str| of(who).replace("7776000", "604800").replace("1209600", "86400");
     let server = MockServer::start().await;
@@ -680,7 +680,7 @@ async fn opaque(clock: &ManualClock, people: &[&str]) -> (MockServer, WebexOAuth
 
 /// A consumer, who is nobody's employee by Webex's own word, is another than somebody of an organization.
 #[tokio::test]
-async fn a_consumer_does_not_take_the_place_and_the_data_of_somebody_of_an_organization() {
+async fn consumer_login_does_not_replace_organization_session() {
     let clock = ManualClock::new(NOW);
     let org = "s_PF84_1eb65fdf-9643-417f-9974-ad72cae0e10f";
     let (_server, webex) = opaque(&clock, &[org, "t_PF84_consumer"]).await;
@@ -696,7 +696,7 @@ async fn a_consumer_does_not_take_the_place_and_the_data_of_somebody_of_an_organ
 
 /// A login that Webex has named is not given up, with its data, to one that nobody asked about.
 #[tokio::test]
-async fn an_unidentified_colleague_does_not_get_the_data_of_an_identified_login() {
+async fn unidentified_login_does_not_replace_identified_session() {
     let mock = MockWebex::builder()
         .user(MockUser::new("jane@example.com"))
         .user(MockUser::new("bob@example.com"))
@@ -717,7 +717,7 @@ async fn an_unidentified_colleague_does_not_get_the_data_of_an_identified_login(
 
 /// An empty setting admits nobody; an address without a domain is none.
 #[tokio::test]
-async fn an_empty_domain_admits_nobody() {
+async fn empty_required_email_domain_is_rejected() {
     let mock = MockWebex::builder().user(MockUser::new("jane@")).start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
@@ -728,7 +728,7 @@ async fn an_empty_domain_admits_nobody() {
 
 /// One 401 in passing, and a server that gives the same token again: it has just vouched for it.
 #[tokio::test]
-async fn a_token_that_webex_has_given_again_is_served_again() {
+async fn reissued_token_is_served_after_invalidate() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(200, &of("jane"))).await;
@@ -746,7 +746,7 @@ async fn a_token_that_webex_has_given_again_is_served_again() {
 
 /// The flight does not believe a wait of years; the status does.
 #[tokio::test]
-async fn the_status_believes_no_wait_that_the_keeper_does_not_believe() {
+async fn status_ignores_backoff_from_host_with_future_clock() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", ResponseTemplate::new(503).insert_header("retry-after", "60")).await;
@@ -762,7 +762,7 @@ async fn the_status_believes_no_wait_that_the_keeper_does_not_believe() {
 
 /// A refresh that was under way when the user left brings a token that nobody ends.
 #[tokio::test]
-async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
+async fn disconnect_during_refresh_revokes_refreshed_token() {
     let clock = ManualClock::new(NOW);
     let (server, _) = logins(&["a"], &clock).await;
     let gated = Gated::new(&["=refresh-a"]);
@@ -794,7 +794,7 @@ async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
 
 /// The failure of a refresh of a login that was ended is nobody's concern.
 #[tokio::test]
-async fn nothing_is_said_of_a_login_after_its_end() {
+async fn refresh_failure_after_remove_sends_no_events() {
     let clock = ManualClock::new(NOW);
     let (server, webex, gated) = gated_logins(&["a"], &clock, &["=refresh-a"]).await;
     refreshing(&server, "a", json(500, "{}")).await;
@@ -816,7 +816,7 @@ async fn nothing_is_said_of_a_login_after_its_end() {
 
 /// Nothing is given up before it is known that Webex can be told.
 #[test]
-fn a_disconnect_outside_a_runtime_forgets_nothing_that_webex_could_be_told() {
+fn disconnect_outside_runtime_fails_and_keeps_session() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mock, session) = runtime.block_on(async {
         let mock = MockWebex::start().await;
@@ -836,7 +836,7 @@ fn a_disconnect_outside_a_runtime_forgets_nothing_that_webex_could_be_told() {
 
 /// Outside a runtime, what needs the network or a task is an error, and all else works.
 #[test]
-fn outside_a_runtime_nothing_panics() {
+fn session_calls_outside_runtime_do_not_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let clock = ManualClock::new(NOW);
     let (_server, manager, session, jane) = runtime.block_on(async {
@@ -881,7 +881,7 @@ fn outside_a_runtime_nothing_panics() {
 
 /// Whatever is dropped wherever, what follows works, and there is one refresh.
 #[tokio::test]
-async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
+async fn cancelled_session_call_leaves_session_usable() {
     for call in 0..4 {
         for polls in 0..25 {
             let clock = ManualClock::new(NOW);
@@ -927,7 +927,7 @@ fn assert_passing<T>(outcome: webex_oauth::Result<T>) {
 
 /// Everything at once, by two managers over one store; afterwards all agree.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_everything_at_once_all_agree() {
+async fn managers_agree_after_concurrent_operations() {
     for round in 0..6_u64 {
         let clock = ManualClock::new(NOW).auto_advance();
         let mock = MockWebex::builder()

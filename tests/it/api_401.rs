@@ -145,7 +145,7 @@ async fn one_process() -> (Webex, ManualClock, TokenManager, Session) {
 }
 
 #[tokio::test]
-async fn forbidden_endpoint_polled_each_minute_for_a_week_takes_no_token_from_the_others() {
+async fn repeated_401s_of_one_endpoint_leave_other_calls_working() {
     for count in [1, 8] {
         let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
         let (managers, sessions) = processes(&webex, &clock, count).await;
@@ -169,7 +169,7 @@ async fn forbidden_endpoint_polled_each_minute_for_a_week_takes_no_token_from_th
 }
 
 #[tokio::test]
-async fn token_that_is_revoked_during_the_longest_pause_is_replaced_by_a_check() {
+async fn token_revoked_during_longest_pause_is_replaced_by_check() {
     let (webex, clock, _manager, session) = one_process().await;
     for _ in 0..24 * 60 {
         assert_eq!(status(&session, "forbidden").await, 401);
@@ -194,7 +194,7 @@ async fn token_that_is_revoked_during_the_longest_pause_is_replaced_by_a_check()
 }
 
 #[tokio::test]
-async fn person_that_is_forbidden_cuts_a_pause_short_once_in_six_hours() {
+async fn forbidden_person_request_ends_pause_once_in_six_hours() {
     let webex = Webex::new();
     let clock = ManualClock::new(NOW);
     let (_managers, sessions) = processes(&webex, &clock, 3).await;
@@ -212,7 +212,7 @@ async fn person_that_is_forbidden_cuts_a_pause_short_once_in_six_hours() {
 }
 
 #[tokio::test]
-async fn revoked_token_is_replaced_at_once_and_the_request_sent_again() {
+async fn revoked_token_is_refreshed_and_request_repeated() {
     let (webex, _clock, _manager, session) = one_process().await;
     webex.revoke_newest();
     assert_eq!((status(&session, "good").await.as_u16(), webex.refreshes()), (200, 1));
@@ -229,7 +229,7 @@ async fn revoked_token_is_replaced_at_once_and_the_request_sent_again() {
 }
 
 #[tokio::test]
-async fn token_younger_than_thirty_seconds_is_not_refreshed_for_a_401() {
+async fn token_younger_than_30_seconds_is_not_refreshed_after_401() {
     let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
     let (_managers, sessions) = processes(&webex, &clock, 2).await;
     webex.revoke_newest();
@@ -246,7 +246,7 @@ async fn token_younger_than_thirty_seconds_is_not_refreshed_for_a_401() {
 }
 
 #[tokio::test]
-async fn other_callers_get_the_current_token_while_a_401_is_being_looked_into() {
+async fn other_callers_get_current_token_during_refresh_after_401() {
     let (webex, clock, _manager, session) = one_process().await;
     let old = session.access_token().await.unwrap();
     webex.0.is_gated.store(true, Ordering::SeqCst);
@@ -268,7 +268,7 @@ async fn other_callers_get_the_current_token_while_a_401_is_being_looked_into() 
 }
 
 #[tokio::test]
-async fn invalidate_lets_the_next_caller_wait_and_no_other() {
+async fn invalidate_blocks_only_next_caller() {
     let (webex, _clock, manager, session) = one_process().await;
     let old = session.access_token().await.unwrap();
     webex.0.is_gated.store(true, Ordering::SeqCst);
@@ -293,7 +293,7 @@ async fn invalidate_lets_the_next_caller_wait_and_no_other() {
 }
 
 #[tokio::test]
-async fn refresh_that_fails_after_a_401_leaves_the_401_to_the_caller() {
+async fn failed_refresh_after_401_returns_401_response() {
     for fault in [(503, "{}"), (429, "{}"), (401, r#"{"error":"invalid_client"}"#), (400, r#"{"message":"no reason"}"#)]
     {
         let (webex, clock, _manager, session) = one_process().await;
@@ -319,7 +319,7 @@ async fn refresh_that_fails_after_a_401_leaves_the_401_to_the_caller() {
 }
 
 #[tokio::test]
-async fn valid_token_is_withheld_only_after_a_401_and_a_rejected_refresh_token() {
+async fn valid_token_is_withheld_only_after_401_and_rejected_refresh() {
     let dead = Some((400, r#"{"error":"invalid_grant"}"#));
     // First the refresh token is rejected, then the access token.
     let (webex, clock, _manager, session) = one_process().await;
@@ -349,7 +349,7 @@ async fn valid_token_is_withheld_only_after_a_401_and_a_rejected_refresh_token()
 }
 
 #[tokio::test]
-async fn fixed_token_survives_every_401() {
+async fn invalidated_static_token_is_still_returned() {
     let token = AccessToken::new("a-bots-token").unwrap();
     let bot = StaticToken::new(token.clone());
     for _ in 0..3 {
@@ -359,7 +359,7 @@ async fn fixed_token_survives_every_401() {
 }
 
 #[tokio::test]
-async fn source_that_a_session_is_waits_for_the_replacement() {
+async fn session_as_token_source_waits_for_new_token() {
     let (webex, clock, _manager, session) = one_process().await;
     let source: &dyn TokenSource = &session;
     let old = source.access_token().await.unwrap();
@@ -378,7 +378,7 @@ async fn source_that_a_session_is_waits_for_the_replacement() {
 }
 
 #[tokio::test]
-async fn count_of_refreshes_after_401s_ends_with_unblock_a_new_login_and_a_day() {
+async fn refresh_count_after_401s_is_reset_by_unblock_login_and_day() {
     let (webex, clock, manager, session) = one_process().await;
     let expect = async |refreshes: usize, why: &str| {
         assert_eq!(status(&session, "forbidden").await, 401);
@@ -405,7 +405,7 @@ async fn count_of_refreshes_after_401s_ends_with_unblock_a_new_login_and_a_day()
 }
 
 #[tokio::test]
-async fn count_of_refreshes_after_401s_ends_with_a_new_login_in_another_process() {
+async fn refresh_count_after_401s_is_reset_by_login_in_other_process() {
     let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
     let (managers, sessions) = processes(&webex, &clock, 2).await;
     for _ in 0..24 * 60 {

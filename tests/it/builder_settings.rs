@@ -26,7 +26,7 @@ use crate::transport::{everything, server, tls_server};
 
 /// The settings, and the test below that shows the effect of each.
 const SETTINGS: [(&str, &str); 17] = [
-    ("service", "service_decides_where_both_paths_send_to"),
+    ("service", "service_sets_token_endpoint_on_both_paths"),
     ("client_id", "credentials_are_sent_on_both_paths"),
     ("client_secret", "credentials_are_sent_on_both_paths"),
     ("redirect_uri", "redirect_uri_is_sent_on_both_paths"),
@@ -38,7 +38,7 @@ const SETTINGS: [(&str, &str); 17] = [
     ("root_certificate_pem", "root_certificate_is_trusted_on_both_paths"),
     ("connect_timeout", "connect_timeout_ends_both_paths"),
     ("timeout", "timeout_limits_both_paths"),
-    ("transport", "transport_carries_both_paths"),
+    ("transport", "transport_is_used_on_both_paths"),
     ("clock", "clock_is_read_on_both_paths"),
     ("pending_lifetime", "pending_lifetime_ends_logins"),
     ("id_token_algorithms", "id_token_settings_apply_to_both_paths"),
@@ -50,7 +50,7 @@ const ONE_PATH: [(&str, &str); 1] =
     [("insecure_accept_missing_at_hash", "missing_at_hash_is_accepted_at_implicit_logins")];
 
 #[test]
-fn every_setting_of_the_builder_has_a_row() {
+fn every_builder_setting_has_table_row() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = std::fs::read_to_string(root.join("src/client/builder.rs")).unwrap();
     let mut settings = BTreeSet::new();
@@ -150,7 +150,7 @@ fn form(request: &Request<Bytes>) -> std::collections::HashMap<String, String> {
 }
 
 #[tokio::test]
-async fn service_decides_where_both_paths_send_to() {
+async fn service_sets_token_endpoint_on_both_paths() {
     for request in requests(settings().service(service("https://elsewhere.test/v7"))).await {
         assert_eq!(request.uri(), "https://elsewhere.test/v7/access_token");
     }
@@ -311,7 +311,7 @@ async fn timeout_limits_both_paths() {
 }
 
 #[tokio::test]
-async fn transport_carries_both_paths() {
+async fn transport_is_used_on_both_paths() {
     for request in requests(settings()).await {
         assert_eq!(request.uri(), "https://webex.test/v1/access_token");
     }

@@ -89,7 +89,7 @@ async fn just_kept() -> (MockWebex, ManualClock, TokenManager, Session) {
 }
 
 #[tokio::test]
-async fn a_request_whose_token_has_ended_at_webex_is_sent_again_whole_with_a_new_one() {
+async fn request_with_rejected_token_is_repeated_with_new_token() {
     let (mock, _manager, session) = kept().await;
     let (uri, heard) = api(mock.client()).await;
     mock.expire_access_tokens("jane@example.com");
@@ -106,7 +106,7 @@ async fn a_request_whose_token_has_ended_at_webex_is_sent_again_whole_with_a_new
 }
 
 #[tokio::test]
-async fn a_hundred_requests_whose_token_has_ended_share_one_refresh() {
+async fn hundred_requests_with_rejected_token_share_one_refresh() {
     let (mock, _manager, session) = kept().await;
     let (uri, heard) = api(mock.client()).await;
     mock.expire_access_tokens("jane@example.com");
@@ -124,7 +124,7 @@ async fn a_hundred_requests_whose_token_has_ended_share_one_refresh() {
 }
 
 #[tokio::test]
-async fn request_with_a_token_younger_than_30_seconds_gets_the_401_as_received() {
+async fn request_with_token_younger_than_30_seconds_returns_401() {
     let (mock, clock, _manager, session) = just_kept().await;
     let (uri, heard) = api(mock.client()).await;
     let young = session.access_token().await.unwrap();
@@ -143,7 +143,7 @@ async fn request_with_a_token_younger_than_30_seconds_gets_the_401_as_received()
 }
 
 #[tokio::test]
-async fn request_whose_refresh_fails_for_now_gets_the_401_as_received() {
+async fn request_with_retryable_refresh_failure_returns_401() {
     let (mock, _manager, session) = kept().await;
     let (uri, heard) = api(mock.client()).await;
     let token = session.access_token().await.unwrap();
@@ -161,7 +161,7 @@ async fn request_whose_refresh_fails_for_now_gets_the_401_as_received() {
 }
 
 #[tokio::test]
-async fn request_whose_refresh_token_is_rejected_requires_a_login() {
+async fn request_with_rejected_refresh_token_requires_login() {
     let (mock, _manager, session) = kept().await;
     let (uri, heard) = api(mock.client()).await;
     mock.revoke("jane@example.com");
@@ -174,7 +174,7 @@ async fn request_whose_refresh_token_is_rejected_requires_a_login() {
 }
 
 #[tokio::test]
-async fn explicit_refresh_with_a_rejected_token_returns_the_servers_error() {
+async fn explicit_refresh_with_rejected_token_returns_server_error() {
     for is_after_trouble in [false, true] {
         let (mock, clock, _manager, session) = just_kept().await;
         clock.advance(MIN_AGE);
@@ -227,7 +227,7 @@ async fn refreshes(server: &MockServer) -> usize {
 }
 
 #[tokio::test]
-async fn a_401_to_the_new_token_as_well_is_handed_back_and_not_sent_a_third_time() {
+async fn second_401_is_returned_without_third_request() {
     let (server, session) = scripted(json(401, r#"{"message":"no"}"#)).await;
 
     let answer = session.send(post(&server.uri())).await.unwrap();
@@ -244,7 +244,7 @@ async fn a_401_to_the_new_token_as_well_is_handed_back_and_not_sent_a_third_time
 }
 
 #[tokio::test]
-async fn every_other_answer_is_handed_back_as_it_came_and_refreshes_nothing() {
+async fn other_statuses_are_returned_unchanged_without_refresh() {
     for status in [200, 204, 301, 302, 307, 400, 403, 404, 409, 423, 429, 500, 502, 503] {
         let told = ResponseTemplate::new(status).insert_header("retry-after", "7").insert_header("x-told", "as it is");
         let (server, session) = scripted(told).await;
@@ -261,7 +261,7 @@ async fn every_other_answer_is_handed_back_as_it_came_and_refreshes_nothing() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_server_is_handed_back_and_that_server_hears_nothing() {
+async fn redirect_to_other_host_is_returned_and_not_followed() {
     let other = crate::support::server(ResponseTemplate::new(200)).await;
     for status in [301, 302, 303, 307, 308] {
         let away = format!("{}/v1/messages", other.uri());
@@ -294,7 +294,7 @@ impl Transport for Heedless {
 }
 
 #[tokio::test]
-async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_it() {
+async fn response_over_16_mib_is_rejected_for_every_transport() {
     for length in [MAX_LEN, MAX_LEN + 1] {
         let (server, over_reqwest) =
             scripted(ResponseTemplate::new(200).set_body_raw(vec![b' '; length], "text/plain")).await;
@@ -324,7 +324,7 @@ async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_
 // --- calls of any kind
 
 #[tokio::test]
-async fn a_call_that_is_refused_twice_is_made_exactly_twice_with_two_tokens() {
+async fn call_rejected_twice_is_made_twice_with_two_tokens() {
     let (server, session) = scripted(ResponseTemplate::new(200)).await;
     let used = Mutex::new(Vec::new());
     let answer: Result<StatusCode> = session
@@ -343,7 +343,7 @@ async fn a_call_that_is_refused_twice_is_made_exactly_twice_with_two_tokens() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_otherwise_is_made_once_and_its_token_stays() {
+async fn call_with_other_error_is_made_once_and_keeps_token() {
     let (server, session) = scripted(ResponseTemplate::new(200)).await;
     let before = session.access_token().await.unwrap();
     let calls = AtomicUsize::new(0);
@@ -362,7 +362,7 @@ async fn a_call_that_fails_otherwise_is_made_once_and_its_token_stays() {
 }
 
 #[tokio::test]
-async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() {
+async fn invalidate_of_older_or_unknown_token_is_ignored() {
     let (mock, manager, session) = kept().await;
     let old = session.access_token().await.unwrap();
     manager.invalidate(&key(), &old);
@@ -381,7 +381,7 @@ async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() 
 // --- tokens from anywhere
 
 #[tokio::test]
-async fn static_token_that_was_rejected_is_still_returned() {
+async fn rejected_static_token_is_still_returned() {
     let bot = StaticToken::new(AccessToken::new("a-bots-token").unwrap());
     for rejected in ["another-token", "a-bots-token", "a-bots-token"] {
         bot.invalidate(&AccessToken::new(rejected).unwrap()).await;
@@ -407,7 +407,7 @@ impl TokenSource for Drawer {
 }
 
 #[tokio::test]
-async fn code_that_takes_any_source_of_tokens_works_with_a_session_a_bot_and_a_type_of_ones_own() {
+async fn token_source_is_usable_as_session_static_or_custom_type() {
     let (mock, _manager, session) = kept().await;
     let webex = mock.client();
     let good = session.access_token().await.unwrap();

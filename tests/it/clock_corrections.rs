@@ -41,7 +41,7 @@ fn accept(webex: &WebexOAuth, pending: PendingAuthorization, callback: Callback)
 }
 
 #[test]
-fn login_in_one_process_is_timed_by_the_monotonic_clock_whatever_the_wall_clock_says() {
+fn login_in_one_process_expires_by_monotonic_clock() {
     for corrected in [NOW + HOUR * 4, NOW - HOUR * 4, UnixTime::from_secs(0), UnixTime::MAX] {
         let clock = ManualClock::new(NOW);
         let webex = client(&clock);
@@ -58,7 +58,7 @@ fn login_in_one_process_is_timed_by_the_monotonic_clock_whatever_the_wall_clock_
 }
 
 #[test]
-fn login_of_another_client_in_the_process_is_timed_by_the_clock_that_began_it() {
+fn pending_login_expires_by_clock_of_starting_client() {
     let (early, late) = (ManualClock::new(NOW), ManualClock::new(NOW));
     late.advance(HOUR * 100);
     let (pending, callback) = begin(&client(&early));
@@ -66,7 +66,7 @@ fn login_of_another_client_in_the_process_is_timed_by_the_clock_that_began_it() 
 }
 
 #[test]
-fn stored_login_begun_while_the_clock_was_hours_ahead_has_expired_and_the_clock_is_mentioned() {
+fn stored_login_dated_beyond_clock_skew_is_expired() {
     for ahead in [MINUTE * 11, HOUR * 3, HOUR * 24 * 400] {
         let clock = ManualClock::new(NOW + ahead);
         let webex = client(&clock);
@@ -78,7 +78,7 @@ fn stored_login_begun_while_the_clock_was_hours_ahead_has_expired_and_the_clock_
 }
 
 #[test]
-fn stored_login_within_the_clock_skew_counts_as_begun_now() {
+fn stored_login_dated_within_clock_skew_counts_from_now() {
     for ahead in [MINUTE * 2, MINUTE * 10] {
         let clock = ManualClock::new(NOW + ahead);
         let webex = client(&clock);
@@ -93,7 +93,7 @@ fn stored_login_within_the_clock_skew_counts_as_begun_now() {
 }
 
 #[tokio::test]
-async fn implicit_login_follows_the_same_rules() {
+async fn implicit_login_follows_same_expiry_rules() {
     let clock = ManualClock::new(NOW);
     let webex = client(&clock);
     let begin = || {
@@ -138,7 +138,7 @@ fn finish(webex: &WebexOAuth, cookies: &PendingCookies, kept: &(String, String))
 }
 
 #[test]
-fn cookie_that_was_taken_does_not_open_again_however_the_clock_is_set_back() {
+fn taken_cookie_is_rejected_after_clock_is_set_back() {
     for back in [MINUTE, MINUTE * 5, MINUTE * 11, HOUR * 12] {
         let clock = ManualClock::new(NOW);
         let webex = client(&clock);
@@ -157,7 +157,7 @@ fn cookie_that_was_taken_does_not_open_again_however_the_clock_is_set_back() {
 }
 
 #[test]
-fn cookie_of_another_process_has_expired_when_it_is_dated_hours_ahead() {
+fn cookie_of_other_process_dated_beyond_clock_skew_is_expired() {
     for (ahead, is_accepted) in [(MINUTE * 2, true), (MINUTE * 10, true), (MINUTE * 11, false), (HOUR * 3, false)] {
         let clock = ManualClock::new(NOW + ahead);
         let webex = client(&clock);
@@ -172,7 +172,7 @@ fn cookie_of_another_process_has_expired_when_it_is_dated_hours_ahead() {
 }
 
 #[test]
-fn cookie_of_this_process_survives_a_clock_that_is_corrected_meanwhile() {
+fn cookie_of_same_process_survives_clock_correction() {
     for corrected in [NOW + HOUR * 4, NOW - HOUR * 4] {
         let clock = ManualClock::new(NOW);
         let webex = client(&clock);
@@ -201,7 +201,7 @@ fn cookies_dated_hours_ahead_are_removed_first() {
 }
 
 #[test]
-fn missing_cookie_names_another_host_name_and_a_rewritten_one_names_the_proxy() {
+fn missing_and_rewritten_cookie_errors_name_likely_cause() {
     let webex = client(&ManualClock::new(NOW));
     let cookies = cookies(&webex);
     let kept = kept(&webex, &cookies);

@@ -19,7 +19,7 @@ async fn let_run(manager: &TokenManager) {
 }
 
 #[tokio::test]
-async fn token_received_while_the_clock_was_ahead_is_refreshed_once_after_the_correction() {
+async fn token_dated_beyond_clock_skew_is_refreshed_once() {
     for ahead in [11 * MINUTE, DAY * 30, DAY * 100, DAY * 3650] {
         let fake = Fake::renewing(FORTNIGHT);
         let store = MemoryStore::new();
@@ -48,7 +48,7 @@ async fn token_received_while_the_clock_was_ahead_is_refreshed_once_after_the_co
 }
 
 #[tokio::test]
-async fn token_received_within_the_clock_skew_ahead_is_used_as_it_is() {
+async fn token_dated_within_clock_skew_is_used_without_refresh() {
     for ahead in [2 * MINUTE, 10 * MINUTE] {
         let fake = Fake::renewing(HOUR);
         let store = MemoryStore::new();
@@ -62,7 +62,7 @@ async fn token_received_within_the_clock_skew_ahead_is_used_as_it_is() {
 }
 
 #[tokio::test]
-async fn keep_alive_keeps_a_session_that_was_stored_while_the_clock_was_ahead() {
+async fn keep_alive_refreshes_session_stored_with_clock_ahead() {
     for (ahead, every) in [(DAY * 100, DAY), (DAY * 400, DAY), (DAY * 400, HOUR * 7), (DAY * 30, DAY * 7)] {
         for is_one_process in [true, false] {
             let fake = Fake::renewing(FORTNIGHT);
@@ -96,7 +96,7 @@ async fn keep_alive_keeps_a_session_that_was_stored_while_the_clock_was_ahead() 
 }
 
 #[tokio::test]
-async fn keep_alive_in_the_background_checks_every_entry_within_a_week() {
+async fn background_keep_alive_checks_every_entry_within_week() {
     let fake = Fake::renewing(FORTNIGHT);
     let store = MemoryStore::new();
     let wrong = fake.client(&ManualClock::new(NOW + DAY * 400));
@@ -124,7 +124,7 @@ async fn keep_alive_in_the_background_checks_every_entry_within_a_week() {
 }
 
 #[tokio::test]
-async fn keep_alive_checks_all_pages_and_counts_what_it_refreshed_and_what_ended() {
+async fn sweep_checks_all_pages_and_counts_outcomes() {
     let fake = Fake::new(|form| {
         let name = form.get("refresh_token").unwrap_or_else(|| &form["code"]);
         match is_refresh(form) && name.starts_with("ended") {
@@ -144,7 +144,7 @@ async fn keep_alive_checks_all_pages_and_counts_what_it_refreshed_and_what_ended
 }
 
 #[tokio::test]
-async fn keep_alive_in_the_background_pauses_after_each_entry_that_it_checks() {
+async fn background_keep_alive_pauses_after_each_checked_entry() {
     let fake = Fake::renewing(FORTNIGHT);
     let store = MemoryStore::new();
     let wrong = fake.client(&ManualClock::new(NOW + DAY * 400));
@@ -188,7 +188,7 @@ async fn a_day_of_two_processes(first: UnixTime, second: UnixTime) -> usize {
 }
 
 #[tokio::test]
-async fn host_with_a_wrong_clock_causes_no_refresh_storm_and_loses_no_session() {
+async fn host_with_wrong_clock_causes_no_refresh_storm_or_logout() {
     let together = a_day_of_two_processes(NOW, NOW).await;
     assert!((24..=40).contains(&together), "{together}");
     let skewed = a_day_of_two_processes(NOW, NOW + 2 * MINUTE).await;
@@ -206,7 +206,7 @@ async fn host_with_a_wrong_clock_causes_no_refresh_storm_and_loses_no_session() 
 }
 
 #[tokio::test]
-async fn host_whose_clock_was_never_set_uses_tokens_from_elsewhere_and_refreshes_none() {
+async fn host_with_unset_clock_uses_stored_tokens_without_refresh() {
     let fake = Fake::renewing(HOUR);
     let store = MemoryStore::new();
     let right = fake.client(&ManualClock::new(NOW));

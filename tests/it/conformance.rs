@@ -360,7 +360,7 @@ fn assert_complaints(table: &[(Flaw, &str)], suite: impl Fn(Flawed) -> Option<St
 }
 
 #[test]
-fn every_broken_store_is_caught_by_the_rule_that_it_breaks() {
+fn each_store_flaw_is_reported_under_its_rule() {
     let table = [
         (IgnoresExpect, "rule 1 of TokenStore"),
         (IgnoresExpectedRevisionsOfHeads, "rule 1 of TokenStore"),
@@ -402,7 +402,7 @@ fn every_broken_store_is_caught_by_the_rule_that_it_breaks() {
 }
 
 #[test]
-fn every_broken_index_is_caught_by_the_rule_that_it_breaks() {
+fn each_index_flaw_is_reported_under_its_rule() {
     let table = [
         (StopsAtAnEmptyPage, "rule 1 of TokenIndex"),
         (PagesOverlap, "rule 1 of TokenIndex"),
@@ -421,7 +421,7 @@ fn every_broken_index_is_caught_by_the_rule_that_it_breaks() {
 }
 
 #[test]
-fn a_store_of_memory_alone_is_told_that_open_must_open_the_same_one() {
+fn conformance_reports_open_of_different_stores() {
     let said = complaint(conformance::run(async || MemoryStore::new())).unwrap();
     assert!(said.contains("Does `open` open the same store each time?"), "{said}");
 }

@@ -108,7 +108,7 @@ fn title(page: &Page) -> (u16, &str) {
 }
 
 #[tokio::test]
-async fn callback_that_is_fetched_ahead_connects_nothing_until_the_navigation() {
+async fn prefetched_callback_connects_only_after_navigation() {
     let world = World::new().await;
     let mut visitor = world.administrator("cust10001").await;
     let callback = world.consent(&mut visitor, "jane@example.com").await;
@@ -123,7 +123,7 @@ async fn callback_that_is_fetched_ahead_connects_nothing_until_the_navigation() 
 }
 
 #[tokio::test]
-async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
+async fn customer_is_connected_only_after_password_is_set() {
     let world = World::new().await;
     let mut visitor = world.administrator("cust10001").await;
     let page = visitor.get("/").await;
@@ -147,7 +147,7 @@ async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
 }
 
 #[tokio::test]
-async fn a_connection_survives_a_restart_and_no_file_shows_a_secret() {
+async fn connection_survives_restart_and_files_hide_secrets() {
     let world = World::new().await;
     world.connected("cust10001").await;
     world.app.manager.wait_idle().await.unwrap();
@@ -174,7 +174,7 @@ async fn a_connection_survives_a_restart_and_no_file_shows_a_secret() {
 
 #[cfg(unix)]
 #[test]
-fn the_key_that_was_made_is_its_owners_alone() {
+fn key_file_is_accessible_to_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = Folder::new();
@@ -193,7 +193,7 @@ fn the_key_that_was_made_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn one_customers_callback_connects_no_other_customer() {
+async fn callback_of_one_customer_connects_no_other_customer() {
     let world = World::new().await;
     // Another browser: it has no such login waiting.
     let mut a = world.administrator("cust10001").await;
@@ -217,7 +217,7 @@ async fn one_customers_callback_connects_no_other_customer() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_one_login_put_under_the_name_of_another_opens_nothing() {
+async fn cookie_under_name_of_other_login_is_rejected() {
     let world = World::new().await;
     let (mut a, mut b) = (world.administrator("cust10001").await, world.administrator("cust10002").await);
     let callback = world.consent(&mut a, "jane@example.com").await;
@@ -230,7 +230,7 @@ async fn a_cookie_of_one_login_put_under_the_name_of_another_opens_nothing() {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_for_a_customer_connects_changes_and_ends_nothing() {
+async fn unauthorized_visitor_cannot_change_connection() {
     let world = World::new().await;
     world.connected("cust10001").await;
     for (mut visitor, expected) in [(Visitor::new(&world.origin), 401), (world.administrator("operator").await, 403)] {
@@ -248,7 +248,7 @@ async fn who_is_not_signed_in_for_a_customer_connects_changes_and_ends_nothing()
 }
 
 #[tokio::test]
-async fn another_sites_form_changes_nothing_and_a_link_neither() {
+async fn cross_site_forms_and_get_requests_change_nothing() {
     let world = World::new().await;
     let mut visitor = world.connected("cust10001").await;
     for path in ["/connect", "/disconnect", "/configure", "/sign-out", "/sign-in"] {
@@ -261,7 +261,7 @@ async fn another_sites_form_changes_nothing_and_a_link_neither() {
 }
 
 #[tokio::test]
-async fn a_disconnected_customer_is_gone_and_connects_to_any_account_again() {
+async fn disconnected_customer_may_connect_to_any_account() {
     let world = World::new().await;
     let mut visitor = world.connected("cust10001").await;
     assert_eq!(visitor.post("/disconnect", &[]).await.location(), "/");
@@ -275,7 +275,7 @@ async fn a_disconnected_customer_is_gone_and_connects_to_any_account_again() {
 }
 
 #[tokio::test]
-async fn a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations() {
+async fn ended_session_requires_reconnect_and_keeps_configuration() {
     let world = World::new().await;
     let mut visitor = world.connected("cust10001").await;
     world.mock.revoke("jane@example.com");
@@ -304,7 +304,7 @@ async fn a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations() {
 }
 
 #[tokio::test]
-async fn who_declines_is_told_so_and_connects_nothing() {
+async fn denied_consent_is_reported_and_connects_nothing() {
     let world = World::new().await;
     let mut visitor = world.administrator("cust10001").await;
     let begun = visitor.post("/connect", &[]).await.location().to_owned();
@@ -315,7 +315,7 @@ async fn who_declines_is_told_so_and_connects_nothing() {
 }
 
 #[tokio::test]
-async fn the_worker_works_for_those_who_are_connected_and_one_dead_login_stops_no_other() {
+async fn worker_skips_ended_session_and_serves_other_customers() {
     let world = World::new().await;
     world.connected("cust10001").await;
     let mut bob = world.administrator("cust10002").await;
@@ -342,7 +342,7 @@ async fn the_worker_works_for_those_who_are_connected_and_one_dead_login_stops_n
 }
 
 #[tokio::test]
-async fn what_a_customer_calls_himself_is_not_obeyed_by_the_operators_terminal() {
+async fn control_characters_in_display_name_are_not_printed() {
     let folder = crate::support::Folder::new();
     let mock = MockWebex::builder()
         .user(MockUser::new("eve@example.com").name("Eve\u{1b}]0;evil\u{7}\ncust10002: completed work for Bob"))
@@ -366,7 +366,7 @@ async fn what_a_customer_calls_himself_is_not_obeyed_by_the_operators_terminal()
 
 /// The key that was made is lost, and the logins are not: another key must not be made beside what it cannot open.
 #[tokio::test]
-async fn where_sealed_logins_are_and_their_key_is_not_no_new_key_is_made() {
+async fn missing_key_of_encrypted_sessions_is_not_regenerated() {
     let folder = crate::support::Folder::new();
     let mock = webex_oauth::testing::MockWebex::builder().scopes(example::SCOPES).start().await;
     let webex = mock.client();
@@ -389,7 +389,7 @@ fn open(folder: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn key_file_that_was_cut_off_is_replaced_while_it_has_sealed_nothing() {
+fn truncated_key_file_is_replaced_only_before_first_use() {
     for left in ["", "AAAA", &"A".repeat(42)] {
         let folder = Folder::new();
         fs::create_dir(folder.path()).unwrap();
@@ -415,7 +415,7 @@ fn key_file_that_was_cut_off_is_replaced_while_it_has_sealed_nothing() {
 }
 
 #[test]
-fn key_file_with_something_else_in_it_is_not_touched() {
+fn key_file_with_other_content_is_not_changed() {
     for other in ["my own password!", "\"quoted\"", &"A".repeat(45), "AAAA\n"] {
         let folder = Folder::new();
         fs::create_dir(folder.path()).unwrap();
@@ -429,7 +429,7 @@ fn key_file_with_something_else_in_it_is_not_touched() {
 }
 
 #[test]
-fn processes_that_start_at_once_agree_on_a_key() {
+fn concurrent_starts_agree_on_key() {
     let folder = Folder::new();
     fs::create_dir(folder.path()).unwrap();
     let keys: Vec<_> = std::thread::scope(|scope| {
@@ -452,10 +452,10 @@ fn processes_that_start_at_once_agree_on_a_key() {
 /// A file system of 8 KiB that is full, seen by a child alone.
 #[cfg(target_os = "linux")]
 #[test]
-fn start_on_a_full_disk_leaves_nothing_in_the_way_of_the_next() {
+fn start_on_full_disk_leaves_no_files_and_next_start_succeeds() {
     use std::process::Command;
 
-    const STORY: &str = "connect_provider::start_on_a_full_disk_leaves_nothing_in_the_way_of_the_next";
+    const STORY: &str = "connect_provider::start_on_full_disk_leaves_no_files_and_next_start_succeeds";
     /// How the child says that it could do nothing.
     const NOT_RUN: i32 = 77;
     let Some(folder) = child() else {

@@ -26,7 +26,7 @@ fn assert_misconfigured(error: &Error, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn rejected_certificate_is_named_with_its_reason_by_every_backend() {
+async fn every_tls_backend_reports_reason_of_rejected_certificate() {
     type Change = fn(&mut CertificateParams);
     let rows: [(Change, bool, &[&str]); 5] = [
         (|leaf| leaf.not_after = date_time_ymd(2020, 1, 1), true, &["has expired", "clock"]),
@@ -104,7 +104,7 @@ fn hurried(uri: &str) -> WebexOAuth {
 }
 
 #[tokio::test]
-async fn error_has_a_tracking_id_only_if_a_server_has_seen_the_request() {
+async fn error_has_tracking_id_only_if_request_reached_server() {
     let good = server(json(200, TOKENS)).await;
     let tokens = tokens(&builder(service(&good.uri())).build().unwrap()).await;
 
@@ -131,7 +131,7 @@ async fn error_has_a_tracking_id_only_if_a_server_has_seen_the_request() {
 }
 
 #[test]
-fn error_outside_a_runtime_has_no_tracking_id() {
+fn error_outside_runtime_has_no_tracking_id() {
     let webex = client("http://127.0.0.1:9");
     let access_token = AccessToken::new("access").unwrap();
     let mut person = std::pin::pin!(webex.person(&access_token));
@@ -156,7 +156,7 @@ async fn socks_proxy_is_named_as_unsupported() {
 }
 
 #[tokio::test]
-async fn proxy_that_requires_a_password_is_the_operators_to_fix() {
+async fn proxy_requiring_password_is_reported_as_misconfiguration() {
     let proxy = raw_server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 407 Sign in\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n").await
     });
@@ -167,7 +167,7 @@ async fn proxy_that_requires_a_password_is_the_operators_to_fix() {
 }
 
 #[tokio::test]
-async fn proxy_that_cannot_be_reached_or_fails_is_retryable() {
+async fn unreachable_or_failing_proxy_is_retryable() {
     let failing = raw_server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await
     });
@@ -204,7 +204,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn proxy_variable_that_cannot_be_used_is_named_and_nothing_goes_past_the_proxy() {
+fn invalid_proxy_variable_is_named_and_proxy_is_not_bypassed() {
     if let Some(variable) = variable() {
         let good = wait(async { server(json(200, TOKENS)).await.uri() });
         // Requests to this host go through no proxy, so they do not fail either.
@@ -219,7 +219,7 @@ fn proxy_variable_that_cannot_be_used_is_named_and_nothing_goes_past_the_proxy()
         }
         return;
     }
-    let test = "connection_errors::proxy_variable_that_cannot_be_used_is_named_and_nothing_goes_past_the_proxy";
+    let test = "connection_errors::invalid_proxy_variable_is_named_and_proxy_is_not_bypassed";
     behind(test, &[("HTTPS_PROXY", "corp\\user:hunter2@proxy.test")]);
     behind(test, &[("all_proxy", " http://user:hunter2@proxy.test")]);
     behind(test, &[("ALL_PROXY", "socks5://user:hunter2@127.0.0.1:1")]);
@@ -227,7 +227,7 @@ fn proxy_variable_that_cannot_be_used_is_named_and_nothing_goes_past_the_proxy()
 }
 
 #[tokio::test]
-async fn flood_of_informational_responses_ends_with_the_time_limit() {
+async fn endless_informational_responses_end_with_timeout() {
     for head in ["HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
         let url = raw_server(async move |mut stream: TcpStream| {
             loop {

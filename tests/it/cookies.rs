@@ -72,7 +72,7 @@ fn name(cookie: &str) -> &str {
 }
 
 #[test]
-fn a_login_comes_back_from_its_cookie_which_is_removed() {
+fn pending_login_is_restored_from_cookie_and_cookie_removed() {
     let app = App::new();
     let begun = app.begin(&[]);
     let id = Callback::parse(&begun.callback).unwrap().pending_id().unwrap();
@@ -92,7 +92,7 @@ fn a_login_comes_back_from_its_cookie_which_is_removed() {
 }
 
 #[test]
-fn a_login_is_taken_once_however_often_its_callback_comes() {
+fn pending_login_is_taken_once_for_repeated_callbacks() {
     let app = App::new();
     let (begun, other) = (app.begin(&[]), app.begin(&[]));
     let both = [begun.cookie.as_str(), other.cookie.as_str()];
@@ -112,7 +112,7 @@ fn a_login_is_taken_once_however_often_its_callback_comes() {
 }
 
 #[test]
-fn of_many_who_take_a_login_at_once_one_gets_it() {
+fn concurrent_takes_of_one_cookie_succeed_once() {
     let app = App::new();
     let begun = app.begin(&[]);
     let takers = std::thread::scope(|scope| {
@@ -124,7 +124,7 @@ fn of_many_who_take_a_login_at_once_one_gets_it() {
 }
 
 #[test]
-fn at_an_https_address_it_is_a_cookie_of_this_host_alone() {
+fn https_redirect_uri_uses_host_prefixed_secure_cookie() {
     for uri in ["https://app.example/callback", "HTTPS://app.example/callback"] {
         let app = App::with(keys("k1", 1), uri);
         let begun = app.begin(&[]);
@@ -140,7 +140,7 @@ fn at_an_https_address_it_is_a_cookie_of_this_host_alone() {
 }
 
 #[test]
-fn a_browser_without_the_cookie_is_another_one_and_is_told_what_may_be_the_reason() {
+fn missing_cookie_is_rejected_with_possible_reason() {
     let app = App::new();
     let (begun, other) = (app.begin(&[]), app.begin(&[]));
     for cookies in [&[][..], &[other.cookie.as_str()], &["webex-login-"], &["; ;=; =x"]] {
@@ -152,7 +152,7 @@ fn a_browser_without_the_cookie_is_another_one_and_is_told_what_may_be_the_reaso
 }
 
 #[test]
-fn a_callback_that_is_none_is_refused_before_any_cookie_is_looked_at() {
+fn invalid_callback_is_rejected_before_cookie_lookup() {
     let app = App::new();
     let begun = app.begin(&[]);
     let state = begun.callback.split_once("state=").unwrap().1;
@@ -171,7 +171,7 @@ fn a_callback_that_is_none_is_refused_before_any_cookie_is_looked_at() {
 }
 
 #[test]
-fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed() {
+fn cookie_with_other_name_key_or_content_is_rejected() {
     let app = App::new();
     let (begun, other) = (app.begin(&[]), app.begin(&[]));
     let (own, value) = begun.cookie.split_once('=').unwrap();
@@ -201,7 +201,7 @@ fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed(
 }
 
 #[test]
-fn an_older_key_opens_what_it_sealed() {
+fn cookie_is_decrypted_with_previous_key() {
     let before = App::new();
     let begun = before.begin(&[]);
     let keys = keys("k2", 2).with_previous("k1", EncryptionKey::from([1; 32])).unwrap();
@@ -210,7 +210,7 @@ fn an_older_key_opens_what_it_sealed() {
 }
 
 #[test]
-fn of_many_logins_of_one_browser_the_four_latest_wait_whatever_the_order_of_the_cookies() {
+fn four_latest_logins_remain_for_any_cookie_order() {
     let app = App::new();
     let mut jar: Vec<Begun> = Vec::new();
     for round in 0..7 {
@@ -232,7 +232,7 @@ fn of_many_logins_of_one_browser_the_four_latest_wait_whatever_the_order_of_the_
 }
 
 #[test]
-fn of_those_that_began_in_one_second_the_one_that_the_browser_names_first_is_the_oldest() {
+fn first_cookie_of_same_second_is_removed_first() {
     let app = App::new();
     let jar: Vec<_> = (0..4).map(|_| app.begin(&[]).cookie).collect();
     let begun = app.begin(&[&jar.join("; ")]);
@@ -241,7 +241,7 @@ fn of_those_that_began_in_one_second_the_one_that_the_browser_names_first_is_the
 }
 
 #[test]
-fn all_that_wait_fit_into_a_header_that_proxies_let_pass() {
+fn pending_cookies_stay_within_header_limit() {
     let app = App::new();
     let mut jar: Vec<String> = Vec::new();
     for _ in 0..4 {
@@ -256,7 +256,7 @@ fn all_that_wait_fit_into_a_header_that_proxies_let_pass() {
 }
 
 #[test]
-fn those_that_are_too_old_go_and_those_of_another_application_on_the_same_host_stay() {
+fn expired_cookies_are_removed_and_foreign_cookies_remain() {
     let app = App::new();
     let old = app.begin(&[]);
     let others: Vec<_> =
@@ -268,7 +268,7 @@ fn those_that_are_too_old_go_and_those_of_another_application_on_the_same_host_s
 }
 
 #[test]
-fn the_longest_login_makes_a_cookie_that_every_browser_keeps() {
+fn longest_pending_login_fits_into_browser_cookie_limit() {
     let longest_id = "i".repeat(64);
     let redirect_uri = format!("https://app.example/{}", "r".repeat(400));
     let app = App::with(keys(&longest_id, 1), &redirect_uri);
@@ -286,7 +286,7 @@ fn the_longest_login_makes_a_cookie_that_every_browser_keeps() {
 }
 
 #[test]
-fn what_is_set_is_appended_to_an_answer_and_shown_nowhere() {
+fn set_cookies_are_appended_to_headers_and_hidden_in_debug() {
     let app = App::new();
     let (_, pending) = app.webex.authorize().begin().unwrap();
     let set = app.cookies.store(pending, [""; 0]).unwrap();
@@ -301,7 +301,7 @@ fn what_is_set_is_appended_to_an_answer_and_shown_nowhere() {
 
 /// A chapter that names a test which is not there proves nothing.
 #[test]
-fn the_guide_to_web_applications_names_tests_that_there_are() {
+fn web_guide_names_existing_tests() {
     let guide = include_str!("../../src/guide/web.rs");
     let stories = [
         ("cookies", include_str!("cookies.rs")),
@@ -320,7 +320,7 @@ fn the_guide_to_web_applications_names_tests_that_there_are() {
 
 /// Two servers behind one name, whose clocks differ by a minute.
 #[test]
-fn a_cookie_of_a_server_whose_clock_is_ahead_is_taken_by_the_other() {
+fn cookie_of_server_with_clock_ahead_is_accepted() {
     let keys = || keys("k", 7);
     let client = |ahead: u64| {
         let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000 + ahead));

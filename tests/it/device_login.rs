@@ -170,7 +170,7 @@ fn word(state: &DeviceState) -> String {
 // --- what is shown, sent and brought
 
 #[tokio::test]
-async fn a_user_is_told_where_to_enter_what() {
+async fn device_login_shows_verification_uri_and_user_code() {
     let login = Script::new(&clock(), [PENDING]).login().await;
 
     assert_eq!(login.to_string(), "Open https://oauth-helper-r.wbx2.com/verify and enter 061992.");
@@ -187,7 +187,7 @@ async fn a_user_is_told_where_to_enter_what() {
 }
 
 #[tokio::test]
-async fn the_tokens_come_through_the_same_door_as_those_of_every_login() {
+async fn device_login_sends_token_request_and_returns_login() {
     let script = Script::new(&clock(), [PENDING, GRANTED]);
     let webex = script.client();
     let lobby = json!({"device_id": "d-1", "device_name": "Lobby"});
@@ -223,7 +223,7 @@ async fn the_tokens_come_through_the_same_door_as_those_of_every_login() {
 // --- when it asks
 
 #[tokio::test]
-async fn it_asks_at_the_pace_of_rfc_8628() {
+async fn polling_interval_follows_rfc_8628() {
     let acts = [PENDING, SLOW_DOWN, PENDING, Act::Answer(429, "", Some("42")), PENDING, GRANTED];
     let script = Script::new(&clock(), acts);
     let mut login = script.login().await;
@@ -238,7 +238,7 @@ async fn it_asks_at_the_pace_of_rfc_8628() {
 }
 
 #[tokio::test]
-async fn the_interval_is_webexs_or_five_seconds() {
+async fn interval_is_from_response_or_five_seconds() {
     for (start, first) in [
         (r#""interval":2,"expires_in":300"#, 2),
         (r#""expires_in":300"#, 5),
@@ -260,7 +260,7 @@ async fn the_interval_is_webexs_or_five_seconds() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_at_the_end_of_the_code_or_after_it() {
+async fn expired_device_code_is_not_polled() {
     let clock = clock();
     let script = Script::new(&clock, [PENDING]).starting(SHORT);
     let mut login = script.login().await;
@@ -283,7 +283,7 @@ async fn nothing_is_asked_at_the_end_of_the_code_or_after_it() {
 }
 
 #[tokio::test]
-async fn no_trouble_ends_the_login() {
+async fn transient_failures_do_not_end_device_login() {
     let page = "<html>Sign in to the Wi-Fi</html>";
     let acts = [
         Act::Unreachable,
@@ -308,7 +308,7 @@ async fn no_trouble_ends_the_login() {
 }
 
 #[tokio::test]
-async fn a_week_without_a_network_is_over_in_a_moment() {
+async fn week_without_network_ends_in_expired_device_code() {
     const WEEK: u64 = 604_800;
     let start = r#"{"device_code":"d","user_code":"1","expires_in":604800,"verification_uri":"https://x.example/"}"#;
     let clock = clock();
@@ -322,7 +322,7 @@ async fn a_week_without_a_network_is_over_in_a_moment() {
 }
 
 #[tokio::test]
-async fn a_pause_that_webex_asks_for_may_outlast_the_code() {
+async fn retry_after_beyond_code_lifetime_expires_device_login() {
     let script = Script::new(&clock(), [Act::Answer(429, "", Some("3600")), GRANTED]);
     let mut login = script.login().await;
     assert_eq!(states(&mut login).await, ["pending 300", "trouble 295 3600", "expired DeviceCodeExpired"]);
@@ -330,7 +330,7 @@ async fn a_pause_that_webex_asks_for_may_outlast_the_code() {
 }
 
 #[tokio::test]
-async fn whoever_sets_the_clock_neither_ends_a_login_nor_makes_it_ask_too_often() {
+async fn clock_change_affects_neither_expiry_nor_polling_interval() {
     let clock = clock();
     let script = Script::new(&clock, [PENDING, GRANTED]);
     let mut login = script.login().await;
@@ -345,7 +345,7 @@ async fn whoever_sets_the_clock_neither_ends_a_login_nor_makes_it_ask_too_often(
 // --- how it ends
 
 #[tokio::test]
-async fn the_end_has_a_name() {
+async fn final_device_errors_are_classified() {
     for (body, status, seen, says) in [
         (r#"{"message":"access_denied"}"#, 400, "denied AuthorizationRejected", "device login denied"),
         (r#"{"error":"expired_token"}"#, 400, "expired DeviceCodeExpired", "device code expired"),
@@ -368,7 +368,7 @@ async fn the_end_has_a_name() {
 }
 
 #[tokio::test]
-async fn a_code_that_webex_no_longer_knows_has_expired_if_that_can_be() {
+async fn rejected_device_code_near_expiry_counts_as_expired() {
     for body in [r#"{"error":"invalid_grant"}"#, r#"{"message":"invalid_request"}"#, r#"{"message":"x"}"#] {
         for (pendings, kind) in [(52, ErrorKind::DeviceGrant), (53, ErrorKind::DeviceCodeExpired)] {
             let mut acts = vec![PENDING; pendings];
@@ -384,7 +384,7 @@ async fn a_code_that_webex_no_longer_knows_has_expired_if_that_can_be() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_remembered_when_the_code_is_used_up() {
+async fn lost_response_is_named_in_error_for_used_device_code() {
     let ended = |act| async { Script::new(&clock(), [act, SPENT]).login().await.wait().await.unwrap_err().to_string() };
     assert!(ended(Act::Lost).await.contains("an earlier response was lost"));
     assert!(!ended(Act::Unreachable).await.contains("lost"));
@@ -397,7 +397,7 @@ async fn a_lost_answer_is_remembered_when_the_code_is_used_up() {
 // --- who waits
 
 #[tokio::test]
-async fn a_wait_that_is_dropped_in_a_pause_goes_on_where_it_was() {
+async fn cancelled_wait_in_pause_keeps_polling_schedule() {
     let clock = ManualClock::new(NOW);
     let script = Script::new(&clock, [GRANTED]);
     let mut login = script.login().await;
@@ -416,7 +416,7 @@ async fn a_wait_that_is_dropped_in_a_pause_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_dropped_while_it_asks_loses_nothing() {
+async fn cancelled_wait_during_poll_loses_no_response() {
     let gate = Arc::new(Notify::new());
     let clock = clock();
     let script = Script::new(&clock, [Act::Held(Arc::clone(&gate), Box::new(GRANTED)), SPENT]);
@@ -448,7 +448,7 @@ async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T
 }
 
 #[test]
-fn a_login_outlives_the_runtime_it_began_on() {
+fn device_login_continues_on_second_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let gate = Arc::new(Notify::new());
     let script = Script::new(&clock(), [Act::Held(gate, Box::new(GRANTED)), GRANTED]);
@@ -467,7 +467,7 @@ fn a_login_outlives_the_runtime_it_began_on() {
 }
 
 #[test]
-fn a_login_needs_a_runtime_and_says_so_without_ending() {
+fn wait_outside_runtime_fails_without_ending_login() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(crate::support::server(crate::support::json(200, TOKENS)));
     let service = Service::webex().with_device_token_endpoint(server.uri());
@@ -484,7 +484,7 @@ fn a_login_needs_a_runtime_and_says_so_without_ending() {
 }
 
 #[tokio::test]
-async fn the_states_are_a_stream_too() {
+async fn device_login_states_are_available_as_stream() {
     let script = Script::new(&clock(), [PENDING, GRANTED]);
     let mut login = script.login().await;
     let mut seen = Vec::new();
@@ -497,7 +497,7 @@ async fn the_states_are_a_stream_too() {
 // --- restarts
 
 #[tokio::test]
-async fn a_restart_between_two_questions_keeps_the_pace_and_the_deadline() {
+async fn restored_device_login_keeps_interval_and_deadline() {
     let clock = clock();
     let script = Script::new(&clock, [SLOW_DOWN, PENDING, GRANTED]);
     let webex = script.client();
@@ -528,7 +528,7 @@ async fn a_restart_between_two_questions_keeps_the_pace_and_the_deadline() {
 }
 
 #[tokio::test]
-async fn another_clients_login_and_a_damaged_one_are_not_restored() {
+async fn foreign_or_damaged_device_login_is_not_restored() {
     let script = Script::new(&clock(), [PENDING]);
     let stored = script.login().await.to_stored().unwrap();
     let transport = || builder(Service::webex()).transport(script.clone());
@@ -556,7 +556,7 @@ async fn another_clients_login_and_a_damaged_one_are_not_restored() {
 // --- what cannot begin
 
 #[tokio::test]
-async fn what_webex_has_not_for_devices_is_refused_before_anything_is_sent() {
+async fn unsupported_device_login_is_rejected_before_request() {
     let script = Script::new(&clock(), [PENDING]);
     let webex = script.client();
     for scopes in ["spark:all openid", "email", "spark:all profile phone address"] {
@@ -577,7 +577,7 @@ async fn what_webex_has_not_for_devices_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_start_that_fails_says_who_can_help() {
+async fn failed_start_is_classified_as_misconfigured_or_retryable() {
     let begun = |act| async {
         let script = Script::new(&clock(), [PENDING]).starting(act);
         let error = DeviceLogin::start(&script.client()).await.unwrap_err();

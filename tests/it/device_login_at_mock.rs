@@ -27,7 +27,7 @@ async fn stage() -> (MockWebex, ManualClock) {
 }
 
 #[tokio::test]
-async fn a_login_on_a_device_is_kept_and_refreshed_like_any_other() {
+async fn device_login_is_stored_and_refreshed_at_token_endpoint() {
     let (mock, clock) = stage().await;
     let webex = mock.client();
     let mut device = DeviceLogin::start(&webex).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_login_on_a_device_is_kept_and_refreshed_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_user_may_say_no_or_nothing() {
+async fn denied_and_ignored_device_logins_return_errors() {
     let (mock, clock) = stage().await;
     let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
     mock.deny_device(device.user_code());
@@ -75,7 +75,7 @@ async fn told(fault: DevicePollFault) -> webex_oauth::Result<usize> {
 }
 
 #[tokio::test]
-async fn what_is_no_end_is_outlived_in_every_spelling() {
+async fn poll_faults_are_classified_in_every_error_format() {
     for spelling in SPELLINGS {
         let is_written = !matches!(spelling, DeviceErrorFormat::Empty | DeviceErrorFormat::Page);
         for fault in [
@@ -114,7 +114,7 @@ async fn what_is_no_end_is_outlived_in_every_spelling() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_wrong_says_so_and_one_that_is_lean_works() {
+async fn invalid_start_response_is_rejected_and_minimal_one_accepted() {
     use DeviceStartFault as Fault;
 
     let (mock, _) = stage().await;

@@ -64,7 +64,7 @@ impl Transport for Script {
 
 /// A program that is started again and again (by a supervisor, by a user) with what it wrote down at the beginning.
 #[tokio::test]
-async fn a_program_that_is_restarted_again_and_again_does_not_ask_faster_than_the_interval() {
+async fn restarted_device_login_polls_no_faster_than_interval() {
     let clock = ManualClock::new(NOW).auto_advance();
     let script = Script::new(Some(&clock), &[(428, "")]);
     let webex = script.client();
@@ -84,7 +84,7 @@ async fn a_program_that_is_restarted_again_and_again_does_not_ask_faster_than_th
 
 /// The same as `next()` promises, for those who use the `Stream`.
 #[test]
-fn a_stream_outlives_the_runtime_that_it_was_polled_on() {
+fn stream_continues_on_second_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let script = Script::new(None, &[(428, "")]);
     let webex = script.client();
@@ -116,7 +116,7 @@ fn threads() -> usize {
 /// On another executor than tokio (which `poll.rs` provides for), a screen is drawn ten times a second while a login waits.
 #[cfg(target_os = "linux")]
 #[test]
-fn who_looks_often_without_tokio_does_not_get_a_thread_for_each_look() {
+fn frequent_polls_without_tokio_start_few_threads() {
     let script = Script::new(None, &[(428, "")]);
     let webex = script.client();
     let stored = {
@@ -136,7 +136,7 @@ fn who_looks_often_without_tokio_does_not_get_a_thread_for_each_look() {
 
 /// RFC 8628 section 3.5: a client "MUST wait at least the number of seconds specified by the interval parameter".
 #[tokio::test]
-async fn an_interval_that_webex_names_is_never_cut_short() {
+async fn server_polling_interval_is_never_shortened() {
     for (start, expected) in [
         (
             r#"{"device_code":"d","user_code":"1","expires_in":100,"interval":60,"verification_uri":"https://x.example/"}"#,
@@ -158,7 +158,7 @@ async fn an_interval_that_webex_names_is_never_cut_short() {
 
 /// A user who has entered the code must not be told that it has expired before it was asked for once.
 #[tokio::test]
-async fn login_whose_interval_outlasts_the_code_is_asked_for_once_before_the_end() {
+async fn interval_longer_than_code_lifetime_allows_one_poll() {
     for interval in ["300", "86400", "9223372036854775807", "1e300", "\"99999999999999999999\""] {
         let clock = ManualClock::new(NOW).auto_advance();
         let mut script = Script::new(Some(&clock), &[(200, crate::support::TOKENS)]);
@@ -178,7 +178,7 @@ async fn login_whose_interval_outlasts_the_code_is_asked_for_once_before_the_end
 }
 
 #[tokio::test]
-async fn stored_device_login_from_the_future_is_believed_within_the_clock_skew_only() {
+async fn stored_device_login_dated_beyond_clock_skew_is_expired() {
     for (ahead, expected) in [(120, 300), (600, 300), (660, 0), (3 * 3600, 0)] {
         let clock = ManualClock::new(NOW + Duration::from_secs(ahead));
         let script = Script::new(Some(&clock), &[(428, "")]);
@@ -197,7 +197,7 @@ async fn stored_device_login_from_the_future_is_believed_within_the_clock_skew_o
 }
 
 #[tokio::test]
-async fn device_login_that_is_polled_in_one_process_outlives_a_corrected_clock() {
+async fn device_login_in_one_process_survives_clock_correction() {
     for corrected in [NOW + Duration::from_secs(4 * 3600), NOW - Duration::from_secs(4 * 3600)] {
         let clock = ManualClock::new(NOW);
         let script = Script::new(Some(&clock), &[(200, crate::support::TOKENS)]);
@@ -211,7 +211,7 @@ async fn device_login_that_is_polled_in_one_process_outlives_a_corrected_clock()
 
 /// Whatever numbers a damaged or malicious store brings, the login expires within the longest lifetime of a code.
 #[tokio::test]
-async fn stored_device_login_with_any_numbers_expires_within_seven_days() {
+async fn stored_device_login_with_any_numbers_expires_in_seven_days() {
     const MAX_LEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
     let clock = ManualClock::new(NOW).auto_advance();
     let script = Script::new(Some(&clock), &[(428, "")]);

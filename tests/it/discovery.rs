@@ -31,7 +31,7 @@ fn document(issuer: &Issuer) -> Value {
 const ADDRESS: &str = "/.well-known/openid-configuration";
 
 #[tokio::test]
-async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
+async fn rp_29_discovered_endpoints_are_used() {
     let mut issuer = Issuer::start().await;
     let elsewhere = |path: &str| format!("{}{path}", issuer.server.uri());
     let mut document = document(&issuer);
@@ -73,7 +73,7 @@ async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
 }
 
 #[tokio::test]
-async fn each_field_of_the_document_is_read_by_its_name() {
+async fn discovery_fields_are_read_by_name() {
     let issuer = Issuer::start().await;
     let base = issuer.server.uri();
     let mut document = document(&issuer);
@@ -120,7 +120,7 @@ async fn each_field_of_the_document_is_read_by_its_name() {
 }
 
 #[tokio::test]
-async fn rp_30_the_keys_come_from_where_the_document_says() {
+async fn rp_30_keys_are_fetched_from_discovered_jwks_uri() {
     for place in ["/jwks-of-monday", "/jwks-of-tuesday"] {
         let mut issuer = Issuer::start().await;
         let mut document = document(&issuer);
@@ -137,7 +137,7 @@ async fn rp_30_the_keys_come_from_where_the_document_says() {
 }
 
 #[tokio::test]
-async fn what_a_document_leaves_out_is_what_the_standard_says() {
+async fn missing_discovery_fields_have_standard_defaults() {
     let issuer = Issuer::start().await;
     issuer.answer(ADDRESS, answer(200, &json!({"issuer": issuer.name()}).to_string()));
     let found = issuer.webex.discover().await.unwrap();
@@ -184,7 +184,7 @@ async fn what_a_document_leaves_out_is_what_the_standard_says() {
 }
 
 #[tokio::test]
-async fn rp_31_a_document_of_another_issuer_or_with_a_strangers_address_is_refused() {
+async fn rp_31_document_with_foreign_issuer_or_endpoint_is_rejected() {
     let issuer = Issuer::start().await;
     for (name, value, reason) in [
         ("issuer", json!("https://idbroker.webex.com/idb1"), "with_issuer"),
@@ -219,7 +219,7 @@ async fn rp_31_a_document_of_another_issuer_or_with_a_strangers_address_is_refus
 
 /// Webex has both at its brokers, which are the issuers.
 #[tokio::test]
-async fn a_document_may_have_revocation_and_logout_at_one_of_the_issuers() {
+async fn revocation_and_logout_endpoints_on_issuer_host_are_accepted() {
     let issuer = Issuer::start().await;
     let mut document = document(&issuer);
     document["revocation_endpoint"] = "https://idbroker-eu.webex.com/idb/oauth2/v1/revoke".into();
@@ -232,7 +232,7 @@ async fn a_document_may_have_revocation_and_logout_at_one_of_the_issuers() {
 }
 
 #[tokio::test]
-async fn a_document_that_names_another_endpoint_for_devices_moves_them_to_the_token_endpoint() {
+async fn discovered_device_endpoint_changes_device_token_endpoint() {
     let issuer = Issuer::start().await;
     let named = |path: &str| format!("{}{path}", issuer.server.uri());
     for (device, moved) in [("/device/authorize", named("/device/token")), ("/device", named("/access_token"))] {
@@ -246,7 +246,7 @@ async fn a_document_that_names_another_endpoint_for_devices_moves_them_to_the_to
 }
 
 #[tokio::test]
-async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
+async fn rp_34_home_issuer_must_be_trusted_by_service() {
     let issuer = Issuer::start().await;
     let link = |href: &str| {
         json!({"subject": "acct:joe@example.com",
@@ -276,7 +276,7 @@ async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
 }
 
 #[tokio::test]
-async fn rp_44_a_browser_is_logged_out_at_its_own_issuer_and_the_token_stays_out_of_the_url() {
+async fn rp_44_logout_url_uses_issuer_of_user_and_omits_token() {
     let issuer = Issuer::start().await;
     let key = Key::one();
     issuer.publish(&[key.jwk(Some("k1"))]);
@@ -300,7 +300,7 @@ async fn rp_44_a_browser_is_logged_out_at_its_own_issuer_and_the_token_stays_out
 }
 
 #[tokio::test]
-async fn webex_says_when_a_token_ends_in_milliseconds() {
+async fn token_expiry_is_read_in_milliseconds() {
     let issuer = Issuer::start().await;
     let token = AccessToken::new("PLANTED-access-token-3").unwrap();
     let at = "/authorizations/tokenExpiry";

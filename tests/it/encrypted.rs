@@ -81,7 +81,7 @@ fn hides(content: &[u8], tokens: &TokenSet) {
 // --- the contract
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_keeps_the_contract_around_every_store() {
+async fn encrypted_stores_pass_conformance() {
     let memory = Encrypted::new(MemoryStore::new(), old_keys());
     conformance::run(async || memory.clone()).await;
     conformance::run_index(async || memory.clone()).await;
@@ -151,7 +151,7 @@ impl TokenIndex for Notebook {
 }
 
 #[tokio::test]
-async fn every_call_reaches_the_store_inside_once_and_its_error_comes_back_as_it_is() {
+async fn calls_reach_inner_store_once_and_return_its_error() {
     let inside = Notebook::default();
     let store = Encrypted::new(inside.clone(), old_keys());
     let (entry, cursor) = (entry(1, 7, b"PLANTED"), Cursor::new("here"));
@@ -184,7 +184,7 @@ async fn every_call_reaches_the_store_inside_once_and_its_error_comes_back_as_it
 // --- a login's life
 
 #[tokio::test]
-async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
+async fn session_is_stored_encrypted_and_reencrypted_at_refresh() {
     let (mock, clock) = webex().await;
     let folder = Folder::new();
     let file = folder.store().path(&jane());
@@ -225,7 +225,7 @@ async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_ends_no_login_and_touches_no_file() {
+async fn wrong_key_ends_no_session_and_changes_no_file() {
     let (mock, clock) = webex().await;
     let folder = Folder::new();
     let tokens = log_in(&mock, &mock.client()).await;
@@ -279,7 +279,7 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
 }
 
 #[tokio::test]
-async fn sealing_a_login_anew_in_the_middle_of_its_refresh_costs_no_token() {
+async fn reencrypt_during_refresh_loses_no_token() {
     let (mock, clock) = webex().await;
     let store = MemoryStore::new();
     let both = || new_keys().with_previous("2025-03", OLD.into()).unwrap();
@@ -304,7 +304,7 @@ async fn sealing_a_login_anew_in_the_middle_of_its_refresh_costs_no_token() {
 // --- what was not sealed
 
 #[tokio::test]
-async fn what_is_not_encrypted_is_refused_until_it_is_accepted_and_then_sealed() {
+async fn unencrypted_entry_needs_opt_in_and_is_encrypted_at_refresh() {
     let (mock, clock) = webex().await;
     let folder = Folder::new();
     let tokens = log_in(&mock, &mock.client()).await;
@@ -328,7 +328,7 @@ async fn what_is_not_encrypted_is_refused_until_it_is_accepted_and_then_sealed()
 }
 
 #[tokio::test]
-async fn resealing_moves_what_nobody_uses_to_the_current_key_and_changes_nothing_else() {
+async fn reencrypt_uses_current_key_and_changes_nothing_else() {
     let inside = MemoryStore::new();
     let old = Encrypted::new(inside.clone(), old_keys());
     let new = Encrypted::new(inside.clone(), new_keys().with_previous("2025-03", OLD.into()).unwrap());
@@ -362,7 +362,7 @@ async fn resealing_moves_what_nobody_uses_to_the_current_key_and_changes_nothing
 // --- what was moved or changed
 
 #[tokio::test]
-async fn a_login_put_in_the_place_of_another_users_is_refused() {
+async fn entry_swapped_between_users_is_rejected() {
     let clock = ManualClock::new(NOW);
     let users = ["jane@example.com", "bob@example.org"].map(MockUser::new);
     let [jane_user, bob_user] = users;
@@ -393,7 +393,7 @@ async fn a_login_put_in_the_place_of_another_users_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_from_before_the_user_logged_in_anew_is_refused() {
+async fn body_of_previous_login_is_rejected() {
     let (mock, _clock) = webex().await;
     let raw = MemoryStore::new();
     let over = || TokenManager::new(mock.client(), Encrypted::new(raw.clone(), old_keys())).unwrap();
@@ -410,7 +410,7 @@ async fn a_body_from_before_the_user_logged_in_anew_is_refused() {
 }
 
 #[tokio::test]
-async fn what_was_changed_in_any_place_is_refused_and_stays_where_it_is() {
+async fn modified_or_truncated_body_is_rejected_and_left_unchanged() {
     let raw = MemoryStore::new();
     let store = Encrypted::new(raw.clone(), old_keys());
     put(&store, &jane(), &entry(1, 7, b"{}")).await;
@@ -431,7 +431,7 @@ async fn what_was_changed_in_any_place_is_refused_and_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_body_of_a_later_version_asks_for_an_update() {
+async fn body_of_later_version_requires_update() {
     let raw = MemoryStore::new();
     let store = Encrypted::new(raw.clone(), old_keys()).insecure_accept_unencrypted();
     put(&raw, &jane(), &entry(1, 7, b"webex-oauth sealed v2\nwho knows")).await;
@@ -444,7 +444,7 @@ async fn a_body_of_a_later_version_asks_for_an_update() {
 // --- a key that is lost
 
 #[tokio::test]
-async fn what_does_not_open_any_more_can_be_discarded_and_what_does_cannot() {
+async fn discard_removes_undecryptable_entries_only() {
     let (mock, _clock) = webex().await;
     let folder = Folder::new();
     let lost = Encrypted::new(folder.store(), old_keys());
@@ -469,7 +469,7 @@ async fn what_does_not_open_any_more_can_be_discarded_and_what_does_cannot() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_sealed_is_in_the_clear_and_cannot_be_discarded() {
+async fn unencrypted_entry_is_not_discarded() {
     let inner = MemoryStore::new();
     let plain = entry(1, 7, b"in the clear");
     put(&inner, &jane(), &plain).await;
@@ -513,7 +513,7 @@ impl TokenStore for Overtaken {
 }
 
 #[tokio::test]
-async fn what_another_process_saves_meanwhile_is_neither_discarded_nor_written_over() {
+async fn concurrent_save_is_neither_discarded_nor_overwritten() {
     let raw = MemoryStore::new();
     let (old, new) = (Encrypted::new(raw.clone(), old_keys()), Encrypted::new(raw.clone(), new_keys()));
     put(&new, &jane(), &entry(2, 8, b"new")).await;
@@ -536,7 +536,7 @@ async fn what_another_process_saves_meanwhile_is_neither_discarded_nor_written_o
 // --- what is shown
 
 #[tokio::test]
-async fn neither_keys_nor_tokens_are_shown() {
+async fn debug_output_hides_keys_and_tokens() {
     let raw = MemoryStore::new();
     let key = EncryptionKey::from(OLD);
     let store = Encrypted::new(raw.clone(), EncryptionKeys::new("2025-03", key.clone()).unwrap());

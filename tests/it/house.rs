@@ -47,7 +47,7 @@ const LONG_FUNCTIONS: &[(&str, &str)] =
     &[("src/keeper/flight.rs: consider", "the steps 2 to 4 of the protocol, which are read in one piece")];
 
 #[test]
-fn every_module_uses_only_what_stands_above_it_and_keeps_the_house_rules() {
+fn modules_follow_dependency_order_and_house_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     read_sources(root, &root.join("src"), &mut files).unwrap();

@@ -193,7 +193,7 @@ fn assert_not_sent(error: &Error) {
 }
 
 #[tokio::test]
-async fn request_on_a_refused_stream_is_repeated_on_a_new_connection() {
+async fn request_on_refused_stream_is_repeated_on_new_connection() {
     // The second request of a connection is refused, as by a server that shuts down.
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let transport = server.transport();
@@ -206,7 +206,7 @@ async fn request_on_a_refused_stream_is_repeated_on_a_new_connection() {
 }
 
 #[tokio::test]
-async fn request_on_a_refused_stream_is_repeated_with_settings_of_the_users_own() {
+async fn request_on_refused_stream_is_repeated_with_custom_builder() {
     let server = Http2Server::start(|_, request| if request == 1 { Reset(REFUSED_STREAM) } else { Serve }).await;
     let transport = server.transport_of_a_builder();
     for _ in 0..2 {
@@ -216,7 +216,7 @@ async fn request_on_a_refused_stream_is_repeated_with_settings_of_the_users_own(
 }
 
 #[tokio::test]
-async fn request_above_the_last_stream_of_a_goaway_is_repeated_whatever_its_code() {
+async fn request_above_goaway_last_stream_is_repeated_for_every_code() {
     let plans: [Plan; 3] = [
         |connection, _| if connection == 0 { GoAwayBelow(NO_ERROR) } else { Serve },
         |connection, _| if connection == 0 { GoAwayBelow(ENHANCE_YOUR_CALM) } else { Serve },
@@ -237,7 +237,7 @@ async fn request_above_the_last_stream_of_a_goaway_is_repeated_whatever_its_code
 }
 
 #[tokio::test]
-async fn request_that_is_refused_again_was_not_sent_and_is_repeated_once() {
+async fn request_on_two_refused_streams_is_reported_as_not_sent() {
     let plans: [Plan; 3] =
         [|_, _| Reset(REFUSED_STREAM), |_, _| GoAwayBelow(NO_ERROR), |_, _| GoAwayBelow(ENHANCE_YOUR_CALM)];
     for plan in plans {
@@ -252,7 +252,7 @@ async fn request_that_is_refused_again_was_not_sent_and_is_repeated_once() {
 }
 
 #[tokio::test]
-async fn request_that_may_have_been_processed_is_not_repeated() {
+async fn possibly_processed_request_is_not_repeated() {
     let plans: [Plan; 7] = [
         |_, _| Reset(CANCEL),
         |_, _| Reset(INTERNAL_ERROR),
@@ -274,7 +274,7 @@ async fn request_that_may_have_been_processed_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn request_that_is_refused_with_no_time_left_is_not_repeated() {
+async fn request_on_refused_stream_is_not_repeated_without_time_left() {
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let transport = server.transport();
     transport.exchange(server.post("form")).await.unwrap();
@@ -289,7 +289,7 @@ async fn request_that_is_refused_with_no_time_left_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn code_exchange_on_a_refused_stream_is_repeated() {
+async fn code_exchange_on_refused_stream_is_repeated() {
     let plans: [Plan; 2] = [
         |connection, _| if connection == 0 { Reset(REFUSED_STREAM) } else { Serve },
         // The third connection is the first of the second sending.
@@ -308,7 +308,7 @@ async fn code_exchange_on_a_refused_stream_is_repeated() {
 }
 
 #[tokio::test]
-async fn code_exchange_that_is_refused_for_good_was_not_sent() {
+async fn code_exchange_on_refused_streams_is_reported_as_not_sent() {
     let server = Http2Server::start(|_, _| Reset(REFUSED_STREAM)).await;
     let webex = server.client(Rotation::Lenient);
     let (pending, callback) = returned(&webex);
@@ -319,7 +319,7 @@ async fn code_exchange_that_is_refused_for_good_was_not_sent() {
 }
 
 #[tokio::test]
-async fn code_exchange_whose_response_was_lost_is_not_repeated() {
+async fn code_exchange_with_lost_response_is_not_repeated() {
     let server = Http2Server::start(|_, _| Reset(CANCEL)).await;
     let webex = server.client(Rotation::Lenient);
     let (pending, callback) = returned(&webex);
@@ -329,7 +329,7 @@ async fn code_exchange_whose_response_was_lost_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn strict_refresh_on_a_refused_stream_is_repeated() {
+async fn strict_refresh_on_refused_stream_is_repeated() {
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let webex = server.client(Rotation::Strict);
     let tokens = tokens(&webex).await;
@@ -338,7 +338,7 @@ async fn strict_refresh_on_a_refused_stream_is_repeated() {
 }
 
 #[tokio::test]
-async fn strict_session_refresh_on_a_refused_stream_is_repeated() {
+async fn strict_session_refresh_on_refused_stream_is_repeated() {
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let webex = server.client(Rotation::Strict);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -349,7 +349,7 @@ async fn strict_session_refresh_on_a_refused_stream_is_repeated() {
 }
 
 #[tokio::test]
-async fn api_call_on_a_refused_stream_is_repeated() {
+async fn api_call_on_refused_stream_is_repeated() {
     let server = Http2Server::start(|_, request| if request == 1 { Reset(REFUSED_STREAM) } else { Serve }).await;
     let webex = server.client(Rotation::Lenient);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();

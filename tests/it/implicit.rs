@@ -38,7 +38,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth, response: ImplicitResponse
 }
 
 #[tokio::test]
-async fn the_url_asks_for_what_is_wanted_with_a_nonce_and_without_pkce() {
+async fn implicit_url_has_response_type_and_nonce_without_pkce() {
     let (mock, _) = start(|mock| mock).await;
     for (response, name) in [
         (ImplicitResponse::IdToken, "id_token"),
@@ -56,7 +56,7 @@ async fn the_url_asks_for_what_is_wanted_with_a_nonce_and_without_pkce() {
 }
 
 #[tokio::test]
-async fn an_id_token_alone_is_proven() {
+async fn id_token_alone_is_verified() {
     let (mock, _) = start(|mock| mock).await;
     let webex = mock.client();
     let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
@@ -77,7 +77,7 @@ async fn an_id_token_alone_is_proven() {
 }
 
 #[tokio::test]
-async fn an_access_token_alone_works_and_proves_nobody() {
+async fn access_token_alone_identifies_no_user() {
     let (mock, clock) = start(|mock| mock).await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, ImplicitResponse::Token).await.unwrap();
@@ -95,7 +95,7 @@ async fn an_access_token_alone_works_and_proves_nobody() {
 }
 
 #[tokio::test]
-async fn a_login_through_the_consent_page_brings_both() {
+async fn consent_page_login_returns_both_tokens() {
     let (mock, _) = start(MockWebexBuilder::at_hash).await;
     let webex = mock.client();
     let (url, pending) = begin(&webex, ImplicitResponse::IdTokenToken);
@@ -109,7 +109,7 @@ async fn a_login_through_the_consent_page_brings_both() {
 
 /// RFC 9700 section 4.6: tokens of two logins are not put together.
 #[tokio::test]
-async fn an_access_token_beside_it_must_be_the_one_that_it_was_issued_with() {
+async fn access_token_must_match_at_hash_of_id_token() {
     let both = ImplicitResponse::IdTokenToken;
     let (mock, _) = start(MockWebexBuilder::at_hash).await;
     let webex = mock.client();
@@ -131,7 +131,7 @@ async fn an_access_token_beside_it_must_be_the_one_that_it_was_issued_with() {
 }
 
 #[tokio::test]
-async fn every_fault_of_an_id_token_is_refused_that_a_login_without_code_can_see() {
+async fn id_token_faults_are_rejected_in_implicit_login() {
     for fault in IdTokenFault::ALL.iter().copied() {
         let (mock, _) = start(MockWebexBuilder::at_hash).await;
         let webex = mock.client();
@@ -150,7 +150,7 @@ async fn every_fault_of_an_id_token_is_refused_that_a_login_without_code_can_see
 }
 
 #[tokio::test]
-async fn what_is_missing_foreign_or_repeated_is_refused_and_no_key_is_asked_for() {
+async fn callback_faults_are_rejected_without_key_request() {
     for (fault, of_an_id_token, of_a_token) in [
         (CallbackFault::MissingState, ErrorKind::MissingState, ErrorKind::MissingState),
         (CallbackFault::OtherState, ErrorKind::StateMismatch, ErrorKind::StateMismatch),
@@ -175,7 +175,7 @@ async fn what_is_missing_foreign_or_repeated_is_refused_and_no_key_is_asked_for(
 }
 
 #[tokio::test]
-async fn what_no_server_of_this_flow_says_is_refused_as_well() {
+async fn invalid_or_late_implicit_response_is_rejected() {
     type Change = fn(String) -> String;
     let rows: [(&str, ImplicitResponse, Change, ErrorKind); 4] = [
         ("a code", ImplicitResponse::IdToken, |url| url.replace("#id_token=", "#code="), ErrorKind::MissingIdToken),
@@ -209,7 +209,7 @@ async fn what_no_server_of_this_flow_says_is_refused_as_well() {
 }
 
 #[tokio::test]
-async fn a_user_who_declines_and_a_request_at_fault_come_back_in_the_fragment() {
+async fn denied_and_misconfigured_requests_return_fragment_errors() {
     let (mock, _) = start(|mock| mock).await;
     let webex = mock.client();
     let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
@@ -223,7 +223,7 @@ async fn a_user_who_declines_and_a_request_at_fault_come_back_in_the_fragment() 
 }
 
 #[tokio::test]
-async fn a_silent_login_of_somebody_who_is_not_signed_in_is_an_answer() {
+async fn silent_login_requires_signed_in_user() {
     let (mock, clock) = start(|mock| mock).await;
     let webex = mock.client();
     let silent = || webex.authorize().scopes("openid").prompt(Prompt::None).begin_implicit(ImplicitResponse::IdToken);
@@ -247,7 +247,7 @@ async fn a_silent_login_of_somebody_who_is_not_signed_in_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_posted_fragment_is_read_by_a_web_framework() {
+async fn posted_fragment_deserializes_as_callback() {
     let (mock, _) = start(|mock| mock).await;
     let webex = mock.client();
     let (url, pending) = begin(&webex, ImplicitResponse::IdToken);

@@ -32,7 +32,7 @@ impl Begun {
 }
 
 #[tokio::test]
-async fn a_strangers_callback_ends_no_login_and_its_own_ends_it_whatever_it_brings() {
+async fn only_own_callback_ends_pending_implicit_login() {
     let begun = begin(ImplicitResponse::IdToken).await;
     let token = begun.id_token(|_| ());
     let mut waiting = begun.pending;
@@ -62,7 +62,7 @@ fn without_nonce(stored: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_login_that_lost_its_nonce_proves_nobody() {
+async fn pending_login_without_nonce_is_rejected() {
     let begun = begin(ImplicitResponse::IdToken).await;
     let stored = begun.pending.to_stored().unwrap();
     let pending = PendingImplicit::from_stored(&without_nonce(stored.expose())).unwrap();

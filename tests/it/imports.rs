@@ -56,7 +56,7 @@ async fn import_with_access_token_sends_no_request() {
 }
 
 #[tokio::test]
-async fn import_of_an_expired_access_token_refreshes_it() {
+async fn import_with_expired_access_token_refreshes_once() {
     let (mock, clock, webex) = start().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     clock.set(tokens.expires_at().unwrap() + HOUR);
@@ -69,7 +69,7 @@ async fn import_of_an_expired_access_token_refreshes_it() {
 }
 
 #[tokio::test]
-async fn scopes_of_an_import_are_unknown_until_a_response_contains_them() {
+async fn imported_scopes_are_unknown_until_response_contains_scope() {
     let (mock, clock, webex) = start().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
@@ -89,7 +89,7 @@ async fn scopes_of_an_import_are_unknown_until_a_response_contains_them() {
 }
 
 #[tokio::test]
-async fn import_over_the_session_of_another_account_is_rejected() {
+async fn import_over_session_of_other_account_is_rejected() {
     let (mock, _clock, webex) = start().await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
@@ -102,7 +102,7 @@ async fn import_over_the_session_of_another_account_is_rejected() {
 }
 
 #[tokio::test]
-async fn keep_alive_finds_out_when_an_imported_refresh_token_expires() {
+async fn keep_alive_sets_expiry_of_imported_refresh_token() {
     let (mock, clock, webex) = start().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
@@ -117,7 +117,7 @@ async fn keep_alive_finds_out_when_an_imported_refresh_token_expires() {
 }
 
 #[tokio::test]
-async fn stores_behind_pointers_can_list() {
+async fn boxed_and_shared_stores_support_listing() {
     let (mock, _clock, webex) = start().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let shared: Arc<dyn TokenStore> = Arc::new(MemoryStore::new());
@@ -136,7 +136,7 @@ async fn stores_behind_pointers_can_list() {
 }
 
 #[tokio::test]
-async fn request_scopes_adds_to_the_granted_ones_and_names_the_user() {
+async fn request_scopes_adds_granted_scopes_and_login_hint() {
     let (mock, _clock, webex) = start().await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
@@ -153,7 +153,7 @@ async fn request_scopes_adds_to_the_granted_ones_and_names_the_user() {
 }
 
 #[tokio::test]
-async fn stated_expiry_of_an_imported_refresh_token_is_kept_if_the_response_has_none() {
+async fn stated_expiry_of_import_is_used_if_response_has_none() {
     let (mock, _clock, webex) = start().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let silent = Fault::edit(|json| {
@@ -169,7 +169,7 @@ async fn stated_expiry_of_an_imported_refresh_token_is_kept_if_the_response_has_
 }
 
 #[tokio::test]
-async fn expired_import_over_a_session_with_a_known_person_is_refreshed_before_the_accounts_are_compared() {
+async fn expired_import_is_refreshed_before_account_comparison() {
     let (mock, clock, webex) = start().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();

@@ -46,7 +46,7 @@ async fn kept(store: impl TokenStore) -> (MockWebex, ManualClock, TokenManager, 
 }
 
 #[tokio::test]
-async fn ten_thousand_callers_on_a_dead_token_cause_one_refresh_and_nobody_fails() {
+async fn concurrent_callers_with_expired_token_share_one_refresh() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT);
@@ -67,7 +67,7 @@ async fn ten_thousand_callers_on_a_dead_token_cause_one_refresh_and_nobody_fails
 }
 
 #[tokio::test]
-async fn a_stale_token_is_served_at_once_and_refreshed_behind() {
+async fn stale_token_is_served_and_refreshed_in_background() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT.mul_f64(0.8));
@@ -80,7 +80,7 @@ async fn a_stale_token_is_served_at_once_and_refreshed_behind() {
 }
 
 #[tokio::test]
-async fn a_fresh_token_causes_no_request() {
+async fn fresh_token_causes_no_request() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     for _ in 0..100 {
         clock.advance(Duration::from_secs(60));
@@ -91,7 +91,7 @@ async fn a_fresh_token_causes_no_request() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_cancels_nothing() {
+async fn cancelled_caller_does_not_cancel_refresh() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     clock.advance(FORTNIGHT);
     {
@@ -109,7 +109,7 @@ async fn a_caller_who_leaves_cancels_nothing() {
 }
 
 #[test]
-fn a_runtime_that_ends_in_the_middle_of_a_refresh_leaves_the_login_usable() {
+fn runtime_shutdown_during_refresh_leaves_session_usable() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, clock) = (runtime(), ManualClock::new(NOW));
     let gate = Gate::open_at("/v1/access_token");
@@ -139,7 +139,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_refresh_leaves_the_login_usable() {
 }
 
 #[tokio::test]
-async fn a_login_survives_a_restart_with_what_the_application_keeps_with_it() {
+async fn session_and_application_data_survive_restart() {
     let store = MemoryStore::new();
     let (mock, clock, manager, _session) = kept(store.clone()).await;
     let tokens = log_in(&mock, &mock.client()).await;
@@ -184,7 +184,7 @@ async fn two_managers_on_one_store_refresh_once() {
 }
 
 #[tokio::test]
-async fn a_dead_refresh_token_is_remembered_said_once_and_not_sent_again() {
+async fn rejected_refresh_token_is_reported_once_and_not_sent_again() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let said = Arc::new(AtomicUsize::new(0));
@@ -213,7 +213,7 @@ async fn a_dead_refresh_token_is_remembered_said_once_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_login_that_was_never_kept_needs_the_user() {
+async fn unknown_key_returns_session_not_found() {
     let mock = MockWebex::start().await;
     let manager = TokenManager::new(mock.client(), MemoryStore::new()).unwrap();
     let error = manager.access_token(&key("nobody")).await.unwrap_err();
@@ -223,7 +223,7 @@ async fn a_login_that_was_never_kept_needs_the_user() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() {
+async fn rejected_token_is_replaced_and_older_one_is_ignored() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     let first = session.access_token().await.unwrap();
     session.invalidate(&first);
@@ -242,7 +242,7 @@ async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() 
 }
 
 #[tokio::test]
-async fn a_call_is_made_again_once_with_a_new_token() {
+async fn rejected_call_is_repeated_once_with_new_token() {
     let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
     let webex = mock.client();
     let first = session.access_token().await.unwrap();
@@ -270,7 +270,7 @@ async fn a_call_is_made_again_once_with_a_new_token() {
 }
 
 #[tokio::test]
-async fn a_logout_during_a_refresh_stays_a_logout() {
+async fn remove_during_refresh_leaves_no_session() {
     let (clock, store) = (ManualClock::new(NOW), MemoryStore::new());
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let gate = Gate::open_at("/v1/access_token");
@@ -296,7 +296,7 @@ async fn a_logout_during_a_refresh_stays_a_logout() {
 }
 
 #[tokio::test]
-async fn another_accounts_login_is_not_overwritten_by_chance() {
+async fn session_of_other_account_is_replaced_only_explicitly() {
     let mock = MockWebex::builder()
         .user(MockUser::new("jane@example.com").organization("11111111-1111-1111-1111-111111111111"))
         .user(MockUser::new("bob@example.org").organization("22222222-2222-2222-2222-222222222222"))
@@ -326,7 +326,7 @@ async fn another_accounts_login_is_not_overwritten_by_chance() {
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_back_keeps_no_dead_token_alive() {
+async fn expired_token_is_refreshed_after_clock_steps_back() {
     let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
     let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT);
@@ -336,7 +336,7 @@ async fn a_clock_that_steps_back_keeps_no_dead_token_alive() {
 }
 
 #[tokio::test]
-async fn a_regenerated_secret_logs_nobody_out() {
+async fn regenerated_client_secret_ends_no_session() {
     let emails: Vec<_> = (0..1000).map(|number| format!("user-{number}@example.com")).collect();
     let clock = ManualClock::new(NOW);
     let users = emails.iter().fold(MockWebex::builder(), |mock, email| mock.user(MockUser::new(email)));
@@ -373,7 +373,7 @@ async fn a_regenerated_secret_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_manager_that_could_never_refresh_is_not_built() {
+async fn manager_without_client_secret_is_rejected() {
     let mock = MockWebex::start().await;
     let bare = WebexOAuth::builder().service(mock.service()).client_id("C1").build().unwrap();
     let error = TokenManager::new(bare, MemoryStore::new()).unwrap_err();
@@ -381,7 +381,7 @@ async fn a_manager_that_could_never_refresh_is_not_built() {
 }
 
 #[tokio::test]
-async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
+async fn request_is_sent_with_token_and_repeated_once_after_401() {
     let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
     let person = || http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
     let first = session.access_token().await.unwrap();
@@ -415,7 +415,7 @@ async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_from_elsewhere_becomes_a_kept_login_and_keeps_its_site() {
+async fn imported_refresh_token_becomes_session_and_keeps_site() {
     let (mock, _clock, manager, _session) = kept(MemoryStore::new()).await;
     let tokens = log_in(&mock, &mock.client()).await;
     let session =
@@ -435,7 +435,7 @@ async fn a_refresh_token_from_elsewhere_becomes_a_kept_login_and_keeps_its_site(
 }
 
 #[tokio::test]
-async fn the_status_is_known_without_asking_webex() {
+async fn status_is_read_without_request() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     let status = session.status().await.unwrap().unwrap();
     assert_eq!(status.state, SessionState::Connected);
@@ -461,7 +461,7 @@ async fn the_status_is_known_without_asking_webex() {
 }
 
 #[tokio::test]
-async fn a_tenant_leaves_with_all_its_users_and_nobody_elses() {
+async fn remove_all_removes_only_users_of_tenant() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, &webex).await;
@@ -504,7 +504,7 @@ async fn refreshes(server: &MockServer) -> usize {
 }
 
 #[tokio::test]
-async fn one_retry_after_is_honoured_by_all_callers() {
+async fn retry_after_applies_to_all_callers() {
     let busy = ResponseTemplate::new(429).insert_header("retry-after", "120");
     let (server, clock, manager, session) = scripted(busy).await;
     clock.advance(FORTNIGHT);
@@ -521,7 +521,7 @@ async fn one_retry_after_is_honoured_by_all_callers() {
 }
 
 #[tokio::test]
-async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
+async fn old_token_is_served_during_outage_with_few_requests() {
     let heard = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let counters = Arc::clone(&heard);
     let listener = move |event: &SessionEvent| {
@@ -546,7 +546,7 @@ async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
 }
 
 #[tokio::test]
-async fn html_from_a_captive_portal_logs_nobody_out() {
+async fn captive_portal_html_at_refresh_is_retryable() {
     let (_server, clock, _manager, session) = scripted(json(200, "<html>please sign in</html>")).await;
     clock.advance(FORTNIGHT);
     let error = session.access_token().await.unwrap_err();
@@ -554,7 +554,7 @@ async fn html_from_a_captive_portal_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn the_same_token_again_and_a_life_shorter_than_the_margin_do_not_loop() {
+async fn unchanged_or_short_token_causes_no_refresh_loop() {
     let short = r#"{"access_token":"short","expires_in":5}"#;
     let none = r#"{"access_token":"none","expires_in":0}"#;
     // In a minute the short one lives twelve times, and two are dead on arrival after the first, a gap apart.
@@ -579,7 +579,7 @@ async fn the_same_token_again_and_a_life_shorter_than_the_margin_do_not_loop() {
 
 /// Elsewhere it was refused, or is known to have ended, before it was given again here.
 #[tokio::test]
-async fn the_same_token_given_again_to_one_process_is_good_for_the_others() {
+async fn reissued_token_is_accepted_by_other_processes() {
     for is_refused in [false, true] {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(json(200, TOKENS)).mount(&server).await;
@@ -607,7 +607,7 @@ async fn the_same_token_given_again_to_one_process_is_good_for_the_others() {
 }
 
 #[tokio::test]
-async fn a_token_without_an_end_is_used_until_the_api_refuses_it() {
+async fn token_without_expiry_is_used_until_rejected() {
     let (server, clock, manager, session) = scripted(json(200, r#"{"access_token":"endless"}"#)).await;
     clock.advance(FORTNIGHT);
     let endless = session.access_token().await.unwrap();
@@ -629,7 +629,7 @@ async fn a_token_without_an_end_is_used_until_the_api_refuses_it() {
 }
 
 #[tokio::test]
-async fn new_tokens_that_cannot_be_saved_are_served_from_memory_and_saved_later() {
+async fn unsaved_tokens_are_served_from_memory_and_saved_later() {
     let inner = MemoryStore::new();
     let failing = Failing::new(inner.clone());
     let mock = MockWebex::builder().clock(ManualClock::new(NOW)).start().await;
@@ -672,7 +672,7 @@ async fn new_tokens_that_cannot_be_saved_are_served_from_memory_and_saved_later(
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead_one() {
+async fn failing_store_serves_valid_token_and_sends_no_refresh() {
     let failing = Failing::new(MemoryStore::new());
     let (mock, clock, manager, session) = kept(failing.clone()).await;
     failing.fail_after(0);
@@ -688,7 +688,7 @@ async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead
 }
 
 #[tokio::test]
-async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
+async fn hanging_store_returns_retryable_errors() {
     let stuck = Stuck(MemoryStore::new(), Arc::default());
     let (mock, clock, manager, session) = kept(stuck.clone()).await;
     let tokens = log_in(&mock, &mock.client()).await;
@@ -714,7 +714,7 @@ async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
+async fn read_only_store_causes_no_retry_loop() {
     let failing = Failing::new(MemoryStore::new());
     let (mock, clock, manager, session) = kept(failing.clone()).await;
     failing.fail_writes_after(0);
@@ -734,7 +734,7 @@ async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
 }
 
 #[tokio::test]
-async fn a_logout_that_failed_makes_nobody_refresh_beside_the_refresh_that_is_under_way() {
+async fn failed_remove_causes_no_second_concurrent_refresh() {
     let (clock, store) = (ManualClock::new(NOW), Failing::new(MemoryStore::new()));
     // A server that takes a second refresh for theft.
     let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict).detect_reuse().start().await;
@@ -772,7 +772,7 @@ async fn a_logout_that_failed_makes_nobody_refresh_beside_the_refresh_that_is_un
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_said_also_where_the_store_fails_after_it() {
+async fn wrong_client_secret_is_reported_despite_store_failure() {
     let store = Failing::new(MemoryStore::new());
     let (mock, clock, _manager, session) = kept(store.clone()).await;
     mock.change_secret("another");
@@ -784,7 +784,7 @@ async fn a_wrong_secret_is_said_also_where_the_store_fails_after_it() {
 }
 
 #[tokio::test]
-async fn saving_again_pauses_and_is_said_once() {
+async fn save_retries_back_off_and_are_reported_once() {
     let failing = Failing::new(MemoryStore::new());
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -831,7 +831,7 @@ fn unsaved() -> (tokio::runtime::Runtime, Failing, MockWebex, ManualClock, Token
 }
 
 #[test]
-fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
+fn unsaved_tokens_survive_end_of_runtime() {
     let (second, failing, mock, clock, manager, session, new) = unsaved();
     failing.heal();
 
@@ -845,7 +845,7 @@ fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
 }
 
 #[test]
-fn unsaved_tokens_survive_a_removal_that_fails_without_a_handle_of_the_session() {
+fn unsaved_tokens_survive_failed_remove_without_session_handle() {
     let (second, failing, mock, _clock, manager, session, new) = unsaved();
     drop(session);
 
@@ -859,7 +859,7 @@ fn unsaved_tokens_survive_a_removal_that_fails_without_a_handle_of_the_session()
 }
 
 #[test]
-fn settle_fails_in_bounded_time_behind_a_refresh_on_a_runtime_that_is_not_driven() {
+fn wait_idle_fails_in_bounded_time_on_undriven_runtime() {
     let first = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mock, clock, manager, session) = first.block_on(kept(MemoryStore::new()));
     clock.advance(FORTNIGHT.mul_f64(0.8));
@@ -874,7 +874,7 @@ fn settle_fails_in_bounded_time_behind_a_refresh_on_a_runtime_that_is_not_driven
 }
 
 #[tokio::test]
-async fn session_that_caused_a_pause_writes_nothing_while_it_waits_for_another_to_try() {
+async fn session_that_caused_pause_writes_nothing_while_waiting() {
     let failing = Failing::new(MemoryStore::new());
     let (mock, clock, manager, session) = kept(failing.clone()).await;
     let _other = manager.put(&key("other"), log_in(&mock, &mock.client()).await).await.unwrap();
@@ -898,7 +898,7 @@ async fn session_that_caused_a_pause_writes_nothing_while_it_waits_for_another_t
 }
 
 #[tokio::test]
-async fn a_listener_that_panics_harms_nobody() {
+async fn panicking_listener_does_not_affect_refresh() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let store = MemoryStore::new();
@@ -915,7 +915,7 @@ async fn a_listener_that_panics_harms_nobody() {
 
 /// Events are told outside of all locks, so whoever hears one may ask about it.
 #[tokio::test]
-async fn a_listener_may_use_the_manager_that_it_listens_to() {
+async fn listener_may_call_its_manager() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let home: Arc<OnceLock<(TokenManager, AccessToken)>> = Arc::default();
@@ -963,7 +963,7 @@ async fn a_listener_may_use_the_manager_that_it_listens_to() {
 }
 
 #[tokio::test]
-async fn a_session_from_before_a_logout_sees_the_next_login_and_the_next_logout() {
+async fn old_session_handle_sees_next_login_and_logout() {
     let (mock, _clock, manager, old) = kept(MemoryStore::new()).await;
     manager.remove(&key("jane")).await.unwrap();
     assert!(old.access_token().await.unwrap_err().is_login_required());
@@ -974,7 +974,7 @@ async fn a_session_from_before_a_logout_sees_the_next_login_and_the_next_logout(
 }
 
 #[tokio::test]
-async fn looking_at_the_store_gives_no_dead_token_a_longer_life() {
+async fn store_reload_does_not_extend_token_lifetime() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     clock.advance(FORTNIGHT / 2);
     clock.set(NOW);
@@ -990,7 +990,7 @@ async fn looking_at_the_store_gives_no_dead_token_a_longer_life() {
 }
 
 #[tokio::test]
-async fn an_api_that_refuses_every_token_causes_no_storm() {
+async fn api_rejecting_every_token_causes_no_refresh_storm() {
     const STEP: Duration = Duration::from_secs(10);
     let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
     for _ in 0..200 {
@@ -1015,7 +1015,7 @@ async fn an_api_that_refuses_every_token_causes_no_storm() {
 }
 
 #[tokio::test]
-async fn a_pause_for_all_writes_nothing_and_ends_with_one_try() {
+async fn client_pause_writes_nothing_and_ends_with_one_refresh() {
     let failing = Failing::new(MemoryStore::new());
     let (mock, clock, manager, session) = kept(failing.clone()).await;
     let other = manager.put(&key("other"), log_in(&mock, &mock.client()).await).await.unwrap();
@@ -1053,7 +1053,7 @@ async fn log_in_with_secret(mock: &MockWebex) -> TokenSet {
 }
 
 #[tokio::test]
-async fn another_clients_login_is_not_overwritten_by_chance() {
+async fn session_of_other_client_is_replaced_only_explicitly() {
     let store = MemoryStore::new();
     let (mock, _clock, _manager, _session) = kept(store.clone()).await;
     let other = MockWebex::start().await;
@@ -1066,7 +1066,7 @@ async fn another_clients_login_is_not_overwritten_by_chance() {
 }
 
 #[tokio::test]
-async fn a_machine_from_the_future_blocks_no_login() {
+async fn backoff_of_host_with_future_clock_blocks_no_refresh() {
     let store = MemoryStore::new();
     let (mock, clock, _manager, session) = kept(store.clone()).await;
     clock.advance(FORTNIGHT);

@@ -83,7 +83,7 @@ fn at_once(manager: &TokenManager) -> KeepAlive {
 }
 
 #[tokio::test]
-async fn where_a_refresh_renews_the_refresh_token_nobody_is_logged_out_in_half_a_year() {
+async fn renewable_sessions_survive_half_year_of_sweeps() {
     let world = world(MockWebexBuilder::renew_refresh_tokens).await;
     let keep_alive = at_once(&world.manager);
     for _ in 0..180 {
@@ -99,7 +99,7 @@ async fn where_a_refresh_renews_the_refresh_token_nobody_is_logged_out_in_half_a
 }
 
 #[tokio::test]
-async fn where_a_refresh_buys_no_time_it_is_not_repeated_and_the_end_is_announced_a_fortnight_before() {
+async fn expiry_of_unrenewable_session_is_announced_two_weeks_before() {
     let world = world(|builder| builder).await;
     let keep_alive = at_once(&world.manager);
     let session = world.manager.session(&key(PEOPLE[0]));
@@ -140,7 +140,7 @@ async fn where_a_refresh_buys_no_time_it_is_not_repeated_and_the_end_is_announce
 }
 
 #[tokio::test]
-async fn what_is_swept_for_stays_in_no_memory() {
+async fn swept_unused_sessions_leave_cache() {
     let world = world(|builder| builder).await;
     let manager = world.restarted();
     world.clock.advance(DAY * 61);
@@ -155,7 +155,7 @@ async fn what_is_swept_for_stays_in_no_memory() {
 }
 
 #[tokio::test]
-async fn a_sweep_of_what_somebody_uses_leaves_it_at_hand() {
+async fn sweep_leaves_used_session_in_cache() {
     let world = world(|builder| builder).await;
     world.clock.advance(DAY * 61);
     let old = world.manager.access_token(&key(PEOPLE[0])).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_sweep_of_what_somebody_uses_leaves_it_at_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_processes_that_sweep_at_once_refresh_each_login_once() {
+async fn concurrent_sweeps_refresh_each_session_once() {
     let world = world(|builder| builder).await;
     world.clock.advance(DAY * 61);
     let sweeping: Vec<_> = (0..8)
@@ -193,7 +193,7 @@ async fn many_processes_that_sweep_at_once_refresh_each_login_once() {
 }
 
 #[tokio::test]
-async fn sweeping_in_the_background_is_paced_and_ends_with_its_handle() {
+async fn background_sweep_is_paced_and_ends_with_handle() {
     let world = world(|builder| builder).await;
     let handle = KeepAlive::new(&world.manager)
         .unwrap()
@@ -231,7 +231,7 @@ async fn sweeping_in_the_background_is_paced_and_ends_with_its_handle() {
 }
 
 #[tokio::test]
-async fn sweeping_stops_when_it_is_told_to_and_the_status_says_how_a_login_is() {
+async fn keep_alive_stops_and_status_text_describes_session() {
     let world = world(|builder| builder).await;
     let handle = KeepAlive::new(&world.manager).unwrap().start().unwrap();
     handle.stop().await;
@@ -251,7 +251,7 @@ async fn sweeping_stops_when_it_is_told_to_and_the_status_says_how_a_login_is() 
 }
 
 #[tokio::test]
-async fn a_sweep_during_an_outage_gives_up_early_and_the_next_goes_on_behind_it() {
+async fn sweep_during_outage_stops_early_and_next_continues() {
     let clock = ManualClock::new(NOW);
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
@@ -281,7 +281,7 @@ async fn a_sweep_during_an_outage_gives_up_early_and_the_next_goes_on_behind_it(
 }
 
 #[tokio::test]
-async fn a_wrong_secret_stops_a_sweep_and_ends_no_login() {
+async fn wrong_client_secret_stops_sweep_and_ends_no_session() {
     let world = world(|builder| builder).await;
     world.mock.change_secret("another");
     world.clock.advance(DAY * 61);
@@ -297,7 +297,7 @@ async fn a_wrong_secret_stops_a_sweep_and_ends_no_login() {
 }
 
 #[tokio::test]
-async fn a_dead_login_is_announced_once_and_looked_at_again_when_somebody_has_mended_it() {
+async fn ended_session_is_announced_once_and_checked_after_unblock() {
     let world = world(|builder| builder).await;
     world.mock.revoke(PEOPLE[1]);
     world.clock.advance(DAY * 61);
@@ -311,7 +311,7 @@ async fn a_dead_login_is_announced_once_and_looked_at_again_when_somebody_has_me
 }
 
 #[tokio::test]
-async fn another_clients_logins_in_the_same_store_are_left_alone() {
+async fn sweep_ignores_sessions_of_other_clients() {
     let world = world(|builder| builder).await;
     let stranger = world.mock.client_builder().client_id("C2").build().unwrap();
     let (manager, _heard) = listening(stranger, world.store.clone());
@@ -321,7 +321,7 @@ async fn another_clients_logins_in_the_same_store_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_manager_that_cannot_list_keeps_nothing_alive() {
+async fn keep_alive_without_token_index_is_rejected() {
     let mock = MockWebex::start().await;
     let manager = TokenManager::new(mock.client(), Failing::new(MemoryStore::new())).unwrap();
     let error = KeepAlive::new(&manager).unwrap_err();
@@ -332,7 +332,7 @@ async fn a_manager_that_cannot_list_keeps_nothing_alive() {
 }
 
 #[test]
-fn outside_a_runtime_sweeping_does_not_begin() {
+fn keep_alive_start_outside_runtime_fails() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mock = runtime.block_on(MockWebex::start());
     let manager = TokenManager::builder(mock.client(), MemoryStore::new()).build().unwrap();
@@ -341,7 +341,7 @@ fn outside_a_runtime_sweeping_does_not_begin() {
 }
 
 #[tokio::test]
-async fn another_process_sees_a_logout_when_it_looks_again() {
+async fn other_process_sees_logout_after_30_seconds() {
     let world = world(|builder| builder).await;
     let other = world.restarted();
     let session = other.session(&key(PEOPLE[0]));

@@ -49,7 +49,7 @@ async fn put_over(store: &dyn webex_oauth::store::TokenStore, old: &Entry, new: 
 }
 
 #[tokio::test]
-async fn another_clients_login_is_refused_by_name_and_its_file_stays_as_it_is() {
+async fn session_of_other_client_is_rejected_and_file_unchanged() {
     let folder = Folder::new();
     let (one, tokens) = client("C1").await;
     TokenManager::new(one.clone(), folder.store())
@@ -88,7 +88,7 @@ async fn another_clients_login_is_refused_by_name_and_its_file_stays_as_it_is() 
 
 /// serde_json's own reading takes an object of this name for a text to be read as JSON.
 #[tokio::test]
-async fn a_field_of_any_name_in_an_answer_leaves_the_login_readable() {
+async fn unusual_response_fields_leave_session_readable() {
     let odd = r#"{"$serde_json::private::RawValue":"boom","x":[{"$serde_json::private::RawValue":"boom"}],"#;
     let clock = ManualClock::new(NOW).auto_advance();
     let at =
@@ -112,7 +112,7 @@ async fn a_field_of_any_name_in_an_answer_leaves_the_login_readable() {
 }
 
 #[tokio::test]
-async fn a_truncated_file_asks_the_user_once_and_names_where_it_is_now() {
+async fn truncated_file_is_renamed_and_reported_once() {
     let folder = Folder::new();
     let (webex, tokens) = client("C1").await;
     TokenManager::new(webex.clone(), folder.store()).unwrap().put(&key(), tokens.clone()).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_truncated_file_asks_the_user_once_and_names_where_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_login_of_a_later_version_is_the_operators_to_read_and_stays_as_it_is() {
+async fn session_of_later_version_is_rejected_and_file_unchanged() {
     for (part, later) in [("the record", r#"{"v":2,"tokens":"#), ("its tokens", r#"{"v":1,"tokens":{"v":2,"#)] {
         let folder = Folder::new();
         let store = folder.store();
@@ -170,7 +170,7 @@ async fn a_login_of_a_later_version_is_the_operators_to_read_and_stays_as_it_is(
 
 /// Whether one login is damaged or the way to all of them, nobody is asked to log in again for it.
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_the_operators_to_mend_and_only_replace_or_forget_go_over_it() {
+async fn unreadable_body_is_overwritten_only_by_replace_or_remove() {
     let (webex, tokens) = client("C1").await;
     let store = MemoryStore::new();
     TokenManager::new(webex.clone(), store.clone()).unwrap().put(&key(), tokens.clone()).await.unwrap();
@@ -222,9 +222,8 @@ impl World {
 }
 
 #[test]
-fn a_process_that_exits_as_soon_as_it_has_its_token_leaves_a_login_that_serves_the_next() {
-    const STORY: &str =
-        "kept_files::a_process_that_exits_as_soon_as_it_has_its_token_leaves_a_login_that_serves_the_next";
+fn process_exit_after_refresh_leaves_session_usable() {
+    const STORY: &str = "kept_files::process_exit_after_refresh_leaves_session_usable";
     const HOURS: u64 = 3600;
     let runtime = |is_on_one_thread| {
         let mut builder = match is_on_one_thread {

@@ -23,7 +23,7 @@ async fn published(key: &Key) -> Issuer {
 }
 
 #[tokio::test]
-async fn the_first_login_fetches_the_keys_and_a_thousand_others_none() {
+async fn first_login_fetches_key_set_and_later_logins_use_cache() {
     let key = Key::one();
     let issuer = published(&key).await;
     log_in(&issuer, &key, "k1").await.unwrap();
@@ -35,7 +35,7 @@ async fn the_first_login_fetches_the_keys_and_a_thousand_others_none() {
 }
 
 #[tokio::test]
-async fn logins_that_end_at_the_same_time_share_one_fetch() {
+async fn concurrent_logins_share_one_key_set_request() {
     let key = Key::one();
     let issuer = published(&key).await;
     let slow = answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()).set_delay(Duration::from_millis(100));
@@ -71,7 +71,7 @@ async fn logins_that_end_at_the_same_time_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_thousand_forged_key_names_cause_no_more_requests_than_the_budget() {
+async fn forged_key_ids_cause_no_requests_beyond_budget() {
     let key = Key::one();
     let issuer = published(&key).await;
     log_in(&issuer, &key, "k1").await.unwrap();
@@ -113,7 +113,7 @@ async fn flood(issuer: &Issuer, bad: ResponseTemplate) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn a_thousand_forged_key_names_cause_no_storm_while_the_keys_cannot_be_had() {
+async fn forged_key_ids_cause_no_storm_during_key_set_failure() {
     let put_off = |status, seconds: &str| answer(status, "").insert_header("retry-after", seconds);
     for (what, bad, most_in_five_minutes, most) in [
         ("down", answer(503, ""), 50, 150),
@@ -147,7 +147,7 @@ async fn a_thousand_forged_key_names_cause_no_storm_while_the_keys_cannot_be_had
 }
 
 #[tokio::test]
-async fn a_server_that_was_down_for_a_moment_costs_nobody_a_login() {
+async fn brief_key_set_failure_fails_no_login() {
     let (gate, key) = (Gate::closed_at("/verification"), Key::one());
     let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
     issuer.answer("/verification", answer(503, ""));
@@ -162,7 +162,7 @@ async fn a_server_that_was_down_for_a_moment_costs_nobody_a_login() {
 }
 
 #[tokio::test]
-async fn keys_that_were_asked_for_before_a_login_came_are_not_the_last_word_about_it() {
+async fn key_set_requested_before_login_is_requested_again() {
     let gate = Gate::closed_at("/verification");
     let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
@@ -195,7 +195,7 @@ fn verification(issuer: &Issuer, token: String) -> tokio::task::JoinHandle<webex
 }
 
 #[tokio::test]
-async fn those_who_go_away_while_keys_are_fetched_leave_them_to_those_who_come_next() {
+async fn cancelled_callers_leave_key_set_to_next_caller() {
     let gate = Gate::closed_at("/verification");
     let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
@@ -218,7 +218,7 @@ async fn those_who_go_away_while_keys_are_fetched_leave_them_to_those_who_come_n
 }
 
 #[tokio::test]
-async fn those_who_go_away_while_keys_are_fetched_leave_the_reason_why_there_are_none() {
+async fn cancelled_caller_leaves_key_set_error_to_next_caller() {
     let gate = Gate::closed_at("/verification");
     let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
     issuer.answer("/verification", answer(429, "").insert_header("retry-after", "60"));
@@ -235,7 +235,7 @@ async fn those_who_go_away_while_keys_are_fetched_leave_the_reason_why_there_are
 }
 
 #[tokio::test]
-async fn forged_tokens_of_all_issuers_leave_the_services_own_keys_within_reach() {
+async fn forged_tokens_of_all_issuers_do_not_block_service_key_set() {
     let names = ["idb", "a", "b", "c", "d", "e", "f", "g"];
     let issuer = Issuer::of(|service, own| {
         names[1..].iter().fold(service, |service, name| service.with_issuer(own.replace("/idb", &format!("/{name}"))))
@@ -264,7 +264,7 @@ async fn forged_tokens_of_all_issuers_leave_the_services_own_keys_within_reach()
 }
 
 #[tokio::test]
-async fn the_keys_of_the_users_own_issuer_are_asked_for_where_the_service_has_not_got_them() {
+async fn missing_key_is_requested_from_issuer_of_user() {
     let issuer = published(&Key::one()).await;
     let home = json!({"keys": [Key::two().jwk(Some("k2"))]}).to_string();
     issuer.answer("/idb/oauth2/v2/keys/verificationjwk", answer(200, &home));
@@ -276,7 +276,7 @@ async fn the_keys_of_the_users_own_issuer_are_asked_for_where_the_service_has_no
 }
 
 #[tokio::test]
-async fn a_bad_answer_never_takes_the_place_of_good_keys() {
+async fn invalid_response_does_not_replace_key_set() {
     let key = Key::one();
     for bad in [
         answer(503, ""),
@@ -299,7 +299,7 @@ async fn a_bad_answer_never_takes_the_place_of_good_keys() {
 }
 
 #[tokio::test]
-async fn keys_are_as_old_as_their_server_allows_and_nobody_waits_for_newer_ones() {
+async fn expired_key_set_is_used_and_refreshed_in_background() {
     let (gate, key) = (Gate::open_at("/verification"), Key::one());
     let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
     let keys = json!({"keys": [key.jwk(Some("k1"))]}).to_string();
@@ -317,7 +317,7 @@ async fn keys_are_as_old_as_their_server_allows_and_nobody_waits_for_newer_ones(
 }
 
 #[tokio::test]
-async fn keys_serve_to_the_second_of_their_time_and_of_a_day_more() {
+async fn key_set_is_used_until_one_day_after_max_age() {
     let day = 24 * 60 * 60;
     for (said, life) in [("max-age=300", 300), ("no-store", 60), ("max-age=99999999", day), ("private", day)] {
         let gate = Gate::open_at("/verification");
@@ -357,7 +357,7 @@ fn claims_now(issuer: &Issuer) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn keys_are_asked_for_without_credentials() {
+async fn key_set_request_has_no_credentials() {
     let key = Key::one();
     let issuer = published(&key).await;
     log_in(&issuer, &key, "k1").await.unwrap();

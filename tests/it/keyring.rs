@@ -124,7 +124,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Login {
 // --- the contract
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_keyring_store_keeps_the_contract_with_clones_and_with_stores_opened_anew() {
+async fn keyring_store_passes_conformance() {
     let desk = Desk::new();
     let open = || desk.store().with_max_secret_size(1 << 20);
     let store = open();
@@ -136,7 +136,7 @@ async fn the_keyring_store_keeps_the_contract_with_clones_and_with_stores_opened
 }
 
 #[tokio::test]
-async fn a_login_lies_under_the_applications_name_and_a_name_that_people_can_read() {
+async fn credential_has_application_name_and_readable_user() {
     let desk = Desk::new();
     let store = desk.store();
     put(&store, &entry(1, b"{}")).await;
@@ -156,7 +156,7 @@ async fn a_login_lies_under_the_applications_name_and_a_name_that_people_can_rea
 }
 
 #[test]
-fn what_cannot_be_a_store_is_refused_at_once() {
+fn invalid_keyring_settings_are_rejected_at_construction() {
     let desk = Desk::new();
     for bad in ["", "../up", "a/b", &"x".repeat(65)] {
         let keyring: Arc<CredentialStore> = desk.keyring.clone();
@@ -173,7 +173,7 @@ fn what_cannot_be_a_store_is_refused_at_once() {
 // --- size
 
 #[tokio::test]
-async fn a_login_longer_than_windows_takes_is_refused_on_every_platform() {
+async fn session_over_2560_bytes_is_rejected_on_every_platform() {
     let desk = Desk::new();
     let store = desk.store();
     let old = entry(1, b"{}");
@@ -199,7 +199,7 @@ async fn a_login_longer_than_windows_takes_is_refused_on_every_platform() {
 }
 
 #[tokio::test]
-async fn a_login_that_was_kept_is_never_too_long_to_be_refreshed_or_marked() {
+async fn stored_session_fits_after_refresh_and_rejection() {
     let desk = Desk::new();
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -244,7 +244,7 @@ async fn a_login_that_was_kept_is_never_too_long_to_be_refreshed_or_marked() {
 }
 
 #[tokio::test]
-async fn a_login_with_opaque_tokens_takes_half_of_a_credential_and_a_self_contained_one_does_not_fit() {
+async fn opaque_tokens_fit_into_credential_and_self_contained_do_not() {
     let desk = Desk::new();
     let mock = MockWebex::builder().scopes("spark:all spark:kms openid").start().await;
     let webex = mock.client_builder().scopes("spark:all spark:kms").build().unwrap();
@@ -274,7 +274,7 @@ async fn a_login_with_opaque_tokens_takes_half_of_a_credential_and_a_self_contai
 // --- damage
 
 #[tokio::test]
-async fn damage_is_set_aside_and_named_once() {
+async fn damaged_credential_is_renamed_and_reported_once() {
     let desk = Desk::new();
     let store = desk.store();
     let good = entry(1, b"PLANTED-body");
@@ -319,7 +319,7 @@ async fn damage_is_set_aside_and_named_once() {
 }
 
 #[tokio::test]
-async fn damage_that_cannot_be_set_aside_stays_where_it_is() {
+async fn damaged_credential_is_unchanged_if_rename_fails() {
     let desk = Desk::new();
     let store = desk.store();
     desk.credential().set_secret(b"damaged").unwrap();
@@ -340,7 +340,7 @@ async fn damage_that_cannot_be_set_aside_stays_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_user_whose_login_is_damaged_logs_in_again_and_that_is_all() {
+async fn login_replaces_damaged_credential() {
     let desk = Desk::new();
     let mock = MockWebex::start().await;
     let webex = mock.client();
@@ -358,7 +358,7 @@ async fn a_user_whose_login_is_damaged_logs_in_again_and_that_is_all() {
 }
 
 #[tokio::test]
-async fn what_this_version_cannot_read_is_never_touched_until_it_is_discarded() {
+async fn credential_of_later_version_is_unchanged_until_discarded() {
     let desk = Desk::new();
     let store = desk.store();
     let later = b"webex-oauth login v2\nanything";
@@ -378,7 +378,7 @@ async fn what_this_version_cannot_read_is_never_touched_until_it_is_discarded() 
 // --- a keyring that fails
 
 #[tokio::test]
-async fn a_locked_keyring_is_no_logout_and_shows_no_secret() {
+async fn keyring_failures_end_no_session_and_hide_secrets() {
     let desk = Desk::new();
     let store = desk.store();
     let good = entry(1, b"PLANTED-body");
@@ -414,7 +414,7 @@ async fn a_locked_keyring_is_no_logout_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn of_several_credentials_none_is_believed_and_all_can_be_discarded() {
+async fn ambiguous_credentials_are_rejected_and_discarded_together() {
     let desk = Desk::new();
     let store = desk.store();
     put(&store, &entry(1, b"1")).await;
@@ -439,7 +439,7 @@ async fn of_several_credentials_none_is_believed_and_all_can_be_discarded() {
 }
 
 #[tokio::test]
-async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
+async fn contended_lock_returns_retryable_error() {
     let desk = Desk::new();
     let store = desk.store().with_lock_timeout(Duration::from_millis(50));
     let old = entry(1, b"1");
@@ -549,7 +549,7 @@ fn asking(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_keyring_that_asks_its_user_blocks_no_other_task_and_no_other_login() {
+async fn keyring_prompt_blocks_no_other_task_or_session() {
     let desk = Desk::new();
     let (keyring, asked, answer) = asking(&desk);
     let store = desk.store_over(Arc::new(keyring));
@@ -587,8 +587,8 @@ fn hanging(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
 }
 
 #[test]
-fn process_with_a_hung_keyring_exits() {
-    const STORY: &str = "keyring::process_with_a_hung_keyring_exits";
+fn process_with_hung_keyring_exits() {
+    const STORY: &str = "keyring::process_with_hung_keyring_exits";
     if let Some(folder) = child() {
         let desk = Desk { keyring: mock::Store::new().unwrap(), folder };
         let (keyring, entered, _release) = hanging(&desk);
@@ -626,7 +626,7 @@ fn process_with_a_hung_keyring_exits() {
 }
 
 #[tokio::test]
-async fn hung_keyring_takes_16_threads_and_none_of_the_runtimes() {
+async fn hung_keyring_uses_16_threads_and_none_of_runtime() {
     let desk = Desk::new();
     let (keyring, entered, release) = hanging(&desk);
     let store = desk.store_over(Arc::new(keyring));
@@ -657,7 +657,7 @@ async fn hung_keyring_takes_16_threads_and_none_of_the_runtimes() {
 }
 
 #[tokio::test]
-async fn call_behind_one_that_is_not_polled_has_its_turn() {
+async fn call_behind_unpolled_call_completes() {
     let desk = Desk::new();
     let (keyring, entered, release) = hanging(&desk);
     let store = desk.store_over(Arc::new(keyring));
@@ -686,7 +686,7 @@ async fn call_behind_one_that_is_not_polled_has_its_turn() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_keyring_is_closed_on_a_thread_that_may_block() {
+async fn keyring_is_dropped_on_blocking_thread() {
     struct Closing(Sender<std::thread::ThreadId>);
 
     impl Drop for Closing {
@@ -712,7 +712,7 @@ async fn a_keyring_is_closed_on_a_thread_that_may_block() {
 }
 
 #[tokio::test]
-async fn a_keyring_that_panics_has_failed_and_goes_on() {
+async fn panicking_keyring_call_returns_retryable_error() {
     let desk = Desk::new();
     let is_mad = Arc::new(Mutex::new(true));
     let mood = Arc::clone(&is_mad);
@@ -730,7 +730,7 @@ async fn a_keyring_that_panics_has_failed_and_goes_on() {
 }
 
 #[test]
-fn outside_a_runtime_the_error_says_so() {
+fn load_outside_runtime_returns_no_runtime() {
     let desk = Desk::new();
     let store = desk.store();
     let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));

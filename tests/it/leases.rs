@@ -17,7 +17,7 @@ const DAY: i64 = 24 * 60 * 60;
 // --- ids
 
 #[tokio::test]
-async fn lease_id_differs_for_each_refresh_and_session_of_a_manager() {
+async fn lease_id_is_unique_per_refresh_and_session() {
     let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     let webex = server.client(&clock);
@@ -49,7 +49,7 @@ fn current_thread() -> Runtime {
 }
 
 #[test]
-fn lease_of_a_refresh_whose_runtime_ended_is_taken_up_at_once_by_the_same_manager() {
+fn same_manager_takes_over_own_lease_after_runtime_shutdown() {
     for rotation in [Rotation::Lenient, Rotation::Strict] {
         let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
         let server = TokenServer::new(&clock, rotation);
@@ -84,7 +84,7 @@ fn lease_of_a_refresh_whose_runtime_ended_is_taken_up_at_once_by_the_same_manage
 }
 
 #[tokio::test]
-async fn lease_of_another_process_is_not_taken_up_at_once() {
+async fn unexpired_lease_of_other_process_is_not_taken_over() {
     let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     server.set_latency(SECOND * 9);
@@ -108,7 +108,7 @@ async fn lease_of_another_process_is_not_taken_up_at_once() {
 }
 
 #[tokio::test]
-async fn lease_that_could_not_be_released_blocks_no_later_refresh_of_the_same_manager() {
+async fn unreleased_lease_does_not_block_next_refresh_of_manager() {
     let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     server.set_latency(SECOND * 5);
@@ -202,7 +202,7 @@ fn most_per_generation(server: &TokenServer) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clock_set_20_minutes_during_a_slow_refresh_causes_no_second_request() {
+async fn clock_step_during_slow_refresh_sends_no_second_request() {
     for step in [1200, -1200, 11 * 60, DAY, -DAY, -100 * DAY] {
         for step_after in [SECOND / 4, SECOND, SECOND * 4, SECOND * 8] {
             for back_after in [SECOND * 2, SECOND * 60] {
@@ -216,7 +216,7 @@ async fn clock_set_20_minutes_during_a_slow_refresh_causes_no_second_request() {
 /// A lease that seems to have ended more than a day ago is taken over once it was seen for 5 s, and used 3 s later. So its holder
 /// has 8 s, and later on 3 s after the step.
 #[tokio::test(start_paused = true)]
-async fn clock_set_100_days_ahead_causes_no_second_request_if_the_holder_saves_in_time() {
+async fn clock_100_days_ahead_with_timely_save_refreshes_once() {
     let (soon, fast) = (SECOND / 4, SECOND * 7);
     for (latency, step_after) in
         [(fast, soon), (fast, SECOND), (fast, SECOND * 6), (SECOND * 9, SECOND * 7), (SECOND * 20, SECOND * 18)]
@@ -231,7 +231,7 @@ async fn clock_set_100_days_ahead_causes_no_second_request_if_the_holder_saves_i
 /// A refresh that takes longer is sent a second time, by the process that took the lease over. Where refresh tokens
 /// do not rotate strictly, that costs nothing.
 #[tokio::test(start_paused = true)]
-async fn clock_set_100_days_ahead_causes_at_most_one_more_request() {
+async fn clock_100_days_ahead_sends_at_most_one_extra_request() {
     for latency in [9, 20, 29] {
         let server = step_the_clock(Rotation::Lenient, SECOND * latency, SECOND, 100 * DAY, SECOND * 60).await;
         let refreshes: Vec<_> = server.presented().into_iter().map(|presented| presented.at).collect();

@@ -40,7 +40,7 @@ async fn refreshes_in_a_minute(expires_in: &Value, callers: usize) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn token_of_a_second_or_two_is_refreshed_at_most_once_a_second() {
+async fn token_of_1_to_2_seconds_refreshes_at_most_once_per_second() {
     for expires_in in [json!(1), json!("1"), json!(1.0), json!(1.5), json!("1.9"), json!(2), json!("2")] {
         for callers in [1, 20] {
             let refreshes = refreshes_in_a_minute(&expires_in, callers).await;
@@ -50,7 +50,7 @@ async fn token_of_a_second_or_two_is_refreshed_at_most_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn token_without_a_lifetime_is_refreshed_at_most_every_30_seconds() {
+async fn missing_or_invalid_lifetime_refreshes_at_most_every_30_s() {
     for expires_in in [
         json!(0),
         json!("0"),
@@ -73,14 +73,14 @@ async fn token_without_a_lifetime_is_refreshed_at_most_every_30_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn token_with_a_huge_lifetime_is_not_refreshed() {
+async fn token_with_huge_lifetime_is_not_refreshed() {
     for expires_in in [json!(u64::MAX), json!(i64::MAX), json!(1e300), json!("99999999999999999999999")] {
         assert_eq!(refreshes_in_a_minute(&expires_in, 1).await, 0, "{expires_in}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn token_of_a_few_seconds_is_refreshed_about_once_per_lifetime() {
+async fn short_token_lifetime_refreshes_about_once_per_lifetime() {
     for seconds in [3_u64, 5, 10, 20, 59] {
         let refreshes = refreshes_in_a_minute(&json!(seconds), 1).await as u64;
         // It is stale after 65 % of its lifetime at the earliest.

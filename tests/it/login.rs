@@ -20,7 +20,7 @@ struct Visit {
 }
 
 #[tokio::test]
-async fn jane_logs_in_and_the_application_knows_who_for_what_and_until_when() {
+async fn login_returns_payload_tokens_expiry_and_person() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock).start().await;
     let webex = mock.client();
@@ -40,7 +40,7 @@ async fn jane_logs_in_and_the_application_knows_who_for_what_and_until_when() {
 }
 
 #[tokio::test]
-async fn code_and_tokens_hint_at_the_organization_before_webex_confirms_it() {
+async fn code_and_token_hints_match_confirmed_organization() {
     let (own, others) = ("1eb65fdf-9643-417f-9974-ad72cae0e10f", "3bf06e7b-f230-427f-9163-c54d2e428d6a");
     let jane = MockUser::new("jane@example.com").organization(own);
     let bob = MockUser::new("bob@example.com").organization(others);
@@ -62,7 +62,7 @@ async fn code_and_tokens_hint_at_the_organization_before_webex_confirms_it() {
 }
 
 #[tokio::test]
-async fn a_refresh_brings_a_new_access_token_and_keeps_the_refresh_token() {
+async fn refresh_returns_new_access_token_and_same_refresh_token() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
@@ -79,7 +79,7 @@ async fn a_refresh_brings_a_new_access_token_and_keeps_the_refresh_token() {
 }
 
 #[tokio::test]
-async fn a_second_login_of_the_same_user_gets_the_same_refresh_token() {
+async fn second_login_of_same_user_returns_same_refresh_token() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let (first, second) = (log_in(&mock, &webex).await, log_in(&mock, &webex).await);
@@ -88,7 +88,7 @@ async fn a_second_login_of_the_same_user_gets_the_same_refresh_token() {
 }
 
 #[tokio::test]
-async fn a_login_with_webex_meetings_tells_the_account_and_refreshes_with_the_site_name() {
+async fn meetings_login_returns_account_and_refreshes_after_restore() {
     let jane = MockUser::new("jane@example.com").site("acme");
     let mock = MockWebex::builder().service(MockService::Meetings).user(jane).start().await;
     let webex = mock.client();
@@ -107,7 +107,7 @@ async fn a_login_with_webex_meetings_tells_the_account_and_refreshes_with_the_si
 }
 
 #[tokio::test]
-async fn a_login_survives_a_restart_between_begin_and_callback() {
+async fn pending_login_survives_restart_before_callback() {
     let mock = MockWebex::start().await;
     let (url, pending) = mock.client().authorize().payload(&7).begin().unwrap();
     let cookie: StoredString = pending.to_stored().unwrap();
@@ -125,7 +125,7 @@ async fn a_login_survives_a_restart_between_begin_and_callback() {
 }
 
 #[tokio::test]
-async fn a_code_is_good_for_one_exchange() {
+async fn second_exchange_of_code_is_rejected() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
@@ -140,7 +140,7 @@ async fn a_code_is_good_for_one_exchange() {
 }
 
 #[tokio::test]
-async fn several_logins_of_one_browser_wait_at_once_and_end_in_any_order() {
+async fn concurrent_logins_complete_in_any_order() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let mut session: HashMap<PendingId, PendingAuthorization> = HashMap::new();
@@ -161,7 +161,7 @@ async fn several_logins_of_one_browser_wait_at_once_and_end_in_any_order() {
 }
 
 #[tokio::test]
-async fn another_logins_callback_is_refused_and_the_login_goes_on_waiting() {
+async fn callback_of_other_login_is_rejected_and_keeps_pending_login() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let (own_url, own) = webex.authorize().begin().unwrap();
@@ -177,7 +177,7 @@ async fn another_logins_callback_is_refused_and_the_login_goes_on_waiting() {
 }
 
 #[tokio::test]
-async fn a_user_who_declines_is_data_and_ends_the_login() {
+async fn user_denial_returns_denied_error_and_ends_login() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
@@ -190,7 +190,7 @@ async fn a_user_who_declines_is_data_and_ends_the_login() {
 }
 
 #[tokio::test]
-async fn scopes_that_are_not_registered_are_the_developers_to_mend() {
+async fn unregistered_scope_is_reported_as_misconfiguration() {
     let mock = MockWebex::builder().scopes("spark:all").start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("spark:all spark:people_read").begin().unwrap();
@@ -202,7 +202,7 @@ async fn scopes_that_are_not_registered_are_the_developers_to_mend() {
 }
 
 #[tokio::test]
-async fn scopes_are_taken_over_from_the_url_that_the_portal_shows() {
+async fn scopes_are_parsed_from_portal_authorization_url() {
     let mock = MockWebex::builder().scopes("spark:people_read meeting:schedules_read").start().await;
     let portals = format!(
         "{}/authorize?client_id={}&response_type=code&redirect_uri=http%3A%2F%2Flocalhost%3A8080%2Fcallback\
@@ -223,7 +223,7 @@ async fn scopes_are_taken_over_from_the_url_that_the_portal_shows() {
 }
 
 #[tokio::test]
-async fn a_callback_that_comes_too_late_is_refused_before_anything_is_sent() {
+async fn callback_after_pending_lifetime_is_rejected_without_request() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client_builder().pending_lifetime(Duration::from_secs(60)).build().unwrap();
@@ -235,7 +235,7 @@ async fn a_callback_that_comes_too_late_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn who_can_help_is_told_apart_in_webexs_own_words() {
+async fn refresh_errors_are_classified_by_cause() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, &webex).await;
@@ -264,7 +264,7 @@ struct BrowserSession {
 }
 
 #[tokio::test]
-async fn a_session_with_waiting_logins_and_tokens_is_written_down_and_read_again() {
+async fn browser_session_with_pending_logins_and_tokens_round_trips() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
@@ -281,7 +281,7 @@ async fn a_session_with_waiting_logins_and_tokens_is_written_down_and_read_again
 }
 
 #[tokio::test]
-async fn an_application_knows_when_to_refresh() {
+async fn expires_within_matches_token_expiry() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).access_token_lifetime(Duration::from_secs(60)).start().await;
     let webex = mock.client();
@@ -294,7 +294,7 @@ async fn an_application_knows_when_to_refresh() {
 }
 
 #[tokio::test]
-async fn dropping_a_call_half_way_leaves_the_client_usable() {
+async fn dropped_refresh_call_leaves_client_usable() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, &webex).await;
@@ -313,7 +313,7 @@ async fn dropping_a_call_half_way_leaves_the_client_usable() {
 }
 
 #[test]
-fn a_client_outlives_the_runtime_it_was_used_on() {
+fn client_works_across_runtimes() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mock = runtime().block_on(MockWebex::start());
     let webex = mock.client();

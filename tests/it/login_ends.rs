@@ -16,7 +16,7 @@ use crate::fake::{
 const WITHOUT_REFRESH_TOKEN: &str = r#"{"access_token":"b","expires_in":1209600,"refresh_token_expires_in":7776000}"#;
 
 #[tokio::test]
-async fn meetings_logins_that_each_refresh_renews_live_on_without_a_false_alarm() {
+async fn renewed_meetings_session_emits_no_false_expiry_event() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder()
         .service(MockService::Meetings)
@@ -40,7 +40,7 @@ async fn meetings_logins_that_each_refresh_renews_live_on_without_a_false_alarm(
 }
 
 #[tokio::test]
-async fn a_refresh_that_leaves_the_refresh_token_out_says_when_the_one_ends_that_there_is() {
+async fn refresh_without_refresh_token_updates_refresh_expiry() {
     let clock = ManualClock::new(NOW);
     let fake = Fake::new(|form| match is_refresh(form) {
         true => (200, WITHOUT_REFRESH_TOKEN.to_owned()),
@@ -60,7 +60,7 @@ async fn a_refresh_that_leaves_the_refresh_token_out_says_when_the_one_ends_that
 }
 
 #[tokio::test]
-async fn an_adopted_login_knows_the_end_that_the_server_said_with_its_first_tokens() {
+async fn imported_session_uses_refresh_token_expiry_of_response() {
     let clock = ManualClock::new(NOW);
     let fake = Fake::new(|_| (200, WITHOUT_REFRESH_TOKEN.to_owned()));
     let (manager, _heard) = listening(&fake.client(&clock), &MemoryStore::new());
@@ -98,17 +98,17 @@ async fn is_told_a_fortnight_before(access: Duration, step: Duration, uses: impl
 }
 
 #[tokio::test]
-async fn a_login_in_constant_use_with_short_lived_tokens_is_announced_a_fortnight_before_its_end() {
+async fn session_in_constant_use_emits_expiring_14_days_before_end() {
     is_told_a_fortnight_before(HOUR, HOUR / 4, async |session| session.access_token().await.is_ok()).await;
 }
 
 #[tokio::test]
-async fn refreshes_by_hand_every_half_hour_hide_no_end() {
+async fn manual_refreshes_emit_expiring_event_14_days_before_end() {
     is_told_a_fortnight_before(FORTNIGHT, HOUR / 2, async |session| session.refresh().await.is_ok()).await;
 }
 
 #[tokio::test]
-async fn a_login_with_less_than_a_fortnight_left_is_announced_within_two_hours() {
+async fn session_ending_within_14_days_emits_expiring_within_2_hours() {
     let clock = ManualClock::new(NOW);
     let fake = Fake::counting_down(&clock, FORTNIGHT, DAY * 13);
     let webex = fake.client(&clock);
@@ -129,7 +129,7 @@ async fn a_login_with_less_than_a_fortnight_left_is_announced_within_two_hours()
 }
 
 #[tokio::test]
-async fn an_end_that_has_come_before_its_token_is_taken_for_none_and_nobody_is_asked_again_and_again() {
+async fn zero_refresh_token_lifetime_is_ignored_without_refresh() {
     let clock = ManualClock::new(NOW);
     let fake = Fake::new(|_| granted(("a", FORTNIGHT), ("jane", Duration::ZERO)));
     let webex = fake.client(&clock);
@@ -148,7 +148,7 @@ async fn an_end_that_has_come_before_its_token_is_taken_for_none_and_nobody_is_a
 
 /// A login gives ninety days there, and each refresh ten more from then on.
 #[tokio::test]
-async fn a_service_whose_refreshes_give_a_shorter_life_than_its_logins_keeps_them_alive() {
+async fn session_with_shorter_lifetime_after_refresh_stays_connected() {
     // On the hour, and never on it.
     for step in [HOUR, HOUR + Duration::from_secs(61)] {
         let clock = ManualClock::new(NOW);
@@ -177,7 +177,7 @@ async fn a_service_whose_refreshes_give_a_shorter_life_than_its_logins_keeps_the
 }
 
 #[tokio::test]
-async fn that_a_login_has_ended_is_said_once_by_a_sweep_and_whoever_asks_for_its_token_later() {
+async fn ended_session_emits_login_required_event_once() {
     let clock = ManualClock::new(NOW);
     let fake = Fake::new(|form| match is_refresh(form) {
         true => ended(),

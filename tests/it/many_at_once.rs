@@ -71,7 +71,7 @@ fn assert_limited(server: &TokenServer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousand_sessions_that_expire_together_are_all_served_32_at_a_time() {
+async fn thousand_expired_sessions_refresh_32_concurrently() {
     let scene = expired(MemoryStore::new(), thousand()).await;
     let waited = ask_all(&scene).join_all().await;
     assert_eq!(waited.len(), 1000);
@@ -84,7 +84,7 @@ async fn thousand_sessions_that_expire_together_are_all_served_32_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousand_sessions_at_a_failing_server_are_all_served() {
+async fn thousand_sessions_with_failing_server_are_all_served() {
     let scene = expired(MemoryStore::new(), thousand()).await;
     let requests = AtomicUsize::new(0);
     scene.server.set_faults(move |_| match requests.fetch_add(1, Ordering::SeqCst) % 5 {
@@ -98,7 +98,7 @@ async fn thousand_sessions_at_a_failing_server_are_all_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_stop_waiting_hold_up_no_other_session() {
+async fn cancelled_callers_do_not_block_other_sessions() {
     let scene = expired(MemoryStore::new(), thousand()).await;
     // Two of three callers leave: at once, while their refresh is queued, or while it is sent.
     let mut leaving = JoinSet::new();
@@ -119,7 +119,7 @@ async fn callers_that_stop_waiting_hold_up_no_other_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tasks_that_are_aborted_with_their_callers_leave_the_queue() {
+async fn aborted_callers_leave_refresh_queue() {
     let scene = expired(MemoryStore::new(), thousand()).await;
     for round in 0..5 {
         let mut callers = ask_all(&scene);
@@ -175,7 +175,7 @@ impl TokenStore for Hanging {
 }
 
 #[tokio::test(start_paused = true)]
-async fn store_that_hangs_for_some_keys_holds_the_others_up_for_a_bounded_time() {
+async fn hanging_store_keys_delay_other_sessions_for_bounded_time() {
     for hung in [LOADS, SAVES, LOADS | SAVES] {
         let store = Hanging::default();
         let names =

@@ -12,7 +12,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> TokenSet {
 }
 
 #[tokio::test]
-async fn a_login_and_each_refresh_of_it_give_a_context_with_the_token_of_the_day() {
+async fn security_context_contains_token_of_login_and_refresh() {
     let jane = MockUser::new("jane@example.com").site("acme");
     let mock = MockWebex::builder().service(MockService::Meetings).user(jane).start().await;
     let webex = mock.client();
@@ -41,7 +41,7 @@ async fn tokens_that_say(account: &str) -> TokenSet {
 }
 
 #[tokio::test]
-async fn an_e_mail_address_stands_in_for_a_missing_webex_id() {
+async fn email_replaces_missing_webex_id() {
     let account = r#","iss":"https://acme.webex.com/acme","email":"jane@example.com""#;
     let context = SecurityContext::from_tokens(&tokens_that_say(account).await).unwrap();
     assert_eq!(context.user(), &User::Email("jane@example.com".into()));
@@ -49,7 +49,7 @@ async fn an_e_mail_address_stands_in_for_a_missing_webex_id() {
 }
 
 #[tokio::test]
-async fn tokens_that_do_not_say_whose_they_are_make_no_context() {
+async fn security_context_without_valid_site_and_user_is_rejected() {
     for (account, kind, words) in [
         ("", ErrorKind::Unsupported, "name of the site"),
         (r#","user_name":"jane""#, ErrorKind::Unsupported, "name of the site"),
@@ -66,7 +66,7 @@ async fn tokens_that_do_not_say_whose_they_are_make_no_context() {
 }
 
 #[test]
-fn a_context_is_made_of_parts_where_no_login_tells_them() {
+fn security_context_from_parts_escapes_xml() {
     let token = AccessToken::new("a&b").unwrap();
     let context = SecurityContext::new("acme", User::WebexId("jane <admin>".into()), &token).unwrap();
     let xml = context.to_xml();

@@ -120,7 +120,7 @@ fn own(error: &reqwest_middleware::Error) -> &Error {
 }
 
 #[tokio::test]
-async fn a_sessions_token_goes_with_each_request_and_a_dead_one_is_refreshed_once() {
+async fn session_token_is_sent_and_expired_token_refreshes_once() {
     let (mock, _clock, _manager, session) = kept().await;
     let client = with(BearerMiddleware::for_session(&session));
     let me = format!("{}/people/me", mock.uri());
@@ -137,7 +137,7 @@ async fn a_sessions_token_goes_with_each_request_and_a_dead_one_is_refreshed_onc
 }
 
 #[tokio::test]
-async fn twenty_requests_with_a_dead_token_cause_one_refresh_and_none_fails() {
+async fn twenty_requests_with_expired_token_refresh_once() {
     let (mock, _clock, _manager, session) = kept().await;
     let client = with(BearerMiddleware::for_session(&session));
     mock.expire_access_tokens("jane@example.com");
@@ -151,7 +151,7 @@ async fn twenty_requests_with_a_dead_token_cause_one_refresh_and_none_fails() {
 }
 
 #[tokio::test]
-async fn request_with_a_young_token_gets_the_401_as_received() {
+async fn request_with_fresh_token_returns_401_unchanged() {
     let (mock, clock, _manager, session) = kept().await;
     session.refresh().await.unwrap();
     let api = server(ResponseTemplate::new(401).set_body_string("no").insert_header("trackingid", "ROUTER_1")).await;
@@ -174,7 +174,7 @@ async fn request_with_a_young_token_gets_the_401_as_received() {
 }
 
 #[tokio::test]
-async fn after_a_401_the_same_request_is_sent_again_with_the_new_token() {
+async fn request_is_resent_unchanged_with_new_token_after_401() {
     let api = api().await;
     let source = Counted::default();
     let client = at(&api.uri(), &source);
@@ -203,7 +203,7 @@ async fn after_a_401_the_same_request_is_sent_again_with_the_new_token() {
 }
 
 #[tokio::test]
-async fn a_second_401_is_the_callers() {
+async fn second_401_is_returned_to_caller() {
     let api = server(ResponseTemplate::new(401).set_body_string("still no")).await;
     let source = Counted::default();
 
@@ -215,7 +215,7 @@ async fn a_second_401_is_the_callers() {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_again_is_not_sent_again() {
+async fn unchanged_token_after_401_is_not_resent() {
     let api = api().await;
     let source = Counted::stubborn();
 
@@ -226,7 +226,7 @@ async fn a_token_that_comes_again_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn every_other_answer_is_the_callers_and_rejects_nothing() {
+async fn other_statuses_are_returned_and_reject_no_token() {
     for status in [204, 301, 400, 403, 404, 423, 429, 503] {
         let api = server(ResponseTemplate::new(status).insert_header("retry-after", "7")).await;
         let source = Counted::default();
@@ -239,7 +239,7 @@ async fn every_other_answer_is_the_callers_and_rejects_nothing() {
 }
 
 #[tokio::test]
-async fn a_login_that_has_ended_is_an_error_that_says_so() {
+async fn ended_session_returns_login_required_error() {
     let (mock, _clock, _manager, session) = kept().await;
     mock.revoke("jane@example.com");
 
@@ -250,7 +250,7 @@ async fn a_login_that_has_ended_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn static_token_after_a_401_is_still_sent_to_other_endpoints() {
+async fn static_token_is_still_sent_after_401() {
     let api = MockServer::start().await;
     let forbidden = ResponseTemplate::new(401).set_body_string("no");
     Mock::given(path("/forbidden")).respond_with(forbidden).mount(&api).await;
@@ -266,7 +266,7 @@ async fn static_token_after_a_401_is_still_sent_to_other_endpoints() {
 }
 
 #[tokio::test]
-async fn an_address_that_may_see_no_token_is_refused_before_there_is_one() {
+async fn untrusted_url_is_rejected_before_token_is_requested() {
     let webex = builder(Service::webex().with_api_host("analytics.webexapis.com")).build().unwrap();
     let source = Counted::default();
     let client = with(BearerMiddleware::new(&webex, source.clone()));
@@ -294,7 +294,7 @@ async fn an_address_that_may_see_no_token_is_refused_before_there_is_one() {
 }
 
 #[tokio::test]
-async fn a_host_that_was_added_and_a_test_host_that_was_named_see_the_token() {
+async fn added_api_host_and_insecure_test_host_receive_token() {
     let api = api().await;
     let address = *api.address();
     let webex = builder(Service::webex().with_api_host("analytics.test").with_api_host("localhost"))
@@ -312,7 +312,7 @@ async fn a_host_that_was_added_and_a_test_host_that_was_named_see_the_token() {
 }
 
 #[tokio::test]
-async fn the_token_takes_the_place_of_any_other_authorization() {
+async fn token_replaces_other_authorization_headers() {
     let api = api().await;
     let mut defaults = http::HeaderMap::new();
     defaults.insert("authorization", "Bearer of-the-client".parse().unwrap());
@@ -333,7 +333,7 @@ async fn the_token_takes_the_place_of_any_other_authorization() {
 
 /// A client whose body is a stream cannot have it twice.
 #[tokio::test]
-async fn a_streams_401_is_the_callers_and_the_next_request_has_a_new_token() {
+async fn streaming_request_returns_401_and_next_uses_new_token() {
     let api = api().await;
     let source = Counted::default();
     let client = at(&api.uri(), &source);
@@ -373,7 +373,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> std::io::Result<String
 }
 
 #[tokio::test]
-async fn a_stream_is_sent_as_it_comes() {
+async fn streaming_body_is_sent_without_buffering() {
     // The file's second half is given only once the API has the first.
     let has_first = Arc::new(tokio::sync::Notify::new());
     let signal = Arc::clone(&has_first);
@@ -406,7 +406,7 @@ async fn a_stream_is_sent_as_it_comes() {
 }
 
 #[tokio::test]
-async fn a_401_without_an_end_holds_nobody_up() {
+async fn endless_401_body_does_not_block_retry() {
     let api = raw(async |mut stream: TcpStream| {
         let head = read_until(&mut stream, "\r\n\r\n").await?;
         if head.contains("token-2") {
@@ -443,7 +443,7 @@ impl Middleware for Seen {
 }
 
 #[tokio::test]
-async fn nothing_that_can_be_printed_shows_a_token() {
+async fn debug_output_contains_no_token() {
     let api = server(ResponseTemplate::new(401)).await;
     let bot = StaticToken::new(AccessToken::new(ACCESS_TOKEN).unwrap());
     let bearer = BearerMiddleware::new(&client(&api.uri()), bot);
@@ -462,7 +462,7 @@ async fn nothing_that_can_be_printed_shows_a_token() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_whatever_the_settings_say() {
+async fn redirect_is_returned_regardless_of_client_settings() {
     let (api, other) = (MockServer::start().await, server(ResponseTemplate::new(200)).await);
     Mock::given(path("/away"))
         .respond_with(ResponseTemplate::new(302).insert_header("location", other.uri()))
@@ -484,7 +484,7 @@ async fn a_redirect_is_an_answer_whatever_the_settings_say() {
 }
 
 #[tokio::test]
-async fn a_built_client_is_refused_before_there_is_a_token() {
+async fn prebuilt_client_is_rejected_before_token_is_requested() {
     let api = api().await;
     let source = Counted::default();
     let bearer = BearerMiddleware::new(&client(&api.uri()), source.clone());
@@ -509,7 +509,7 @@ fn redirect_to(location: impl fmt::Display) -> ResponseTemplate {
 
 /// The reason for refusing built clients. Should this fail, reqwest has mended it, and the documentation can say so.
 #[tokio::test]
-async fn reqwest_takes_the_token_along_to_a_strangers_second_page() {
+async fn reqwest_sends_token_to_foreign_origin_on_second_redirect() {
     let (api, stranger) = (MockServer::start().await, MockServer::start().await);
     Mock::given(path("/rooms")).respond_with(redirect_to(format!("{}/1", stranger.uri()))).mount(&api).await;
     Mock::given(path("/1")).respond_with(redirect_to("/2")).mount(&stranger).await;
@@ -522,7 +522,7 @@ async fn reqwest_takes_the_token_along_to_a_strangers_second_page() {
 }
 
 #[tokio::test]
-async fn a_client_that_follows_redirects_keeps_the_token_at_its_origin_at_the_first_of_them() {
+async fn first_redirect_to_other_origin_drops_token() {
     let (api, other) = (MockServer::start().await, server(ResponseTemplate::new(200)).await);
     Mock::given(path("/away")).respond_with(redirect_to(other.uri())).mount(&api).await;
     Mock::given(path("/along")).respond_with(redirect_to("/rooms")).mount(&api).await;
@@ -538,7 +538,7 @@ async fn a_client_that_follows_redirects_keeps_the_token_at_its_origin_at_the_fi
 }
 
 #[tokio::test]
-async fn no_token_leaves_https_for_http() {
+async fn redirect_from_https_to_http_sends_no_token() {
     let plain = server(ResponseTemplate::new(200)).await;
     let location = format!("http://localhost:{}/", plain.address().port());
     let tls = tls_server(format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")).await;
@@ -557,7 +557,7 @@ async fn no_token_leaves_https_for_http() {
 }
 
 #[tokio::test]
-async fn a_401_from_where_a_redirect_led_says_nothing_of_the_token() {
+async fn redirected_401_does_not_reject_token() {
     let (api, other) = (MockServer::start().await, server(ResponseTemplate::new(401)).await);
     Mock::given(any()).respond_with(redirect_to(other.uri())).mount(&api).await;
     let source = Counted::default();
@@ -605,7 +605,7 @@ impl Middleware for Insistent {
 }
 
 #[tokio::test]
-async fn behind_a_middleware_that_repeats_each_attempt_asks_for_its_own_token() {
+async fn each_attempt_of_retry_middleware_requests_own_token() {
     let api = MockServer::start().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(503)).up_to_n_times(2).mount(&api).await;
     Mock::given(header("authorization", "Bearer token-1")).respond_with(ResponseTemplate::new(401)).mount(&api).await;
@@ -622,7 +622,7 @@ async fn behind_a_middleware_that_repeats_each_attempt_asks_for_its_own_token() 
 }
 
 #[tokio::test]
-async fn an_error_of_the_network_is_reqwests() {
+async fn network_error_is_returned_as_reqwest_error() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let uri = format!("http://{free}");
     let error = at(&uri, &Counted::default()).get(&uri).send().await.unwrap_err();
@@ -630,7 +630,7 @@ async fn an_error_of_the_network_is_reqwests() {
 }
 
 #[tokio::test]
-async fn many_users_share_one_clients_connections() {
+async fn shared_client_sends_token_of_each_user() {
     let api = server(ResponseTemplate::new(200)).await;
     let webex = client(&api.uri());
     let shared = without_redirects(settings()).unwrap().build();
@@ -656,7 +656,7 @@ async fn within<F: Future + Unpin>(mut polls: usize, mut future: F) -> Option<F:
 }
 
 #[tokio::test]
-async fn a_request_that_is_dropped_at_any_moment_leaves_all_usable() {
+async fn request_dropped_at_any_poll_leaves_session_usable() {
     let (mock, clock, manager, session) = kept().await;
     let client = with(BearerMiddleware::for_session(&session));
     let me = format!("{}/people/me", mock.uri());
@@ -682,7 +682,7 @@ async fn a_request_that_is_dropped_at_any_moment_leaves_all_usable() {
 }
 
 #[test]
-fn settings_that_no_client_can_have_are_an_error() {
+fn invalid_client_settings_are_configuration_error() {
     let error = without_redirects(settings().user_agent("two\nlines")).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Configuration);
 }

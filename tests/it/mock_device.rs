@@ -103,7 +103,7 @@ async fn read(response: Response) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_device_gets_tokens_that_refresh_like_any_others() {
+async fn device_login_returns_refreshable_tokens() {
     let (mock, clock) = started(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     let codes = &device.start;
@@ -150,7 +150,7 @@ async fn who(mock: &MockWebex, tokens: &Value) -> String {
 }
 
 #[tokio::test]
-async fn the_user_who_approves_a_device_is_the_one_whose_tokens_it_gets() {
+async fn device_tokens_belong_to_approving_user() {
     let users = ["jane@example.com", "bob@example.com"].map(MockUser::new);
     let builder = users.into_iter().fold(MockWebex::builder(), |builder, user| builder.user(user));
     let (mock, _) = started(builder).await;
@@ -165,7 +165,7 @@ async fn the_user_who_approves_a_device_is_the_one_whose_tokens_it_gets() {
 }
 
 #[tokio::test]
-async fn a_login_of_a_device_shares_the_users_refresh_token_and_ends_with_it() {
+async fn device_login_shares_refresh_token_of_user_until_revoked() {
     let (mock, clock) = started(MockWebex::builder()).await;
     let first = Device::begin(&mock).await;
     mock.approve_device(first.user_code());
@@ -184,7 +184,7 @@ async fn a_login_of_a_device_shares_the_users_refresh_token_and_ends_with_it() {
 }
 
 #[tokio::test]
-async fn what_an_integration_may_not_ask_for_a_device() {
+async fn invalid_device_authorization_requests_are_rejected() {
     let (mock, _) = started(MockWebex::builder().scopes("spark:all openid")).await;
     let client_id = mock.client_id();
     for (rule, fields, description) in [
@@ -208,7 +208,7 @@ async fn what_an_integration_may_not_ask_for_a_device() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_device_grant_there_are_no_pages_for_it() {
+async fn device_endpoints_exist_only_with_device_grant() {
     let mock = MockWebex::builder().service(MockService::Meetings).start().await;
     let origin = mock.uri().replace("/v1/oauth2", "");
     for path in ["/v1/oauth2/device/authorize", "/v1/oauth2/device/token", "/verify", "/v1/oauth2/verify"] {
@@ -222,7 +222,7 @@ async fn where_there_is_no_device_grant_there_are_no_pages_for_it() {
 }
 
 #[tokio::test]
-async fn a_poll_that_comes_too_soon_makes_the_interval_longer_for_good() {
+async fn early_poll_increases_device_interval_permanently() {
     let (mock, clock) = started(MockWebex::builder().device_interval(Duration::from_secs(3))).await;
     let device = Device::begin(&mock).await;
     assert_eq!(device.start["interval"], 3);
@@ -241,7 +241,7 @@ async fn a_poll_that_comes_too_soon_makes_the_interval_longer_for_good() {
 }
 
 #[tokio::test]
-async fn a_login_that_was_denied_used_or_forgotten_brings_no_tokens() {
+async fn denied_used_or_expired_device_code_returns_no_tokens() {
     let (mock, clock) = started(MockWebex::builder().device_code_lifetime(Duration::from_secs(60))).await;
     let (denied, used, late, forgotten) = (
         Device::begin(&mock).await,
@@ -270,7 +270,7 @@ async fn a_login_that_was_denied_used_or_forgotten_brings_no_tokens() {
 
 /// Somebody who sets the machine's clock does not set Webex's.
 #[tokio::test]
-async fn a_clock_that_is_set_ends_no_device_code() {
+async fn clock_change_does_not_expire_device_code() {
     let (mock, clock) = started(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     clock.set(UnixTime::from_secs(2_000_000_000));
@@ -278,7 +278,7 @@ async fn a_clock_that_is_set_ends_no_device_code() {
 }
 
 #[tokio::test]
-async fn who_polls_must_prove_itself_and_say_what_for() {
+async fn device_poll_requires_client_auth_and_parameters() {
     let (mock, _) = started(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     let (id, secret) = (mock.client_id(), mock.client_secret());
@@ -321,7 +321,7 @@ async fn who_polls_must_prove_itself_and_say_what_for() {
 }
 
 #[tokio::test]
-async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
+async fn device_poll_fault_is_returned_in_each_error_format() {
     use DevicePollFault as Fault;
     let (mock, clock) = started(MockWebex::builder().device_code_lifetime(Duration::from_secs(86_400))).await;
     let device = Device::begin(&mock).await;
@@ -366,7 +366,7 @@ async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
 }
 
 #[tokio::test]
-async fn a_device_meets_servers_that_are_not_well() {
+async fn device_poll_server_faults_return_configured_status() {
     use DevicePollFault as Fault;
     let (mock, _) = started(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
@@ -388,7 +388,7 @@ async fn a_device_meets_servers_that_are_not_well() {
 }
 
 #[tokio::test]
-async fn a_device_that_begins_meets_what_the_test_ordered() {
+async fn device_authorization_faults_are_returned_as_configured() {
     use DeviceStartFault as Fault;
     let (mock, _) = started(MockWebex::builder()).await;
     for (fault, status, retry_after) in [
@@ -426,7 +426,7 @@ async fn a_device_that_begins_meets_what_the_test_ordered() {
 }
 
 #[tokio::test]
-async fn where_the_helpers_addresses_are_wanted_all_four_are() {
+async fn device_login_requires_all_four_helper_redirect_uris() {
     let helper =
         |region: &str| format!("https://oauth-helper-{region}.wbx2.com/helperservice/v1/actions/device/callback");
     let with = |regions: &[&str]| {
@@ -458,7 +458,7 @@ fn panic_of(run: impl FnOnce()) -> String {
 }
 
 #[tokio::test]
-async fn a_code_that_no_device_shows_is_a_mistake_in_the_test() {
+async fn unknown_user_code_or_user_panics() {
     let (mock, clock) = started(MockWebex::builder()).await;
     let (answered, late) = (Device::begin(&mock).await, Device::begin(&mock).await);
     mock.deny_device(answered.user_code());
@@ -482,7 +482,7 @@ async fn a_code_that_no_device_shows_is_a_mistake_in_the_test() {
 }
 
 #[tokio::test]
-async fn an_administrators_denial_is_a_page_and_the_device_waits_in_vain() {
+async fn administrator_denial_shows_page_and_device_stays_pending() {
     let (mock, _) = started(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     mock.deny_by_administrator();
@@ -494,7 +494,7 @@ async fn an_administrators_denial_is_a_page_and_the_device_waits_in_vain() {
 }
 
 #[tokio::test]
-async fn a_browser_walks_through_the_pages_of_a_device_and_is_sent_nowhere() {
+async fn browser_approves_or_denies_device_without_redirect() {
     let (mock, _) = started(MockWebex::builder()).await;
     let (device, mut browser) = (Device::begin(&mock).await, Browser::new());
 
@@ -522,7 +522,7 @@ async fn a_browser_walks_through_the_pages_of_a_device_and_is_sent_nowhere() {
 }
 
 #[tokio::test]
-async fn a_code_that_nobody_waits_with_is_asked_for_again() {
+async fn unknown_or_expired_user_code_is_requested_again() {
     let (mock, clock) = started(MockWebex::builder()).await;
     let (device, mut browser) = (Device::begin(&mock).await, Browser::new());
     let link = device.start["verification_uri_complete"].as_str().unwrap();

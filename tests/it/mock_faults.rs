@@ -44,7 +44,7 @@ async fn refresh(mock: &MockWebex, refresh_token: &str) -> reqwest::Result<Respo
 }
 
 #[tokio::test]
-async fn an_answer_that_is_made_arrives_as_it_was_made() {
+async fn configured_fault_response_is_returned_unchanged() {
     let mock = MockWebex::start().await;
     let html = "text/html; charset=utf-8";
     for (fault, status, content_type, body) in [
@@ -78,7 +78,7 @@ async fn an_answer_that_is_made_arrives_as_it_was_made() {
 }
 
 #[tokio::test]
-async fn every_error_arrives_in_every_shape() {
+async fn each_error_is_returned_in_each_format() {
     let mock = MockWebex::start().await;
     for error in WebexError::ALL {
         for shape in ErrorFormat::ALL {
@@ -115,7 +115,7 @@ async fn every_error_arrives_in_every_shape() {
 }
 
 #[tokio::test]
-async fn retry_after_comes_in_every_sort() {
+async fn each_retry_after_form_is_sent() {
     let now = UnixTime::from_secs(784_887_151); // Tue, 15 Nov 1994 08:12:31 GMT
     let mock = MockWebex::builder().clock(ManualClock::new(now)).start().await;
     for (retry_after, text) in [
@@ -146,7 +146,7 @@ async fn retry_after_comes_in_every_sort() {
 }
 
 #[tokio::test]
-async fn retry_after_can_come_twice_or_unreadable() {
+async fn duplicate_and_undecodable_retry_after_are_sent() {
     let mock = MockWebex::start().await;
     for (retry_after, expected) in
         [(RetryAfter::Twice(7, 30), &[&b"7"[..], b"30"][..]), (RetryAfter::Opaque, &[&b"\xff"[..]])]
@@ -163,7 +163,7 @@ async fn retry_after_can_come_twice_or_unreadable() {
 
 /// Its status, its headers, its content type and its body: each alone, and the rest stays.
 #[tokio::test]
-async fn the_mocks_own_answer_can_have_another_status_header_content_type_or_body() {
+async fn response_status_headers_and_body_can_be_overridden() {
     let mock = MockWebex::builder().relay().start().await;
     let token = logged_in(&mock).await;
     let ask = async |fault: Fault| {
@@ -218,7 +218,7 @@ fn whole_of((status, headers, body): &(StatusCode, HeaderMap, Bytes)) -> (u16, [
 }
 
 #[tokio::test]
-async fn a_tracking_id_can_come_doubled() {
+async fn duplicate_tracking_id_is_sent() {
     let mock = MockWebex::start().await;
     for fault in [Fault::none(), Fault::error(WebexError::Unavailable)] {
         mock.on(MockEndpoint::Person).respond_with(fault.duplicate_tracking_id());
@@ -228,7 +228,7 @@ async fn a_tracking_id_can_come_doubled() {
 }
 
 #[tokio::test]
-async fn a_redirect_names_another_origin_and_whoever_goes_there_is_counted() {
+async fn redirect_fault_targets_other_origin_and_counts_followers() {
     let mock = MockWebex::start().await;
     for status in [301, 302, 303, 307, 308] {
         mock.on(MockEndpoint::Refresh).respond_with(Fault::redirect(status));
@@ -248,7 +248,7 @@ async fn a_redirect_names_another_origin_and_whoever_goes_there_is_counted() {
 }
 
 #[tokio::test]
-async fn a_good_answer_can_lack_repeat_or_distort_what_it_says() {
+async fn response_members_can_be_removed_duplicated_or_replaced() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
     let at = |fault| mock.on(MockEndpoint::Refresh).respond_with(fault);
@@ -269,7 +269,7 @@ async fn a_good_answer_can_lack_repeat_or_distort_what_it_says() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_acted_and_says_something_else_has_acted() {
+async fn fault_after_processing_applies_request() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
     mock.on(MockEndpoint::Refresh)
@@ -282,7 +282,7 @@ async fn a_server_that_has_acted_and_says_something_else_has_acted() {
 }
 
 #[tokio::test]
-async fn a_connection_can_be_closed_before_or_after_the_server_acts_or_say_nothing_for_ever() {
+async fn connection_is_closed_before_or_after_processing_or_hangs() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
     for (fault, granted) in [(Fault::closed(), 0), (Fault::lost_response(), 1)] {
@@ -297,7 +297,7 @@ async fn a_connection_can_be_closed_before_or_after_the_server_acts_or_say_nothi
 }
 
 #[tokio::test]
-async fn an_answer_can_come_later() {
+async fn delayed_fault_delays_response() {
     let mock = MockWebex::start().await;
     let delay = Duration::from_millis(50);
     mock.on(MockEndpoint::Person).respond_with(Fault::none().delayed(delay)).then(Fault::status(500).delayed(delay));
@@ -309,7 +309,7 @@ async fn an_answer_can_come_later() {
 }
 
 #[tokio::test]
-async fn orders_are_carried_out_one_after_the_other_each_at_its_place() {
+async fn faults_apply_in_order_per_endpoint() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
     mock.on(MockEndpoint::Refresh)
@@ -338,7 +338,7 @@ async fn orders_are_carried_out_one_after_the_other_each_at_its_place() {
 }
 
 #[tokio::test]
-async fn every_place_of_the_mock_can_be_spoilt() {
+async fn each_endpoint_accepts_faults() {
     let mock = MockWebex::start().await;
     for (endpoint, path) in [
         (MockEndpoint::Authorization, "/authorize"),
@@ -363,7 +363,7 @@ async fn every_place_of_the_mock_can_be_spoilt() {
 
 /// The order was for one answer, and the one that says "for all" comes after a request that was faster.
 #[tokio::test]
-async fn an_order_that_is_still_being_given_when_a_request_comes_is_not_lost() {
+async fn fault_extended_after_request_still_applies() {
     let mock = MockWebex::start().await;
     let ordered = mock.on(MockEndpoint::Person).respond_with(Fault::status(500));
     assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 500);
@@ -375,7 +375,7 @@ async fn an_order_that_is_still_being_given_when_a_request_comes_is_not_lost() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_where_it_is_said() {
+async fn impossible_fault_panics_at_definition() {
     let mock = MockWebex::start().await;
     type Mistake = fn(&MockWebex);
     let mistakes: [(Mistake, &str); 15] = [

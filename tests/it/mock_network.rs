@@ -39,7 +39,7 @@ fn body(arrived: &[u8]) -> (usize, usize) {
 const DISCOVERY: &str = "/v1/.well-known/openid-configuration";
 
 #[tokio::test]
-async fn a_body_is_cut_where_it_was_ordered_and_in_its_middle_otherwise() {
+async fn truncated_body_ends_at_configured_byte_or_half() {
     let mock = relayed().await;
     let (whole, ended) = ask(&mock, DISCOVERY);
     let (announced, arrived) = body(&whole);
@@ -57,7 +57,7 @@ async fn a_body_is_cut_where_it_was_ordered_and_in_its_middle_otherwise() {
 }
 
 #[tokio::test]
-async fn a_connection_is_reset_in_the_middle_of_a_body() {
+async fn reset_fault_resets_connection_within_body() {
     let mock = relayed().await;
     mock.on(MockEndpoint::Discovery).respond_with(Fault::reset().after_bytes(9));
     let (text, ended) = ask(&mock, DISCOVERY);
@@ -71,7 +71,7 @@ async fn a_connection_is_reset_in_the_middle_of_a_body() {
 }
 
 #[tokio::test]
-async fn a_connection_stalls_in_the_middle_of_a_body_and_lasts() {
+async fn stalled_fault_stops_body_and_leaves_connection_open() {
     let mock = relayed().await;
     mock.on(MockEndpoint::Discovery).respond_with(Fault::stalled().after_bytes(9));
     let (text, ended) = ask(&mock, DISCOVERY);
@@ -80,7 +80,7 @@ async fn a_connection_stalls_in_the_middle_of_a_body_and_lasts() {
 }
 
 #[tokio::test]
-async fn an_answer_drips_and_is_whole_in_the_end_and_the_connection_goes_on() {
+async fn dripping_response_is_complete_and_connection_reusable() {
     let mock = relayed().await;
     let http = Client::builder().no_proxy().build().unwrap();
     let url = format!("{}/verification", mock.uri());
@@ -96,7 +96,7 @@ async fn an_answer_drips_and_is_whole_in_the_end_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn a_relayed_answer_is_lost_after_the_server_has_acted_too() {
+async fn relayed_response_is_lost_after_processing() {
     let mock = relayed().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
@@ -110,7 +110,7 @@ async fn a_relayed_answer_is_lost_after_the_server_has_acted_too() {
 }
 
 #[tokio::test]
-async fn an_offline_mock_refuses_connections_drops_those_there_are_and_comes_back_at_its_port() {
+async fn offline_mock_closes_connections_and_returns_on_same_port() {
     let mock = relayed().await;
     let url = format!("{}/verification", mock.uri());
     for _ in 0..3 {
@@ -134,7 +134,7 @@ async fn an_offline_mock_refuses_connections_drops_those_there_are_and_comes_bac
 
 /// A request whose answer has no body, although its length is announced; one that wants to be asked on first; many in a row.
 #[tokio::test]
-async fn whatever_is_asked_passes_the_relay_as_it_is() {
+async fn relay_forwards_requests_unchanged() {
     let mock = relayed().await;
     let mut stream = TcpStream::connect(address(&mock)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

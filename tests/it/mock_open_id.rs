@@ -55,7 +55,7 @@ fn part(token: &str, number: usize) -> Value {
 }
 
 #[tokio::test]
-async fn an_id_token_has_the_documented_claims_and_no_others_and_a_refresh_brings_one_without_nonce() {
+async fn id_token_has_documented_claims_and_no_nonce_after_refresh() {
     let (mock, clock) = start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("openid email profile phone address").begin().unwrap();
@@ -87,7 +87,7 @@ async fn an_id_token_has_the_documented_claims_and_no_others_and_a_refresh_bring
 }
 
 #[tokio::test]
-async fn without_openid_there_is_no_id_token_and_with_it_there_is_a_nonce() {
+async fn id_token_requires_openid_scope_and_nonce() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, "spark:all email").await.unwrap();
@@ -103,7 +103,7 @@ async fn without_openid_there_is_no_id_token_and_with_it_there_is_a_nonce() {
 }
 
 #[tokio::test]
-async fn each_user_has_the_issuer_of_home_and_the_mocks_service_allows_no_other() {
+async fn id_token_issuer_matches_user_home_and_allowed_issuers() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("openid").begin().unwrap();
@@ -126,12 +126,12 @@ async fn each_user_has_the_issuer_of_home_and_the_mocks_service_allows_no_other(
 
 #[tokio::test]
 #[should_panic(expected = "invalid region \"../eu\"")]
-async fn a_home_that_no_address_could_have_is_a_mistake_in_the_test() {
+async fn invalid_home_region_panics() {
     MockWebex::builder().user(MockUser::new("jane@example.com").home("../eu")).start().await;
 }
 
 #[tokio::test]
-async fn keys_are_published_as_webex_documents_them() {
+async fn key_set_is_published_in_documented_form() {
     let (mock, _) = start().await;
     let (status, set) = get(format!("{}/verification", mock.uri())).await;
     assert_eq!((status, set["keys"].as_array().unwrap().len()), (200, 1));
@@ -144,7 +144,7 @@ async fn keys_are_published_as_webex_documents_them() {
 }
 
 #[tokio::test]
-async fn keys_change_under_a_running_client_with_and_without_the_old_ones() {
+async fn rotated_keys_are_accepted_by_running_client() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let mut ids = Vec::new();
@@ -186,7 +186,7 @@ async fn refused_login(fault: IdTokenFault) -> Option<ErrorKind> {
 }
 
 #[tokio::test]
-async fn every_fault_of_an_id_token_is_refused_at_the_login_and_the_next_token_is_good() {
+async fn id_token_faults_are_rejected_at_login_and_next_login_works() {
     for fault in IdTokenFault::ALL.iter().copied() {
         let expected = match fault {
             IdTokenFault::Missing => Some(ErrorKind::MissingIdToken),
@@ -201,7 +201,7 @@ async fn every_fault_of_an_id_token_is_refused_at_the_login_and_the_next_token_i
 }
 
 #[tokio::test]
-async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another_user() {
+async fn refresh_drops_faulty_id_token_and_rejects_other_user() {
     for fault in IdTokenFault::ALL.iter().copied() {
         let (mock, clock) = start().await;
         let webex = mock.client();
@@ -238,7 +238,7 @@ async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another
 
 /// A fault is no test of a check when something else is wrong, too.
 #[tokio::test]
-async fn each_fault_is_refused_for_its_own_reason() {
+async fn each_id_token_fault_returns_own_reason() {
     for (row, fault, reason) in [
         ("F-06", IdTokenFault::MissingIssuer, "`iss` is missing"),
         ("RP-02", IdTokenFault::WrongIssuer, "/idb1\""),
@@ -279,7 +279,7 @@ async fn each_fault_is_refused_for_its_own_reason() {
 }
 
 #[tokio::test]
-async fn tokens_of_other_algorithms_are_good_but_for_the_algorithm() {
+async fn id_token_of_allowed_algorithm_is_accepted() {
     for (fault, algorithm) in
         [(IdTokenFault::OtherHash, SigningAlgorithm::Rs384), (IdTokenFault::Elliptic, SigningAlgorithm::Es256)]
     {
@@ -292,7 +292,7 @@ async fn tokens_of_other_algorithms_are_good_but_for_the_algorithm() {
 }
 
 #[tokio::test]
-async fn a_token_that_names_no_key_is_refused_where_several_are_published() {
+async fn id_token_without_key_id_is_rejected_with_multiple_keys() {
     let (mock, _) = start().await;
     let webex = mock.client();
     mock.on(MockEndpoint::Token).respond_with(IdTokenFault::MissingKeyId);
@@ -304,7 +304,7 @@ async fn a_token_that_names_no_key_is_refused_where_several_are_published() {
 }
 
 #[tokio::test]
-async fn an_email_address_that_is_verified_in_words_is_verified() {
+async fn email_verified_as_text_is_accepted() {
     let (mock, _) = start().await;
     mock.on(MockEndpoint::Token).respond_with(IdTokenFault::EmailVerifiedAsText);
     let login = log_in(&mock, &mock.client(), "openid email").await.unwrap();
@@ -316,7 +316,7 @@ async fn an_email_address_that_is_verified_in_words_is_verified() {
 
 /// RP-24 and F-14: there is none unless the world has it so.
 #[tokio::test]
-async fn an_id_token_has_the_hash_of_its_access_token_where_the_world_is_built_so() {
+async fn at_hash_option_adds_at_hash_to_id_token() {
     let mock = MockWebex::builder().at_hash().start().await;
     let webex = mock.client();
     let mut tokens = log_in(&mock, &webex, "openid").await.unwrap().into_tokens();
@@ -344,7 +344,7 @@ async fn with_keys(
 }
 
 #[tokio::test]
-async fn every_fault_of_the_keys_is_refused_and_good_keys_are_believed_right_after() {
+async fn key_set_faults_are_rejected_and_next_fetch_succeeds() {
     let unnamed = Some(IdTokenFault::MissingKeyId);
     for (fault, answers, id_token, kind, reason) in [
         (JwksFault::Empty, 2, None, ErrorKind::Jwks, "no key is usable"),
@@ -379,7 +379,7 @@ async fn every_fault_of_the_keys_is_refused_and_good_keys_are_believed_right_aft
 }
 
 #[tokio::test]
-async fn one_bad_answer_about_keys_ends_no_login() {
+async fn single_key_set_fault_does_not_fail_login() {
     for (fault, id_token, requests) in [
         (JwksFault::Empty, None, 2),
         (JwksFault::Page, None, 2),
@@ -400,7 +400,7 @@ async fn one_bad_answer_about_keys_ends_no_login() {
 }
 
 #[tokio::test]
-async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_is_good() {
+async fn discovery_faults_are_rejected_and_next_document_accepted() {
     let (mock, _) = start().await;
     let webex = mock.client();
     for (row, fault, times, reason) in [
@@ -429,7 +429,7 @@ async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_
 
 /// F-03.
 #[tokio::test]
-async fn callbacks_that_were_said_to_name_their_issuer_have_to() {
+async fn callback_without_advertised_issuer_is_rejected() {
     let (mock, _) = start().await;
     mock.on(MockEndpoint::Discovery).respond_with(DiscoveryFault::PromisedIssuer);
     let found = mock.client().discover().await.unwrap();
@@ -441,7 +441,7 @@ async fn callbacks_that_were_said_to_name_their_issuer_have_to() {
 }
 
 #[tokio::test]
-async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
+async fn userinfo_faults_are_rejected_and_next_response_accepted() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, "openid email").await.unwrap();
@@ -466,7 +466,7 @@ async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
 }
 
 #[tokio::test]
-async fn every_fault_of_a_callback_ends_the_login_and_nothing_is_asked_for() {
+async fn callback_faults_end_login_without_token_request() {
     let (mock, _) = start().await;
     let webex = mock.client();
     for (row, fault, kind) in [
@@ -493,7 +493,7 @@ async fn every_fault_of_a_callback_ends_the_login_and_nothing_is_asked_for() {
 
 /// RFC 6749 section 4.1.2.1, with the codes that Cisco's samples look for, and one that nobody has heard of.
 #[tokio::test]
-async fn every_refusal_by_redirect_says_who_can_help_with_or_without_words() {
+async fn error_redirects_are_classified_with_or_without_description() {
     let (mock, _) = start().await;
     let webex = mock.client();
     for (fault, code, words, [login, developer, later]) in [
@@ -531,7 +531,7 @@ async fn every_refusal_by_redirect_says_who_can_help_with_or_without_words() {
 
 /// RP-25, and the good answer beside it: the form's body is a callback like any other.
 #[tokio::test]
-async fn what_comes_back_by_a_form_is_read_like_a_query_refusals_too() {
+async fn form_post_callback_is_parsed_like_query() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
@@ -556,7 +556,7 @@ async fn what_comes_back_by_a_form_is_read_like_a_query_refusals_too() {
 
 /// No script, and so a button.
 #[tokio::test]
-async fn a_browser_posts_the_form_when_its_user_says_so() {
+async fn form_post_page_has_button_and_completes_login() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
@@ -592,7 +592,7 @@ async fn a_browser_posts_the_form_when_its_user_says_so() {
 
 /// RFC 9207 section 2.4: of refusals as well.
 #[tokio::test]
-async fn a_refusal_can_have_the_faults_of_a_callback() {
+async fn denied_callback_with_fault_returns_matching_error() {
     let (mock, _) = start().await;
     let webex = mock.client();
     for (fault, kind) in [
@@ -613,7 +613,7 @@ async fn a_refusal_can_have_the_faults_of_a_callback() {
 }
 
 #[tokio::test]
-async fn every_odd_answer_of_the_token_endpoint_is_taken() {
+async fn unusual_token_responses_are_accepted() {
     for (row, fault, absent) in [
         ("F-15", TokensFault::OddTokenType, "none"),
         ("Webex's older answers", TokensFault::MissingTokenType, "token_type"),
@@ -640,7 +640,7 @@ async fn every_odd_answer_of_the_token_endpoint_is_taken() {
 }
 
 #[tokio::test]
-async fn a_token_says_itself_when_it_ends() {
+async fn token_expiry_endpoint_returns_access_token_expiry() {
     let (mock, clock) = start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, &webex, "spark:all").await.unwrap().into_tokens();
@@ -653,7 +653,7 @@ async fn a_token_says_itself_when_it_ends() {
 }
 
 #[tokio::test]
-async fn a_browser_is_signed_in_until_it_follows_the_logout_url() {
+async fn logout_url_ends_browser_sign_in() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let mut browser = Browser::new();
@@ -682,7 +682,7 @@ async fn a_browser_is_signed_in_until_it_follows_the_logout_url() {
 }
 
 #[tokio::test]
-async fn a_logout_url_with_a_token_ends_the_token_too() {
+async fn logout_url_with_token_ends_access_token() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, "openid spark:all").await.unwrap();
@@ -698,7 +698,7 @@ async fn a_logout_url_with_a_token_ends_the_token_too() {
 }
 
 #[tokio::test]
-async fn faults_come_one_by_one_in_the_order_in_which_they_were_asked_for() {
+async fn id_token_faults_apply_in_order() {
     let (mock, _) = start().await;
     let webex = mock.client();
     mock.on(MockEndpoint::Token).respond_with(IdTokenFault::Missing);
@@ -712,7 +712,7 @@ async fn faults_come_one_by_one_in_the_order_in_which_they_were_asked_for() {
 }
 
 #[tokio::test]
-async fn userinfo_tells_what_the_scopes_cover_in_webex_words() {
+async fn userinfo_claims_match_scopes() {
     let (mock, clock) = start().await;
     let webex = mock.client();
     let subject = MockUser::new("jane@example.com").uuid();
@@ -736,7 +736,7 @@ async fn userinfo_tells_what_the_scopes_cover_in_webex_words() {
 }
 
 #[tokio::test]
-async fn discovery_names_the_endpoints_and_another_issuer_than_the_id_tokens() {
+async fn discovery_document_has_endpoints_and_own_issuer() {
     let (mock, _) = start().await;
     let (status, document) = get(format!("{}/.well-known/openid-configuration", mock.uri())).await;
     let service = mock.service();
@@ -760,7 +760,7 @@ async fn discovery_names_the_endpoints_and_another_issuer_than_the_id_tokens() {
 }
 
 #[tokio::test]
-async fn webfinger_tells_the_home_of_any_account() {
+async fn webfinger_returns_home_issuer() {
     let (mock, _) = start().await;
     let ask = |resource: &str| get(format!("{}/.well-known/webfinger?resource={resource}", mock.uri()));
     for (email, home) in [("jane@example.com", "/idb"), ("Eve@example.eu", "/idb-eu"), ("who@example.org", "/idb")] {
@@ -775,7 +775,7 @@ async fn webfinger_tells_the_home_of_any_account() {
 }
 
 #[tokio::test]
-async fn a_sign_in_is_as_old_as_its_consent() {
+async fn auth_time_is_time_of_consent() {
     let (mock, clock) = start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("openid").max_age(Duration::from_secs(60)).begin().unwrap();
@@ -790,7 +790,7 @@ async fn a_sign_in_is_as_old_as_its_consent() {
 }
 
 #[tokio::test]
-async fn webex_meetings_speaks_no_openid_connect() {
+async fn meetings_has_no_openid_connect_endpoints() {
     let mock = MockWebex::builder().service(MockService::Meetings).start().await;
     for path in ["/verification", "/userinfo", "/.well-known/openid-configuration", "/.well-known/webfinger"] {
         assert_eq!(get(format!("{}{path}", mock.uri())).await.0, 404, "{path}");

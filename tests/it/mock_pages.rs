@@ -43,7 +43,7 @@ async fn who(webex: &WebexOAuth, login: &Login) -> String {
 }
 
 #[tokio::test]
-async fn somebody_who_is_signed_in_and_has_consented_is_asked_only_on_request() {
+async fn signed_in_user_with_consent_is_prompted_only_on_request() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let (url, pending) = begin(&webex, |request| request);
@@ -76,7 +76,7 @@ async fn somebody_who_is_signed_in_and_has_consented_is_asked_only_on_request() 
 }
 
 #[tokio::test]
-async fn the_user_whom_the_application_names_is_filled_in() {
+async fn login_hint_fills_in_user() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     browser.consent(begin(&webex, |request| request).0).await;
@@ -92,7 +92,7 @@ async fn the_user_whom_the_application_names_is_filled_in() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_nobodys_is_told_so_and_can_be_mended() {
+async fn unknown_user_shows_error_and_allows_retry() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let (url, pending) = begin(&webex, |request| request);
@@ -118,7 +118,7 @@ async fn an_address_that_is_nobodys_is_told_so_and_can_be_mended() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_the_one_who_is_signed_in_uses_another_account() {
+async fn consent_page_allows_switching_account() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let (url, pending) = begin(&webex, |request| request);
@@ -139,7 +139,7 @@ async fn whoever_is_not_the_one_who_is_signed_in_uses_another_account() {
 }
 
 #[tokio::test]
-async fn a_button_that_is_pressed_twice_does_one_thing_and_going_back_brings_no_second_code() {
+async fn repeated_consent_returns_same_callback_and_no_second_code() {
     let (mock, clock) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let (url, pending) = begin(&webex, |request| request);
@@ -170,7 +170,7 @@ async fn a_button_that_is_pressed_twice_does_one_thing_and_going_back_brings_no_
 
 /// Who has consented before is sent back by the sign-in.
 #[tokio::test]
-async fn a_sign_in_that_is_sent_twice_brings_one_code() {
+async fn repeated_sign_in_returns_one_code() {
     let (mock, _) = started().await;
     let webex = mock.client();
     mock.approve(begin(&webex, |request| request).0);
@@ -189,7 +189,7 @@ async fn a_sign_in_that_is_sent_twice_brings_one_code() {
 }
 
 #[tokio::test]
-async fn two_tabs_know_nothing_of_each_other() {
+async fn two_tabs_log_in_independently() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let ((janes, janes_pending), (bobs, bobs_pending)) = (begin(&webex, |own| own), begin(&webex, |own| own));
@@ -207,7 +207,7 @@ async fn two_tabs_know_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn a_page_that_was_left_open_for_ten_minutes_is_expired() {
+async fn page_expires_after_ten_minutes() {
     let (mock, clock) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let sign_in = browser.open(begin(&webex, |request| request).0).await;
@@ -231,7 +231,7 @@ async fn a_page_that_was_left_open_for_ten_minutes_is_expired() {
 }
 
 #[tokio::test]
-async fn nobody_consents_without_having_signed_in() {
+async fn consent_without_sign_in_is_rejected() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     browser.consent(begin(&webex, |request| request).0).await;
@@ -245,7 +245,7 @@ async fn nobody_consents_without_having_signed_in() {
 }
 
 #[tokio::test]
-async fn without_a_page_nothing_is_granted_that_nobody_has_consented_to() {
+async fn silent_login_without_consent_returns_consent_required() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let page = browser.open(begin(&webex, |request| request).0).await;
@@ -259,7 +259,7 @@ async fn without_a_page_nothing_is_granted_that_nobody_has_consented_to() {
 
 #[cfg(feature = "oidc")]
 #[tokio::test]
-async fn a_sign_in_is_as_old_as_it_is() {
+async fn auth_time_is_time_of_sign_in() {
     let (mock, clock) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let url = |prompt: Option<Prompt>| {
@@ -285,7 +285,7 @@ async fn a_sign_in_is_as_old_as_it_is() {
 
 /// What a validator and a screen reader want of every page; `tests/it` has no validator, so the rules are few.
 #[tokio::test]
-async fn every_page_is_whole_and_its_style_is_the_only_one_that_is_allowed() {
+async fn each_page_has_valid_structure_and_style_hash() {
     let (mock, _) = started().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let origin = mock.uri().replace("/v1", "");

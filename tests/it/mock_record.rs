@@ -22,7 +22,7 @@ fn last_words(mock: MockWebex) -> Option<String> {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
+async fn requests_are_counted_per_endpoint_and_user() {
     let (jane, bob) = ("jane@example.com", "bob@example.com");
     let mock = MockWebex::builder().user(MockUser::new(jane)).user(MockUser::new(bob)).start().await;
     let webex = mock.client();
@@ -46,7 +46,7 @@ async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
 }
 
 #[tokio::test]
-async fn what_is_kept_holds_no_secret_unless_that_is_wanted() {
+async fn recorded_requests_redact_secrets_unless_enabled() {
     for shows_secrets in [false, true] {
         let builder = MockWebex::builder();
         let mock = if shows_secrets { builder.record_secrets() } else { builder.record_requests() }.start().await;
@@ -74,7 +74,7 @@ async fn what_is_kept_holds_no_secret_unless_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn what_is_kept_says_what_went_wrong_on_order() {
+async fn recorded_requests_name_applied_fault() {
     let mock = MockWebex::builder().record_requests().start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, "jane@example.com").await;
@@ -88,7 +88,7 @@ async fn what_is_kept_says_what_went_wrong_on_order() {
 }
 
 #[tokio::test]
-async fn an_expectation_that_is_met_says_nothing() {
+async fn met_expectation_does_not_panic() {
     let mock = MockWebex::start().await;
     log_in(&mock, "jane@example.com").await;
     mock.expect(MockEndpoint::Exchange).times(1);
@@ -102,7 +102,7 @@ async fn an_expectation_that_is_met_says_nothing() {
 }
 
 #[tokio::test]
-async fn the_last_clone_says_what_came_instead() {
+async fn last_clone_panics_with_received_requests() {
     let mock = MockWebex::start().await;
     let tokens = log_in(&mock, "jane@example.com").await;
     mock.expect(MockEndpoint::Refresh).times(2);
@@ -116,7 +116,7 @@ async fn the_last_clone_says_what_came_instead() {
 }
 
 #[tokio::test]
-async fn an_expectation_is_looked_at_when_a_test_wants_it() {
+async fn verify_panics_on_unmet_expectation_once() {
     let mock = MockWebex::start().await;
     mock.expect(MockEndpoint::Jwks).times(1);
     let said = panic::catch_unwind(AssertUnwindSafe(|| mock.verify())).unwrap_err();
@@ -126,7 +126,7 @@ async fn an_expectation_is_looked_at_when_a_test_wants_it() {
 
 /// A second panic would end the process, and all other tests with it.
 #[tokio::test]
-async fn a_mock_says_nothing_while_its_test_fails_already() {
+async fn mock_does_not_panic_in_failing_test() {
     let mock = MockWebex::start().await;
     mock.expect(MockEndpoint::Jwks).times(1);
     let said = panic::catch_unwind(AssertUnwindSafe(move || {
@@ -138,7 +138,7 @@ async fn a_mock_says_nothing_while_its_test_fails_already() {
 
 /// The tests of this crate have wiremock beside the mock, and so may those of its users.
 #[tokio::test]
-async fn another_server_is_counted_by_itself() {
+async fn requests_to_other_server_are_not_counted() {
     let mock = MockWebex::start().await;
     let other = crate::support::server(json(200, "{}")).await;
     reqwest::Client::builder().no_proxy().build().unwrap().get(other.uri()).send().await.unwrap();

@@ -37,7 +37,7 @@ fn can_be_followed(source: &str) -> bool {
 }
 
 #[test]
-fn each_rule_stands_once_and_has_a_test() {
+fn each_rule_is_unique_and_has_existing_test() {
     let (rows, mut known) = (rows(), tests_below("tests/it", ""));
     known.extend(tests_below("src/testing", "testing::"));
     assert!(rows.len() > 50, "{}", rows.len());
@@ -48,7 +48,7 @@ fn each_rule_stands_once_and_has_a_test() {
 }
 
 #[test]
-fn each_rule_has_a_source_that_can_be_followed_or_says_that_it_is_assumed_and_why() {
+fn each_rule_has_source_or_stated_assumption() {
     for Row { rule, source, .. } in rows() {
         match source.strip_prefix("assumed: ") {
             Some(why) => assert!(why.len() > 30, "{rule}: assumed, but why?"),
@@ -61,7 +61,7 @@ fn each_rule_has_a_source_that_can_be_followed_or_says_that_it_is_assumed_and_wh
 }
 
 #[test]
-fn each_rule_has_a_switch_or_says_why_not() {
+fn each_rule_has_switch_or_reason() {
     for Row { rule, switch, .. } in rows() {
         match switch.strip_prefix("none, because ") {
             Some(why) => assert!(why.len() > 15, "{rule}: no switch, but why?"),

@@ -32,7 +32,7 @@ fn parts(token: &AccessToken) -> [Value; 2] {
 }
 
 #[tokio::test]
-async fn whoever_asks_for_it_gets_a_token_that_says_whose_it_is_and_is_as_good_as_another() {
+async fn self_contained_token_has_claims_and_works_as_access_token() {
     let (mock, clock) = start().await;
     let webex = mock.client();
     let begun = webex.now();
@@ -61,7 +61,7 @@ async fn whoever_asks_for_it_gets_a_token_that_says_whose_it_is_and_is_as_good_a
 }
 
 #[tokio::test]
-async fn a_device_gets_one_as_well_and_what_ends_others_ends_it() {
+async fn self_contained_token_of_device_login_can_be_revoked() {
     let (mock, _) = start().await;
     let webex = mock.client();
     let options = ExchangeOptions::new().self_contained_token();
@@ -82,7 +82,7 @@ async fn a_device_gets_one_as_well_and_what_ends_others_ends_it() {
 }
 
 #[tokio::test]
-async fn one_lives_no_longer_than_the_others_and_without_the_option_there_is_none() {
+async fn self_contained_token_has_configured_lifetime_and_is_opt_in() {
     let mock = MockWebex::builder().access_token_lifetime(Duration::from_secs(60)).start().await;
     let login = log_in(&mock, ExchangeOptions::new().self_contained_token()).await;
     let [_, claims] = parts(login.tokens().access_token());

@@ -72,7 +72,7 @@ const VERDICTS: &[(WebexError, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_error_in_every_shape_has_its_verdict() {
+async fn each_error_in_each_format_has_expected_classification() {
     let (mock, webex, tokens) = world().await;
     let mut found = String::new();
     for error in WebexError::ALL {
@@ -132,7 +132,7 @@ const OTHER_VERDICTS: &[(WebexError, [&str; 4])] = &[
 ];
 
 #[tokio::test]
-async fn every_error_in_every_shape_has_its_verdict_at_the_other_endpoints_too() {
+async fn each_error_at_other_endpoints_has_expected_classification() {
     let (mock, webex, _) = world().await;
     let (url, pending) = webex.authorize().scopes("openid").begin().unwrap();
     let callback = Callback::parse(mock.approve(&url)).unwrap();
@@ -204,7 +204,7 @@ const DEVICE_VERDICTS: &[(WebexError, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_error_in_every_shape_has_its_verdict_on_a_device() {
+async fn each_error_of_device_poll_has_expected_classification() {
     let (mock, webex, _) = world().await;
     let mut found = String::new();
     for error in WebexError::ALL {
@@ -341,7 +341,7 @@ fn of_the_connection() -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn every_fault_has_its_outcome_and_only_what_is_safe_is_sent_again() {
+async fn each_fault_has_expected_outcome_and_request_count() {
     let (mock, patient, tokens) = world().await;
     let hasty = mock.client_builder().timeout(Duration::from_secs(1)).build().unwrap();
     for (fault, expected) in made().into_iter().chain(dressed()).chain(changed()).chain(of_the_connection()) {
@@ -365,7 +365,7 @@ async fn every_fault_has_its_outcome_and_only_what_is_safe_is_sent_again() {
 }
 
 #[tokio::test]
-async fn every_sort_of_retry_after_is_understood_within_bounds() {
+async fn each_retry_after_form_is_parsed_within_bounds() {
     let (mock, webex, _) = world().await;
     for (retry_after, seconds) in [
         (Some(RetryAfter::Seconds(7)), Some(7)),
@@ -397,7 +397,7 @@ async fn every_sort_of_retry_after_is_understood_within_bounds() {
 }
 
 #[tokio::test]
-async fn the_other_endpoints_fail_under_their_own_names() {
+async fn other_endpoints_fail_with_own_error_kind() {
     let (mock, _, tokens) = world().await;
     let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
     for (endpoint, kind) in [
@@ -438,7 +438,7 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, 
 
 /// A number is no reason, and no more is an address that has a code in it.
 #[tokio::test]
-async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
+async fn error_description_omits_codes_and_urls() {
     let (mock, webex, tokens) = world().await;
     for shape in [ErrorFormat::Documented, ErrorFormat::Numbered, ErrorFormat::Broker, ErrorFormat::BrokerWithUri] {
         mock.on(MockEndpoint::Refresh).respond_with(Fault::error_as(shape, WebexError::UnknownClient));
@@ -451,7 +451,7 @@ async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
 
 /// In the header a comma stands between the two, and one of them is what Cisco's support looks for.
 #[tokio::test]
-async fn of_a_doubled_tracking_id_one_is_told() {
+async fn duplicate_tracking_id_is_reported_once() {
     let (mock, webex, tokens) = world().await;
     for shape in [ErrorFormat::Documented, ErrorFormat::StatusName, ErrorFormat::Page] {
         mock.on(MockEndpoint::Refresh)

@@ -101,7 +101,7 @@ async fn assert_generic_refusal(response: Response, reason: &str) {
 }
 
 #[tokio::test]
-async fn a_browser_walks_through_a_login_and_the_application_refreshes_it() {
+async fn browser_login_returns_tokens_that_refresh() {
     let mock = MockWebex::builder()
         .redirect_uri(CALLBACK)
         .user(MockUser::new("jane@example.com").name("Jane Doe"))
@@ -145,7 +145,7 @@ async fn a_browser_walks_through_a_login_and_the_application_refreshes_it() {
 }
 
 #[tokio::test]
-async fn a_browser_that_declines_brings_access_denied() {
+async fn denied_login_returns_access_denied() {
     let mock = MockWebex::start().await;
     let callback = mock.deny(authorization_url(&mock, &[]));
     assert_eq!(parameter(&callback, "error").as_deref(), Some("access_denied"));
@@ -154,7 +154,7 @@ async fn a_browser_that_declines_brings_access_denied() {
 }
 
 #[tokio::test]
-async fn the_client_may_prove_itself_in_the_header_instead() {
+async fn client_may_authenticate_with_basic_header() {
     let mock = MockWebex::builder().client_secret("s&:+ ü").start().await;
     let callback = mock.approve(authorization_url(&mock, &[]));
     let (code, redirect_uri) = (parameter(&callback, "code").unwrap(), mock.redirect_uri());
@@ -165,7 +165,7 @@ async fn the_client_may_prove_itself_in_the_header_instead() {
 }
 
 #[tokio::test]
-async fn webex_meetings_takes_plain_pkce_and_wants_the_site_on_refresh() {
+async fn meetings_accepts_plain_pkce_and_requires_site_on_refresh() {
     let user = MockUser::new("jane@example.com").site("acme");
     let mock = MockWebex::builder().service(MockService::Meetings).user(user).start().await;
     assert!(mock.service().token_endpoint().ends_with("/v1/oauth2/token"));
@@ -189,7 +189,7 @@ async fn webex_meetings_takes_plain_pkce_and_wants_the_site_on_refresh() {
 }
 
 #[tokio::test]
-async fn a_code_does_not_work_twice_nor_with_another_verifier_or_redirect_uri() {
+async fn reused_or_mismatched_code_is_rejected() {
     let mock = MockWebex::builder().redirect_uri(CALLBACK).redirect_uri("http://localhost:1234/other").start().await;
     let url = authorization_url(&mock, &[("code_challenge", &challenge()), ("code_challenge_method", "S256")]);
 
@@ -211,7 +211,7 @@ async fn a_code_does_not_work_twice_nor_with_another_verifier_or_redirect_uri() 
 }
 
 #[tokio::test]
-async fn a_wrong_or_changed_secret_is_refused_in_webex_words() {
+async fn wrong_client_secret_is_rejected_with_webex_message() {
     let mock = MockWebex::start().await;
     let tokens = login(&mock).await;
     let old = mock.client_secret();
@@ -238,7 +238,7 @@ async fn a_wrong_or_changed_secret_is_refused_in_webex_words() {
 }
 
 #[tokio::test]
-async fn three_refusals_are_pages_that_never_redirect() {
+async fn authorization_errors_are_pages_without_redirect() {
     let mock = MockWebex::start().await;
     let url = authorization_url(&mock, &[]);
     let foreign = url.replace(&mock.client_id(), "C0ffee");
@@ -263,19 +263,19 @@ async fn three_refusals_are_pages_that_never_redirect() {
 
 #[tokio::test]
 #[should_panic(expected = "unknown client ID: no integration of the mock has it")]
-async fn a_test_that_expects_a_redirect_and_gets_a_page_fails_with_its_words() {
+async fn approve_panics_on_unknown_client_id() {
     let mock = MockWebex::start().await;
     mock.approve(format!("{}?client_id=C0ffee", mock.service().authorization_endpoint()));
 }
 
 #[tokio::test]
 #[should_panic(expected = "not an authorization URL of the mock")]
-async fn an_authorization_url_of_the_real_webex_is_a_mistake_in_the_test() {
+async fn approve_panics_on_url_of_real_webex() {
     MockWebex::start().await.approve("https://webexapis.com/v1/authorize?client_id=C0ffee");
 }
 
 #[tokio::test]
-async fn a_second_login_gets_the_same_refresh_token_and_what_is_left_of_its_life() {
+async fn second_login_shares_refresh_token_and_remaining_lifetime() {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     let mock =
         MockWebex::builder().clock(clock.clone()).refresh_token_lifetime(Duration::from_secs(1000)).start().await;
@@ -294,7 +294,7 @@ async fn a_second_login_gets_the_same_refresh_token_and_what_is_left_of_its_life
 }
 
 #[tokio::test]
-async fn a_mock_that_rotates_says_so_and_knows_which_token_is_the_latest() {
+async fn strict_rotation_invalidates_previous_refresh_token() {
     let jane = "jane@example.com";
     let users = [MockUser::new(jane), MockUser::new("bob@example.com")];
     let builder = users.into_iter().fold(MockWebex::builder(), |builder, user| builder.user(user));
@@ -314,7 +314,7 @@ async fn a_mock_that_rotates_says_so_and_knows_which_token_is_the_latest() {
 }
 
 #[tokio::test]
-async fn revoking_ends_one_users_tokens_and_forgetting_ends_all() {
+async fn revoke_ends_tokens_of_one_user_and_remove_ends_all() {
     let mock = MockWebex::builder()
         .user(MockUser::new("jane@example.com"))
         .user(MockUser::new("bob@example.com"))
@@ -341,7 +341,7 @@ async fn exchange_as(mock: &MockWebex, email: &str) -> Response {
 }
 
 #[tokio::test]
-async fn many_mocks_start_quickly_and_go_without_a_trace() {
+async fn many_mocks_start_quickly_on_distinct_ports() {
     let start = Instant::now();
     for _ in 0..70 {
         let mock = MockWebex::start().await;
@@ -360,7 +360,7 @@ async fn many_mocks_start_quickly_and_go_without_a_trace() {
 }
 
 #[tokio::test]
-async fn a_mock_takes_the_port_that_it_is_given_or_says_why_not() {
+async fn port_in_use_panics_with_port_number() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
 
@@ -373,7 +373,7 @@ async fn a_mock_takes_the_port_that_it_is_given_or_says_why_not() {
 
 /// wiremock's memory of requests is thrown away now and then; no request may notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_parallel_requests_are_all_answered() {
+async fn thousands_of_parallel_requests_receive_responses() {
     let mock = MockWebex::start().await;
     let (client, url) = (http(), mock.service().person_endpoint().unwrap().to_owned());
     let tasks: Vec<_> = (0..16)
@@ -393,7 +393,7 @@ async fn thousands_of_parallel_requests_are_all_answered() {
 
 /// The mock ends a token, and not what is like one.
 #[tokio::test]
-async fn a_text_that_is_like_a_token_ends_none() {
+async fn revocation_of_forged_token_revokes_nothing() {
     let mock = MockWebex::start().await;
     let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
     let webex = mock.client_builder().service(service).build().unwrap();
@@ -411,7 +411,7 @@ async fn a_text_that_is_like_a_token_ends_none() {
 }
 
 #[tokio::test]
-async fn access_tokens_can_be_ended_before_their_time_and_their_refresh_token_lives_on() {
+async fn expired_access_tokens_leave_refresh_token_valid() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();

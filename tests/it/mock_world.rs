@@ -33,7 +33,7 @@ async fn ticking(builder: MockWebexBuilder) -> (MockWebex, WebexOAuth, ManualClo
 }
 
 #[tokio::test]
-async fn integrations_stand_beside_each_other_and_get_nothing_of_each_other() {
+async fn integrations_are_isolated_from_each_other() {
     let rooms = MockIntegration::new("Rooms").scopes("spark:rooms_read").redirect_uri("http://localhost:1/rooms");
     let bots = MockIntegration::new("Bots").client_id("C2").client_secret("s2");
     let mock = MockWebex::builder().integration(rooms.clone()).integration(bots.clone()).start().await;
@@ -60,7 +60,7 @@ async fn integrations_stand_beside_each_other_and_get_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn an_integration_that_nobody_registered_has_no_client() {
+async fn client_for_unknown_integration_panics() {
     let mock = MockWebex::start().await;
     let stranger = MockIntegration::new("Stranger");
     let panic = std::thread::spawn(move || drop(mock.client_for(&stranger))).join().unwrap_err();
@@ -68,7 +68,7 @@ async fn an_integration_that_nobody_registered_has_no_client() {
 }
 
 #[tokio::test]
-async fn lifetimes_are_those_of_each_service_or_ones_own() {
+async fn token_lifetimes_match_service_or_configuration() {
     for (service, access, refresh) in [
         (MockService::Webex, 14 * DAY - secs(1), 90 * DAY - secs(1)),
         (MockService::WebexGov, DAY / 2 - secs(1), 60 * DAY - secs(1)),
@@ -93,7 +93,7 @@ async fn lifetimes_are_those_of_each_service_or_ones_own() {
 }
 
 #[tokio::test]
-async fn one_clock_moves_the_crate_and_the_mock() {
+async fn shared_clock_drives_crate_and_mock() {
     let (mock, webex, clock) = ticking(MockWebex::builder()).await;
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = Callback::parse(mock.approve(&url)).unwrap();
@@ -111,7 +111,7 @@ async fn one_clock_moves_the_crate_and_the_mock() {
 }
 
 #[tokio::test]
-async fn a_refresh_tokens_life_counts_down_or_begins_anew() {
+async fn refresh_token_lifetime_counts_down_or_renews() {
     for (builder, left) in [
         (MockWebex::builder(), 90 * DAY - secs(1) - DAY),
         (MockWebex::builder().renew_refresh_tokens(), 90 * DAY - secs(1)),
@@ -129,7 +129,7 @@ fn clock_now(clock: &ManualClock) -> UnixTime {
 }
 
 #[tokio::test]
-async fn a_spent_refresh_token_ends_its_family_and_no_other() {
+async fn reused_refresh_token_revokes_only_its_family() {
     let (mock, webex, _) = ticking(MockWebex::builder().detect_reuse()).await;
     let (first, other) = (log_in(&mock, &webex).await, log_in(&mock, &webex).await);
     let second = webex.refresh(&first).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_spent_refresh_token_ends_its_family_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_spent_refresh_token_has_its_grace_and_is_then_refused() {
+async fn reused_refresh_token_is_accepted_only_within_grace() {
     for (builder, survives) in [
         (MockWebex::builder().rotation_grace(secs(30)), true),
         (MockWebex::builder().rotation_grace(secs(30)).detect_reuse(), false),
@@ -163,7 +163,7 @@ async fn a_spent_refresh_token_has_its_grace_and_is_then_refused() {
 }
 
 #[tokio::test]
-async fn a_strict_rotation_alone_punishes_nobody() {
+async fn strict_rotation_without_reuse_detection_revokes_nothing() {
     let (mock, webex, _) = ticking(MockWebex::builder().rotation(Rotation::Strict)).await;
     let first = log_in(&mock, &webex).await;
     let second = webex.refresh(&first).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_strict_rotation_alone_punishes_nobody() {
 }
 
 #[tokio::test]
-async fn families_and_grace_are_those_of_webex_meetings_too() {
+async fn meetings_applies_rotation_grace() {
     let (mock, webex, clock) =
         ticking(MockWebex::builder().service(MockService::Meetings).rotation_grace(secs(9))).await;
     let first = log_in(&mock, &webex).await;
@@ -184,7 +184,7 @@ async fn families_and_grace_are_those_of_webex_meetings_too() {
 }
 
 #[tokio::test]
-async fn within_its_window_a_refresh_brings_the_same_access_token_with_what_is_left_of_it() {
+async fn refresh_within_window_returns_same_access_token() {
     let (mock, webex, clock) = ticking(MockWebex::builder().same_access_token_within(DAY)).await;
     let login = log_in(&mock, &webex).await;
     let first = webex.refresh(&login).await.unwrap();
@@ -202,7 +202,7 @@ async fn within_its_window_a_refresh_brings_the_same_access_token_with_what_is_l
 /// Each with its own port, its own thread and its own users. Where the machine itself allows too few handles, they come in
 /// batches, and that is said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_mocks_at_once_know_nothing_of_each_other() {
+async fn two_hundred_parallel_mocks_are_isolated() {
     let numbers: Vec<_> = (0..200).collect();
     for batch in numbers.chunks(mocks_at_once(numbers.len())) {
         let mut worlds = Vec::new();

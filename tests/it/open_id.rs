@@ -20,7 +20,7 @@ use crate::support::{CLIENT_SECRET, builder, json as answer, parameter};
 use crate::verdict::{append_one, assert_accepted, assert_refused, assert_refused_as_it_is, login_with, remove};
 
 #[tokio::test]
-async fn rp_01_a_login_with_openid_brings_a_proven_identity() {
+async fn rp_01_openid_login_returns_verified_identity() {
     let (issuer, login) = login_with(|claims| {
         claims["email"] = "jane@example.com".into();
         claims["email_verified"] = true.into();
@@ -38,7 +38,7 @@ async fn rp_01_a_login_with_openid_brings_a_proven_identity() {
 }
 
 #[tokio::test]
-async fn rp_02_another_issuer_is_refused() {
+async fn rp_02_wrong_issuer_is_rejected() {
     let error = assert_refused(append_one("iss"), "with_issuer").await;
     assert!(error.to_string().contains("/idb1") && error.to_string().contains("https://idbroker-eu.webex.com/idb"));
     assert_refused(|claims| claims["iss"] = "https://idbroker.webex.com/idb/".into(), "is not trusted").await;
@@ -47,13 +47,13 @@ async fn rp_02_another_issuer_is_refused() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_echoes_secrets_is_shown_without_them() {
+async fn issuer_error_redacts_echoed_secrets() {
     let error = assert_refused(|claims| claims["iss"] = format!("{ACCESS_TOKEN} c0de").into(), "with_issuer").await;
     assert!(!error.to_string().contains(ACCESS_TOKEN) && !error.to_string().contains("c0de"), "{error}");
 }
 
 #[tokio::test]
-async fn rp_03_a_token_without_subject_is_refused() {
+async fn rp_03_id_token_without_valid_subject_is_rejected() {
     assert_refused(remove("sub"), "`sub` is missing").await;
     assert_refused(|claims| claims["sub"] = "".into(), "`sub` is missing").await;
     assert_refused(|claims| claims["sub"] = 7.into(), "`sub` is missing").await;
@@ -63,19 +63,19 @@ async fn rp_03_a_token_without_subject_is_refused() {
 }
 
 #[tokio::test]
-async fn rp_04_another_audience_is_refused() {
+async fn rp_04_wrong_audience_is_rejected() {
     assert_refused(append_one("aud"), "`aud` does not contain").await;
     assert_refused(|claims| claims["aud"] = json!([]), "`aud` does not contain").await;
     assert_refused(|claims| claims["aud"] = json!(["C1", 7]), "`aud` is missing").await;
 }
 
 #[tokio::test]
-async fn rp_05_a_token_without_audience_is_refused() {
+async fn rp_05_id_token_without_audience_is_rejected() {
     assert_refused(remove("aud"), "`aud` is missing").await;
 }
 
 #[tokio::test]
-async fn rp_06_a_token_without_issue_time_is_refused() {
+async fn rp_06_id_token_without_issue_time_is_rejected() {
     assert_refused(remove("iat"), "`iat` is missing").await;
     assert_refused(|claims| claims["iat"] = "soon".into(), "`iat` is not a time").await;
 }
@@ -88,7 +88,7 @@ async fn signed_by(key: &Key, header: Value, published: &[Value]) -> (Issuer, we
 }
 
 #[tokio::test]
-async fn rp_07_a_token_that_names_no_key_is_of_the_only_one() {
+async fn rp_07_id_token_without_key_id_uses_only_key() {
     let key = Key::one();
     for id in [None, Some("k1")] {
         signed_by(&key, json!({"alg": "RS256"}), &[key.jwk(id), Key::p256().jwk(None)]).await.1.unwrap();
@@ -96,7 +96,7 @@ async fn rp_07_a_token_that_names_no_key_is_of_the_only_one() {
 }
 
 #[tokio::test]
-async fn rp_08_a_token_that_names_no_key_is_refused_where_there_are_several() {
+async fn rp_08_id_token_without_key_id_is_rejected_with_several_keys() {
     let key = Key::one();
     let (issuer, login) = signed_by(&key, json!({"alg": "RS256"}), &[key.jwk(None), Key::two().jwk(None)]).await;
     assert!(login.unwrap_err().to_string().contains("`kid` is missing, and the issuer has several keys"));
@@ -104,7 +104,7 @@ async fn rp_08_a_token_that_names_no_key_is_refused_where_there_are_several() {
 }
 
 #[tokio::test]
-async fn rp_09_rs256_is_accepted_also_with_keys_that_name_neither_use_nor_algorithm() {
+async fn rp_09_rs256_is_accepted_with_keys_without_use_or_algorithm() {
     let key = Key::one();
     let mut bare = key.jwk(Some("k1"));
     bare.as_object_mut().unwrap().remove("use");
@@ -112,7 +112,7 @@ async fn rp_09_rs256_is_accepted_also_with_keys_that_name_neither_use_nor_algori
 }
 
 #[tokio::test]
-async fn rp_10_an_unsigned_token_is_refused() {
+async fn rp_10_unsigned_id_token_is_rejected() {
     for name in ["none", "None", "nOnE"] {
         let unsigned = |issuer: &Issuer, nonce: &str| {
             let part = |value: &Value| b64(value.to_string().as_bytes());
@@ -123,7 +123,7 @@ async fn rp_10_an_unsigned_token_is_refused() {
 }
 
 #[tokio::test]
-async fn rp_11_a_bad_signature_is_refused() {
+async fn rp_11_invalid_signature_is_rejected() {
     let broken = |issuer: &Issuer, nonce: &str| {
         let token = Key::one().sign(&header("k1"), &issuer.claims(nonce));
         let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -149,7 +149,7 @@ async fn rp_11_a_bad_signature_is_refused() {
 }
 
 #[tokio::test]
-async fn rp_12_a_token_signed_with_what_everybody_knows_is_refused() {
+async fn rp_12_hs256_signed_id_token_is_rejected() {
     let signed_with = |key: &str, issuer: &Issuer, nonce: &str| {
         let header = json!({"alg": "HS256", "kid": "k1"});
         let input =
@@ -166,7 +166,7 @@ async fn rp_12_a_token_signed_with_what_everybody_knows_is_refused() {
 }
 
 #[tokio::test]
-async fn rp_13_es256_is_refused_unless_it_is_allowed_and_then_must_be_signed_well() {
+async fn rp_13_es256_is_rejected_unless_allowed_and_validly_signed() {
     let es256 = json!({"alg": "ES256", "kid": "k2"});
     let elliptic = |issuer: &Issuer, nonce: &str| Key::p256().sign(&es256, &issuer.claims(nonce));
     assert_refused_as_it_is(elliptic, "`alg` \"ES256\"", 1).await;
@@ -184,7 +184,7 @@ async fn rp_13_es256_is_refused_unless_it_is_allowed_and_then_must_be_signed_wel
 }
 
 #[tokio::test]
-async fn rp_14_userinfo_is_asked_with_the_token_in_a_header_and_nowhere_else() {
+async fn rp_14_userinfo_request_has_token_only_in_header() {
     let (issuer, login) = login_with(|_| ()).await;
     let login = login.unwrap();
     issuer.answer("/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
@@ -196,7 +196,7 @@ async fn rp_14_userinfo_is_asked_with_the_token_in_a_header_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn rp_16_userinfo_about_another_user_is_refused() {
+async fn rp_16_userinfo_of_other_user_is_rejected() {
     let (issuer, login) = login_with(|_| ()).await;
     let login = login.unwrap();
     for (status, body, reason) in [
@@ -217,7 +217,7 @@ async fn rp_16_userinfo_about_another_user_is_refused() {
 }
 
 #[tokio::test]
-async fn signed_userinfo_is_the_operators_to_change() {
+async fn signed_userinfo_is_reported_as_misconfiguration() {
     let (issuer, login) = login_with(|_| ()).await;
     let login = login.unwrap();
     let token = Key::one().sign(&header("k1"), &json!({"sub": SUBJECT}));
@@ -241,14 +241,14 @@ async fn signed_userinfo_is_the_operators_to_change() {
 }
 
 #[tokio::test]
-async fn rp_17_a_missing_or_another_nonce_is_refused() {
+async fn rp_17_missing_or_wrong_nonce_is_rejected() {
     assert_refused(append_one("nonce"), "`nonce` does not match").await;
     assert_refused(remove("nonce"), "`nonce` is missing").await;
     assert_refused(|claims| claims["nonce"] = "".into(), "`nonce` is missing").await;
 }
 
 #[tokio::test]
-async fn rp_18_each_login_with_openid_sends_a_nonce_of_its_own() {
+async fn rp_18_each_openid_login_sends_unique_nonce() {
     let issuer = Issuer::start().await;
     let mut nonces = BTreeSet::new();
     for _ in 0..3 {
@@ -262,7 +262,7 @@ async fn rp_18_each_login_with_openid_sends_a_nonce_of_its_own() {
 }
 
 #[tokio::test]
-async fn rp_19_userinfo_tells_what_the_scopes_that_were_asked_for_cover() {
+async fn rp_19_userinfo_returns_claims_of_requested_scopes() {
     let issuer = Issuer::start().await;
     let key = Key::one();
     issuer.publish(&[key.jwk(Some("k1"))]);
@@ -282,7 +282,7 @@ async fn rp_19_userinfo_tells_what_the_scopes_that_were_asked_for_cover() {
 }
 
 #[tokio::test]
-async fn rp_20_the_client_proves_itself_in_the_header_and_nowhere_else() {
+async fn rp_20_client_authenticates_only_in_header() {
     let (issuer, login) = login_with(|_| ()).await;
     login.unwrap();
     let requests = issuer.server.received_requests().await.unwrap();
@@ -292,13 +292,13 @@ async fn rp_20_the_client_proves_itself_in_the_header_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn rp_21_a_wrong_c_hash_is_refused() {
+async fn rp_21_wrong_c_hash_is_rejected() {
     assert_accepted(|claims| claims["c_hash"] = half_hash("c0de").into()).await;
     assert_refused(|claims| claims["c_hash"] = half_hash("c0de1").into(), "`c_hash`").await;
 }
 
 #[tokio::test]
-async fn rp_23_a_wrong_at_hash_is_refused() {
+async fn rp_23_wrong_at_hash_is_rejected() {
     assert_accepted(|claims| claims["at_hash"] = half_hash(ACCESS_TOKEN).into()).await;
     assert_refused(|claims| claims["at_hash"] = half_hash("another").into(), "`at_hash`").await;
     let error = implicit_login(Some(half_hash("another"))).await.unwrap_err();
@@ -306,7 +306,7 @@ async fn rp_23_a_wrong_at_hash_is_refused() {
 }
 
 #[tokio::test]
-async fn rp_24_an_at_hash_may_be_missing_where_the_token_came_from_the_token_endpoint_and_nowhere_else() {
+async fn rp_24_at_hash_is_optional_only_from_token_endpoint() {
     assert_accepted(remove("at_hash")).await;
     implicit_login(Some(half_hash(ACCESS_TOKEN))).await.unwrap();
     assert_eq!(implicit_login(None).await.unwrap_err().kind(), ErrorKind::MissingAtHash);
@@ -331,7 +331,7 @@ async fn implicit_login(at_hash: Option<String>) -> Result<ImplicitLogin, Error>
 
 /// RFC 9207 section 4: one answer has one issuer.
 #[tokio::test]
-async fn a_callback_and_its_id_token_name_one_issuer() {
+async fn callback_issuer_must_match_id_token_issuer() {
     for (name, is_one) in [("/idb", true), ("/other", false)] {
         let issuer = Issuer::of(|service, own| service.with_issuer(own.replace("/idb", "/other"))).await;
         issuer.publish(&[Key::one().jwk(Some("k1"))]);
@@ -351,7 +351,7 @@ async fn a_callback_and_its_id_token_name_one_issuer() {
 }
 
 #[tokio::test]
-async fn rp_25_a_refusal_that_is_posted_as_a_form_is_read() {
+async fn rp_25_error_as_form_post_is_parsed() {
     let issuer = Issuer::start().await;
     let request = issuer.webex.authorize().prompt(webex_oauth::Prompt::None).max_age(Duration::ZERO);
     let (url, pending) = request.begin().unwrap();
@@ -362,7 +362,7 @@ async fn rp_25_a_refusal_that_is_posted_as_a_form_is_read() {
 }
 
 #[tokio::test]
-async fn rp_32_keys_that_were_changed_since_the_last_login_are_fetched_once() {
+async fn rp_32_keys_changed_since_last_login_are_fetched_once() {
     let issuer = Issuer::start().await;
     let (old, new) = (Key::one(), Key::two());
     issuer.publish(&[old.jwk(Some("k1"))]);
@@ -381,7 +381,7 @@ async fn rp_32_keys_that_were_changed_since_the_last_login_are_fetched_once() {
 }
 
 #[tokio::test]
-async fn rp_33_keys_that_are_changed_right_before_a_token_is_signed_are_fetched_after_a_second() {
+async fn rp_33_keys_changed_before_signing_are_fetched_after_1_second() {
     let issuer = Issuer::start().await;
     let (old, new) = (Key::one(), Key::two());
     issuer.publish(&[old.jwk(Some("k1"))]);
@@ -416,7 +416,7 @@ async fn assert_refresh_refused(change: impl FnOnce(&mut Value), name: &str) {
 }
 
 #[tokio::test]
-async fn rp_41_a_refresh_brings_a_new_token_to_use_and_asks_for_no_more_than_was_granted() {
+async fn rp_41_refresh_returns_usable_token_and_requests_no_scope() {
     let (issuer, login) = login_with(|_| ()).await;
     let login = login.unwrap();
     let mut claims = issuer.claims("x");
@@ -441,14 +441,14 @@ async fn rp_41_a_refresh_brings_a_new_token_to_use_and_asks_for_no_more_than_was
 }
 
 #[tokio::test]
-async fn rp_42_a_refreshed_id_token_of_another_issuer_is_refused_with_the_tokens_beside_it() {
+async fn rp_42_refreshed_id_token_of_other_issuer_is_rejected() {
     assert_refresh_refused(append_one("iss"), "`iss`").await;
     assert_refresh_refused(|claims| claims["iss"] = "https://idbroker.webex.com/idb".into(), "`iss`").await;
     assert_refresh_refused(remove("iss"), "`iss`").await;
 }
 
 #[tokio::test]
-async fn rp_43_a_refreshed_id_token_of_another_user_is_refused_with_the_tokens_beside_it() {
+async fn rp_43_refreshed_id_token_of_other_user_is_rejected() {
     assert_refresh_refused(append_one("sub"), "`sub`").await;
     assert_refresh_refused(remove("sub"), "`sub`").await;
     assert_refresh_refused(|claims| claims["aud"] = "C2".into(), "`aud`").await;
@@ -456,7 +456,7 @@ async fn rp_43_a_refreshed_id_token_of_another_user_is_refused_with_the_tokens_b
 }
 
 #[tokio::test]
-async fn a_refreshed_id_token_that_is_wrong_otherwise_is_left_out_and_the_new_tokens_are_kept() {
+async fn invalid_id_token_of_refresh_is_dropped_without_failure() {
     type Change = fn(&mut Value);
     let rows: [(&str, Change); 8] = [
         ("expired", |claims| claims["exp"] = (NOW - 100).into()),
@@ -484,7 +484,7 @@ async fn a_refreshed_id_token_that_is_wrong_otherwise_is_left_out_and_the_new_to
 }
 
 #[tokio::test]
-async fn a_refresh_succeeds_while_the_keys_of_its_id_token_cannot_be_had() {
+async fn refresh_succeeds_while_keys_are_unavailable() {
     let (issuer, login) = login_with(|_| ()).await;
     let tokens = login.unwrap().into_tokens();
     issuer.answer("/verification", answer(503, ""));
@@ -496,7 +496,7 @@ async fn a_refresh_succeeds_while_the_keys_of_its_id_token_cannot_be_had() {
 }
 
 #[tokio::test]
-async fn the_last_sign_in_is_as_recent_as_max_age_asks() {
+async fn auth_time_older_than_max_age_is_rejected() {
     let (skew, max_age) = (60, 300);
     for (auth_time, good) in [
         (Some(NOW), true),
@@ -521,7 +521,7 @@ async fn the_last_sign_in_is_as_recent_as_max_age_asks() {
 }
 
 #[tokio::test]
-async fn rp_58_the_client_proves_itself_in_the_form_where_the_service_wants_that() {
+async fn rp_58_client_authenticates_in_form_when_configured() {
     let issuer = Issuer::of(|service, _| service.with_client_auth(ClientAuth::Body)).await;
     let key = Key::one();
     issuer.publish(&[key.jwk(Some("k1"))]);
@@ -534,7 +534,7 @@ async fn rp_58_the_client_proves_itself_in_the_form_where_the_service_wants_that
 }
 
 #[tokio::test]
-async fn clocks_may_be_five_minutes_apart_at_most_and_some_algorithm_must_be_allowed() {
+async fn id_token_skew_is_limited_to_5_min_and_algorithms_required() {
     for (skew, good) in [(0, true), (300, true), (301, false)] {
         let built = builder(Service::webex()).id_token_skew(Duration::from_secs(skew)).build();
         assert_eq!(built.as_ref().err().map(Error::kind), (!good).then_some(ErrorKind::Configuration), "{skew}");
@@ -555,14 +555,14 @@ async fn clocks_may_be_five_minutes_apart_at_most_and_some_algorithm_must_be_all
 }
 
 #[tokio::test]
-async fn an_id_token_that_was_asked_for_must_come() {
+async fn missing_id_token_is_rejected() {
     let issuer = Issuer::start().await;
     let error = issuer.login(|_| None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingIdToken);
 }
 
 #[tokio::test]
-async fn without_openid_nothing_of_it_happens() {
+async fn login_without_openid_ignores_id_token() {
     let issuer = Issuer::start().await;
     let (url, pending) = issuer.webex.authorize().scopes("spark:all").begin().unwrap();
     assert!(!url.as_str().contains("nonce"));
@@ -579,7 +579,7 @@ async fn without_openid_nothing_of_it_happens() {
 }
 
 #[tokio::test]
-async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out() {
+async fn verified_claims_are_stored_and_reject_other_accounts() {
     use webex_oauth::store::{MemoryStore, TokenKey};
     use webex_oauth::{FieldSource, TokenManager, TokenSet};
 
@@ -627,7 +627,7 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
 }
 
 #[tokio::test]
-async fn an_id_token_that_an_app_hands_over_is_verified_by_the_same_rules() {
+async fn id_token_from_application_is_verified_by_same_rules() {
     let issuer = Issuer::start().await;
     let key = Key::one();
     issuer.publish(&[key.jwk(Some("k1"))]);

@@ -24,7 +24,7 @@ async fn log_in(issuer: &Issuer, key: &Key, id: &str) -> webex_oauth::Result<Log
 }
 
 #[tokio::test]
-async fn a_key_replaced_under_the_same_name_is_found_when_the_old_one_has_had_its_time() {
+async fn key_replaced_under_same_id_is_fetched_after_expiry() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     log_in(&issuer, &Key::one(), "k1").await.unwrap();
@@ -39,7 +39,7 @@ async fn a_key_replaced_under_the_same_name_is_found_when_the_old_one_has_had_it
 }
 
 #[tokio::test]
-async fn a_key_of_the_same_name_in_the_services_set_hides_no_key_of_the_issuer() {
+async fn service_key_with_same_id_does_not_hide_issuer_key() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     issuer.answer(HOME, answer(200, &json!({"keys": [Key::two().jwk(Some("k1"))]}).to_string()));
@@ -47,7 +47,7 @@ async fn a_key_of_the_same_name_in_the_services_set_hides_no_key_of_the_issuer()
 }
 
 #[tokio::test]
-async fn several_keys_in_the_services_set_do_not_hide_the_issuers_only_one() {
+async fn several_service_keys_do_not_hide_only_issuer_key() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("a")), Key::one().jwk(Some("b"))]);
     issuer.answer(HOME, answer(200, &json!({"keys": [Key::two().jwk(None)]}).to_string()));
@@ -56,7 +56,7 @@ async fn several_keys_in_the_services_set_do_not_hide_the_issuers_only_one() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_not_believed_a_year_after_its_time() {
+async fn withdrawn_key_is_rejected_after_one_year() {
     let issuer = Issuer::start().await;
     let keys = json!({"keys": [Key::one().jwk(Some("k1"))]}).to_string();
     issuer.answer("/verification", answer(200, &keys).insert_header("cache-control", "max-age=60"));
@@ -69,7 +69,7 @@ async fn a_withdrawn_key_is_not_believed_a_year_after_its_time() {
 }
 
 #[tokio::test]
-async fn a_key_is_not_believed_for_ever_because_its_renewals_fail() {
+async fn key_expires_while_renewals_fail() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     log_in(&issuer, &Key::one(), "k1").await.unwrap();
@@ -84,7 +84,7 @@ async fn a_key_is_not_believed_for_ever_because_its_renewals_fail() {
 }
 
 #[tokio::test]
-async fn a_short_outage_of_the_keys_ends_with_the_outage() {
+async fn login_succeeds_after_short_key_set_outage() {
     let issuer = Issuer::start().await;
     issuer.answer("/verification", answer(500, ""));
     for _ in 0..5 {
@@ -99,7 +99,7 @@ async fn a_short_outage_of_the_keys_ends_with_the_outage() {
 }
 
 #[tokio::test]
-async fn logins_share_one_failing_fetch() {
+async fn concurrent_logins_share_failing_key_fetch() {
     let gate = Gate::closed_at("/verification");
     let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
     issuer.answer("/verification", answer(404, ""));
@@ -121,7 +121,7 @@ async fn logins_share_one_failing_fetch() {
 }
 
 #[tokio::test]
-async fn the_tokens_of_an_implicit_login_know_whom_its_id_token_proved() {
+async fn implicit_login_tokens_have_id_token_subject() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdTokenToken).unwrap();
@@ -136,7 +136,7 @@ async fn the_tokens_of_an_implicit_login_know_whom_its_id_token_proved() {
 }
 
 #[tokio::test]
-async fn a_stranger_replaces_no_kept_login_by_an_implicit_one() {
+async fn implicit_login_of_other_user_does_not_replace_session() {
     use webex_oauth::TokenManager;
     use webex_oauth::store::{MemoryStore, TokenKey};
     let issuer = Issuer::start().await;
@@ -160,7 +160,7 @@ async fn a_stranger_replaces_no_kept_login_by_an_implicit_one() {
 }
 
 #[tokio::test]
-async fn tokens_in_a_query_are_no_answer_of_the_implicit_flow() {
+async fn implicit_tokens_in_query_are_rejected() {
     let issuer = Issuer::start().await;
     let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::Token).unwrap();
     let state = parameter(url.as_str(), "state");
@@ -173,7 +173,7 @@ async fn tokens_in_a_query_are_no_answer_of_the_implicit_flow() {
 }
 
 #[tokio::test]
-async fn a_document_cannot_send_secrets_to_another_port() {
+async fn discovery_document_with_other_port_is_rejected() {
     let issuer = Issuer::start().await;
     let document = json!({"issuer": issuer.name(), "token_endpoint": "http://127.0.0.1:1/access_token"});
     issuer.answer("/.well-known/openid-configuration", answer(200, &document.to_string()));
@@ -182,7 +182,7 @@ async fn a_document_cannot_send_secrets_to_another_port() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_echoes_the_refresh_token_or_client_secret_is_shown_without_it() {
+async fn issuer_error_redacts_refresh_token_and_client_secret() {
     let issuer = Issuer::start().await;
     let (url, pending) = issuer.webex.authorize().begin().unwrap();
     let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
@@ -197,7 +197,7 @@ async fn an_issuer_that_echoes_the_refresh_token_or_client_secret_is_shown_witho
 }
 
 #[tokio::test]
-async fn json_that_mimics_a_number_is_no_number() {
+async fn object_imitating_json_number_is_rejected() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let login = issuer.login(|nonce| {
@@ -209,7 +209,7 @@ async fn json_that_mimics_a_number_is_no_number() {
 }
 
 #[tokio::test]
-async fn a_refreshed_id_token_is_about_the_verified_user_also_when_the_old_one_is_gone() {
+async fn refreshed_id_token_of_other_user_is_rejected_without_old_one() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let tokens = log_in(&issuer, &Key::one(), "k1").await.unwrap().into_tokens();
@@ -226,7 +226,7 @@ async fn a_refreshed_id_token_is_about_the_verified_user_also_when_the_old_one_i
 }
 
 #[tokio::test]
-async fn id_token_with_absurd_times_is_rejected_unless_they_are_on_the_right_side() {
+async fn extreme_id_token_times_are_rejected_unless_valid() {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let mut accepted = Vec::new();
@@ -282,7 +282,7 @@ fn refreshed_claims(issuer: &Issuer) -> Value {
 }
 
 #[tokio::test]
-async fn a_session_does_not_wait_for_keys_once_its_refresh_has_succeeded() {
+async fn session_refresh_does_not_wait_for_keys() {
     use webex_oauth::TokenManager;
     use webex_oauth::store::{MemoryStore, TokenKey};
     let issuer = Issuer::start().await;
@@ -298,7 +298,7 @@ async fn a_session_does_not_wait_for_keys_once_its_refresh_has_succeeded() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_was_rotated_is_not_lost_with_a_bad_id_token() {
+async fn rotated_refresh_token_is_returned_despite_bad_id_token() {
     use webex_oauth::Rotation;
     use webex_oauth::Service;
     let mut issuer = Issuer::start().await;
@@ -315,7 +315,7 @@ async fn a_refresh_token_that_was_rotated_is_not_lost_with_a_bad_id_token() {
 }
 
 #[tokio::test]
-async fn a_key_set_of_one_issuer_verifies_no_other() {
+async fn key_set_of_one_issuer_verifies_no_other_issuer() {
     let issuer = Issuer::of(|service, own| service.with_issuer(format!("{own}2"))).await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     issuer.answer(HOME, answer(200, &json!({"keys": [Key::two().jwk(Some("k2"))]}).to_string()));
@@ -331,7 +331,7 @@ async fn a_key_set_of_one_issuer_verifies_no_other() {
 }
 
 #[tokio::test]
-async fn renewals_that_fail_cost_other_issuers_nothing() {
+async fn failing_key_renewals_do_not_affect_other_issuers() {
     for bad in [answer(503, "").insert_header("retry-after", "2"), answer(429, ""), answer(200, "<html>")] {
         let gate = Gate::open_at("/verification");
         let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;

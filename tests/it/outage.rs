@@ -80,7 +80,7 @@ impl Heard {
 // --- down
 
 #[tokio::test]
-async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_back() {
+async fn unreachable_server_returns_valid_token_and_recovers() {
     let clock = ManualClock::new(NOW).auto_advance();
     // The port is held and nobody listens there, so connections are refused.
     let socket = TcpSocket::new_v4().unwrap();
@@ -112,7 +112,7 @@ async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_
 }
 
 #[tokio::test]
-async fn a_token_with_290_seconds_left_is_not_dropped_while_the_endpoint_is_down() {
+async fn token_with_290_seconds_left_is_returned_during_outage() {
     for answer in [
         ResponseTemplate::new(503),
         ResponseTemplate::new(429).insert_header("retry-after", "30"),
@@ -161,7 +161,7 @@ impl Transport for Slow {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_nobody_holds_no_living_token_back_and_no_dead_caller_for_long() {
+async fn unresponsive_server_delays_only_callers_with_expired_token() {
     let clock = ManualClock::new(NOW);
     let slow = Slow { clock: clock.clone(), asked: Arc::default() };
     let service = Service::webex().with_base_url("http://127.0.0.1:1").with_id("one");
@@ -224,7 +224,7 @@ async fn waited_for<T>(clock: &ManualClock, tasks: &[tokio::task::JoinHandle<T>]
 // --- a storm
 
 #[tokio::test]
-async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanwhile_on_any_machine() {
+async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
     const LOGINS: usize = 200;
     let clock = ManualClock::new(NOW).auto_advance();
     let busy = answering(ResponseTemplate::new(429).insert_header("retry-after", "120")).await;
@@ -273,7 +273,7 @@ async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanw
 // --- the developer's to mend
 
 #[tokio::test]
-async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out() {
+async fn rejected_scope_pauses_all_sessions_and_ends_none() {
     const LOGINS: usize = 50;
     let clock = ManualClock::new(NOW).auto_advance();
     let refusal = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid."}"#;
@@ -324,7 +324,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
 }
 
 #[tokio::test]
-async fn rejection_that_names_the_client_once_blocks_that_session_alone() {
+async fn single_client_rejection_blocks_only_that_session() {
     let clock = ManualClock::new(NOW).auto_advance();
     let webex_server = MockServer::start().await;
     let refusal = r#"{"error":"unauthorized_client"}"#;

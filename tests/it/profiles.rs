@@ -17,7 +17,7 @@ use crate::verdict::{
 };
 
 #[tokio::test]
-async fn f_01_a_whole_login_goes_well() {
+async fn f_01_login_with_userinfo_and_refresh_succeeds() {
     let jane = MockUser::new("jane@example.com").name("Jane Doe");
     let mock = MockWebex::builder().user(jane).start().await;
     let webex = mock.client();
@@ -31,7 +31,7 @@ async fn f_01_a_whole_login_goes_well() {
 }
 
 #[tokio::test]
-async fn f_02_a_callback_of_another_issuer_ends_the_login() {
+async fn f_02_callback_of_other_issuer_ends_login() {
     let wrong = |state: &str| format!("code=c&state={state}&iss=https%3A%2F%2Fidbroker.webex.com%2Fidb1");
     assert_callback_refused(wrong, ErrorKind::IssuerMismatch).await;
     let denied = |state: &str| format!("error=access_denied&state={state}&iss=https%3A%2F%2Fevil.example");
@@ -39,7 +39,7 @@ async fn f_02_a_callback_of_another_issuer_ends_the_login() {
 }
 
 #[tokio::test]
-async fn f_03_a_callback_without_issuer_ends_the_login_where_the_service_says_that_it_names_it() {
+async fn f_03_callback_without_advertised_issuer_ends_login() {
     let at = "/.well-known/openid-configuration";
     let mut issuer = Issuer::start().await;
     let document = |supported: Value| {
@@ -66,18 +66,18 @@ async fn f_03_a_callback_without_issuer_ends_the_login_where_the_service_says_th
 }
 
 #[tokio::test]
-async fn f_04_a_callback_with_another_state_ends_no_login() {
+async fn f_04_callback_with_wrong_state_is_rejected() {
     assert_callback_refused(|state| format!("code=c&state={state}1"), ErrorKind::StateMismatch).await;
 }
 
 #[tokio::test]
-async fn f_05_a_callback_without_state_ends_no_login() {
+async fn f_05_callback_without_state_is_rejected() {
     assert_callback_refused(|_| "code=c".to_owned(), ErrorKind::MissingState).await;
     assert_callback_refused(|_| "code=c&state=".to_owned(), ErrorKind::MissingState).await;
 }
 
 #[tokio::test]
-async fn f_06_a_token_without_issuer_audience_end_or_nonce_is_refused() {
+async fn f_06_id_token_without_required_claims_is_rejected() {
     for name in ["iss", "aud", "exp", "nonce"] {
         assert_refused(remove(name), &format!("`{name}` is missing")).await;
         assert_refused(|claims| claims[name] = Value::Null, &format!("`{name}` is missing")).await;
@@ -85,7 +85,7 @@ async fn f_06_a_token_without_issuer_audience_end_or_nonce_is_refused() {
 }
 
 #[tokio::test]
-async fn f_07_a_token_is_good_until_its_end_and_as_long_as_clocks_may_be_apart() {
+async fn f_07_expired_id_token_is_rejected_beyond_clock_skew() {
     assert_accepted(|claims| claims["exp"] = (NOW - 60 + 1).into()).await;
     assert_refused(|claims| claims["exp"] = (NOW - 60).into(), "`exp`").await;
     assert_refused(|claims| claims["exp"] = (NOW - 301).into(), "`exp`").await;
@@ -96,7 +96,7 @@ async fn f_07_a_token_is_good_until_its_end_and_as_long_as_clocks_may_be_apart()
 }
 
 #[tokio::test]
-async fn f_08_a_token_issued_more_than_a_day_ago_or_in_the_future_is_refused() {
+async fn f_08_id_token_with_old_or_future_issue_time_is_rejected() {
     let day = 24 * 60 * 60;
     assert_refused(|claims| claims["iat"] = (NOW - 7 * day).into(), "`iat`").await;
     assert_accepted(|claims| claims["iat"] = (NOW - day - 60).into()).await;
@@ -106,7 +106,7 @@ async fn f_08_a_token_issued_more_than_a_day_ago_or_in_the_future_is_refused() {
 }
 
 #[tokio::test]
-async fn f_09_another_issuer_audience_or_nonce_is_refused() {
+async fn f_09_wrong_issuer_audience_or_nonce_is_rejected() {
     for (name, reason) in
         [("iss", "is not trusted"), ("aud", "`aud` does not contain"), ("nonce", "`nonce` does not match")]
     {
@@ -115,7 +115,7 @@ async fn f_09_another_issuer_audience_or_nonce_is_refused() {
 }
 
 #[tokio::test]
-async fn f_10_other_audiences_and_another_authorized_party_are_refused() {
+async fn f_10_extra_audience_or_wrong_authorized_party_is_rejected() {
     assert_refused(|claims| claims["aud"] = json!(["C1", "C2"]), "contains other clients").await;
     let with_party = |claims: &mut Value| {
         claims["aud"] = json!(["C1", "C2"]);
@@ -127,12 +127,12 @@ async fn f_10_other_audiences_and_another_authorized_party_are_refused() {
 }
 
 #[tokio::test]
-async fn f_11_an_audience_in_a_list_is_accepted() {
+async fn f_11_audience_as_list_is_accepted() {
     assert_accepted(|claims| claims["aud"] = json!(["C1"])).await;
 }
 
 #[tokio::test]
-async fn f_12_no_signature_another_algorithm_and_a_wrong_signature_are_refused() {
+async fn f_12_unsigned_or_wrongly_signed_id_token_is_rejected() {
     let unsigned = |issuer: &Issuer, nonce: &str| {
         let part = |value: Value| b64(value.to_string().as_bytes());
         format!("{}.{}.", part(json!({"alg": "none"})), part(issuer.claims(nonce)))
@@ -146,7 +146,7 @@ async fn f_12_no_signature_another_algorithm_and_a_wrong_signature_are_refused()
 }
 
 #[tokio::test]
-async fn f_13_hashes_of_something_else_are_refused() {
+async fn f_13_wrong_at_hash_or_c_hash_is_rejected() {
     for (name, whole) in [("at_hash", ACCESS_TOKEN), ("c_hash", "c0de")] {
         let padded = format!("{}==", half_hash(whole));
         assert_accepted(|claims| claims[name] = padded.into()).await;
@@ -157,7 +157,7 @@ async fn f_13_hashes_of_something_else_are_refused() {
 }
 
 #[tokio::test]
-async fn f_14_hashes_may_be_missing_where_the_token_endpoint_itself_has_answered() {
+async fn f_14_hashes_are_optional_from_token_endpoint() {
     for name in ["at_hash", "c_hash"] {
         assert_accepted(remove(name)).await;
         assert_accepted(|claims| claims[name] = Value::Null).await;
@@ -181,27 +181,27 @@ async fn log_in_with(more: Value) -> webex_oauth::Login {
 }
 
 #[tokio::test]
-async fn f_15_the_case_of_the_token_type_is_no_matter() {
+async fn f_15_token_type_is_case_insensitive() {
     for kind in ["Bearer", "bEARER", "BEARER", "bearer"] {
         assert_eq!(log_in_with(json!({ "token_type": kind })).await.tokens().token_type(), "Bearer");
     }
 }
 
 #[tokio::test]
-async fn f_16_without_scopes_in_the_answer_they_are_those_that_were_asked_for() {
+async fn f_16_missing_scope_defaults_to_requested_scopes() {
     let login = log_in_with(json!({"token_type": "Bearer", "expires_in": 3600})).await;
     assert_eq!(login.tokens().scopes().unwrap().to_string(), "openid email");
     assert!(login.tokens().missing_scopes().is_empty());
 }
 
 #[tokio::test]
-async fn f_17_without_a_lifetime_in_the_answer_the_token_ends_nobody_knows_when() {
+async fn f_17_missing_lifetime_leaves_expiry_unknown() {
     let login = log_in_with(json!({"token_type": "Bearer", "scope": "openid email"})).await;
     assert_eq!(login.tokens().expires_at(), None);
 }
 
 #[tokio::test]
-async fn f_18_a_document_of_another_issuer_ends_it_all() {
+async fn f_18_discovery_document_of_other_issuer_is_rejected() {
     let issuer = Issuer::start().await;
     let document = json!({"issuer": format!("{}1", issuer.name())}).to_string();
     issuer.answer("/.well-known/openid-configuration", answer(200, &document));
@@ -211,7 +211,7 @@ async fn f_18_a_document_of_another_issuer_ends_it_all() {
 }
 
 #[tokio::test]
-async fn f_19_a_request_whose_token_is_refused_is_sent_again_with_a_new_one() {
+async fn f_19_rejected_request_is_resent_with_new_token() {
     let clock = ManualClock::new(UnixTime::from_secs(NOW));
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();

@@ -75,7 +75,7 @@ fn told(account: &Account) -> (Vec<FieldSource>, Vec<(&str, FieldSource, bool)>)
 
 /// A quoted organization or domain is nobody's, and would keep everybody out.
 #[tokio::test]
-async fn organization_and_domain_with_something_around_them_are_rejected_as_input() {
+async fn quoted_organization_or_domain_is_rejected_as_invalid_input() {
     let (mock, webex, _) = mock().await;
     let (url, pending) = webex.authorize().begin().unwrap();
     let mut login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
@@ -100,7 +100,7 @@ async fn organization_and_domain_with_something_around_them_are_rejected_as_inpu
 }
 
 #[tokio::test]
-async fn an_address_that_the_id_token_calls_unverified_opens_no_door_whatever_people_me_says() {
+async fn email_unverified_by_id_token_is_rejected_despite_people_me() {
     for (said, opens) in [
         (of(JANE, false), false),
         (of(JANE, "false"), false),
@@ -130,7 +130,7 @@ async fn an_address_that_the_id_token_calls_unverified_opens_no_door_whatever_pe
 }
 
 #[tokio::test]
-async fn an_address_that_is_unverified_is_refused_without_asking_anybody_and_one_without_a_word_is_asked_about() {
+async fn unverified_email_is_rejected_and_unknown_needs_identify() {
     for verified in [json!(false), json!("false")] {
         let (_, login) = log_in(of(JANE, verified)).await;
         let error = refused(&login);
@@ -144,7 +144,7 @@ async fn an_address_that_is_unverified_is_refused_without_asking_anybody_and_one
 }
 
 #[tokio::test]
-async fn userinfo_opens_the_door_with_a_verified_address_and_shuts_it_with_another() {
+async fn userinfo_email_is_accepted_only_if_verified() {
     for (id_token, user_info, opens) in [
         (None, of(JANE, true), true),
         (None, of(JANE, "true"), true),
@@ -175,7 +175,7 @@ async fn userinfo_opens_the_door_with_a_verified_address_and_shuts_it_with_anoth
 }
 
 #[tokio::test]
-async fn whoever_has_not_answered_the_invitation_is_kept_out_though_the_id_token_is_sure() {
+async fn pending_invitation_is_rejected_despite_verified_id_token() {
     let (issuer, mut login) = log_in(of(JANE, true)).await;
     identify(&issuer, &mut login, JANE, json!({"invitePending": "true"})).await;
     assert!(refused(&login).to_string().contains("has not confirmed the address"));
@@ -188,7 +188,7 @@ async fn whoever_has_not_answered_the_invitation_is_kept_out_though_the_id_token
 }
 
 #[tokio::test]
-async fn a_login_that_is_asked_about_twice_goes_by_the_last_answer() {
+async fn second_identify_replaces_first_person() {
     let (issuer, mut login) = log_in(None).await;
     identify(&issuer, &mut login, JANE, json!({"id": "P1", "orgId": "O1"})).await;
     login.require_organization("O1").unwrap();
@@ -200,7 +200,7 @@ async fn a_login_that_is_asked_about_twice_goes_by_the_last_answer() {
 }
 
 #[tokio::test]
-async fn an_address_is_proof_only_while_somebody_calls_it_verified_also_from_the_stored_form() {
+async fn email_verification_follows_sources_and_survives_storage() {
     for (verified, is_proof) in [
         (Some(json!(true)), true),
         (Some(json!("true")), true),
@@ -268,7 +268,7 @@ fn restarted(webex: &WebexOAuth, store: &MemoryStore) -> Session {
 }
 
 #[tokio::test]
-async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
+async fn userinfo_of_login_satisfies_required_domain() {
     let (mock, webex, _clock) = mock().await;
     let mut login = log_in_at(&mock, &webex, JANE).await;
     assert_eq!(refused(&login).kind(), ErrorKind::InvalidInput, "Webex puts no address into the ID token");
@@ -285,7 +285,7 @@ async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
 }
 
 #[tokio::test]
-async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
+async fn session_account_merges_all_sources_and_survives_restart() {
     let (mock, webex, clock) = mock().await;
     let (store, session) = kept(&mock, &webex).await;
     assert_eq!(told(&session.account().await.unwrap()).0, [FieldSource::IdToken]);
@@ -323,7 +323,7 @@ async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn the_claims_are_asked_for_with_a_token_that_lives() {
+async fn session_userinfo_refreshes_expired_token_first() {
     let (mock, webex, clock) = mock().await;
     let (_, session) = kept(&mock, &webex).await;
     clock.advance(Duration::from_secs(30));
@@ -339,7 +339,7 @@ async fn the_claims_are_asked_for_with_a_token_that_lives() {
 }
 
 #[tokio::test]
-async fn claims_about_another_user_are_refused_and_noted_nowhere() {
+async fn userinfo_of_other_user_is_rejected_and_not_stored() {
     let (issuer, login) = log_in(None).await;
     let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key(), login).await.unwrap();
@@ -355,7 +355,7 @@ async fn claims_about_another_user_are_refused_and_noted_nowhere() {
 }
 
 #[tokio::test]
-async fn without_a_proven_user_there_is_nobody_to_tell_claims_of_and_nothing_is_sent() {
+async fn userinfo_without_verified_user_fails_without_request() {
     let issuer = Issuer::start().await;
     issuer.grant(None);
     let (url, pending) = issuer.webex.authorize().scopes("spark:all").begin().unwrap();
@@ -380,7 +380,7 @@ async fn without_a_proven_user_there_is_nobody_to_tell_claims_of_and_nothing_is_
 }
 
 #[tokio::test]
-async fn a_kept_login_is_logged_out_at_the_issuer_of_its_home() {
+async fn session_logout_url_uses_home_issuer() {
     let (mock, webex, _clock) = mock().await;
     let (_, session) = kept(&mock, &webex).await;
     let account = session.account().await.unwrap();
@@ -394,7 +394,7 @@ async fn a_kept_login_is_logged_out_at_the_issuer_of_its_home() {
 }
 
 #[tokio::test]
-async fn a_new_login_of_another_user_takes_no_claims_over() {
+async fn new_login_of_other_user_drops_old_claims() {
     let (mock, webex, _clock) = mock().await;
     let store = MemoryStore::new();
     let manager = TokenManager::new(webex.clone(), store).unwrap();

@@ -62,7 +62,7 @@ async fn pass(clock: &ManualClock, time: Duration) {
 }
 
 #[tokio::test]
-async fn what_another_process_is_about_to_bring_is_waited_for() {
+async fn refresh_waits_for_refresh_of_other_process() {
     let Scene { mock, clock, gate, first, second, .. } = scene().await;
     let old = second.access_token().await.unwrap();
     let firsts = refreshing(&first).await;
@@ -86,7 +86,7 @@ async fn what_another_process_is_about_to_bring_is_waited_for() {
 }
 
 #[tokio::test]
-async fn where_the_other_process_was_stopped_in_the_middle_its_claim_lapses_and_the_refresh_goes_on() {
+async fn refresh_takes_over_lapsed_lease_of_stopped_process() {
     let Scene { mock, clock, gate, first, second, .. } = scene().await;
     let old = second.access_token().await.unwrap();
     let stopped = std::thread::spawn(move || {
@@ -115,7 +115,7 @@ async fn where_the_other_process_was_stopped_in_the_middle_its_claim_lapses_and_
 
 /// Who finds out that a login is over leaves word for the others: a command line asks in a new process each time.
 #[tokio::test]
-async fn a_token_that_was_revoked_is_handed_out_by_no_process_once_one_has_found_out() {
+async fn revocation_found_by_one_process_ends_session_in_others() {
     let Scene { mock, store, gate, first, second, .. } = scene().await;
     gate.open();
     first.access_token().await.unwrap();
@@ -132,7 +132,7 @@ async fn a_token_that_was_revoked_is_handed_out_by_no_process_once_one_has_found
 }
 
 #[tokio::test]
-async fn a_login_that_was_ended_elsewhere_is_not_called_refreshed() {
+async fn refresh_of_session_removed_elsewhere_requires_login() {
     for seconds in [0, 31, 301] {
         let Scene { mock, clock, store, second, .. } = scene().await;
         second.access_token().await.unwrap();

@@ -132,7 +132,7 @@ async fn rejection_of_one_session_affects_no_other_for_twelve_hours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejection_of_two_sessions_fails_good_calls_for_no_longer_than_the_first_pause() {
+async fn rejection_of_two_sessions_blocks_others_only_for_first_pause() {
     let scene = scene();
     let good = scene.log_in_many(100).await;
     let bad = [scene.log_in("bad-1").await, scene.log_in("bad-2").await];
@@ -217,7 +217,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
 // --- what the network says
 
 #[tokio::test]
-async fn problem_of_the_network_pauses_no_other_session() {
+async fn network_rejection_pauses_no_other_session() {
     let tls = tls_server_with("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", |_| ()).await;
     let certificate = ReqwestTransport::builder().build().unwrap().exchange(get(&tls.url)).await.unwrap_err();
     assert!(certificate.is_misconfigured(), "{certificate}");
@@ -302,18 +302,18 @@ async fn assert_outage_ends_no_session(bodies: &[(u16, &'static str)], length: D
 }
 
 #[tokio::test(start_paused = true)]
-async fn gateway_that_rejects_for_15_seconds_ends_no_session() {
+async fn gateway_rejection_for_15_seconds_ends_no_session() {
     assert_outage_ends_no_session(&WITHOUT_REASON, SECOND * 15, MINUTE * 2).await;
 }
 
 /// The pauses have grown to 5 minutes by then.
 #[tokio::test(start_paused = true)]
-async fn gateway_that_rejects_for_an_hour_ends_no_session() {
+async fn gateway_rejection_for_one_hour_ends_no_session() {
     assert_outage_ends_no_session(&WITHOUT_REASON[..2], HOUR, MAX_PAUSE + SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn session_rejected_without_a_reason_is_tried_four_times_in_21_minutes_across_restarts() {
+async fn rejection_without_reason_ends_session_after_four_attempts() {
     for (status, body) in WITHOUT_REASON {
         for is_restarted in [false, true] {
             let scene = scene();
@@ -345,7 +345,7 @@ async fn session_rejected_without_a_reason_is_tried_four_times_in_21_minutes_acr
 }
 
 #[tokio::test(start_paused = true)]
-async fn count_of_rejections_without_a_reason_ends_with_a_success() {
+async fn success_resets_count_of_rejections_without_reason() {
     let scene = scene();
     let session = scene.log_in("jane").await;
     let rejection = || Some(Fault::Respond(401, "{}".to_owned()));
@@ -367,7 +367,7 @@ async fn count_of_rejections_without_a_reason_ends_with_a_success() {
 // --- other responses
 
 #[tokio::test(start_paused = true)]
-async fn token_limit_puts_a_refresh_off_for_an_hour_and_ends_no_session() {
+async fn token_limit_delays_refresh_one_hour_and_ends_no_session() {
     let scene = scene();
     let session = scene.log_in("jane").await;
     scene.clock.sleep(HOUR).await;
@@ -388,7 +388,7 @@ async fn token_limit_puts_a_refresh_off_for_an_hour_and_ends_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn responses_without_json_for_a_day_end_no_session_and_are_named() {
+async fn responses_without_json_for_one_day_end_no_session() {
     for (status, body) in [(401, ""), (400, "<html>gateway</html>"), (403, "Forbidden")] {
         let scene = scene();
         let session = scene.log_in("jane").await;

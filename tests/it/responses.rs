@@ -37,7 +37,7 @@ fn classes(error: &Error) -> String {
 }
 
 #[tokio::test]
-async fn tokens_beside_undecodable_text_are_received() {
+async fn tokens_with_undecodable_members_are_accepted() {
     let server = server(raw(200, careless(TOKENS))).await;
     let webex = client(&server.uri());
     let first = tokens(&webex).await;
@@ -53,7 +53,7 @@ async fn tokens_beside_undecodable_text_are_received() {
 }
 
 #[tokio::test]
-async fn refresh_with_an_undecodable_refresh_token_keeps_the_old_one() {
+async fn undecodable_refresh_token_keeps_previous_refresh_token() {
     let granting = server(answer(200, TOKENS)).await;
     let service = |uri: String| Service::webex().with_base_url(uri).with_id("same");
     let first = tokens(&builder(service(granting.uri())).build().unwrap()).await;
@@ -64,7 +64,7 @@ async fn refresh_with_an_undecodable_refresh_token_keeps_the_old_one() {
 }
 
 #[tokio::test]
-async fn a_rejected_refresh_token_is_recognized_beside_undecodable_text() {
+async fn error_code_is_recognized_despite_undecodable_text() {
     let granting = server(answer(200, TOKENS)).await;
     let first = tokens(&builder(Service::webex().with_base_url(granting.uri()).with_id("same")).build().unwrap()).await;
     for (status, body, class) in [
@@ -86,7 +86,7 @@ async fn a_rejected_refresh_token_is_recognized_beside_undecodable_text() {
 }
 
 #[tokio::test]
-async fn every_other_endpoint_is_read_beside_undecodable_text() {
+async fn other_endpoints_accept_undecodable_text() {
     let (issuer, login) = login_with(|_| ()).await;
     let login = login.unwrap();
     let (webex, token) = (&issuer.webex, login.tokens().access_token());
@@ -131,7 +131,7 @@ async fn every_other_endpoint_is_read_beside_undecodable_text() {
 }
 
 #[tokio::test]
-async fn a_device_that_is_denied_beside_undecodable_text_hears_it_at_once() {
+async fn device_denial_is_recognized_despite_undecodable_text() {
     let issuer = Issuer::start().await;
     let code = r#"{"device_code":"d","user_code":"u","verification_uri":"https://example.com/v","expires_in":300}"#;
     issuer.answer("/device/authorize", raw(200, careless(code)));
@@ -145,7 +145,7 @@ async fn a_device_that_is_denied_beside_undecodable_text_hears_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_network_that_demands_a_sign_in_does_not_end_a_device_login() {
+async fn network_sign_in_demand_does_not_end_device_login() {
     let issuer = Issuer::start().await;
     let code = r#"{"device_code":"d","user_code":"u","verification_uri":"https://example.com/v","expires_in":300}"#;
     issuer.answer("/device/authorize", answer(200, code));
@@ -167,7 +167,7 @@ async fn a_network_that_demands_a_sign_in_does_not_end_a_device_login() {
 }
 
 #[tokio::test]
-async fn keys_with_nulls_and_undecodable_text_verify() {
+async fn key_set_with_nulls_and_undecodable_text_is_accepted() {
     let key = Key::one();
     let mut jwk = key.jwk(Some("k1"));
     for name in ["use", "key_ops", "alg", "crv", "x5c"] {
@@ -181,7 +181,7 @@ async fn keys_with_nulls_and_undecodable_text_verify() {
 }
 
 #[tokio::test]
-async fn id_token_with_undecodable_text_logs_in_unless_a_compared_claim_has_it() {
+async fn undecodable_text_in_id_token_fails_only_in_compared_claims() {
     let key = Key::one();
     let issuer = Issuer::start().await;
     issuer.publish(&[key.jwk(Some("k1"))]);
@@ -232,7 +232,7 @@ async fn compared_values_with_undecodable_text_are_rejected() {
 }
 
 #[tokio::test]
-async fn a_resource_is_judged_by_its_status_and_its_challenge() {
+async fn resource_error_is_classified_by_status_and_challenge() {
     let (issuer, login) = login_with(|_| ()).await;
     let login = login.unwrap();
     let (webex, token) = (&issuer.webex, login.tokens().access_token());
@@ -271,7 +271,7 @@ async fn a_resource_is_judged_by_its_status_and_its_challenge() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_without_json_never_ends_a_session() {
+async fn token_endpoint_response_without_json_ends_no_session() {
     let granting = server(answer(200, TOKENS)).await;
     let first = tokens(&builder(Service::webex().with_base_url(granting.uri()).with_id("same")).build().unwrap()).await;
     for (status, challenge, body, class) in [
@@ -305,7 +305,7 @@ async fn a_token_endpoint_without_json_never_ends_a_session() {
 
 /// A token that has just been issued can only be untimely by a clock that is wrong.
 #[tokio::test]
-async fn every_time_error_of_an_id_token_mentions_the_clock() {
+async fn id_token_time_errors_mention_host_clock() {
     const HINT: &str = "check the clock of this host";
     let day = 24 * 60 * 60;
     assert_refused(|claims| claims["exp"] = (NOW - 61).into(), HINT).await;

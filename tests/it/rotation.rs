@@ -39,7 +39,7 @@ async fn spent(issuer: &Issuer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn new_tokens_are_kept_whatever_is_wrong_with_an_id_token_of_the_same_user() {
+async fn rotated_tokens_are_stored_despite_invalid_id_token() {
     type Change = fn(&mut Value);
     let (issuer, manager, session) = kept().await;
     let rows: [(&str, Change); 6] = [
@@ -63,7 +63,7 @@ async fn new_tokens_are_kept_whatever_is_wrong_with_an_id_token_of_the_same_user
 }
 
 #[tokio::test]
-async fn tokens_beside_another_users_id_token_serve_nobody_and_the_spent_one_is_not_sent_again() {
+async fn refresh_with_id_token_of_other_user_ends_session() {
     let (issuer, manager, session) = kept().await;
     let token = session.access_token().await.unwrap();
     // Stale, and still alive: whatever the refresh brings, the old token serves.
@@ -86,7 +86,7 @@ async fn tokens_beside_another_users_id_token_serve_nobody_and_the_spent_one_is_
 }
 
 #[tokio::test]
-async fn whoever_refreshes_by_hand_hears_that_the_login_is_over() {
+async fn id_token_mismatch_requires_login_only_with_strict_rotation() {
     for (rotation, is_over) in [(Rotation::Strict, true), (Rotation::Lenient, false)] {
         let mut issuer = Issuer::start().await;
         issuer.rebuild(|service| service.with_rotation(rotation));

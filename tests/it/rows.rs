@@ -4,50 +4,50 @@
 //!
 //! | row | asks | here | by, or why not |
 //! |---|---|---|---|
-//! | RP-01 | a login goes well | must | `open_id::rp_01_a_login_with_openid_brings_a_proven_identity` |
-//! | RP-02 | another `iss` is refused | must | `open_id::rp_02_another_issuer_is_refused` |
-//! | RP-03 | a missing `sub` is refused | must | `open_id::rp_03_a_token_without_subject_is_refused` |
-//! | RP-04 | another `aud` is refused | must | `open_id::rp_04_another_audience_is_refused` |
-//! | RP-05 | a missing `aud` is refused | must | `open_id::rp_05_a_token_without_audience_is_refused` |
-//! | RP-06 | a missing `iat` is refused | must | `open_id::rp_06_a_token_without_issue_time_is_refused` |
-//! | RP-07 | without `kid`, the only key is taken | must | `open_id::rp_07_a_token_that_names_no_key_is_of_the_only_one` |
-//! | RP-08 | without `kid`, one of several is refused or found | must | `open_id::rp_08_a_token_that_names_no_key_is_refused_where_there_are_several` |
-//! | RP-09 | RS256 is accepted | must | `open_id::rp_09_rs256_is_accepted_also_with_keys_that_name_neither_use_nor_algorithm` |
-//! | RP-10 | `none` is accepted or refused | must | `open_id::rp_10_an_unsigned_token_is_refused` |
-//! | RP-11 | a bad RS256 signature is refused | must | `open_id::rp_11_a_bad_signature_is_refused` |
-//! | RP-12 | a bad HS256 signature is refused | must | `open_id::rp_12_a_token_signed_with_what_everybody_knows_is_refused` |
-//! | RP-13 | a bad ES256 signature is refused | must | `open_id::rp_13_es256_is_refused_unless_it_is_allowed_and_then_must_be_signed_well` |
-//! | RP-14 | userinfo, with the token in a header | must | `open_id::rp_14_userinfo_is_asked_with_the_token_in_a_header_and_nowhere_else` |
+//! | RP-01 | a login goes well | must | `open_id::rp_01_openid_login_returns_verified_identity` |
+//! | RP-02 | another `iss` is refused | must | `open_id::rp_02_wrong_issuer_is_rejected` |
+//! | RP-03 | a missing `sub` is refused | must | `open_id::rp_03_id_token_without_valid_subject_is_rejected` |
+//! | RP-04 | another `aud` is refused | must | `open_id::rp_04_wrong_audience_is_rejected` |
+//! | RP-05 | a missing `aud` is refused | must | `open_id::rp_05_id_token_without_audience_is_rejected` |
+//! | RP-06 | a missing `iat` is refused | must | `open_id::rp_06_id_token_without_issue_time_is_rejected` |
+//! | RP-07 | without `kid`, the only key is taken | must | `open_id::rp_07_id_token_without_key_id_uses_only_key` |
+//! | RP-08 | without `kid`, one of several is refused or found | must | `open_id::rp_08_id_token_without_key_id_is_rejected_with_several_keys` |
+//! | RP-09 | RS256 is accepted | must | `open_id::rp_09_rs256_is_accepted_with_keys_without_use_or_algorithm` |
+//! | RP-10 | `none` is accepted or refused | must | `open_id::rp_10_unsigned_id_token_is_rejected` |
+//! | RP-11 | a bad RS256 signature is refused | must | `open_id::rp_11_invalid_signature_is_rejected` |
+//! | RP-12 | a bad HS256 signature is refused | must | `open_id::rp_12_hs256_signed_id_token_is_rejected` |
+//! | RP-13 | a bad ES256 signature is refused | must | `open_id::rp_13_es256_is_rejected_unless_allowed_and_validly_signed` |
+//! | RP-14 | userinfo, with the token in a header | must | `open_id::rp_14_userinfo_request_has_token_only_in_header` |
 //! | RP-15 | userinfo, with the token in a form | skip | a token in a form is optional (RFC 6750 section 2.2), and Webex documents the header alone |
-//! | RP-16 | userinfo of another `sub` is refused | must | `open_id::rp_16_userinfo_about_another_user_is_refused` |
-//! | RP-17 | another `nonce` is refused | must | `open_id::rp_17_a_missing_or_another_nonce_is_refused` |
-//! | RP-18 | a `nonce` is sent | must | `open_id::rp_18_each_login_with_openid_sends_a_nonce_of_its_own` |
-//! | RP-19 | claims by scope | must | `open_id::rp_19_userinfo_tells_what_the_scopes_that_were_asked_for_cover` |
-//! | RP-20 | `client_secret_basic` | must | `open_id::rp_20_the_client_proves_itself_in_the_header_and_nowhere_else` |
-//! | RP-21 | a wrong `c_hash` is refused | must | `open_id::rp_21_a_wrong_c_hash_is_refused` |
+//! | RP-16 | userinfo of another `sub` is refused | must | `open_id::rp_16_userinfo_of_other_user_is_rejected` |
+//! | RP-17 | another `nonce` is refused | must | `open_id::rp_17_missing_or_wrong_nonce_is_rejected` |
+//! | RP-18 | a `nonce` is sent | must | `open_id::rp_18_each_openid_login_sends_unique_nonce` |
+//! | RP-19 | claims by scope | must | `open_id::rp_19_userinfo_returns_claims_of_requested_scopes` |
+//! | RP-20 | `client_secret_basic` | must | `open_id::rp_20_client_authenticates_only_in_header` |
+//! | RP-21 | a wrong `c_hash` is refused | must | `open_id::rp_21_wrong_c_hash_is_rejected` |
 //! | RP-22 | a missing `c_hash` beside a code is refused | skip | only hybrid flows bring a code and an ID token through the browser at once, and `begin()` refuses their response types |
-//! | RP-23 | a wrong `at_hash` is refused | must | `open_id::rp_23_a_wrong_at_hash_is_refused` |
-//! | RP-24 | a missing `at_hash` is refused beside a token from the browser | must | `open_id::rp_24_an_at_hash_may_be_missing_where_the_token_came_from_the_token_endpoint_and_nowhere_else` |
-//! | RP-25 | a refusal that comes as a form is read | must | `open_id::rp_25_a_refusal_that_is_posted_as_a_form_is_read` |
+//! | RP-23 | a wrong `at_hash` is refused | must | `open_id::rp_23_wrong_at_hash_is_rejected` |
+//! | RP-24 | a missing `at_hash` is refused beside a token from the browser | must | `open_id::rp_24_at_hash_is_optional_only_from_token_endpoint` |
+//! | RP-25 | a refusal that comes as a form is read | must | `open_id::rp_25_error_as_form_post_is_parsed` |
 //! | RP-26 | aggregated claims are read | skip | Webex's document names no claims of other sources (`claim_types_supported`), and signed claims of strangers would need their keys |
 //! | RP-27 | distributed claims are fetched | skip | it would mean to send requests wherever an answer says so, with a token for a stranger |
 //! | RP-28 | `mtls_endpoint_aliases` are used | skip | Webex's clients have a secret, and no certificate that a second set of endpoints could ask for |
-//! | RP-29 | the discovery document is used | must | `discovery::rp_29_the_document_is_read_and_its_endpoints_are_used` |
-//! | RP-30 | the keys are those of its `jwks_uri` | must | `discovery::rp_30_the_keys_come_from_where_the_document_says` |
-//! | RP-31 | another issuer in it is refused | must | `discovery::rp_31_a_document_of_another_issuer_or_with_a_strangers_address_is_refused` |
-//! | RP-32 | changed keys are fetched at the next login | must | `open_id::rp_32_keys_that_were_changed_since_the_last_login_are_fetched_once` |
-//! | RP-33 | keys changed right before signing are fetched again | must | `open_id::rp_33_keys_that_are_changed_right_before_a_token_is_signed_are_fetched_after_a_second` |
-//! | RP-34 | WebFinger by `acct:` | must | `discovery::rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows` |
+//! | RP-29 | the discovery document is used | must | `discovery::rp_29_discovered_endpoints_are_used` |
+//! | RP-30 | the keys are those of its `jwks_uri` | must | `discovery::rp_30_keys_are_fetched_from_discovered_jwks_uri` |
+//! | RP-31 | another issuer in it is refused | must | `discovery::rp_31_document_with_foreign_issuer_or_endpoint_is_rejected` |
+//! | RP-32 | changed keys are fetched at the next login | must | `open_id::rp_32_keys_changed_since_last_login_are_fetched_once` |
+//! | RP-33 | keys changed right before signing are fetched again | must | `open_id::rp_33_keys_changed_before_signing_are_fetched_after_1_second` |
+//! | RP-34 | WebFinger by `acct:` | must | `discovery::rp_34_home_issuer_must_be_trusted_by_service` |
 //! | RP-35 | WebFinger by URL | skip | users of Webex are known by their e-mail address, and no URL of theirs could be asked about |
 //! | RP-36 | dynamic registration | skip | integrations are registered by hand in the developer portal (`guide::register`) |
 //! | RP-37 | signed requests by `request_uri` | skip | Webex's document says `request_uri_parameter_supported: false` |
 //! | RP-38 | unsigned requests by `request_uri` | skip | `AuthorizationRequest::parameter` refuses `request` and `request_uri`: nobody could tell what they ask for |
-//! | RP-39 | signed userinfo is verified | skip | Webex answers in JSON; a signed answer is refused by that name: `open_id::signed_userinfo_is_the_operators_to_change` |
+//! | RP-39 | signed userinfo is verified | skip | Webex answers in JSON; a signed answer is refused by that name: `open_id::signed_userinfo_is_reported_as_misconfiguration` |
 //! | RP-40 | a login that a third party begins | skip | a registration at Webex has no `initiate_login_uri`, so nobody calls one; an application that wants a link of its own to begin a login calls `authorize().login_hint(..)` behind it |
-//! | RP-41 | a refresh brings a token to use | must | `open_id::rp_41_a_refresh_brings_a_new_token_to_use_and_asks_for_no_more_than_was_granted` |
-//! | RP-42 | another `iss` after a refresh is refused | must | `open_id::rp_42_a_refreshed_id_token_of_another_issuer_is_refused_with_the_tokens_beside_it` |
-//! | RP-43 | another `sub` after a refresh is refused | must | `open_id::rp_43_a_refreshed_id_token_of_another_user_is_refused_with_the_tokens_beside_it` |
-//! | RP-44 | the browser is sent to log out | must | `discovery::rp_44_a_browser_is_logged_out_at_its_own_issuer_and_the_token_stays_out_of_the_url` |
+//! | RP-41 | a refresh brings a token to use | must | `open_id::rp_41_refresh_returns_usable_token_and_requests_no_scope` |
+//! | RP-42 | another `iss` after a refresh is refused | must | `open_id::rp_42_refreshed_id_token_of_other_issuer_is_rejected` |
+//! | RP-43 | another `sub` after a refresh is refused | must | `open_id::rp_43_refreshed_id_token_of_other_user_is_rejected` |
+//! | RP-44 | the browser is sent to log out | must | `discovery::rp_44_logout_url_uses_issuer_of_user_and_omits_token` |
 //! | RP-45 | it comes back with another `state` | skip | Webex's logout page takes no `state`, so none can come back changed |
 //! | RP-46 | it comes back without `state` | skip | where it comes back to is the application's own page (`goto`), and nothing of this crate reads what it brings |
 //! | RP-47 | front-channel logout, begun here | skip | front-channel logout needs a page that Webex loads in a frame, and registrations have no place to name one |
@@ -61,26 +61,26 @@
 //! | RP-55 | one with another event is refused | skip | back-channel logout is the one event that the standard has, and it does not come |
 //! | RP-56 | one of another `iss` is refused | skip | which issuer may end whose session was never agreed on, since none can |
 //! | RP-57 | session management in a frame | skip | Webex's document names no `check_session_iframe` |
-//! | RP-58 | `client_secret_post`; encryption, other client authentication, request objects and claims requests of the old suite | must | `open_id::rp_58_the_client_proves_itself_in_the_form_where_the_service_wants_that` |
-//! | F-01 | a login goes well | must | `profiles::f_01_a_whole_login_goes_well` |
-//! | F-02 | another `iss` in the callback ends it | must | `profiles::f_02_a_callback_of_another_issuer_ends_the_login` |
-//! | F-03 | an advertised `iss` that is missing ends it | must | `profiles::f_03_a_callback_without_issuer_ends_the_login_where_the_service_says_that_it_names_it` |
-//! | F-04 | another `state` ends it | must | `profiles::f_04_a_callback_with_another_state_ends_no_login` |
-//! | F-05 | a missing `state` ends it | must | `profiles::f_05_a_callback_without_state_ends_no_login` |
-//! | F-06 | a missing `iss`, `aud`, `exp` or `nonce` is refused | must | `profiles::f_06_a_token_without_issuer_audience_end_or_nonce_is_refused` |
-//! | F-07 | an `exp` of five minutes ago is refused | must | `profiles::f_07_a_token_is_good_until_its_end_and_as_long_as_clocks_may_be_apart` |
-//! | F-08 | an `iat` of a week ago is refused | must | `profiles::f_08_a_token_issued_more_than_a_day_ago_or_in_the_future_is_refused` |
-//! | F-09 | another `iss`, `aud` or `nonce` is refused | must | `profiles::f_09_another_issuer_audience_or_nonce_is_refused` |
-//! | F-10 | a second `aud` is refused | must | `profiles::f_10_other_audiences_and_another_authorized_party_are_refused` |
-//! | F-11 | a list of one `aud` is accepted | must | `profiles::f_11_an_audience_in_a_list_is_accepted` |
-//! | F-12 | `none`, another algorithm, a bad signature are refused | must | `profiles::f_12_no_signature_another_algorithm_and_a_wrong_signature_are_refused` |
-//! | F-13 | a wrong `c_hash` is refused (`s_hash` belongs to hybrid flows) | must | `profiles::f_13_hashes_of_something_else_are_refused` |
-//! | F-14 | a missing `at_hash` is accepted | must | `profiles::f_14_hashes_may_be_missing_where_the_token_endpoint_itself_has_answered` |
-//! | F-15 | `token_type` in any case is accepted | must | `profiles::f_15_the_case_of_the_token_type_is_no_matter` |
-//! | F-16 | a missing `scope` is as asked | must | `profiles::f_16_without_scopes_in_the_answer_they_are_those_that_were_asked_for` |
-//! | F-17 | a missing `expires_in` is accepted | must | `profiles::f_17_without_a_lifetime_in_the_answer_the_token_ends_nobody_knows_when` |
-//! | F-18 | a document of another issuer ends it | must | `profiles::f_18_a_document_of_another_issuer_ends_it_all` |
-//! | F-19 | after a 401, one refresh and one more request | must | `profiles::f_19_a_request_whose_token_is_refused_is_sent_again_with_a_new_one` |
+//! | RP-58 | `client_secret_post`; encryption, other client authentication, request objects and claims requests of the old suite | must | `open_id::rp_58_client_authenticates_in_form_when_configured` |
+//! | F-01 | a login goes well | must | `profiles::f_01_login_with_userinfo_and_refresh_succeeds` |
+//! | F-02 | another `iss` in the callback ends it | must | `profiles::f_02_callback_of_other_issuer_ends_login` |
+//! | F-03 | an advertised `iss` that is missing ends it | must | `profiles::f_03_callback_without_advertised_issuer_ends_login` |
+//! | F-04 | another `state` ends it | must | `profiles::f_04_callback_with_wrong_state_is_rejected` |
+//! | F-05 | a missing `state` ends it | must | `profiles::f_05_callback_without_state_is_rejected` |
+//! | F-06 | a missing `iss`, `aud`, `exp` or `nonce` is refused | must | `profiles::f_06_id_token_without_required_claims_is_rejected` |
+//! | F-07 | an `exp` of five minutes ago is refused | must | `profiles::f_07_expired_id_token_is_rejected_beyond_clock_skew` |
+//! | F-08 | an `iat` of a week ago is refused | must | `profiles::f_08_id_token_with_old_or_future_issue_time_is_rejected` |
+//! | F-09 | another `iss`, `aud` or `nonce` is refused | must | `profiles::f_09_wrong_issuer_audience_or_nonce_is_rejected` |
+//! | F-10 | a second `aud` is refused | must | `profiles::f_10_extra_audience_or_wrong_authorized_party_is_rejected` |
+//! | F-11 | a list of one `aud` is accepted | must | `profiles::f_11_audience_as_list_is_accepted` |
+//! | F-12 | `none`, another algorithm, a bad signature are refused | must | `profiles::f_12_unsigned_or_wrongly_signed_id_token_is_rejected` |
+//! | F-13 | a wrong `c_hash` is refused (`s_hash` belongs to hybrid flows) | must | `profiles::f_13_wrong_at_hash_or_c_hash_is_rejected` |
+//! | F-14 | a missing `at_hash` is accepted | must | `profiles::f_14_hashes_are_optional_from_token_endpoint` |
+//! | F-15 | `token_type` in any case is accepted | must | `profiles::f_15_token_type_is_case_insensitive` |
+//! | F-16 | a missing `scope` is as asked | must | `profiles::f_16_missing_scope_defaults_to_requested_scopes` |
+//! | F-17 | a missing `expires_in` is accepted | must | `profiles::f_17_missing_lifetime_leaves_expiry_unknown` |
+//! | F-18 | a document of another issuer ends it | must | `profiles::f_18_discovery_document_of_other_issuer_is_rejected` |
+//! | F-19 | after a 401, one refresh and one more request | must | `profiles::f_19_rejected_request_is_resent_with_new_token` |
 //! | F-20 | bad JARM responses are refused | skip | Webex's callbacks are plain parameters; a `response` that is a token is not read |
 //! | F-21 | encrypted ID tokens are read or refused | skip | no key of the client's is registered with Webex, to encrypt to; five parts are refused as no signed token |
 //! | F-22 | DPoP, in any case of the scheme | skip | Webex issues bearer tokens only, and `token_type: DPoP` is refused |
@@ -117,13 +117,13 @@ fn prefix(row: &str) -> String {
 }
 
 #[test]
-fn every_row_stands_once_and_in_order() {
+fn each_row_is_listed_once_in_order() {
     let expected = KINDS.into_iter().flat_map(|(kind, most)| (1..=most).map(move |row| format!("{kind}-{row:02}")));
     assert_eq!(rows().iter().map(|row| row.name).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
 #[test]
-fn every_row_that_must_pass_has_a_test_of_its_name_and_every_such_test_a_row() {
+fn each_required_row_has_test_and_each_test_has_row() {
     let (rows, tests) = (rows(), tests_below("tests/it", ""));
     for row in rows.iter().filter(|row| row.must) {
         let (_, test) = row.by.split_once("::").unwrap_or_default();
@@ -137,7 +137,7 @@ fn every_row_that_must_pass_has_a_test_of_its_name_and_every_such_test_a_row() {
 }
 
 #[test]
-fn every_row_that_is_left_out_has_a_reason_of_its_own() {
+fn each_skipped_row_has_unique_reason() {
     let rows = rows();
     let skipped: Vec<_> = rows.iter().filter(|row| !row.must).collect();
     assert!(skipped.iter().all(|row| row.by.len() > 20));
@@ -145,7 +145,7 @@ fn every_row_that_is_left_out_has_a_reason_of_its_own() {
 }
 
 #[test]
-fn function_that_is_no_test_or_ignored_meets_no_row() {
+fn ignored_or_non_test_function_is_not_collected() {
     let text = "fn rp_01() {}
         #[test] fn rp_02() {}
         /// #[test]

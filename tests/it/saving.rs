@@ -83,7 +83,7 @@ enum Begin {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disk_that_is_full_for_a_while_ends_no_session() {
+async fn temporarily_full_disk_ends_no_session() {
     let moments = [Begin::AfterSaves(0), Begin::AfterSaves(1), Begin::AfterSaves(2), Begin::At(385), Begin::At(539)];
     for begin in moments {
         for seconds in [26, 40, 75, 200] {
@@ -126,7 +126,7 @@ async fn disk_that_is_full_for_a_while_ends_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unsaved_tokens_are_saved_again_every_two_seconds_for_ten_minutes() {
+async fn unsaved_tokens_are_retried_every_2_s_for_10_minutes() {
     let scene = scene().await;
     scene.server.set_expires_in(7200);
     let [session, _] = scene.sessions();
@@ -164,7 +164,7 @@ fn multi_thread() -> Runtime {
 }
 
 #[test]
-fn settle_saves_the_tokens_of_forty_sessions_whose_runtimes_ended() {
+fn wait_idle_saves_forty_sessions_after_runtime_shutdown() {
     for (name, runtime) in [("one thread", current_thread as fn() -> Runtime), ("several threads", multi_thread)] {
         let folder = Folder::new();
         let store = FileStore::open(folder.path()).unwrap();
@@ -196,7 +196,7 @@ fn settle_saves_the_tokens_of_forty_sessions_whose_runtimes_ended() {
 }
 
 #[test]
-fn settle_saves_tokens_whose_runtime_ended_during_the_save() {
+fn wait_idle_saves_tokens_after_shutdown_during_save() {
     let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
@@ -212,7 +212,7 @@ fn settle_saves_tokens_whose_runtime_ended_during_the_save() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settle_saves_tokens_after_the_store_panicked() {
+async fn wait_idle_saves_tokens_after_store_panic() {
     let scene = scene().await;
     let [session, _] = scene.sessions();
     scene.clock.sleep(MINUTE * 10).await;
@@ -224,7 +224,7 @@ async fn settle_saves_tokens_after_the_store_panicked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settle_fails_while_the_disk_stays_full_and_nothing_is_lost_afterwards() {
+async fn wait_idle_fails_while_disk_is_full_and_loses_no_tokens() {
     let scene = scene().await;
     let [session, _] = scene.sessions();
     scene.clock.sleep(MINUTE * 10).await;
@@ -246,7 +246,7 @@ async fn settle_fails_while_the_disk_stays_full_and_nothing_is_lost_afterwards()
 }
 
 #[test]
-fn settle_saves_tokens_of_a_disk_that_was_full_when_the_runtime_ended() {
+fn wait_idle_saves_tokens_after_full_disk_at_shutdown() {
     let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
@@ -273,7 +273,7 @@ fn poll_outside<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn settle_outside_a_runtime_succeeds_only_if_everything_is_saved() {
+fn wait_idle_without_runtime_succeeds_only_if_all_is_saved() {
     let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
@@ -296,7 +296,7 @@ fn settle_outside_a_runtime_succeeds_only_if_everything_is_saved() {
 }
 
 #[test]
-fn settle_outside_a_runtime_of_a_manager_without_sessions_succeeds() {
+fn wait_idle_without_runtime_and_sessions_succeeds() {
     let clock = ManualClock::new(NOW);
     let server = TokenServer::new(&clock, Rotation::Strict);
     server.set_expires_in(json!(null));

@@ -107,7 +107,7 @@ impl Shown {
 const PLANTED: [&str; 4] = [CLIENT_SECRET, CODE, ACCESS_TOKEN, REFRESH_TOKEN];
 
 #[tokio::test]
-async fn a_whole_life_shows_no_secret_in_debug_or_log() {
+async fn login_and_refresh_show_no_secret_in_debug_or_log() {
     listen();
     let server = server(json(200, TOKENS)).await;
     let mut shown = Shown::default();
@@ -165,7 +165,7 @@ async fn a_whole_life_shows_no_secret_in_debug_or_log() {
 }
 
 #[tokio::test]
-async fn a_client_of_the_users_own_logs_no_token_even_if_told_to_say_all() {
+async fn verbose_reqwest_client_logs_no_token() {
     listen();
     let api = server(json(200, "{}")).await;
     let bot = StaticToken::new(AccessToken::new("PLANTED-bots-token-7").unwrap());
@@ -179,7 +179,7 @@ async fn a_client_of_the_users_own_logs_no_token_even_if_told_to_say_all() {
 }
 
 #[tokio::test]
-async fn a_login_on_a_device_shows_neither_its_code_nor_its_tokens() {
+async fn device_login_shows_no_code_or_token_in_debug_or_log() {
     const DEVICE_CODE: &str = "PLANTED-device-code-8";
     listen();
     let start = r#"{"device_code":"PLANTED-device-code-8","user_code":"PLANTED-user-code-9","expires_in":300,"interval":5,
@@ -262,7 +262,7 @@ async fn turning_hostile() -> MockServer {
 }
 
 #[tokio::test]
-async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
+async fn session_shows_no_secret_in_events_or_traces() {
     listen();
     let server = turning_hostile().await;
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
@@ -337,7 +337,7 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
 }
 
 #[tokio::test]
-async fn no_refusal_shows_what_a_hostile_server_throws_back() {
+async fn errors_show_no_secret_echoed_by_server() {
     // This server tells secrets that the call never knew, and would spoil what the others listen to.
     let _unheard = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
     let bodies = [
@@ -384,7 +384,7 @@ fn shown(error: &webex_oauth::Error) -> Shown {
 }
 
 #[test]
-fn a_hint_shows_nothing_of_the_secret_that_it_was_read_from() {
+fn token_hint_shows_no_part_of_secret() {
     let organization = "1eb65fdf-9643-417f-9974-ad72cae0e10f";
     let mut shown = Shown::default();
     let access_token = AccessToken::new(format!("{ACCESS_TOKEN}_PF84_{organization}")).unwrap();
@@ -398,7 +398,7 @@ fn a_hint_shows_nothing_of_the_secret_that_it_was_read_from() {
 }
 
 #[test]
-fn a_security_context_shows_its_token_only_where_it_is_told_to() {
+fn security_context_shows_token_only_when_exposed() {
     let token = AccessToken::new(ACCESS_TOKEN).unwrap();
     let context = SecurityContext::new("acme", User::Email("jane@example.com".into()), &token).unwrap();
     let xml = context.to_xml();
@@ -412,7 +412,7 @@ fn a_security_context_shows_its_token_only_where_it_is_told_to() {
 }
 
 #[test]
-fn no_bad_input_is_quoted_where_it_may_be_a_secret() {
+fn invalid_input_errors_show_no_secret() {
     let mut shown = Shown::default();
     shown.error(&AccessToken::new(format!("{ACCESS_TOKEN}\n")).unwrap_err());
     shown.error(&RefreshToken::new(format!("{REFRESH_TOKEN}\n")).unwrap_err());

@@ -83,7 +83,7 @@ async fn log_in(
 }
 
 #[tokio::test]
-async fn the_whole_life_of_an_open_id_login_shows_no_secret_in_debug_events_or_log() {
+async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     let issuer = stage().await;
     let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
     issuer.answer(
@@ -180,7 +180,7 @@ fn bad_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_id_token_that_is_refused_is_quoted() {
+async fn rejected_id_token_is_not_quoted() {
     let issuer = stage().await;
     issuer.answer(HOME, answer(404, "{}"));
     let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
@@ -221,7 +221,7 @@ fn echoes(sent: &str, id_token: &str) -> Vec<ResponseTemplate> {
 }
 
 #[tokio::test]
-async fn what_userinfo_and_revocation_throw_back_is_not_quoted() {
+async fn userinfo_and_revocation_errors_quote_no_secret() {
     let issuer = stage().await;
     let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
     let key = Key::one();

@@ -28,7 +28,7 @@ async fn scene(rotation: Rotation, expires_in: u64) -> Scene {
 }
 
 #[tokio::test(start_paused = true)]
-async fn status_after_a_refresh_that_is_not_saved_reports_no_old_failure_and_the_new_expiry() {
+async fn status_after_unsaved_refresh_has_no_error_and_new_expiry() {
     for fault in
         [(503, "{}"), (429, "{}"), (401, r#"{"error":"invalid_client"}"#), (400, r#"{"error":"invalid_scope"}"#)]
     {
@@ -54,7 +54,7 @@ async fn status_after_a_refresh_that_is_not_saved_reports_no_old_failure_and_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn ended_session_says_login_required_at_every_call_however_short_its_tokens() {
+async fn ended_session_returns_login_required_on_every_call() {
     for expires_in in [1, 2, 5, 20, 29, 31, 3600] {
         for code in ["invalid_grant", "access_denied"] {
             let Scene { clock, server, session, .. } = scene(Rotation::Lenient, expires_in).await;
@@ -76,7 +76,7 @@ async fn ended_session_says_login_required_at_every_call_however_short_its_token
 
 /// Under strict rotation, the newest refresh token was lost with the response; what the user can be told about it is in the status.
 #[tokio::test(start_paused = true)]
-async fn login_required_after_a_lost_response_was_interrupted_under_strict_rotation() {
+async fn lost_response_under_strict_rotation_sets_was_interrupted() {
     for rotation in [Rotation::Strict, Rotation::Lenient] {
         let Scene { clock, server, session, .. } = scene(rotation, 3600).await;
         clock.sleep(HOUR).await;
@@ -100,7 +100,7 @@ async fn login_required_after_a_lost_response_was_interrupted_under_strict_rotat
 }
 
 #[tokio::test(start_paused = true)]
-async fn login_required_without_a_lost_response_was_not_interrupted() {
+async fn login_required_without_lost_response_is_not_interrupted() {
     for rotation in [Rotation::Strict, Rotation::Lenient] {
         let Scene { clock, server, session, .. } = scene(rotation, 3600).await;
         clock.sleep(HOUR).await;

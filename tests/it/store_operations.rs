@@ -80,7 +80,7 @@ async fn kept(store: &Counting) -> (MockWebex, ManualClock, TokenManager, Sessio
 }
 
 #[tokio::test]
-async fn a_refresh_costs_a_load_and_two_saves_whatever_led_to_it() {
+async fn refresh_takes_one_load_and_two_saves() {
     let store = Counting::new();
     let (mock, clock, manager, session) = kept(&store).await;
     for (what, time) in [("stale", FORTNIGHT.mul_f64(0.8)), ("dead", FORTNIGHT), ("dead and unseen", FORTNIGHT * 3)] {
@@ -108,7 +108,7 @@ async fn a_refresh_costs_a_load_and_two_saves_whatever_led_to_it() {
 }
 
 #[tokio::test]
-async fn a_thousand_callers_after_a_long_pause_cost_no_more_than_one() {
+async fn thousand_callers_share_store_operations_of_one() {
     let store = Counting::new();
     let (mock, clock, manager, session) = kept(&store).await;
     for (pause, cost, refreshes) in [(LONG, (1, 0), 0), (FORTNIGHT, (1, 2), 1)] {

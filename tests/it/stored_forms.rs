@@ -108,7 +108,7 @@ fn heads_round_trip() {
 }
 
 #[tokio::test]
-async fn body_keeps_its_spelling_when_it_is_written_again() {
+async fn rewritten_body_preserves_unknown_members() {
     let (key, store) = (TokenKey::new("jane").unwrap(), MemoryStore::new());
     let text = body(r#"{"plan":"free"}"#);
     let entry = Entry { head: Head::from_text(BACKING_OFF_HEAD).unwrap(), body: Body::new(text.into_bytes()) };
@@ -125,7 +125,7 @@ const SEALED_BODY: &str = concat!(
 );
 
 #[tokio::test]
-async fn sealed_body_of_an_earlier_version_opens() {
+async fn sealed_body_of_earlier_version_is_decrypted() {
     let (key, inner) = (TokenKey::new("jane").unwrap(), MemoryStore::new());
     let head = Head::from_text(BACKING_OFF_HEAD).unwrap();
     let entry = Entry { head: head.clone(), body: Body::new(STANDARD.decode(SEALED_BODY).unwrap()) };
@@ -151,7 +151,7 @@ const COOKIE: &str = concat!(
 );
 
 #[test]
-fn cookie_of_an_earlier_version_is_taken() {
+fn cookie_of_earlier_version_is_accepted() {
     let webex = webex();
     let cookies = PendingCookies::new(&webex, keys());
     let callback = Callback::parse("code=abc&state=PLANTED-state-of-at-least-32-characters").unwrap();
@@ -175,7 +175,7 @@ const FILE: (&str, &str) = (
 );
 
 #[tokio::test]
-async fn file_keeps_its_path_and_its_content() {
+async fn file_path_and_content_are_stable() {
     let (folder, key) = (Folder::new(), TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap());
     let entry = Entry { head: Head::from_text(REJECTED_HEAD).unwrap(), body: Body::new(*b"the body") };
     let _ = folder.store().save(&key, &entry, Precondition::Absent).await.unwrap();

@@ -68,14 +68,14 @@ fn causes(error: &Error) -> String {
 // --- the contract
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_memory_store_keeps_the_contract() {
+async fn memory_store_passes_conformance() {
     let store = MemoryStore::new();
     conformance::run(async || store.clone()).await;
     conformance::run_index(async || store.clone()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_file_store_keeps_the_contract_with_clones_and_with_stores_opened_anew() {
+async fn file_store_passes_conformance_with_clones_and_reopening() {
     let folder = Folder::new();
     let store = folder.store();
     conformance::run(async || store.clone()).await;
@@ -84,7 +84,7 @@ async fn the_file_store_keeps_the_contract_with_clones_and_with_stores_opened_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_lose_none_of_each_others_changes() {
+async fn two_processes_lose_no_update() {
     async fn count(store: &FileStore, times: u64, own: u64) {
         let mut number = own << 32;
         for _ in 0..times {
@@ -106,7 +106,7 @@ async fn two_processes_lose_none_of_each_others_changes() {
     let folder = Folder::new();
     let store = folder.store();
     put(&store, &entry(1, b"0")).await;
-    let mut other = start_child("two_processes_lose_none_of_each_others_changes", &folder.0).spawn().unwrap();
+    let mut other = start_child("two_processes_lose_no_update", &folder.0).spawn().unwrap();
 
     count(&store, 50, 1).await;
 
@@ -130,7 +130,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn files_are_their_owners_alone_and_become_so_where_they_were_not() {
+async fn file_permissions_are_restricted_to_owner() {
     let folder = Folder::new();
     let store = folder.store();
     let (old, new) = (entry(1, b"1"), entry(2, b"2"));
@@ -161,7 +161,7 @@ async fn files_are_their_owners_alone_and_become_so_where_they_were_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logins_of_many_lengths_saved_at_once_are_always_whole() {
+async fn concurrent_saves_never_yield_partial_entry() {
     let folder = Folder::new();
     let store = folder.store();
     let body = |number: u64| number.to_string().repeat(1 + (number as usize * 997) % 5000).into_bytes();
@@ -190,7 +190,7 @@ async fn logins_of_many_lengths_saved_at_once_are_always_whole() {
 }
 
 #[test]
-fn a_login_outlives_a_process_that_ends_right_after_saving_it() {
+fn saved_entry_survives_immediate_process_exit() {
     const BODY: &[u8] = &[b'x'; 3000];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if let Some(folder) = child() {
@@ -202,8 +202,7 @@ fn a_login_outlives_a_process_that_ends_right_after_saving_it() {
     }
     let folder = Folder::new();
     for _ in 0..150 {
-        let mut child =
-            start_child("a_login_outlives_a_process_that_ends_right_after_saving_it", &folder.0).spawn().unwrap();
+        let mut child = start_child("saved_entry_survives_immediate_process_exit", &folder.0).spawn().unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(42));
         let store = folder.store();
         let kept = runtime.block_on(store.load(&key())).unwrap();
@@ -213,7 +212,7 @@ fn a_login_outlives_a_process_that_ends_right_after_saving_it() {
 }
 
 #[test]
-fn a_process_that_is_killed_while_it_saves_leaves_a_whole_login_behind() {
+fn process_killed_during_save_leaves_complete_entry() {
     let body = |number: u64| number.to_string().repeat(2000).into_bytes();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if let Some(folder) = child() {
@@ -231,7 +230,7 @@ fn a_process_that_is_killed_while_it_saves_leaves_a_whole_login_behind() {
     let store = folder.store();
     runtime.block_on(put(&store, &entry(1, &body(1))));
     for _ in 0..10 {
-        let story = "a_process_that_is_killed_while_it_saves_leaves_a_whole_login_behind";
+        let story = "process_killed_during_save_leaves_complete_entry";
         let mut child = start_child(story, &folder.0).spawn().unwrap();
         wait_for(&mut child, "saved");
         child.kill().unwrap();
@@ -247,7 +246,7 @@ fn a_process_that_is_killed_while_it_saves_leaves_a_whole_login_behind() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn whoever_reads_while_another_saves_reads_the_old_login_whole() {
+async fn reader_sees_complete_old_entry_during_save() {
     let folder = Folder::new();
     let store = folder.store();
     let old = entry(1, b"old");
@@ -271,7 +270,7 @@ fn wait_for(child: &mut Child, words: &str) {
 // --- damage
 
 #[tokio::test]
-async fn a_damaged_file_is_set_aside_and_named_once() {
+async fn corrupt_file_is_renamed_and_reported_once() {
     let folder = Folder::new();
     let store = folder.store();
     let entry = entry(1, b"PLANTED-body");
@@ -314,7 +313,7 @@ async fn a_damaged_file_is_set_aside_and_named_once() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_later_version_is_never_touched() {
+async fn file_of_later_version_is_not_modified() {
     let folder = Folder::new();
     let store = folder.store();
     let entry = entry(1, b"1");
@@ -337,7 +336,7 @@ async fn a_file_of_a_later_version_is_never_touched() {
 }
 
 #[tokio::test]
-async fn what_is_due_is_listed_without_files_of_a_later_version_though_keys_are_not() {
+async fn due_skips_files_of_later_version_and_keys_fails() {
     let folder = Folder::new();
     let store = folder.store();
     let keys: Vec<_> = (0..5).map(|number| TokenKey::new(number.to_string()).unwrap()).collect();
@@ -366,7 +365,7 @@ async fn what_is_due_is_listed_without_files_of_a_later_version_though_keys_are_
 }
 
 #[tokio::test]
-async fn listing_leaves_damaged_and_misplaced_files_out() {
+async fn listing_skips_corrupt_and_misplaced_files() {
     let folder = Folder::new();
     let store = folder.store();
     put(&store, &entry(1, b"1")).await;
@@ -388,7 +387,7 @@ async fn listing_leaves_damaged_and_misplaced_files_out() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_link_in_the_place_of_a_file_or_a_folder_is_refused_and_not_followed() {
+async fn symbolic_link_in_store_is_rejected() {
     use std::os::unix::fs::symlink;
 
     let folder = Folder::new();
@@ -433,7 +432,7 @@ async fn a_link_in_the_place_of_a_file_or_a_folder_is_refused_and_not_followed()
 /// Only root can make such files, and only root could read them.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_of_another_user_is_refused_and_not_touched() {
+async fn file_of_other_user_is_rejected_and_not_modified() {
     use std::os::unix::fs::{MetadataExt as _, chown};
 
     const NOBODY: u32 = 65_534;
@@ -467,7 +466,7 @@ async fn a_file_of_another_user_is_refused_and_not_touched() {
 /// Only root can make such folders.
 #[cfg(unix)]
 #[tokio::test]
-async fn store_created_by_root_in_a_users_folder_belongs_to_that_user() {
+async fn store_created_by_root_belongs_to_folder_owner() {
     use std::os::unix::fs::{MetadataExt as _, chown};
 
     const NOBODY: u32 = 65_534;
@@ -519,7 +518,7 @@ async fn store_created_by_root_in_a_users_folder_belongs_to_that_user() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_no_empty_store() {
+async fn missing_folder_is_store_error() {
     let folder = Folder::new();
     let store = folder.store();
     put(&store, &entry(1, b"1")).await;
@@ -538,7 +537,7 @@ async fn a_missing_folder_is_no_empty_store() {
 }
 
 #[test]
-fn a_store_cannot_be_opened_where_no_folder_can_be() {
+fn store_cannot_be_opened_without_usable_folder() {
     let folder = Folder::new();
     fs::write(&folder.0, "a file").unwrap();
     for path in [folder.0.clone(), folder.0.join("below"), PathBuf::from("/proc/webex")] {
@@ -554,8 +553,8 @@ fn a_store_cannot_be_opened_where_no_folder_can_be() {
 /// A file system of 64 KiB, which later cannot be written to, seen by a child alone.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend() {
-    const STORY: &str = "a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend";
+fn full_disk_is_retryable_and_read_only_disk_misconfigured() {
+    const STORY: &str = "full_disk_is_retryable_and_read_only_disk_misconfigured";
     /// How the child says that it could do nothing.
     const NOT_RUN: i32 = 77;
     let mount = |options: &str, folder: &Path| {
@@ -612,7 +611,7 @@ fn a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend() {
 }
 
 #[tokio::test]
-async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
+async fn lock_held_by_other_process_returns_retryable_error() {
     if let Some(lock) = child() {
         let lock = File::options().write(true).create(true).truncate(false).open(lock).unwrap();
         lock.lock().unwrap();
@@ -625,7 +624,7 @@ async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
     let old = entry(1, b"1");
     put(&store, &old).await;
     let lock = store.path(&key()).with_file_name("lock");
-    let story = "a_lock_that_others_keep_ends_in_an_error_that_time_can_help";
+    let story = "lock_held_by_other_process_returns_retryable_error";
     let mut holder = start_child(story, &lock).spawn().unwrap();
     wait_for(&mut holder, "locked");
 
@@ -653,7 +652,7 @@ async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> std::task::
 }
 
 #[tokio::test]
-async fn change_behind_one_that_is_not_polled_times_out_and_goes_on() {
+async fn write_behind_unpolled_write_times_out_and_can_be_retried() {
     let folder = Folder::new();
     // Long enough for a busy host to do the work of both.
     let store = folder.store().with_lock_timeout(Duration::from_secs(1));
@@ -684,7 +683,7 @@ async fn change_behind_one_that_is_not_polled_times_out_and_goes_on() {
 }
 
 #[tokio::test]
-async fn change_dropped_while_it_waits_is_not_made() {
+async fn write_dropped_while_waiting_is_not_applied() {
     let folder = Folder::new();
     let store = folder.store();
     put(&store, &entry(1, b"1")).await;
@@ -701,7 +700,7 @@ async fn change_dropped_while_it_waits_is_not_made() {
 }
 
 #[tokio::test]
-async fn what_killed_writers_left_is_removed_after_a_day() {
+async fn temporary_files_are_removed_after_one_day() {
     let folder = Folder::new();
     let clock = ManualClock::new(SystemTime::now().into());
     let store = folder.store().with_clock(clock.clone());
@@ -729,7 +728,7 @@ async fn put_over(store: &FileStore, old: &Entry, new: &Entry) {
 }
 
 #[test]
-fn outside_a_runtime_the_error_says_so() {
+fn call_without_runtime_returns_no_runtime_error() {
     let folder = Folder::new();
     let store = folder.store();
     let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
@@ -744,7 +743,7 @@ fn outside_a_runtime_the_error_says_so() {
 }
 
 #[test]
-fn a_runtime_that_ends_lets_a_change_finish_and_frees_its_lock() {
+fn runtime_shutdown_completes_write_and_releases_lock() {
     let folder = Folder::new();
     let store = folder.store();
     for number in 1..=20 {

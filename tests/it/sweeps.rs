@@ -48,7 +48,7 @@ async fn put_copies(manager: &TokenManager, webex: &WebexOAuth, copies: usize) {
 
 /// A task that begins on a runtime that is ending is dropped at once, by whoever began it and whatever locks they hold.
 #[test]
-fn a_runtime_that_ends_in_the_middle_of_a_sweep_ends() {
+fn runtime_shutdown_during_sweep_does_not_hang() {
     let (clock, _fake, webex) = world(FORTNIGHT);
     let store = Moody::new(MemoryStore::new());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -76,7 +76,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_sweep_ends() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_is_dropped_anywhere_loses_nothing() {
+async fn dropped_sweep_loses_no_session() {
     for polls in 1..60 {
         let (clock, fake, webex) = world(FORTNIGHT);
         let store = MemoryStore::new();
@@ -103,7 +103,7 @@ async fn a_sweep_that_is_dropped_anywhere_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sweeps_at_once_in_one_process_refresh_each_login_once_and_leave_nothing_behind() {
+async fn concurrent_sweeps_in_process_refresh_each_session_once() {
     let (clock, fake, webex) = world(FORTNIGHT);
     let store = MemoryStore::new();
     put_copies(&manager(&webex, &store), &webex, 1000).await;
@@ -122,7 +122,7 @@ async fn sweeps_at_once_in_one_process_refresh_each_login_once_and_leave_nothing
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_sweep_at_once_give_nothing_up_for_each_other() {
+async fn concurrent_sweeps_of_processes_refresh_each_session_once() {
     // Their access tokens live on, so that nobody waits for another.
     let (clock, fake, webex) = world(DAY * 90);
     let store = Sorted::default();
@@ -143,7 +143,7 @@ async fn processes_that_sweep_at_once_give_nothing_up_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_sweep_over_what_is_not_its_own_lets_others_run() {
+async fn sweep_over_foreign_sessions_yields_to_other_tasks() {
     let (clock, fake, webex) = world(FORTNIGHT);
     let store = MemoryStore::new();
     put_copies(&manager(&webex, &store), &webex, 1000).await;
@@ -205,7 +205,7 @@ impl Interrupted {
 }
 
 #[tokio::test]
-async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_for_the_new_one() {
+async fn sweep_serves_no_token_of_replaced_account() {
     let story = Interrupted::new().await;
     let new = log_in(&story.webex, "new").await;
     story.manager.put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account()).await.unwrap();
@@ -216,7 +216,7 @@ async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_for_the_
 }
 
 #[tokio::test]
-async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_when_another_process_has_replaced_it() {
+async fn sweep_serves_no_token_of_account_replaced_elsewhere() {
     let story = Interrupted::new().await;
     let new = log_in(&story.webex, "new").await;
     manager(&story.webex, &story.inner)
@@ -231,7 +231,7 @@ async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_when_ano
 }
 
 #[tokio::test]
-async fn a_sweep_does_not_bring_back_the_token_of_a_login_that_was_forgotten_meanwhile() {
+async fn sweep_does_not_restore_token_of_removed_session() {
     let story = Interrupted::new().await;
     story.manager.remove(&key("jane")).await.unwrap();
     let (session, swept) = story.goes_on().await;
@@ -240,7 +240,7 @@ async fn a_sweep_does_not_bring_back_the_token_of_a_login_that_was_forgotten_mea
 }
 
 #[tokio::test]
-async fn a_login_that_was_forgotten_meanwhile_is_not_said_to_have_ended() {
+async fn sweep_does_not_report_removed_session_as_ended() {
     let Interrupted { store, manager, sweeping, .. } = Interrupted::new().await;
     manager.remove(&key("jane")).await.unwrap();
     store.let_go();
@@ -250,7 +250,7 @@ async fn a_login_that_was_forgotten_meanwhile_is_not_said_to_have_ended() {
 // --- logins and stores in trouble
 
 #[tokio::test]
-async fn three_logins_that_always_fail_hold_up_nobody_while_others_become_due() {
+async fn failing_sessions_do_not_delay_newly_due_sessions() {
     let (clock, _fake, webex) = world(FORTNIGHT);
     let (manager, heard) = listening(&webex, &Sorted::default());
     put_failing(&manager, &webex, 3).await;
@@ -272,7 +272,7 @@ async fn three_logins_that_always_fail_hold_up_nobody_while_others_become_due() 
 }
 
 #[tokio::test]
-async fn pages_of_logins_that_always_fail_hold_up_no_sweep() {
+async fn pages_of_failing_sessions_do_not_block_sweep() {
     let (clock, fake, webex) = world(FORTNIGHT);
     let (manager, heard) = listening(&webex, &Sorted::default());
     put_failing(&manager, &webex, 600).await;
@@ -291,7 +291,7 @@ async fn put_failing(manager: &TokenManager, webex: &WebexOAuth, failing: usize)
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_ends_a_sweep_after_three_failures_and_all_is_done_when_it_is_back() {
+async fn store_outage_ends_sweep_after_three_failures_and_recovers() {
     let (clock, fake, webex) = world(FORTNIGHT);
     let store = Moody::new(Sorted::default());
     let manager = manager(&webex, &store);
@@ -308,7 +308,7 @@ async fn a_store_that_is_down_ends_a_sweep_after_three_failures_and_all_is_done_
 }
 
 #[tokio::test]
-async fn a_file_of_a_later_version_keeps_nobody_elses_login_from_being_kept_alive() {
+async fn file_of_later_version_does_not_block_other_sessions() {
     let folder = Folder::new();
     let (clock, _fake, webex) = world(FORTNIGHT);
     let store = folder.store();
@@ -325,7 +325,7 @@ async fn a_file_of_a_later_version_keeps_nobody_elses_login_from_being_kept_aliv
 }
 
 #[tokio::test]
-async fn a_tenant_leaves_though_one_of_its_logins_does_not_open() {
+async fn remove_all_removes_others_despite_undecryptable_session() {
     let (_clock, _fake, webex) = world(FORTNIGHT);
     let inner = MemoryStore::new();
     let sealed = |id: &str, byte: u8| {
@@ -344,7 +344,7 @@ async fn a_tenant_leaves_though_one_of_its_logins_does_not_open() {
 }
 
 #[tokio::test]
-async fn a_claim_that_a_crash_left_behind_keeps_no_sweep_away_for_ever() {
+async fn abandoned_lease_does_not_block_sweeps_forever() {
     // Nobody else would refresh it: its access token outlives its login.
     let (clock, fake, webex) = world(DAY * 90);
     let store = MemoryStore::new();
@@ -373,7 +373,7 @@ async fn a_claim_that_a_crash_left_behind_keeps_no_sweep_away_for_ever() {
 // --- sweeping in the background
 
 #[tokio::test]
-async fn an_interval_of_any_length_is_slept_through_and_followed_by_a_sweep() {
+async fn sweep_repeats_after_interval_of_any_length() {
     let (clock, _fake, webex) = world(FORTNIGHT);
     let store = Moody::new(MemoryStore::new());
     let manager = manager(&webex, &store);
@@ -387,7 +387,7 @@ async fn an_interval_of_any_length_is_slept_through_and_followed_by_a_sweep() {
 }
 
 #[tokio::test]
-async fn a_store_that_panics_does_not_end_the_sweeping_unheard() {
+async fn store_panic_is_reported_and_sweeping_continues() {
     let (clock, _fake, webex) = world(FORTNIGHT);
     let store = Moody::new(MemoryStore::new());
     let (manager, heard) = listening(&webex, &store);
@@ -403,7 +403,7 @@ async fn a_store_that_panics_does_not_end_the_sweeping_unheard() {
 }
 
 #[tokio::test]
-async fn a_listener_may_look_at_the_manager_end_the_sweeping_and_forget_what_it_hears_of() {
+async fn event_listener_may_use_manager_stop_sweeps_and_remove_keys() {
     let (clock, fake, webex) = world(FORTNIGHT);
     let store = MemoryStore::new();
     let cell: Arc<OnceLock<(TokenManager, Mutex<Option<KeepAliveHandle>>)>> = Arc::default();

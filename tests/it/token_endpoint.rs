@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_code_exchange_sends_what_webex_documents() {
+async fn code_exchange_sends_documented_request() {
     let server = server(json(200, TOKENS)).await;
     let webex = builder(Service::webex().with_base_url(server.uri())).application("acme-rooms/2.1").build().unwrap();
     let (url, pending) = webex.authorize().redirect_uri("https://example.com/%7ecb?a=b").begin().unwrap();
@@ -53,7 +53,7 @@ async fn a_code_exchange_sends_what_webex_documents() {
 }
 
 #[tokio::test]
-async fn meetings_authenticates_in_the_form_and_repeats_the_exchange_on_refresh() {
+async fn meetings_authenticates_in_form_and_resends_pkce_on_refresh() {
     let answer = r#"{"access_token":"a1","refresh_token":"r1","user_name":"jane","iss":"https://acme.webex.com/x",
         "siteid":7,"userid":"8","email":"jane@example.com"}"#;
     let server = server(json(200, answer)).await;
@@ -79,7 +79,7 @@ async fn meetings_authenticates_in_the_form_and_repeats_the_exchange_on_refresh(
 }
 
 #[tokio::test]
-async fn a_webex_refresh_carries_the_refresh_token_and_nothing_of_the_login() {
+async fn refresh_request_contains_only_grant_type_and_refresh_token() {
     let server = server(json(200, TOKENS)).await;
     let webex = client(&server.uri());
     let stored = tokens(&webex).await.to_stored().unwrap();
@@ -93,7 +93,7 @@ async fn a_webex_refresh_carries_the_refresh_token_and_nothing_of_the_login() {
 }
 
 #[tokio::test]
-async fn the_ways_of_a_service_can_be_chosen() {
+async fn service_pkce_and_client_auth_can_be_overridden() {
     let server = server(json(200, TOKENS)).await;
     let service =
         Service::meetings().with_base_url(server.uri()).with_pkce(Pkce::S256).with_client_auth(ClientAuth::Basic);
@@ -106,7 +106,7 @@ async fn the_ways_of_a_service_can_be_chosen() {
 
 /// Peers lose the refresh token, or fail, on answers that Webex really gives.
 #[tokio::test]
-async fn answers_that_peers_trip_over_are_taken() {
+async fn unusual_token_responses_are_accepted() {
     for (status, body) in [
         (200, r#"{"access_token":"PLANTED-access-token-3"}"#),
         (200, r#"{"access_token":"PLANTED-access-token-3","token_type":null,"refresh_token":""}"#),
@@ -119,7 +119,7 @@ async fn answers_that_peers_trip_over_are_taken() {
 }
 
 #[tokio::test]
-async fn a_refresh_answer_without_a_refresh_token_keeps_the_old_one() {
+async fn refresh_without_refresh_token_preserves_previous_one() {
     let server = MockServer::start().await;
     let first = Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS));
     let second = Mock::given(body_string_contains("grant_type=refresh_token"))
@@ -135,7 +135,7 @@ async fn a_refresh_answer_without_a_refresh_token_keeps_the_old_one() {
 }
 
 #[tokio::test]
-async fn lifetimes_are_read_however_they_are_written() {
+async fn token_lifetime_is_parsed_in_any_json_form() {
     let now = UnixTime::from_secs(1_700_000_000);
     for (written, lives) in [
         ("\"3600\"", Some(3600)),
@@ -155,7 +155,7 @@ async fn lifetimes_are_read_however_they_are_written() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_success_never_becomes_tokens_and_is_never_quoted() {
+async fn failed_response_yields_no_tokens_and_is_not_quoted() {
     const HTML: &str = "<html>PLANTED-access-token-3</html>";
     let truncated = &TOKENS[..TOKENS.len() - 10];
     let twice = r#"{"access_token":"PLANTED-access-token-3","access_token":"b"}"#;
@@ -196,7 +196,7 @@ async fn an_answer_that_is_no_success_never_becomes_tokens_and_is_never_quoted()
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_and_bodies_beyond_the_limit_are_errors() {
+async fn invalid_utf8_and_oversized_bodies_are_errors() {
     let not_utf8 = ResponseTemplate::new(200).set_body_raw(b"{\"access_token\":\"\xff\"}".to_vec(), "application/json");
     let huge = ResponseTemplate::new(200).set_body_raw(vec![b' '; 10 * 1024 * 1024], "application/json");
     for answer in [not_utf8, huge] {
@@ -219,7 +219,7 @@ fn texts_within_texts() -> String {
 }
 
 #[tokio::test]
-async fn texts_within_texts_are_not_opened() {
+async fn nested_json_strings_are_not_parsed() {
     let refusing = server(json(401, &texts_within_texts())).await;
     let error = client(&refusing.uri()).person(&AccessToken::new("x").unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PersonRequest);
@@ -230,7 +230,7 @@ async fn texts_within_texts_are_not_opened() {
 }
 
 #[tokio::test]
-async fn no_request_that_carries_a_secret_follows_a_redirect() {
+async fn requests_with_secrets_do_not_follow_redirects() {
     for status in [301, 302, 303, 307, 308] {
         let elsewhere = server(json(200, TOKENS)).await;
         let location = format!("{}/access_token", elsewhere.uri());
@@ -257,7 +257,7 @@ async fn no_request_that_carries_a_secret_follows_a_redirect() {
 }
 
 #[tokio::test]
-async fn an_outage_is_retried_with_the_same_refresh_token_and_ends_no_login() {
+async fn outage_is_retried_with_same_refresh_token() {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
     let outage = Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(ResponseTemplate::new(503));
@@ -276,7 +276,7 @@ async fn an_outage_is_retried_with_the_same_refresh_token_and_ends_no_login() {
 }
 
 #[tokio::test]
-async fn a_long_retry_after_is_handed_back_at_once() {
+async fn long_retry_after_is_returned_without_waiting() {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
     let busy = ResponseTemplate::new(429).insert_header("retry-after", "120").insert_header("trackingid", "ROUTER_1");
@@ -292,7 +292,7 @@ async fn a_long_retry_after_is_handed_back_at_once() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_repeated_once_unless_rotation_is_strict() {
+async fn lost_response_is_retried_once_unless_rotation_is_strict() {
     for (rotation, connections) in [(Rotation::Lenient, 2), (Rotation::Strict, 1)] {
         let granting = server(json(200, TOKENS)).await;
         let tokens =
@@ -330,7 +330,7 @@ thread_local! {
 }
 
 #[tokio::test]
-async fn each_step_refuses_what_it_cannot_do_and_sends_nothing() {
+async fn incomplete_or_mismatched_client_fails_without_request() {
     let server = server(json(200, TOKENS)).await;
     let service = || Service::webex().with_base_url(server.uri());
     let full = builder(service()).build().unwrap();
@@ -361,7 +361,7 @@ async fn each_step_refuses_what_it_cannot_do_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_worker_refreshes_with_neither_scopes_nor_redirect_uri() {
+async fn client_without_scopes_and_redirect_uri_can_refresh() {
     let server = server(json(200, TOKENS)).await;
     let tokens = tokens(&client(&server.uri())).await;
     let worker = webex_oauth::WebexOAuth::builder()
@@ -374,7 +374,7 @@ async fn a_worker_refreshes_with_neither_scopes_nor_redirect_uri() {
 }
 
 #[tokio::test]
-async fn tokens_without_a_refresh_token_need_the_user() {
+async fn tokens_without_refresh_token_require_login() {
     let server = server(json(200, r#"{"access_token":"a"}"#)).await;
     let webex = client(&server.uri());
     let error = webex.refresh(&tokens(&webex).await).await.unwrap_err();
@@ -382,7 +382,7 @@ async fn tokens_without_a_refresh_token_need_the_user() {
 }
 
 #[tokio::test]
-async fn a_refused_access_token_is_neither_a_lost_login_nor_a_fault_of_the_settings() {
+async fn rejected_access_token_is_no_login_or_configuration_error() {
     let server = MockServer::start().await;
     Mock::given(path("/people/me"))
         .respond_with(json(401, r#"{"message":"The request requires a valid access token set in the Authorization request header.","trackingId":"ROUTERGW_1"}"#))

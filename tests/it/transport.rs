@@ -73,7 +73,7 @@ async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
 }
 
 #[tokio::test]
-async fn credentials_and_forms_arrive_and_nothing_unasked_goes_with_them() {
+async fn request_sends_only_given_headers_and_body() {
     let webex = MockServer::start().await;
     Mock::given(matchers::any()).respond_with(ResponseTemplate::new(200).set_body_string("{}")).mount(&webex).await;
     let request = http::Request::post(format!("{}/access_token", webex.uri()))
@@ -94,7 +94,7 @@ async fn credentials_and_forms_arrive_and_nothing_unasked_goes_with_them() {
 }
 
 #[tokio::test]
-async fn every_status_is_an_answer() {
+async fn each_status_is_returned_as_response() {
     let webex = MockServer::start().await;
     for status in [204, 400, 401, 428, 429, 500, 503] {
         webex.reset().await;
@@ -104,7 +104,7 @@ async fn every_status_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_the_other_origin_hears_nothing() {
+async fn redirect_is_returned_and_not_followed() {
     let (webex, other) = (MockServer::start().await, MockServer::start().await);
     let eager = reqwest::Client::builder().redirect(redirect::Policy::limited(10)).referer(true);
     for transport in [standard(), ReqwestTransport::from_builder(eager).unwrap()] {
@@ -123,7 +123,7 @@ async fn a_redirect_is_an_answer_and_the_other_origin_hears_nothing() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_is_refused_as_it_is_even_where_reqwest_could_unpack_it() {
+async fn compressed_response_is_rejected_without_decompression() {
     let webex = MockServer::start().await;
     let unpacking = reqwest::Client::builder().gzip(true);
     for transport in [standard(), ReqwestTransport::from_builder(unpacking).unwrap()] {
@@ -145,7 +145,7 @@ async fn a_compressed_answer_is_refused_as_it_is_even_where_reqwest_could_unpack
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_compressed_or_too_long_keeps_its_status_and_headers() {
+async fn compressed_or_oversized_error_keeps_status_and_headers() {
     let compressed =
         |status| ResponseTemplate::new(status).insert_header("content-encoding", "gzip").set_body_bytes(*b"x");
     for answer in [compressed(503), ResponseTemplate::new(503).set_body_bytes(vec![b' '; 2 * 1024 * 1024])] {
@@ -159,7 +159,7 @@ async fn a_refusal_that_is_compressed_or_too_long_keeps_its_status_and_headers()
 }
 
 #[tokio::test]
-async fn an_answer_whose_coding_hides_nothing_is_not_compressed() {
+async fn content_encoding_without_compression_is_accepted() {
     for name in ["Identity", "identity, identity", "utf-8", ""] {
         let webex = MockServer::start().await;
         let plain = ResponseTemplate::new(200).insert_header("content-encoding", name).set_body_string("plain");
@@ -173,7 +173,7 @@ async fn an_answer_whose_coding_hides_nothing_is_not_compressed() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
+async fn body_is_accepted_up_to_limit() {
     let webex = MockServer::start().await;
     Mock::given(matchers::any())
         .respond_with(ResponseTemplate::new(200).set_body_string("0123456789"))
@@ -188,7 +188,7 @@ async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
 }
 
 #[tokio::test]
-async fn body_of_a_response_is_zeroized_when_it_is_dropped() {
+async fn response_body_is_zeroized_on_drop() {
     let webex = MockServer::start().await;
     let text = "x".repeat(200_000);
     Mock::given(matchers::any())
@@ -203,7 +203,7 @@ async fn body_of_a_response_is_zeroized_when_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_are_refused_by_their_announced_length() {
+async fn oversized_content_length_is_rejected_before_body() {
     let url = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10485760\r\n\r\n").await?;
         // Nothing of the body is ever sent: the refusal must not wait for it.
@@ -215,7 +215,7 @@ async fn ten_megabytes_are_refused_by_their_announced_length() {
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_is_read_up_to_the_limit() {
+async fn chunked_body_is_read_up_to_limit() {
     let short = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n").await
     })
@@ -236,7 +236,7 @@ async fn a_body_without_a_length_is_read_up_to_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_answers_is_left_after_the_time_limit() {
+async fn unresponsive_server_times_out() {
     let url = server(async |stream: TcpStream| {
         let _open = stream;
         std::future::pending().await
@@ -251,7 +251,7 @@ async fn a_server_that_never_answers_is_left_after_the_time_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_drips_for_ever_is_left_after_the_time_limit() {
+async fn slow_body_times_out() {
     let url = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await?;
         loop {
@@ -267,7 +267,7 @@ async fn a_body_that_drips_for_ever_is_left_after_the_time_limit() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_was_never_sent_and_the_cause_is_told() {
+async fn failed_connection_is_not_sent_and_reports_cause() {
     let url =
         format!("http://{}/?secret=s3cret", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap());
     let request = http::Request::post(&url).header("authorization", "Bearer s3cret").body("s3cret".into()).unwrap();
@@ -280,7 +280,7 @@ async fn a_refused_connection_was_never_sent_and_the_cause_is_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_lost_and_may_come_again() {
+async fn interrupted_response_is_retryable_with_unknown_delivery() {
     let closed = server(async |_: TcpStream| Ok(())).await;
     let truncated = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"access_token\":\"s3cret").await
@@ -301,7 +301,7 @@ async fn an_answer_that_breaks_off_is_lost_and_may_come_again() {
 }
 
 #[tokio::test]
-async fn a_request_that_no_network_could_carry_is_the_callers_fault() {
+async fn unsupported_url_is_invalid_input() {
     for address in ["/relative", "ftp://localhost/s3cret"] {
         let error = standard().exchange(get(address)).await.unwrap_err();
         assert_eq!((error.kind(), error.delivery()), (ErrorKind::InvalidInput, None), "{address}");
@@ -311,7 +311,7 @@ async fn a_request_that_no_network_could_carry_is_the_callers_fault() {
 }
 
 #[test]
-fn outside_a_runtime_the_error_says_so() {
+fn exchange_without_runtime_returns_no_runtime_error() {
     let transport = standard();
     let exchange = pin!(transport.exchange(get("http://127.0.0.1:9/")));
     let Poll::Ready(result) = exchange.poll(&mut Context::from_waker(Waker::noop())) else {
@@ -323,7 +323,7 @@ fn outside_a_runtime_the_error_says_so() {
 }
 
 #[test]
-fn the_debug_form_keeps_the_settings_to_itself() {
+fn debug_output_hides_settings() {
     let headers = [(http::header::AUTHORIZATION, "Bearer s3cret".parse().unwrap())].into_iter().collect();
     let proxy = reqwest::Proxy::all("http://user:s3cret@proxy.test").unwrap();
     let builder = reqwest::Client::builder().default_headers(headers).proxy(proxy);
@@ -332,7 +332,7 @@ fn the_debug_form_keeps_the_settings_to_itself() {
 }
 
 #[tokio::test]
-async fn a_built_client_is_used_as_it_is() {
+async fn prebuilt_client_is_used_unchanged() {
     let webex = MockServer::start().await;
     Mock::given(matchers::header("user-agent", "mine")).respond_with(ResponseTemplate::new(200)).mount(&webex).await;
     let client = reqwest::Client::builder().user_agent("mine").build().unwrap();
@@ -341,7 +341,7 @@ async fn a_built_client_is_used_as_it_is() {
 }
 
 #[test]
-fn a_proxy_never_sees_what_is_meant_for_this_machine() {
+fn proxy_is_bypassed_for_loopback() {
     const CHILD: &str = "WEBEX_OAUTH_TEST_BEHIND_PROXY";
     if std::env::var_os(CHILD).is_none() {
         let proxy = StdListener::bind("127.0.0.1:0").unwrap();
@@ -355,7 +355,7 @@ fn a_proxy_never_sees_what_is_meant_for_this_machine() {
         });
         // The environment is a process's own, and this one's belongs to all tests.
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "transport::a_proxy_never_sees_what_is_meant_for_this_machine"])
+            .args(["--exact", "transport::proxy_is_bypassed_for_loopback"])
             .env(CHILD, "1")
             .envs(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, &address)))
             .env_remove("NO_PROXY")
@@ -473,7 +473,7 @@ pub(crate) fn issue_certificate(
 }
 
 #[tokio::test]
-async fn a_company_ca_is_trusted_by_every_backend_once_it_is_named_and_not_before() {
+async fn custom_ca_is_trusted_by_each_backend_only_if_configured() {
     let mut server = tls_server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await;
     let backends = [
         TlsBackend::Rustls,

@@ -114,7 +114,7 @@ async fn survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &Flaky)) {
 }
 
 #[tokio::test]
-async fn a_put_that_is_refused_drops_nothing_that_could_not_be_saved() {
+async fn rejected_put_keeps_unsaved_tokens() {
     survive(async |issuer, manager, _| {
         let mallory = |nonce: &str| {
             let mut claims = issuer.claims(nonce);
@@ -128,7 +128,7 @@ async fn a_put_that_is_refused_drops_nothing_that_could_not_be_saved() {
 }
 
 #[tokio::test]
-async fn a_put_and_a_logout_that_fail_drop_nothing_that_could_not_be_saved() {
+async fn failed_put_and_remove_keep_unsaved_tokens() {
     survive(async |issuer, manager, store| {
         let jane = |nonce: &str| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)));
         let login = issuer.login(jane).await.unwrap();
@@ -155,7 +155,7 @@ async fn wait_idle(manager: &TokenManager, clock: &ManualClock) {
 }
 
 #[tokio::test]
-async fn unsaved_tokens_of_a_session_removed_elsewhere_are_dropped() {
+async fn unsaved_tokens_of_session_removed_elsewhere_are_dropped() {
     let Unsaved { clock, webex, store, manager, session, .. } = unsaved().await;
     TokenManager::new(webex, store.store.clone()).unwrap().remove(&key()).await.unwrap();
     store.keeps_nothing.store(false, Ordering::SeqCst);
@@ -165,7 +165,7 @@ async fn unsaved_tokens_of_a_session_removed_elsewhere_are_dropped() {
 }
 
 #[tokio::test]
-async fn unsaved_tokens_of_a_session_replaced_and_rejected_elsewhere_are_dropped() {
+async fn unsaved_tokens_of_session_replaced_elsewhere_are_dropped() {
     let Unsaved { issuer, clock, webex, store, manager, session } = unsaved().await;
     let jane = |nonce: &str| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)));
     let login = issuer.login(jane).await.unwrap();

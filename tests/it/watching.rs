@@ -93,7 +93,7 @@ async fn kept(webex: &WebexOAuth, store: Failing) -> (TokenManager, Session) {
 }
 
 #[tokio::test]
-async fn each_request_has_a_span_that_says_what_became_of_it() {
+async fn each_request_has_span_with_outcome() {
     let put_off = ResponseTemplate::new(503).insert_header("retry-after", "2");
     let refused = json(400, r#"{"error":"invalid_grant"}"#).insert_header("trackingid", "ROUTER_1");
     let (_server, _clock, webex) = scripted([put_off, json(200, TOKENS), refused]).await;
@@ -119,7 +119,7 @@ async fn each_request_has_a_span_that_says_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_call_of_the_api_has_a_span() {
+async fn api_call_has_span() {
     let (server, clock, webex) = scripted([json(200, r#"{"access_token":"another","expires_in":1209599}"#)]).await;
     let api = |status| Mock::given(path("/rooms")).respond_with(json(status, "{}")).up_to_n_times(1);
     for status in [200, 401, 403] {
@@ -159,7 +159,7 @@ async fn a_call_of_the_api_has_a_span() {
 }
 
 #[tokio::test]
-async fn a_refresh_is_told_from_departure_to_the_save() {
+async fn refresh_is_logged_from_start_to_save() {
     let (_server, clock, webex) = scripted([json(200, TOKENS)]).await;
     let watch = Watch::begin();
     let (manager, session) = kept(&webex, Failing::new(MemoryStore::new())).await;
@@ -195,7 +195,7 @@ async fn a_refresh_is_told_from_departure_to_the_save() {
 }
 
 #[tokio::test]
-async fn trouble_is_a_warning_that_says_why() {
+async fn failures_are_logged_once_as_warning_with_reason() {
     let busy = ResponseTemplate::new(429).insert_header("retry-after", "120");
     let other_secret = json(401, r#"{"error":"invalid_client"}"#);
     let dead = json(400, r#"{"error":"invalid_grant"}"#);
@@ -232,7 +232,7 @@ async fn trouble_is_a_warning_that_says_why() {
 }
 
 #[tokio::test]
-async fn who_waits_for_another_says_so_and_a_claim_that_lapsed_is_taken_over() {
+async fn lease_wait_and_takeover_are_logged() {
     let (_server, clock, webex) =
         scripted([json(200, TOKENS).set_delay(Duration::from_secs(3600)), json(200, TOKENS)]).await;
     let store = Failing::new(MemoryStore::new());

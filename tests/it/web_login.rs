@@ -66,7 +66,7 @@ async fn current_user(visitor: &mut Visitor) -> Value {
 }
 
 #[tokio::test]
-async fn who_logs_in_is_known_until_they_log_out() {
+async fn user_is_logged_in_until_logout() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     assert_eq!(current_user(&mut visitor).await, Value::Null);
@@ -89,7 +89,7 @@ async fn who_logs_in_is_known_until_they_log_out() {
 }
 
 #[tokio::test]
-async fn callback_that_is_fetched_ahead_leaves_the_login_to_the_navigation() {
+async fn prefetched_callback_leaves_login_to_navigation() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
@@ -105,7 +105,7 @@ async fn callback_that_is_fetched_ahead_leaves_the_login_to_the_navigation() {
 }
 
 #[tokio::test]
-async fn a_protected_page_answers_401_and_is_come_back_to_after_the_login() {
+async fn protected_page_returns_401_and_is_opened_after_login() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let refused = visitor.get("/events?week=48").await;
@@ -120,7 +120,7 @@ async fn a_protected_page_answers_401_and_is_come_back_to_after_the_login() {
 }
 
 #[test]
-fn no_return_to_leads_out_of_the_application_or_round_in_circles() {
+fn unsafe_return_to_is_replaced_by_root() {
     for good in ["/", "/events", "/events?week=48&x=/%2F", "/a/b%20c", "/?next=//evil.example"] {
         assert_eq!(ReturnTo::from_browser(good).as_str(), good);
     }
@@ -170,7 +170,7 @@ fn no_return_to_leads_out_of_the_application_or_round_in_circles() {
 }
 
 #[tokio::test]
-async fn a_return_to_that_a_stranger_put_into_a_link_is_dropped() {
+async fn foreign_return_to_in_link_is_ignored() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let callback = world.consent(&mut visitor, "/auth/cisco?return_to=%2F%5Cevil.example").await;
@@ -178,7 +178,7 @@ async fn a_return_to_that_a_stranger_put_into_a_link_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_session_id_from_before_the_login_is_nobodys_after_it() {
+async fn session_id_from_before_login_is_invalidated() {
     let world = World::new().await;
     let (mut victim, mut stranger) = (world.visitor(), world.visitor());
     world.log_in(&mut stranger).await;
@@ -194,7 +194,7 @@ async fn a_session_id_from_before_the_login_is_nobodys_after_it() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_logged_out_does_not_live_on_in_a_copy_of_its_cookie_and_ends_by_itself_after_two_days() {
+async fn session_ends_at_logout_and_after_two_days() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     world.log_in(&mut visitor).await;
@@ -210,7 +210,7 @@ async fn a_session_that_was_logged_out_does_not_live_on_in_a_copy_of_its_cookie_
 }
 
 #[tokio::test]
-async fn nobody_is_logged_out_by_a_link_or_by_another_sites_form() {
+async fn cross_site_logout_is_rejected() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     world.log_in(&mut visitor).await;
@@ -225,7 +225,7 @@ async fn nobody_is_logged_out_by_a_link_or_by_another_sites_form() {
 }
 
 #[tokio::test]
-async fn another_persons_callback_logs_nobody_in() {
+async fn callback_of_other_browser_is_rejected() {
     let world = World::new().await;
     let (mut stranger, mut victim) = (world.visitor(), world.visitor());
     let callback = world.consent(&mut stranger, "/auth/cisco").await;
@@ -242,7 +242,7 @@ async fn another_persons_callback_logs_nobody_in() {
 }
 
 #[tokio::test]
-async fn two_tabs_log_in_one_after_the_other_and_each_comes_back_to_its_own_page() {
+async fn two_tabs_log_in_and_return_to_own_page() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let first = world.consent(&mut visitor, "/auth/cisco?return_to=/events?tab=1").await;
@@ -254,7 +254,7 @@ async fn two_tabs_log_in_one_after_the_other_and_each_comes_back_to_its_own_page
 }
 
 #[tokio::test]
-async fn of_many_tabs_the_oldest_give_way() {
+async fn oldest_pending_logins_are_dropped_beyond_four() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let mut callbacks = Vec::new();
@@ -269,7 +269,7 @@ async fn of_many_tabs_the_oldest_give_way() {
 }
 
 #[tokio::test]
-async fn going_back_and_submitting_again_does_no_harm() {
+async fn repeated_callback_is_rejected_and_keeps_session() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
@@ -284,7 +284,7 @@ async fn going_back_and_submitting_again_does_no_harm() {
 }
 
 #[tokio::test]
-async fn who_declines_is_told_so_and_shown_the_way_back() {
+async fn denied_login_shows_page_with_login_link() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let url = visitor.get("/auth/cisco?return_to=/events").await.location().to_owned();
@@ -297,7 +297,7 @@ async fn who_declines_is_told_so_and_shown_the_way_back() {
 }
 
 #[tokio::test]
-async fn every_failure_has_a_page_that_offers_the_way_on_and_shows_no_secret() {
+async fn each_failure_shows_page_with_login_link_and_no_secret() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     for (query, status) in
@@ -331,7 +331,7 @@ async fn every_failure_has_a_page_that_offers_the_way_on_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn who_wants_another_account_is_asked_for_one() {
+async fn account_switch_requests_select_account_prompt() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let usual = visitor.get("/auth/cisco").await.location().to_owned();
@@ -342,7 +342,7 @@ async fn who_wants_another_account_is_asked_for_one() {
 }
 
 #[tokio::test]
-async fn a_user_is_found_by_the_person_and_not_by_the_address() {
+async fn user_is_identified_by_person_id_and_not_email() {
     let site = Site::new().await;
     let server = MockServer::start().await;
     Mock::given(path("/access_token")).respond_with(answer(200, TOKENS)).mount(&server).await;
@@ -364,7 +364,7 @@ async fn a_user_is_found_by_the_person_and_not_by_the_address() {
 }
 
 #[tokio::test]
-async fn cookies_and_pages_carry_what_keeps_browsers_careful() {
+async fn cookies_and_pages_have_security_attributes() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     let begun = visitor.get("/auth/cisco").await;
@@ -393,7 +393,7 @@ async fn cookies_and_pages_carry_what_keeps_browsers_careful() {
 
 /// A real browser shows what comes of it: in `tests/interop`.
 #[tokio::test]
-async fn every_page_is_loaded_again_when_a_browser_has_kept_it_to_go_back_to() {
+async fn each_page_reloads_when_restored_from_back_forward_cache() {
     let world = World::new().await;
     let mut visitor = world.visitor();
     world.log_in(&mut visitor).await;
@@ -408,7 +408,7 @@ async fn every_page_is_loaded_again_when_a_browser_has_kept_it_to_go_back_to() {
 }
 
 #[tokio::test]
-async fn at_an_https_address_all_cookies_are_of_this_host_alone() {
+async fn https_cookies_have_host_prefix_and_secure_attribute() {
     let webex = builder(Service::webex()).redirect_uri("https://app.example/auth/cisco/callback").build().unwrap();
     let site = Site::new().await;
     let router = example::router(example::App::new(&webex).unwrap(), "https://app.example".to_owned());

@@ -61,7 +61,7 @@ async fn is_good(webex: &WebexOAuth, token: &AccessToken) -> bool {
 }
 
 #[tokio::test]
-async fn who_is_connected_is_asked_once_and_known_from_then_on_also_after_a_refresh_and_a_restart() {
+async fn identified_account_survives_refresh_and_restart() {
     let (mock, clock) = colleagues().await;
     let (webex, store) = (mock.client(), MemoryStore::new());
     let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
@@ -91,7 +91,7 @@ async fn who_is_connected_is_asked_once_and_known_from_then_on_also_after_a_refr
 }
 
 #[tokio::test]
-async fn a_colleague_takes_nobodys_place_once_webex_was_asked_who_they_are() {
+async fn put_of_other_identified_account_is_rejected() {
     let (mock, _clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -118,7 +118,7 @@ async fn a_colleague_takes_nobodys_place_once_webex_was_asked_who_they_are() {
 }
 
 #[tokio::test]
-async fn only_the_organization_and_the_domain_that_are_required_get_in() {
+async fn required_organization_and_domain_admit_only_matching_login() {
     let (mock, _clock) = colleagues().await;
     let webex = mock.client();
     let mut login = log_in(&mock, &webex, "jane@example.com").await;
@@ -146,7 +146,7 @@ async fn only_the_organization_and_the_domain_that_are_required_get_in() {
 }
 
 #[tokio::test]
-async fn the_organization_that_a_token_hints_at_is_believed_by_nobody_once_webex_names_another() {
+async fn token_hint_does_not_satisfy_required_organization() {
     let other = "3f2504e0-4f89-11d3-9a0c-0305e82c3302";
     let tokens = format!(r#"{{"access_token":"ZmFrZQ_PF84_{ORGANIZATION}","expires_in":1000}}"#);
     let server = server(json(200, &tokens)).await;
@@ -165,7 +165,7 @@ async fn the_organization_that_a_token_hints_at_is_believed_by_nobody_once_webex
 }
 
 #[tokio::test]
-async fn who_a_person_is_can_be_asked_though_the_access_token_has_ended() {
+async fn person_request_refreshes_expired_access_token() {
     let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -182,7 +182,7 @@ async fn who_a_person_is_can_be_asked_though_the_access_token_has_ended() {
 }
 
 #[tokio::test]
-async fn a_requirement_that_says_nothing_is_a_mistake_and_no_open_door() {
+async fn empty_requirement_is_rejected_as_invalid_input() {
     let (mock, _clock) = colleagues().await;
     let webex = mock.client();
     let mut login = log_in(&mock, &webex, "jane@example.com").await;
@@ -199,7 +199,7 @@ async fn a_requirement_that_says_nothing_is_a_mistake_and_no_open_door() {
 }
 
 #[tokio::test]
-async fn what_is_kept_with_a_login_can_be_changed() {
+async fn session_data_can_be_changed() {
     let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -220,7 +220,7 @@ async fn what_is_kept_with_a_login_can_be_changed() {
 }
 
 #[tokio::test]
-async fn an_address_that_nobody_confirmed_opens_no_door() {
+async fn unconfirmed_email_does_not_satisfy_required_domain() {
     for (person, opens) in [
         (r#"{"id":"P1","emails":["jane@example.com"],"invitePending":"true"}"#, false),
         (r#"{"id":"P1","emails":["jane@example.com"],"invitePending":true}"#, false),
@@ -241,7 +241,7 @@ async fn an_address_that_nobody_confirmed_opens_no_door() {
 }
 
 #[tokio::test]
-async fn a_login_that_could_not_be_asked_about_is_not_lost() {
+async fn failed_identify_preserves_login() {
     let server = server(json(200, TOKENS)).await;
     Mock::given(path("/people/me")).respond_with(json(503, "")).with_priority(1).mount(&server).await;
     let webex = builder(Service::webex().with_base_url(server.uri())).build().unwrap();
@@ -252,7 +252,7 @@ async fn a_login_that_could_not_be_asked_about_is_not_lost() {
 }
 
 #[tokio::test]
-async fn disconnecting_ends_this_login_and_everywhere_ends_them_all_because_they_share_a_refresh_token() {
+async fn disconnect_ends_one_session_and_everywhere_ends_all() {
     let (mock, clock) = colleagues().await;
     let webex = telling(&mock);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -288,7 +288,7 @@ async fn disconnecting_ends_this_login_and_everywhere_ends_them_all_because_they
 }
 
 #[tokio::test]
-async fn a_login_is_forgotten_here_whether_or_not_webex_can_be_told() {
+async fn disconnect_removes_session_even_if_revocation_fails() {
     let (mock, _clock) = colleagues().await;
     let refusing = server(json(200, "{}")).await;
     Mock::given(path("/no"))
@@ -325,7 +325,7 @@ async fn a_login_is_forgotten_here_whether_or_not_webex_can_be_told() {
 }
 
 #[tokio::test]
-async fn after_a_logout_the_next_login_of_the_browser_asks_whose_it_is() {
+async fn login_after_disconnect_requests_account_selection() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -337,7 +337,7 @@ async fn after_a_logout_the_next_login_of_the_browser_asks_whose_it_is() {
 }
 
 #[tokio::test]
-async fn a_revocation_is_a_form_that_the_client_signs_and_whose_token_is_in_no_error() {
+async fn revocation_request_is_authenticated_and_error_has_no_token() {
     let refusing = server(json(200, TOKENS)).await;
     let echo = r#"{"error":"no-access-token","error_description":"acce55 and s3cret-b"}"#;
     Mock::given(path("/revoke"))
@@ -364,7 +364,7 @@ async fn a_revocation_is_a_form_that_the_client_signs_and_whose_token_is_in_no_e
 }
 
 #[tokio::test]
-async fn a_check_asks_webex_and_a_dead_login_is_an_answer() {
+async fn check_returns_current_or_ended_session_status() {
     let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -384,7 +384,7 @@ async fn a_check_asks_webex_and_a_dead_login_is_an_answer() {
 }
 
 #[tokio::test]
-async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
+async fn meetings_check_refreshes_and_returns_account() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().service(MockService::Meetings).clock(clock.clone()).start().await;
     let webex = mock.client();
@@ -424,7 +424,7 @@ async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
 }
 
 #[tokio::test]
-async fn a_refresh_can_be_asked_for_and_costs_nobody_the_token_that_lives() {
+async fn manual_refresh_replaces_token_and_failure_keeps_valid_one() {
     let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -459,7 +459,7 @@ async fn a_refresh_can_be_asked_for_and_costs_nobody_the_token_that_lives() {
 }
 
 #[tokio::test]
-async fn trouble_is_told_with_the_status_until_something_goes_well() {
+async fn status_reports_last_error_until_success() {
     let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -507,7 +507,7 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_told_to_wait_says_until_when() {
+async fn backing_off_session_reports_retry_time() {
     let clock = ManualClock::new(NOW).auto_advance();
     let busy = server(json(200, TOKENS)).await;
     let later = ResponseTemplate::new(503).insert_header("retry-after", "60");
@@ -533,7 +533,7 @@ async fn a_login_that_is_told_to_wait_says_until_when() {
 
 /// Webex's two ways with refresh tokens: their end is put off by each refresh, or it is not. The mock's stays where it is.
 #[tokio::test]
-async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_end() {
+async fn session_without_renewal_emits_expiring_once_before_end() {
     let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let events = Arc::new(Mutex::new(Vec::new()));
@@ -567,7 +567,7 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
 }
 
 #[tokio::test]
-async fn keys_that_nobody_knows_leave_nothing_behind() {
+async fn unknown_keys_leave_no_state_in_manager() {
     let (mock, _clock) = colleagues().await;
     let manager = TokenManager::new(mock.client(), MemoryStore::new()).unwrap();
     let kept = log_in(&mock, &mock.client(), "jane@example.com").await.into_tokens();

@@ -69,10 +69,10 @@ fn count(needles: &[Needle]) -> Vec<usize> {
 }
 
 #[test]
-fn forms_with_secrets_are_nowhere_in_memory_after_they_were_sent() {
+fn sent_forms_leave_no_secret_in_memory() {
     if std::env::var_os(CHILD).is_none() {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "zeroizing::forms_with_secrets_are_nowhere_in_memory_after_they_were_sent"])
+            .args(["--exact", "zeroizing::sent_forms_leave_no_secret_in_memory"])
             .env(CHILD, "1")
             .output()
             .unwrap();

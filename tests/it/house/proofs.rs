@@ -35,7 +35,7 @@ fn assert_clean(bodies: &[&str]) {
 }
 
 #[test]
-fn an_upward_arrow_is_seen_wherever_it_is_written() {
+fn upward_dependency_is_reported_in_every_form() {
     assert_faults(
         &[
             "use crate::high::High;",
@@ -64,7 +64,7 @@ fn an_upward_arrow_is_seen_wherever_it_is_written() {
 }
 
 #[test]
-fn an_arrow_down_or_to_oneself_or_out_of_the_crate_is_allowed() {
+fn downward_own_and_external_dependencies_are_allowed() {
     assert_clean(&[
         "use crate::low::{self, Low};",
         "use crate::mid::Mid;",
@@ -79,7 +79,7 @@ fn an_arrow_down_or_to_oneself_or_out_of_the_crate_is_allowed() {
 }
 
 #[test]
-fn a_file_in_a_folder_stands_on_the_folders_floor() {
+fn file_in_folder_has_position_of_parent_module() {
     assert_eq!(faults_of_file("src/mid/inner.rs", "use super::Mid; use crate::mid::Other;"), [""; 0]);
     let faults = faults_of_file("src/mid/inner.rs", "use super::super::high::High;");
     assert!(faults.len() == 1 && faults[0].starts_with("src/mid/inner.rs:2: `super::super::high::High` points"));
@@ -88,7 +88,7 @@ fn a_file_in_a_folder_stands_on_the_folders_floor() {
 }
 
 #[test]
-fn a_path_through_the_roof_is_seen() {
+fn path_through_crate_root_is_reported() {
     assert_faults(
         &[
             "use crate::Low;",
@@ -107,7 +107,7 @@ fn a_path_through_the_roof_is_seen() {
 }
 
 #[test]
-fn waiting_on_a_pure_floor_is_seen() {
+fn async_code_in_pure_module_is_reported() {
     assert_faults(
         &[
             "async fn f() {}",
@@ -121,7 +121,7 @@ fn waiting_on_a_pure_floor_is_seen() {
 }
 
 #[test]
-fn code_under_cfg_test_is_free() {
+fn code_under_cfg_test_is_exempt() {
     assert_clean(&[
         "#[cfg(test)]\nmod tests { use crate::high::High; async fn f() { g().await } }",
         "/// Doc.\n#[cfg(test)]\n#[allow(dead_code)]\nfn f() { crate::high::build(crate::Low, Instant::now()) }",
@@ -134,7 +134,7 @@ fn code_under_cfg_test_is_free() {
 }
 
 #[test]
-fn the_roof_defines_nothing() {
+fn definitions_in_crate_root_are_reported() {
     for definition in ["struct S;", "const N: u8 = 1;", "macro_rules! m { () => {} }", "mod inline {}", "fn f() {}"] {
         let faults = house([("src/lib.rs", format!("{ROOF}{definition}").as_str())]).faults();
         assert!(faults.len() == 1 && faults[0].starts_with("src/lib.rs:7: defines something"), "{faults:?}");
@@ -168,7 +168,7 @@ fn time_and_randomness_have_one_source() {
 }
 
 #[test]
-fn a_file_says_its_purpose_has_a_telling_name_and_a_place_in_the_list() {
+fn file_without_purpose_valid_name_or_mod_is_reported() {
     let roof = "//! Roof.\nmod mid;\nmod utils;\n";
     for (path, text, expected) in [
         ("src/mid.rs", "use std::fmt;\n", "begins without a `//!` line"),
@@ -185,7 +185,7 @@ fn a_file_says_its_purpose_has_a_telling_name_and_a_place_in_the_list() {
 }
 
 #[test]
-fn long_files_and_functions_need_an_allowance_and_allowances_a_need() {
+fn long_code_and_unused_allowances_are_reported() {
     let lines = |count: usize| "// A line.\n".repeat(count);
     let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}", lines(500));
     assert_eq!(faults_of(&format!("{}{tests}", lines(399))), [""; 0]);

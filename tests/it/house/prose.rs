@@ -297,7 +297,7 @@ fn avoided_words_are_found_outside_code_only() {
 }
 
 #[test]
-fn beginnings_and_long_doc_code_are_found() {
+fn doc_beginnings_and_long_doc_code_are_reported() {
     let long = "x".repeat(93);
     let text = format!(
         "impl T {{\n/// Whether it works.\npub fn a() {{}}\n/// Returns it.\n///\n/// ```\n/// {long}\n/// # {long}\n/// ```\n\

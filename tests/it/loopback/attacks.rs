@@ -13,7 +13,7 @@ use super::stage::{Stage, read, status};
 use crate::support::{Gated, quiet};
 
 #[tokio::test]
-async fn what_is_not_the_callback_is_answered_and_changes_nothing() {
+async fn non_callback_requests_are_rejected_and_keep_pending_login() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
@@ -68,7 +68,7 @@ async fn what_is_not_the_callback_is_answered_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_thousand_strangers_do_not_keep_the_browser_out() {
+async fn thousand_invalid_requests_do_not_block_callback() {
     let stage = Arc::new(Stage::new().await);
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
@@ -97,7 +97,7 @@ async fn a_thousand_strangers_do_not_keep_the_browser_out() {
 }
 
 #[tokio::test]
-async fn those_who_connect_and_say_little_do_not_keep_the_browser_out() {
+async fn idle_and_partial_connections_do_not_block_callback() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
@@ -119,7 +119,7 @@ async fn those_who_connect_and_say_little_do_not_keep_the_browser_out() {
 }
 
 #[tokio::test]
-async fn a_browser_in_the_middle_of_a_crowd_is_heard_before_it_is_pushed_out() {
+async fn callback_among_idle_connections_is_served_before_eviction() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
@@ -141,7 +141,7 @@ async fn a_browser_in_the_middle_of_a_crowd_is_heard_before_it_is_pushed_out() {
 
 /// A flood of connections must not push out one that has had no time to send its request.
 #[tokio::test]
-async fn a_browser_that_connects_during_a_flood_keeps_its_place_for_a_second() {
+async fn connection_during_flood_is_not_evicted_within_one_second() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
     let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
     let waiting = stage.begin();
@@ -165,7 +165,7 @@ async fn a_browser_that_connects_during_a_flood_keeps_its_place_for_a_second() {
 }
 
 #[tokio::test]
-async fn a_silent_connection_gives_its_place_up_after_a_second() {
+async fn idle_connection_is_evicted_after_one_second() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
     let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
     let waiting = stage.begin();
@@ -187,7 +187,7 @@ async fn a_silent_connection_gives_its_place_up_after_a_second() {
 }
 
 #[tokio::test]
-async fn a_browser_that_waits_for_the_exchange_is_not_pushed_out() {
+async fn connection_awaiting_exchange_is_not_evicted() {
     let stage = Stage::new().await;
     let gated = Gated::new(&["grant_type=authorization_code"]);
     let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
@@ -212,7 +212,7 @@ async fn a_browser_that_waits_for_the_exchange_is_not_pushed_out() {
 }
 
 #[tokio::test]
-async fn who_has_not_said_all_after_ten_seconds_is_hung_up_on() {
+async fn incomplete_request_is_closed_after_ten_seconds() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
     let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
     let login = tokio::spawn(stage.begin().wait());
@@ -233,7 +233,7 @@ async fn who_has_not_said_all_after_ten_seconds_is_hung_up_on() {
 }
 
 #[tokio::test]
-async fn requests_without_an_end_are_cut_off() {
+async fn oversized_requests_are_rejected_or_closed() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.back(waiting.url());

@@ -14,7 +14,7 @@ use crate::browser::Browser;
 use crate::support::{Gated, again, parameter, quiet};
 
 #[tokio::test]
-async fn the_browser_is_opened_comes_back_and_is_told_how_it_went_before_the_port_closes() {
+async fn browser_login_opens_url_serves_page_and_closes_port() {
     let stage = Stage::new().await;
     let (shown, show) = mpsc::channel();
     let login = BrowserLogin::new(&stage.webex)
@@ -48,7 +48,7 @@ async fn the_browser_is_opened_comes_back_and_is_told_how_it_went_before_the_por
 }
 
 #[tokio::test]
-async fn a_browser_that_takes_localhost_for_ipv6_comes_back_as_well() {
+async fn callback_over_ipv6_localhost_completes_login() {
     if !has_v6_for("a browser that comes to [::1]") {
         return;
     }
@@ -66,7 +66,7 @@ async fn a_browser_that_takes_localhost_for_ipv6_comes_back_as_well() {
 }
 
 #[tokio::test]
-async fn a_callback_from_before_the_wait_is_not_lost() {
+async fn callback_before_wait_is_accepted() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
@@ -81,7 +81,7 @@ async fn a_callback_from_before_the_wait_is_not_lost() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_is_the_applications_choice() {
+async fn customized_request_sets_authorization_parameters() {
     let stage = Stage::new().await;
     let login = stage.login().customize_request(|request| {
         let request = request.scopes("spark:people_read").login_hint("jane@example.com").prompt(Prompt::SelectAccount);
@@ -100,7 +100,7 @@ async fn what_is_asked_for_is_the_applications_choice() {
 }
 
 #[tokio::test]
-async fn an_answer_that_would_not_come_by_query_is_refused_before_anybody_is_sent_there() {
+async fn form_post_response_mode_is_rejected_before_port_opens() {
     let stage = Stage::new().await;
     let login = stage.login().customize_request(|request| request.parameter("response_mode", "form_post"));
     assert_kind(&login.begin().unwrap_err(), ErrorKind::InvalidInput, &["response_mode"]);
@@ -108,7 +108,7 @@ async fn an_answer_that_would_not_come_by_query_is_refused_before_anybody_is_sen
 }
 
 #[tokio::test]
-async fn a_browser_that_cannot_be_opened_is_told_of_and_waited_for_all_the_same() {
+async fn browser_open_failure_is_reported_and_login_continues() {
     for panics in [false, true] {
         let stage = Stage::new().await;
         let (told, tell) = mpsc::channel();
@@ -128,7 +128,7 @@ async fn a_browser_that_cannot_be_opened_is_told_of_and_waited_for_all_the_same(
 }
 
 #[tokio::test]
-async fn callbacks_at_once_make_one_exchange_and_each_is_told_the_truth() {
+async fn concurrent_callbacks_exchange_code_once() {
     let stage = Stage::new().await;
     let gated = Gated::new(&["grant_type=authorization_code"]);
     let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
@@ -166,11 +166,11 @@ const IN_CHILD: &str = "WEBEX_OAUTH_TEST_BROWSER";
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_systems_browser_is_the_one_that_the_environment_names() {
+async fn browser_environment_variable_selects_system_browser() {
     if std::env::var_os(IN_CHILD).is_none() {
         // The variable has to be there when the process starts, and `%c` is how it writes a colon.
         let program = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
-        let own = "loopback::browsers::the_systems_browser_is_the_one_that_the_environment_names";
+        let own = "loopback::browsers::browser_environment_variable_selects_system_browser";
         let browser = format!("{program} --exact {} --nocapture %s", own.replace(':', "%c"));
         let mut command = again(own);
         command.env(IN_CHILD, "yes").env("BROWSER", browser);

@@ -14,7 +14,7 @@ use crate::support::quiet;
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 #[tokio::test]
-async fn a_user_who_declines_is_told_so_and_the_application_too() {
+async fn user_denial_is_reported_to_page_and_application() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = target(&stage.mock.deny(waiting.url()));
@@ -28,7 +28,7 @@ async fn a_user_who_declines_is_told_so_and_the_application_too() {
 }
 
 #[tokio::test]
-async fn a_failed_exchange_is_a_failed_login_on_the_page_too_and_no_secret_is_on_it() {
+async fn failed_exchange_is_shown_on_page_without_secrets() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
@@ -48,7 +48,7 @@ async fn a_failed_exchange_is_a_failed_login_on_the_page_too_and_no_secret_is_on
 }
 
 #[tokio::test]
-async fn a_callback_with_the_right_state_and_another_issuer_ends_it() {
+async fn callback_with_wrong_issuer_ends_login() {
     let stage = Stage::new().await;
     stage.mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::WrongIssuer);
     let waiting = stage.begin();
@@ -62,7 +62,7 @@ async fn a_callback_with_the_right_state_and_another_issuer_ends_it() {
 }
 
 #[tokio::test]
-async fn when_nobody_comes_back_the_error_lists_what_webex_tells_the_user_alone() {
+async fn callback_timeout_error_lists_possible_causes() {
     let clock = ManualClock::new(NOW);
     let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
     let (told, tell) = oneshot::channel();
@@ -106,7 +106,7 @@ async fn when_nobody_comes_back_the_error_lists_what_webex_tells_the_user_alone(
 const CLIENT_HELLO: &str = "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}";
 
 #[tokio::test]
-async fn what_the_http_server_rejects_is_named_with_advice_when_the_time_is_over() {
+async fn callback_timeout_error_counts_rejected_http_requests() {
     for (sent, count, advice, counted) in [
         (CLIENT_HELLO.to_owned(), 3, "replace https:// with http://", "requests received: 3 with TLS"),
         (
@@ -145,7 +145,7 @@ async fn what_the_http_server_rejects_is_named_with_advice_when_the_time_is_over
 }
 
 #[tokio::test]
-async fn callback_that_is_fetched_ahead_is_counted_and_the_navigation_is_the_login() {
+async fn prefetched_callback_is_rejected_and_navigation_logs_in() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
@@ -163,7 +163,7 @@ async fn callback_that_is_fetched_ahead_is_counted_and_the_navigation_is_the_log
 }
 
 #[tokio::test]
-async fn clock_that_is_corrected_while_the_browser_is_away_does_not_end_the_login() {
+async fn clock_correction_during_login_does_not_end_login() {
     for corrected in [UnixTime::from_secs(NOW.as_secs() + 4 * 3600), UnixTime::from_secs(NOW.as_secs() - 4 * 3600)] {
         let (clock, stage) = (ManualClock::new(NOW), Stage::new().await);
         let webex = stage.mock.client_builder().clock(clock.clone()).build().unwrap();
@@ -177,7 +177,7 @@ async fn clock_that_is_corrected_while_the_browser_is_away_does_not_end_the_logi
 }
 
 #[tokio::test]
-async fn at_webex_meetings_no_administrator_is_to_blame_and_the_government_has_ids_of_its_own() {
+async fn callback_timeout_hints_depend_on_service() {
     for (service, expected) in
         [(MockService::Meetings, None), (MockService::WebexGov, Some("urn:TEAM:us-gov-west-1_a1"))]
     {
@@ -195,7 +195,7 @@ async fn at_webex_meetings_no_administrator_is_to_blame_and_the_government_has_i
 }
 
 #[tokio::test]
-async fn the_time_limit_is_the_applications_and_never_longer_than_a_login_may_take() {
+async fn callback_timeout_is_configurable_up_to_pending_lifetime() {
     for (limit, lasts) in [(Duration::from_secs(30), 30), (Duration::from_secs(86_400), 600)] {
         let clock = ManualClock::new(NOW);
         let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
@@ -216,7 +216,7 @@ async fn the_time_limit_is_the_applications_and_never_longer_than_a_login_may_ta
 }
 
 #[tokio::test]
-async fn the_exchange_may_take_longer_than_the_wait_for_the_callback() {
+async fn exchange_may_exceed_callback_timeout() {
     let clock = ManualClock::new(NOW);
     let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
     let gated = crate::support::Gated::new(&["grant_type=authorization_code"]);
@@ -237,7 +237,7 @@ async fn the_exchange_may_take_longer_than_the_wait_for_the_callback() {
 }
 
 #[tokio::test]
-async fn what_is_printed_for_a_developer_holds_no_secret() {
+async fn debug_output_contains_no_secrets() {
     let stage = Stage::new().await;
     let login = stage.login();
     let shown = format!("{login:?}");

@@ -5,7 +5,7 @@ use webex_oauth::ErrorKind;
 use super::stage::{Stage, assert_kind, status, target};
 
 #[tokio::test]
-async fn the_whole_address_its_query_and_what_a_terminal_made_of_it_are_taken() {
+async fn pasted_callback_variants_are_accepted() {
     type Change = fn(&str) -> String;
     let changes: [Change; 14] = [
         |back| back.to_owned(),
@@ -36,7 +36,7 @@ async fn the_whole_address_its_query_and_what_a_terminal_made_of_it_are_taken() 
 }
 
 #[tokio::test]
-async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
+async fn invalid_paste_returns_specific_error_and_allows_retry() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let paste = waiting.paste_handle();
@@ -73,7 +73,7 @@ async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_pasted_refusal_ends_the_wait_as_one_that_came_by_itself() {
+async fn pasted_denial_ends_wait() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let paste = waiting.paste_handle();
@@ -85,7 +85,7 @@ async fn a_pasted_refusal_ends_the_wait_as_one_that_came_by_itself() {
 }
 
 #[tokio::test]
-async fn a_browser_that_comes_after_the_paste_sees_how_it_went() {
+async fn browser_callback_after_paste_is_served() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let back = stage.mock.approve(waiting.url());

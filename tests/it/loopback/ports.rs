@@ -10,7 +10,7 @@ use super::stage::{Stage, assert_kind, free_port, has_v6_for, read, status, targ
 use crate::support::{Gated, quiet};
 
 #[tokio::test]
-async fn a_port_that_is_somebody_elses_at_either_address_is_not_waited_at() {
+async fn port_in_use_on_either_loopback_address_is_rejected() {
     let places = if has_v6_for("a port that is taken at [::1]") { &["127.0.0.1", "::1"][..] } else { &["127.0.0.1"] };
     for taken in places {
         let stage = Stage::new().await;
@@ -28,7 +28,7 @@ async fn a_port_that_is_somebody_elses_at_either_address_is_not_waited_at() {
 }
 
 #[tokio::test]
-async fn the_first_redirect_uri_whose_port_is_free_is_used() {
+async fn first_redirect_uri_with_free_port_is_used() {
     let ports = [free_port(), free_port(), free_port()];
     let uris = ports.map(|port| format!("http://127.0.0.1:{port}/cb"));
     let mock = uris.iter().fold(MockWebex::builder(), |mock, uri| mock.redirect_uri(uri)).start().await;
@@ -50,7 +50,7 @@ async fn the_first_redirect_uri_whose_port_is_free_is_used() {
 }
 
 #[tokio::test]
-async fn a_redirect_uri_that_leads_elsewhere_is_refused_before_a_port_is_opened() {
+async fn unsupported_redirect_uri_is_rejected_before_port_opens() {
     let stage = Stage::new().await;
     let own = stage.mock.redirect_uri();
     for uris in [vec!["https://app.example.com/cb"], vec![&own, "http://127.0.0.2:5000/cb"], vec![]] {
@@ -61,7 +61,7 @@ async fn a_redirect_uri_that_leads_elsewhere_is_refused_before_a_port_is_opened(
 }
 
 #[tokio::test]
-async fn dropping_it_at_any_time_closes_the_port() {
+async fn dropped_login_closes_port() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     assert!(!stage.is_closed());
@@ -85,7 +85,7 @@ async fn dropping_it_at_any_time_closes_the_port() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_dropped_in_the_middle_of_the_exchange_closes_the_port_and_takes_no_paste() {
+async fn wait_dropped_during_exchange_closes_port_and_rejects_paste() {
     let stage = Stage::new().await;
     let gated = Gated::new(&["grant_type=authorization_code"]);
     let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
@@ -105,7 +105,7 @@ async fn a_wait_that_is_dropped_in_the_middle_of_the_exchange_closes_the_port_an
 }
 
 #[test]
-fn outside_a_runtime_waiting_is_an_error_and_beginning_is_not() {
+fn wait_without_runtime_fails_and_begin_succeeds() {
     let port = free_port();
     let webex = crate::support::builder(webex_oauth::Service::webex())
         .redirect_uri(format!("http://localhost:{port}/cb"))

@@ -48,17 +48,17 @@ fn refresh_together(story: &str, world: &World, skews: &[i64], rounds: usize) {
 }
 
 #[test]
-fn eight_processes_refresh_each_of_fifty_logins_once_a_round() {
+fn eight_processes_refresh_fifty_sessions_once_per_round() {
     work_if_told();
-    let story = name_of(eight_processes_refresh_each_of_fifty_logins_once_a_round);
+    let story = name_of(eight_processes_refresh_fifty_sessions_once_per_round);
     refresh_together(story, &World::new(50, Rotation::Lenient), &[0; 8], 20);
 }
 
 /// The server rotates, so that a refresh too many would end a login.
 #[test]
-fn clocks_that_are_five_minutes_apart_change_nothing_but_the_time_of_it() {
+fn clock_skew_of_5_minutes_causes_no_extra_refresh() {
     work_if_told();
-    let story = name_of(clocks_that_are_five_minutes_apart_change_nothing_but_the_time_of_it);
+    let story = name_of(clock_skew_of_5_minutes_causes_no_extra_refresh);
     for rotation in [Rotation::Lenient, Rotation::Strict] {
         refresh_together(story, &World::new(20, rotation), &[-150, -50, 50, 150], 5);
     }

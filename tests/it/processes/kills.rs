@@ -26,9 +26,9 @@ const EARLY: u64 = 5;
 const SEED: &str = "WEBEX_OAUTH_TEST_SEED";
 
 #[test]
-fn no_kill_at_any_instant_ends_a_login_whose_refresh_token_stays_the_same() {
+fn killed_process_ends_no_session_without_rotation() {
     work_if_told();
-    let story = name_of(no_kill_at_any_instant_ends_a_login_whose_refresh_token_stays_the_same);
+    let story = name_of(killed_process_ends_no_session_without_rotation);
     let (unsaved, lost) = kill_often(story, Rotation::Lenient);
     println!("{KILLS} kills: {unsaved} refreshes were granted and not saved, {lost} logins ended");
     assert!(unsaved >= AIMED as u64, "{unsaved}");
@@ -36,10 +36,9 @@ fn no_kill_at_any_instant_ends_a_login_whose_refresh_token_stays_the_same() {
 }
 
 #[test]
-fn where_tokens_rotate_a_kill_ends_the_logins_whose_answer_was_not_saved_and_no_others_and_that_is_said() {
+fn killed_process_ends_only_unsaved_sessions_with_rotation() {
     work_if_told();
-    let story =
-        name_of(where_tokens_rotate_a_kill_ends_the_logins_whose_answer_was_not_saved_and_no_others_and_that_is_said);
+    let story = name_of(killed_process_ends_only_unsaved_sessions_with_rotation);
     let (unsaved, lost) = kill_often(story, Rotation::Strict);
     println!("{KILLS} kills: {unsaved} refreshes were granted and not saved, {lost} logins ended");
     assert!(unsaved >= AIMED as u64, "{unsaved}");

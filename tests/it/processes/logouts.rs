@@ -24,7 +24,7 @@ async fn log_in(mock: &MockWebex) -> TokenSet {
 }
 
 #[tokio::test]
-async fn one_manager_sees_within_half_a_minute_what_another_has_ended_or_replaced() {
+async fn manager_detects_remote_removal_and_replacement_within_30_s() {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
@@ -55,9 +55,9 @@ async fn one_manager_sees_within_half_a_minute_what_another_has_ended_or_replace
 }
 
 #[test]
-fn one_process_sees_within_half_a_minute_what_another_has_ended() {
+fn process_detects_removal_by_other_process_within_30_s() {
     work_if_told();
-    let story = name_of(one_process_sees_within_half_a_minute_what_another_has_ended);
+    let story = name_of(process_detects_removal_by_other_process_within_30_s);
     let world = World::new(3, Rotation::Lenient);
     let mut here = Process::start(story, &world.task("the process that serves"));
     let mut there = Process::start(story, &world.task("the process that ends the logins"));

@@ -98,10 +98,10 @@ fn asked(process: &mut Process) -> (Answer, Answer) {
 }
 
 #[test]
-fn where_nobody_else_came_it_saves() {
+fn stopped_process_saves_tokens_without_takeover() {
     work_if_told();
     for rotation in BOTH {
-        let mut scene = Scene::answered(name_of(where_nobody_else_came_it_saves), rotation);
+        let mut scene = Scene::answered(name_of(stopped_process_saves_tokens_without_takeover), rotation);
 
         let (first, then) = scene.go_on();
 
@@ -113,10 +113,10 @@ fn where_nobody_else_came_it_saves() {
 }
 
 #[test]
-fn where_another_took_over_and_was_put_off_it_saves_over_that_mark() {
+fn stopped_process_saves_tokens_over_backoff_of_other_process() {
     work_if_told();
     for rotation in BOTH {
-        let story = name_of(where_another_took_over_and_was_put_off_it_saves_over_that_mark);
+        let story = name_of(stopped_process_saves_tokens_over_backoff_of_other_process);
         let mut scene = Scene::answered(story, rotation);
         scene.gate.be_busy(true);
         let (put_off, _) = ask(&mut scene.other());
@@ -135,9 +135,9 @@ fn where_another_took_over_and_was_put_off_it_saves_over_that_mark() {
 }
 
 #[test]
-fn where_another_took_over_and_refreshed_it_drops_its_own_and_serves_the_others() {
+fn stopped_process_uses_tokens_refreshed_by_other_process() {
     work_if_told();
-    let story = name_of(where_another_took_over_and_refreshed_it_drops_its_own_and_serves_the_others);
+    let story = name_of(stopped_process_uses_tokens_refreshed_by_other_process);
     let mut scene = Scene::answered(story, Rotation::Lenient);
     let (others, _) = ask(&mut scene.other());
     scene.assert_kept(&others, 1);
@@ -153,9 +153,9 @@ fn where_another_took_over_and_refreshed_it_drops_its_own_and_serves_the_others(
 }
 
 #[test]
-fn where_another_took_over_and_found_the_old_token_dead_it_brings_the_login_back_to_life() {
+fn stopped_process_restores_session_rejected_in_other_process() {
     work_if_told();
-    let story = name_of(where_another_took_over_and_found_the_old_token_dead_it_brings_the_login_back_to_life);
+    let story = name_of(stopped_process_restores_session_rejected_in_other_process);
     let mut scene = Scene::answered(story, Rotation::Strict);
     let mut other = scene.other();
     let (dead, _) = ask(&mut other);
@@ -173,10 +173,10 @@ fn where_another_took_over_and_found_the_old_token_dead_it_brings_the_login_back
 
 /// The request comes to the server after all that the other process did.
 #[test]
-fn where_the_server_saw_the_others_request_first_it_marks_nothing_and_serves_the_others() {
+fn late_request_of_stopped_process_uses_other_process_tokens() {
     work_if_told();
     for rotation in BOTH {
-        let story = name_of(where_the_server_saw_the_others_request_first_it_marks_nothing_and_serves_the_others);
+        let story = name_of(late_request_of_stopped_process_uses_other_process_tokens);
         let mut scene = Scene::new(story, rotation, Place::Request);
         let (others, _) = ask(&mut scene.other());
         scene.assert_kept(&others, 1);
@@ -194,10 +194,10 @@ fn where_the_server_saw_the_others_request_first_it_marks_nothing_and_serves_the
 }
 
 #[test]
-fn where_the_user_logged_in_anew_it_drops_its_tokens() {
+fn stopped_process_drops_tokens_after_new_login() {
     work_if_told();
     for rotation in BOTH {
-        let mut scene = Scene::answered(name_of(where_the_user_logged_in_anew_it_drops_its_tokens), rotation);
+        let mut scene = Scene::answered(name_of(stopped_process_drops_tokens_after_new_login), rotation);
         let before = scene.kept();
         scene.world.log_in(0);
         let after = scene.kept();
@@ -212,10 +212,10 @@ fn where_the_user_logged_in_anew_it_drops_its_tokens() {
 }
 
 #[test]
-fn where_the_user_logged_out_it_drops_its_tokens_and_nothing_comes_back() {
+fn stopped_process_drops_tokens_after_logout() {
     work_if_told();
     for rotation in BOTH {
-        let story = name_of(where_the_user_logged_out_it_drops_its_tokens_and_nothing_comes_back);
+        let story = name_of(stopped_process_drops_tokens_after_logout);
         let mut scene = Scene::answered(story, rotation);
         scene.world.log_out(0);
 
