@@ -8,6 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
+#[cfg(feature = "testing")]
+pub use manual::ManualClock;
+
 /// 2020-01-01 00:00:00 UTC. An earlier time means that the host's clock was never set.
 pub(crate) const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
 
@@ -165,9 +168,6 @@ struct Alarm {
     is_over: bool,
     waker: Waker,
 }
-
-#[cfg(feature = "testing")]
-pub use manual::ManualClock;
 
 #[cfg(feature = "testing")]
 mod manual {

@@ -129,141 +129,96 @@
 
 // The order of these lines is the dependency order: a module uses only modules listed above it.
 
-// Foundations, independent of OAuth.
+// Foundations.
 pub mod clock;
-mod server_error;
 mod error;
 mod random;
 mod value_check;
 mod secret;
 mod redact;
-mod decode;
-mod foreign;
 mod json;
-#[cfg(feature = "oidc")]
-mod strict;
-mod retry_after;
 mod trace;
 #[cfg(any(feature = "loopback", feature = "testing"))]
 mod html;
 #[cfg(any(feature = "encrypted", feature = "cookies"))]
-mod encryption_keys;
-#[cfg(any(feature = "encrypted", feature = "cookies"))]
-mod sealing;
+mod crypto;
 pub mod stored;
 
-// Protocol values.
-mod issuer;
+// Facts about Webex.
 mod scope;
-mod pkce;
-mod endpoint;
-mod redirect;
-mod paths;
 mod service;
-mod rest_id;
-mod account;
-mod hint;
-mod credentials;
 mod registration;
 mod token;
 
-// Protocol messages: pure functions that build requests and read responses.
-mod pending;
-#[cfg(feature = "oidc")]
-mod pending_implicit;
-mod authorization_url;
-mod authorize;
-mod authorization_code;
-mod callback;
-mod message;
-mod form;
-mod asked;
-mod challenge;
-mod error_text;
-mod refusal;
-#[cfg(feature = "oidc")]
-pub mod oidc;
-#[cfg(feature = "oidc")]
-mod implicit;
-mod grant;
-mod device;
-mod integration;
-mod people;
-pub mod meetings;
-mod revocation;
-mod authorizations;
-mod call;
-#[cfg(feature = "qr")]
-mod qr;
+// HTTP.
+pub mod transport;
 
-// Traits for token sources, stores, and transports.
+// The protocol: pure functions that build requests and read responses.
+mod protocol;
+
+// Storage.
 pub mod source;
 pub mod store;
-pub mod transport;
 
 // The client.
 mod client;
 
-// Stored sessions and their refreshes.
-mod keeper;
-mod status;
-mod disconnect;
-mod session;
-mod manager;
-mod keep_alive;
+// Stored sessions.
+mod sessions;
 
-// Logins on devices and in browsers, and adapters for web applications.
-mod device_login;
-#[cfg(feature = "loopback")]
-pub mod loopback;
+// Ways to log in.
+mod login;
 #[cfg(feature = "middleware")]
 pub mod middleware;
-#[cfg(feature = "cookies")]
-pub mod cookies;
 
-// The simulated Webex.
+// Test support.
 #[cfg(feature = "testing")]
 pub mod testing;
 
 // The guide.
 pub mod guide;
 
-pub use crate::account::{Account, AccountField, FieldSource};
-pub use crate::authorization_code::AuthorizationCode;
-pub use crate::authorization_url::AuthorizationUrl;
-pub use crate::authorize::{AuthorizationRequest, Prompt};
-pub use crate::callback::{AcceptError, Callback};
-pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
-pub use crate::device::DEVICE_REDIRECT_URIS;
-pub use crate::device_login::{DeviceLogin, DeviceLoginBuilder, DeviceState};
-pub use crate::disconnect::{Disconnected, Revocation};
-pub use crate::error::{Delivery, Error, ErrorKind, Result, Transience};
-pub use crate::grant::ExchangeOptions;
-pub use crate::hint::TokenHint;
-#[cfg(feature = "oidc")]
-pub use crate::implicit::{ImplicitCallback, ImplicitLogin};
-pub use crate::integration::ApplicationId;
-pub use crate::keep_alive::{KeepAlive, KeepAliveHandle, SweepReport};
-pub use crate::keeper::SessionEvent;
+pub use crate::client::WebexOAuth;
+pub use crate::client::builder::WebexOAuthBuilder;
+pub use crate::client::login::Login;
+pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError, Transience};
+pub use crate::login::device::builder::DeviceLoginBuilder;
+pub use crate::login::device::device_login::DeviceLogin;
+pub use crate::login::device::state::DeviceState;
 #[cfg(feature = "loopback")]
-pub use crate::loopback::BrowserLogin;
-pub use crate::manager::{PutOptions, TokenManager, TokenManagerBuilder};
-pub use crate::pending::{PendingAuthorization, PendingId};
-#[cfg(feature = "oidc")]
-pub use crate::pending_implicit::{ImplicitResponse, PendingImplicit};
-pub use crate::people::Person;
-pub use crate::pkce::Pkce;
+pub use crate::login::loopback::BrowserLogin;
 #[cfg(feature = "qr")]
-pub use crate::qr::QrCode;
-pub use crate::revocation::RevocationScope;
+pub use crate::login::qr::QrCode;
+pub use crate::login::{cookies, loopback};
+pub use crate::protocol::authorization::callback::{AcceptError, Callback};
+pub use crate::protocol::authorization::code::AuthorizationCode;
+#[cfg(feature = "oidc")]
+pub use crate::protocol::authorization::implicit::{ImplicitCallback, ImplicitLogin};
+#[cfg(feature = "oidc")]
+pub use crate::protocol::authorization::pending::{ImplicitResponse, PendingImplicit};
+pub use crate::protocol::authorization::pending::{PendingAuthorization, PendingId};
+pub use crate::protocol::authorization::request::{AuthorizationRequest, Prompt};
+pub use crate::protocol::authorization::url::AuthorizationUrl;
+pub use crate::protocol::device::authorization::DEVICE_REDIRECT_URIS;
+pub use crate::protocol::grant::ExchangeOptions;
+pub use crate::protocol::integration_id::ApplicationId;
+pub use crate::protocol::person::Person;
+pub use crate::protocol::revocation::RevocationScope;
+pub use crate::protocol::{meetings, oidc};
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredString};
-pub use crate::server_error::ServerError;
+pub use crate::service::pkce::Pkce;
 pub use crate::service::{ClientAuth, Rotation, Service};
-pub use crate::session::Session;
-pub use crate::status::{SessionState, SessionStatus};
-pub use crate::token::{ImportedTokens, TokenSet};
-
+pub use crate::sessions::disconnect::{Disconnected, Revocation};
+pub use crate::sessions::event::SessionEvent;
+pub use crate::sessions::keep_alive::{KeepAlive, KeepAliveHandle, SweepReport};
+pub use crate::sessions::manager::{PutOptions, TokenManager, TokenManagerBuilder};
+pub use crate::sessions::session::Session;
+pub use crate::sessions::status::{SessionState, SessionStatus};
+pub use crate::token::account::{Account, AccountField, FieldSource};
+pub use crate::token::imported::ImportedTokens;
+pub use crate::token::rest_id::TokenHint;
+pub use crate::token::token_set::TokenSet;
 pub use {bytes, http};
 
 #[cfg(doctest)]

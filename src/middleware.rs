@@ -126,14 +126,12 @@ use reqwest::{Request, Response, redirect};
 use reqwest_middleware::{ClientBuilder, Middleware, Next};
 use url::Url;
 
-use crate::call;
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message;
+use crate::protocol::{api_request, http_request};
 use crate::secret::AccessToken;
-use crate::session::Session;
+use crate::sessions::session::Session;
 use crate::source::TokenSource;
-use crate::transport;
 
 /// Creates a client builder that never follows redirects, so that tokens are not forwarded.
 ///
@@ -147,7 +145,7 @@ use crate::transport;
 ///   when reqwest would panic.
 pub fn without_redirects(settings: reqwest::ClientBuilder) -> Result<ClientBuilder> {
     let settings = settings.redirect(redirect::Policy::none()).connection_verbose(false);
-    Ok(ClientBuilder::new(transport::build_client(settings)?).with(NoRedirects))
+    Ok(ClientBuilder::new(crate::transport::reqwest::build_client(settings)?).with(NoRedirects))
 }
 
 /// Returns this crate's error within an error of reqwest-middleware, even if another middleware has
@@ -236,7 +234,7 @@ impl BearerMiddleware {
         // Check the URL as serialized by reqwest, which is the one that is sent.
         let uri = Uri::try_from(request.url().as_str())
             .map_err(|source| Error::new(ErrorKind::InvalidInput, "invalid request URL").with_source(source))?;
-        call::check(self.webex.registration(), &uri)
+        api_request::check(self.webex.registration(), &uri)
     }
 
     /// Returns `true` if the API rejected the token. With redirects, another origin may have
@@ -278,7 +276,7 @@ impl Middleware for BearerMiddleware {
 }
 
 fn bear(request: &mut Request, token: &AccessToken) -> Result<()> {
-    request.headers_mut().insert(AUTHORIZATION, message::bearer(token)?);
+    request.headers_mut().insert(AUTHORIZATION, http_request::bearer(token)?);
     Ok(())
 }
 

@@ -4,9 +4,8 @@
 //! `Serialize`. Access requires a call to `expose()`, which is easy to search for. Zeroizing covers
 //! the copies of this crate, but not the buffers of the HTTP and TLS libraries.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http::HeaderValue;

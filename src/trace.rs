@@ -25,17 +25,12 @@ macro_rules! event {
 
 pub(crate) use event;
 
-#[cfg(not(feature = "tracing"))]
-pub(crate) use self::unwatched::RequestSpan;
-#[cfg(feature = "tracing")]
-pub(crate) use self::watched::RequestSpan;
-
 pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     error
 }
 
 #[cfg(feature = "tracing")]
-mod watched {
+pub(crate) mod watched {
     use std::future::Future;
     use std::time::Duration;
 

@@ -6,23 +6,21 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::line::Pipeline;
+use crate::client::pipeline::Pipeline;
 #[cfg(feature = "oidc")]
-use super::prover::IdTokenVerifier;
-use super::{Inner, WebexOAuth, env};
+use crate::client::verifier::IdTokenVerifier;
 use crate::clock::{Clock, SystemClock};
-use crate::credentials::Credentials;
-use crate::endpoint::{Endpoints, is_loopback};
 use crate::error::{Error, ErrorKind, Result};
-use crate::integration::ApplicationId;
+use crate::protocol::integration_id::ApplicationId;
 #[cfg(feature = "oidc")]
-use crate::oidc::SigningAlgorithm;
-use crate::redirect::RedirectUri;
-use crate::registration::{Owner, Registration};
+use crate::protocol::oidc::SigningAlgorithm;
+use crate::registration::{Credentials, Owner, Registration};
 use crate::scope::{Scope, Scopes};
 use crate::secret::ClientSecret;
 use crate::service::Service;
-use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, Retry, TlsBackend, Transport};
+use crate::service::url::{Endpoints, RedirectUri, is_loopback};
+use crate::transport::retry::Retry;
+use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, TlsBackend, Transport};
 use crate::value_check::{self, Characters};
 
 /// A builder for [`WebexOAuth`]; created by [`WebexOAuth::builder`].
@@ -68,7 +66,7 @@ pub struct WebexOAuthBuilder {
 }
 
 impl WebexOAuthBuilder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             service: Service::default(),
             client_id: String::new(),
@@ -86,17 +84,6 @@ impl WebexOAuthBuilder {
             #[cfg(feature = "oidc")]
             prover: IdTokenVerifier::default(),
         }
-    }
-
-    /// Creates a builder from the `WEBEX_*` environment variables that are set.
-    ///
-    /// [`WebexOAuth::from_env`] lists the variables.
-    ///
-    /// # Errors
-    ///
-    /// - [`ErrorKind::Configuration`]: a variable has an invalid value.
-    pub fn from_env() -> Result<Self> {
-        env::partial(&env::process)
     }
 
     /// Sets the service. Defaults to [`Service::webex`].
@@ -246,17 +233,11 @@ impl WebexOAuthBuilder {
         self.prover.accepts_missing_at_hash = true;
         self
     }
+}
 
-    /// Builds the client, after checking the settings.
-    ///
-    /// # Errors
-    ///
-    /// - [`ErrorKind::Configuration`]: the client ID is missing, an address would send secrets
-    ///   unencrypted, or the TLS backend or its CA certificates are missing.
-    /// - [`ErrorKind::InvalidInput`]: a value is malformed.
-    ///
-    /// The message names the setting to change.
-    pub fn build(self) -> Result<WebexOAuth> {
+impl WebexOAuthBuilder {
+    /// Checks the settings and converts them to the parts of a client.
+    pub(crate) fn into_inner(self) -> Result<Inner> {
         if let Some(error) = self.fault {
             return Err(error);
         }
@@ -283,18 +264,26 @@ impl WebexOAuthBuilder {
             Some(transport) => transport,
             None => Arc::new(default_transport(self.reqwest, &registration.endpoints)?),
         };
-        Ok(WebexOAuth {
-            inner: Arc::new(Inner {
+        Ok(Inner {
+            pipeline: Arc::new(Pipeline {
                 registration: Arc::new(registration),
-                line: Pipeline::new(Retry::new(transport, Arc::clone(&self.clock)), Arc::clone(&self.clock)),
+                transport: Retry::new(transport, Arc::clone(&self.clock)),
                 clock: self.clock,
-                pending_lifetime: self.pending_lifetime,
                 limits: self.limits,
-                #[cfg(feature = "oidc")]
-                prover: self.prover,
             }),
+            pending_lifetime: self.pending_lifetime,
+            #[cfg(feature = "oidc")]
+            prover: self.prover,
         })
     }
+}
+
+/// The parts of a [`WebexOAuth`](crate::WebexOAuth).
+pub(crate) struct Inner {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) pending_lifetime: Duration,
+    #[cfg(feature = "oidc")]
+    pub(crate) prover: IdTokenVerifier,
 }
 
 fn check_hosts(hosts: &[String]) -> Result<()> {
@@ -375,6 +364,7 @@ impl fmt::Debug for WebexOAuthBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::WebexOAuth;
 
     fn builder() -> WebexOAuthBuilder {
         WebexOAuth::builder().client_id("C1")

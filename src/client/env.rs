@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::WebexOAuthBuilder;
+use crate::client::builder::WebexOAuthBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
 use crate::value_check::{self, Characters};
@@ -19,12 +19,12 @@ const ISSUERS: &str = "WEBEX_ISSUERS";
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Reads a variable of this process.
-pub(super) fn process(name: &str) -> Option<OsString> {
+pub(crate) fn process(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
 /// Creates a builder with all settings that a login requires.
-pub(super) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
+pub(crate) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     let mut missing = Vec::new();
     for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES] {
         if value(lookup, name)?.is_none() {
@@ -42,7 +42,7 @@ pub(super) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
 }
 
 /// Creates a builder with the variables that are set.
-pub(super) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
+pub(crate) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     let mut builder = WebexOAuthBuilder::new().service(service(lookup)?);
     if let Some(client_id) = value(lookup, CLIENT_ID)? {
         builder = builder.client_id(client_id);
@@ -60,7 +60,7 @@ pub(super) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
 }
 
 /// Returns the service, with another base URL and other issuers if the variables are set.
-fn service(lookup: Lookup<'_>) -> Result<Service> {
+pub(crate) fn service(lookup: Lookup<'_>) -> Result<Service> {
     let mut service = named_service(lookup)?;
     if let Some(base) = value(lookup, BASE_URL)? {
         service = service.with_base_url(base);
@@ -105,11 +105,24 @@ fn characters_of(name: &str) -> Characters {
     }
 }
 
+impl WebexOAuthBuilder {
+    /// Creates a builder from the `WEBEX_*` environment variables that are set.
+    ///
+    /// [`WebexOAuth::from_env`] lists the variables.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Configuration`]: a variable has an invalid value.
+    pub fn from_env() -> Result<Self> {
+        partial(&process)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn complete_from(variables: &[(&str, &str)]) -> Result<crate::WebexOAuth> {
+    fn complete_from(variables: &[(&str, &str)]) -> Result<crate::client::WebexOAuth> {
         let lookup =
             |name: &str| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(*value));
         complete(&lookup)?.build()

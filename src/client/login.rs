@@ -2,15 +2,15 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::account::{FieldSource, KnownAddress};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::authorization::pending::Payload;
 #[cfg(feature = "oidc")]
-use crate::oidc::{UserInfo, VerifiedIdToken};
-use crate::pending::Payload;
-use crate::people::Person;
-use crate::rest_id::RestId;
+use crate::protocol::oidc::{UserInfo, VerifiedIdToken};
+use crate::protocol::person::Person;
 use crate::service::Service;
-use crate::token::TokenSet;
+use crate::token::account::{FieldSource, KnownAddress};
+use crate::token::rest_id::RestId;
+use crate::token::token_set::TokenSet;
 use crate::value_check::{self, Characters};
 
 /// A completed login: its tokens, and the payload that the application attached when the login
@@ -55,7 +55,7 @@ pub struct Login {
 }
 
 impl Login {
-    pub(super) fn new(tokens: TokenSet, payload: Payload, service: &Service) -> Self {
+    pub(crate) fn new(tokens: TokenSet, payload: Payload, service: &Service) -> Self {
         Self {
             tokens,
             payload,
@@ -67,20 +67,20 @@ impl Login {
     }
 
     #[cfg(feature = "oidc")]
-    pub(super) fn proven(mut self, id_token: Option<VerifiedIdToken>) -> Self {
+    pub(crate) fn proven(mut self, id_token: Option<VerifiedIdToken>) -> Self {
         if let Some(id_token) = &id_token {
             self.tokens.prove(id_token.subject_of());
         }
         Self { id_token, ..self }
     }
 
-    pub(super) fn note(&mut self, person: Person) -> &Person {
+    pub(crate) fn note(&mut self, person: Person) -> &Person {
         self.tokens.identify(person.identity());
         self.person.insert(person)
     }
 
     #[cfg(feature = "oidc")]
-    pub(super) fn describe(&mut self, info: &UserInfo) {
+    pub(crate) fn describe(&mut self, info: &UserInfo) {
         self.tokens.describe(info.profile());
     }
 

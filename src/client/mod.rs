@@ -1,10 +1,9 @@
 //! The client, which sends all requests.
 //!
-//! - [`WebexOAuth`] is the client.
-//! - [`WebexOAuthBuilder`] validates its settings; `env` reads them from the environment.
-//! - [`Login`] is the result of a completed login.
-//! - `line` is the request pipeline. `prover` verifies ID tokens, `keys` caches the key sets, and
-//!   `budget` limits the requests for them.
+//! - `pipeline` sends requests with limits, spans, and error context.
+//! - `jwks` caches key sets and limits the requests for them. `verifier` verifies ID tokens.
+//! - `login` is the result of a completed login.
+//! - `builder` validates the settings, and `env` reads them from the environment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,61 +14,50 @@ use http::{Request, Response};
 #[cfg(feature = "oidc")]
 use url::Url;
 
-#[cfg(feature = "oidc")]
-use crate::account::Account;
-use crate::authorization_code::AuthorizationCode;
-use crate::authorizations;
-use crate::authorize::AuthorizationRequest;
-use crate::call;
-use crate::callback::{self, AcceptError, Callback};
+use crate::client::builder::{Inner, WebexOAuthBuilder};
+use crate::client::login::Login;
+use crate::client::pipeline::Pipeline;
 use crate::clock::{Clock, UnixTime};
-use crate::device::{self, DeviceAuthorization, DeviceGrant, Reply};
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::grant::{ExchangeOptions, Grant};
+use crate::protocol::authorization::callback::{self, AcceptError, Callback};
+use crate::protocol::authorization::code::AuthorizationCode;
 #[cfg(feature = "oidc")]
-use crate::implicit::{self, ImplicitCallback, ImplicitLogin};
+use crate::protocol::authorization::implicit::{self, ImplicitCallback, ImplicitLogin};
+use crate::protocol::authorization::pending::PendingAuthorization;
 #[cfg(feature = "oidc")]
-use crate::oidc::claims::VerifiedIdToken;
+use crate::protocol::authorization::pending::PendingImplicit;
+use crate::protocol::authorization::request::AuthorizationRequest;
+use crate::protocol::device::authorization::DeviceAuthorization;
+use crate::protocol::device::poll::Reply;
+use crate::protocol::device::{self, DeviceGrant};
+use crate::protocol::grant::{ExchangeOptions, Grant};
+use crate::protocol::http_request::Asked;
 #[cfg(feature = "oidc")]
-use crate::oidc::discovery::{self, Discovery};
-#[cfg(feature = "oidc")]
-use crate::oidc::logout;
-#[cfg(feature = "oidc")]
-use crate::oidc::user_info::{self, UserInfo};
-#[cfg(feature = "oidc")]
-use crate::oidc::web_finger;
-use crate::pending::PendingAuthorization;
-#[cfg(feature = "oidc")]
-use crate::pending_implicit::PendingImplicit;
-use crate::people::{self, Person};
-use crate::redirect::RedirectUri;
-use crate::refusal::Asked;
+use crate::protocol::oidc::{Discovery, UserInfo, VerifiedIdToken, discovery, user_info};
+use crate::protocol::person::{self, Person};
+use crate::protocol::revocation::{self, RevocationScope};
+use crate::protocol::{api_request, authorizations};
 use crate::registration::Registration;
-use crate::revocation::{self, RevocationScope};
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
 #[cfg(feature = "oidc")]
 use crate::secret::IdToken;
+use crate::service::url::RedirectUri;
 use crate::service::{Rotation, Service};
-use crate::token::{ImportedTokens, Receipt, RepeatedExchange, TokenSet};
+#[cfg(feature = "oidc")]
+use crate::token::account::Account;
+use crate::token::imported::ImportedTokens;
+use crate::token::token_set::{Receipt, RepeatedExchange, TokenSet};
 use crate::transport::{Limits, RetryPolicy};
 
-mod builder;
-mod env;
-mod line;
+pub(crate) mod pipeline;
 #[cfg(feature = "oidc")]
-mod budget;
+pub(crate) mod jwks;
 #[cfg(feature = "oidc")]
-mod keys;
-#[cfg(feature = "oidc")]
-mod prover;
-mod login;
-
-pub use self::builder::WebexOAuthBuilder;
-use self::line::Pipeline;
-pub use self::login::Login;
-#[cfg(feature = "oidc")]
-use self::prover::IdTokenVerifier;
+pub(crate) mod verifier;
+pub(crate) mod login;
+pub(crate) mod builder;
+pub(crate) mod env;
 
 /// The maximum size of an API response, in bytes.
 const MAX_RESPONSE: usize = 16 * 1024 * 1024;
@@ -103,16 +91,6 @@ const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 #[derive(Clone)]
 pub struct WebexOAuth {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    registration: Arc<Registration>,
-    line: Pipeline,
-    clock: Arc<dyn Clock>,
-    pending_lifetime: Duration,
-    limits: Limits,
-    #[cfg(feature = "oidc")]
-    prover: IdTokenVerifier,
 }
 
 impl WebexOAuth {
@@ -150,7 +128,7 @@ impl WebexOAuth {
     /// Creates an authorization request. Call [`begin`](AuthorizationRequest::begin) to begin the
     /// login.
     pub fn authorize(&self) -> AuthorizationRequest {
-        AuthorizationRequest::new(Arc::clone(&self.inner.registration), Arc::clone(&self.inner.clock))
+        AuthorizationRequest::new(Arc::clone(&self.inner.pipeline.registration), Arc::clone(&self.inner.pipeline.clock))
     }
 
     /// Checks that a callback belongs to a pending login: its state, age, issuer, service, and
@@ -172,7 +150,8 @@ impl WebexOAuth {
     /// - [`ErrorKind::AuthorizationRejected`]: the user or Webex rejected the request.
     ///   [`Error::server`] returns the error code.
     pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
-        let Inner { registration, clock, pending_lifetime, .. } = &*self.inner;
+        let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
+        let pending_lifetime = &self.inner.pending_lifetime;
         callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
     }
 
@@ -217,19 +196,19 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn exchange_with(&self, code: AuthorizationCode, options: ExchangeOptions) -> Result<Login> {
-        let Inner { registration, clock, .. } = &*self.inner;
+        let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
         registration.require_owner(&code.owner, "the code was accepted")?;
         let grant = Grant::Code { code: &code, options: &options };
-        let response = self.inner.line.send(
+        let response = self.inner.pipeline.send(
             Asked::Exchange,
             RetryPolicy::IfNotSent,
-            self.inner.limits,
+            self.inner.pipeline.limits,
             grant.request(registration)?,
             |answer| grant.read(registration, answer, clock.now()),
         );
         let response = response.await?;
         #[cfg(feature = "oidc")]
-        let id_token = self.inner.prover.login(&self.inner, &code, &response).await?;
+        let id_token = self.inner.prover.login(&self.inner.pipeline, &code, &response).await?;
         let exchange = registration
             .service
             .repeats_exchange()
@@ -300,11 +279,11 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
-        let repeat = match self.inner.registration.service.rotation() {
+        let repeat = match self.inner.pipeline.registration.service.rotation() {
             Rotation::Lenient => RetryPolicy::IfLost,
             Rotation::Strict => RetryPolicy::IfDeferred,
         };
-        self.refresh_within(tokens, self.inner.limits, repeat).await
+        self.refresh_within(tokens, self.inner.pipeline.limits, repeat).await
     }
 
     /// Refreshes a token set with the given limits, capped by the client's own, and retries.
@@ -314,8 +293,8 @@ impl WebexOAuth {
         limits: Limits,
         repeat: RetryPolicy,
     ) -> Result<TokenSet> {
-        let Inner { registration, clock, .. } = &*self.inner;
-        let limits = limits.min(self.inner.limits);
+        let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
+        let limits = limits.min(self.inner.pipeline.limits);
         tokens.require_owner(&registration.owner)?;
         let refresh_token = tokens.refresh_token().ok_or_else(|| {
             let message = "no refresh token: the user must log in again when the access token expires";
@@ -324,11 +303,11 @@ impl WebexOAuth {
         let grant = Grant::Refresh { tokens, refresh_token };
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
-        let response = self.inner.line.send(Asked::Refresh, repeat, limits, request, read).await?;
+        let response = self.inner.pipeline.send(Asked::Refresh, repeat, limits, request, read).await?;
         #[cfg(feature = "oidc")]
         let response = {
             let mut response = response;
-            self.inner.prover.refresh(&self.inner, tokens, &mut response)?;
+            self.inner.prover.refresh(&self.inner.pipeline, tokens, &mut response)?;
             response
         };
         Ok(tokens.refreshed(response, &registration.service, clock.now()))
@@ -350,7 +329,7 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn import(&self, tokens: ImportedTokens) -> Result<TokenSet> {
-        let Inner { registration, clock, limits, .. } = &*self.inner;
+        let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let tokens = tokens.checked(&registration.service)?;
         if let Some(imported) = TokenSet::imported(&registration.owner, &tokens, clock.now())? {
             return Ok(imported);
@@ -358,7 +337,8 @@ impl WebexOAuth {
         let grant = Grant::adopt(&tokens.refresh_token, tokens.site.as_deref())?;
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
-        let response = self.inner.line.send(Asked::Refresh, RetryPolicy::IfDeferred, *limits, request, read).await?;
+        let response =
+            self.inner.pipeline.send(Asked::Refresh, RetryPolicy::IfDeferred, *limits, request, read).await?;
         let receipt = Receipt {
             owner: Arc::clone(&registration.owner),
             service: &registration.service,
@@ -386,10 +366,10 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn person(&self, access_token: &AccessToken) -> Result<Person> {
-        let Inner { registration, clock, .. } = &*self.inner;
-        let request = people::request(registration, access_token)?;
-        let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
-        self.inner.line.send(Asked::Person, RetryPolicy::IfLost, self.inner.limits, request, read).await
+        let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
+        let request = person::request(registration, access_token)?;
+        let read = |answer: &Response<Bytes>| person::read(answer, access_token, clock.now());
+        self.inner.pipeline.send(Asked::Person, RetryPolicy::IfLost, self.inner.pipeline.limits, request, read).await
     }
 
     /// Verifies an ID token obtained outside this crate, for example by a mobile app.
@@ -408,7 +388,7 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn verify_id_token(&self, id_token: &IdToken, nonce: &str) -> Result<VerifiedIdToken> {
-        self.inner.prover.stray(&self.inner, id_token, nonce).await
+        self.inner.prover.stray(&self.inner.pipeline, id_token, nonce).await
     }
 
     /// Fetches the claims about a user beyond the ID token (`GET /userinfo`).
@@ -430,7 +410,7 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self, id_token: &VerifiedIdToken, access_token: &AccessToken) -> Result<UserInfo> {
-        let request = user_info::request(&self.inner.registration, access_token)?;
+        let request = user_info::request(&self.inner.pipeline.registration, access_token)?;
         self.ask_user_info(request, id_token.subject(), access_token).await
     }
 
@@ -457,7 +437,7 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn user_info_for(&self, login: &mut Login) -> Result<UserInfo> {
-        login.tokens().require_owner(&self.inner.registration.owner)?;
+        login.tokens().require_owner(&self.inner.pipeline.registration.owner)?;
         let info = self.user_info_about(login.tokens().account(), login.tokens().access_token()).await?;
         login.describe(&info);
         Ok(info)
@@ -466,15 +446,16 @@ impl WebexOAuth {
     /// Fetches the claims about the user of an account.
     #[cfg(feature = "oidc")]
     pub(crate) async fn user_info_about(&self, account: &Account, access_token: &AccessToken) -> Result<UserInfo> {
-        let request = user_info::request(&self.inner.registration, access_token)?;
+        let request = user_info::request(&self.inner.pipeline.registration, access_token)?;
         self.ask_user_info(request, user_info::subject_of(account)?, access_token).await
     }
 
     #[cfg(feature = "oidc")]
     async fn ask_user_info(&self, request: Request<Bytes>, subject: &str, token: &AccessToken) -> Result<UserInfo> {
-        let Inner { line, clock, limits, .. } = &*self.inner;
+        let Pipeline { clock, limits, .. } = &*self.inner.pipeline;
+        let pipeline = &self.inner.pipeline;
         let read = |answer: &Response<Bytes>| user_info::read(answer, subject, token, clock.now());
-        line.send(Asked::UserInfo, RetryPolicy::IfLost, *limits, request, read).await
+        pipeline.send(Asked::UserInfo, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Completes a login with the implicit flow: checks the callback and verifies the ID token.
@@ -501,9 +482,11 @@ impl WebexOAuth {
         pending: PendingImplicit,
         callback: ImplicitCallback,
     ) -> Result<ImplicitLogin, AcceptError<PendingImplicit>> {
-        let Inner { registration, clock, pending_lifetime, prover, .. } = &*self.inner;
+        let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
+        let pending_lifetime = &self.inner.pending_lifetime;
+        let prover = &self.inner.prover;
         let (login, brought) = implicit::accept(registration, pending, &callback, *pending_lifetime, clock.now())?;
-        let id_token = match prover.implicit(&self.inner, &login, &brought).await {
+        let id_token = match prover.implicit(&self.inner.pipeline, &login, &brought).await {
             Ok(id_token) => id_token,
             Err(error) => return Err(AcceptError::ended(error, login.pending.payload)),
         };
@@ -527,9 +510,11 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn discover(&self) -> Result<Discovery> {
-        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
+        let pipeline = &self.inner.pipeline;
         let read = |answer: &Response<Bytes>| discovery::read_discovery(registration, answer, clock.now());
-        line.send(Asked::Discovery, RetryPolicy::IfLost, *limits, discovery::discovery_request(registration)?, read)
+        pipeline
+            .send(Asked::Discovery, RetryPolicy::IfLost, *limits, discovery::discovery_request(registration)?, read)
             .await
     }
 
@@ -550,16 +535,18 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn home_issuer(&self, email: &str) -> Result<String> {
-        let Inner { registration, line, clock, limits, .. } = &*self.inner;
-        let read = |answer: &Response<Bytes>| web_finger::read_web_finger(registration, answer, clock.now());
-        line.send(
-            Asked::Discovery,
-            RetryPolicy::IfLost,
-            *limits,
-            web_finger::web_finger_request(registration, email)?,
-            read,
-        )
-        .await
+        let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
+        let pipeline = &self.inner.pipeline;
+        let read = |answer: &Response<Bytes>| discovery::read_web_finger(registration, answer, clock.now());
+        pipeline
+            .send(
+                Asked::Discovery,
+                RetryPolicy::IfLost,
+                *limits,
+                discovery::web_finger_request(registration, email)?,
+                read,
+            )
+            .await
     }
 
     /// Returns the URL of the page that logs the browser out of Webex and then redirects it to
@@ -591,7 +578,7 @@ impl WebexOAuth {
     /// ```
     #[cfg(feature = "oidc")]
     pub fn logout_url(&self, issuer: Option<&str>, goto: impl AsRef<str>) -> Result<Url> {
-        logout::url(&self.inner.registration, issuer, goto.as_ref(), None)
+        discovery::url(&self.inner.pipeline.registration, issuer, goto.as_ref(), None)
     }
 
     /// Returns the [`logout_url`](Self::logout_url) with the access token in its query.
@@ -609,7 +596,7 @@ impl WebexOAuth {
         goto: impl AsRef<str>,
         access_token: &AccessToken,
     ) -> Result<Url> {
-        logout::url(&self.inner.registration, issuer, goto.as_ref(), Some(access_token))
+        discovery::url(&self.inner.pipeline.registration, issuer, goto.as_ref(), Some(access_token))
     }
 
     /// Fetches the expiry of an access token, for example a bot token
@@ -623,10 +610,11 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn token_expiry(&self, access_token: &AccessToken) -> Result<UnixTime> {
-        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
+        let pipeline = &self.inner.pipeline;
         let request = authorizations::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| authorizations::read(answer, access_token, clock.now());
-        line.send(Asked::Person, RetryPolicy::IfLost, *limits, request, read).await
+        pipeline.send(Asked::Person, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Fetches the person who logged in, and adds it to the login.
@@ -646,7 +634,7 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn identify<'a>(&self, login: &'a mut Login) -> Result<&'a Person> {
-        login.tokens().require_owner(&self.inner.registration.owner)?;
+        login.tokens().require_owner(&self.inner.pipeline.registration.owner)?;
         let person = self.person(login.tokens().access_token()).await?;
         Ok(login.note(person))
     }
@@ -667,11 +655,11 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn revoke(&self, tokens: &TokenSet, reach: RevocationScope) -> Result<()> {
-        let Inner { registration, clock, limits, .. } = &*self.inner;
+        let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         tokens.require_owner(&registration.owner)?;
         let request = revocation::request(registration, tokens, reach)?;
         let read = |answer: &Response<Bytes>| revocation::read(registration, tokens, answer, clock.now());
-        self.inner.line.send(Asked::Revocation, RetryPolicy::IfLost, *limits, request, read).await
+        self.inner.pipeline.send(Asked::Revocation, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Returns the current time of the client's clock.
@@ -679,7 +667,7 @@ impl WebexOAuth {
     /// Use it for [`TokenSet::expires_within`], and to remove pending authorizations older than
     /// [`pending_lifetime`](Self::pending_lifetime).
     pub fn now(&self) -> UnixTime {
-        self.inner.clock.now()
+        self.inner.pipeline.clock.now()
     }
 
     /// Returns the lifetime of a pending login. Older pending authorizations can be removed.
@@ -689,40 +677,42 @@ impl WebexOAuth {
 
     /// Returns the service that this client logs users in to.
     pub fn service(&self) -> &Service {
-        &self.inner.registration.service
+        &self.inner.pipeline.registration.service
     }
 
     /// Returns the client ID.
     pub fn client_id(&self) -> &str {
-        self.inner.registration.client_id()
+        self.inner.pipeline.registration.client_id()
     }
 
     /// Returns the default redirect URI, exactly as it was set.
     pub fn redirect_uri(&self) -> Option<&str> {
-        self.inner.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
+        self.inner.pipeline.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
     }
 
     /// Sends an API request once. A response with any status is returned.
     pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
-        let request = call::request(&self.inner.registration, request, token)?;
-        self.inner.line.call(Limits { max_body: MAX_RESPONSE, ..self.inner.limits }, request).await
+        let request = api_request::request(&self.inner.pipeline.registration, request, token)?;
+        self.inner.pipeline.call(Limits { max_body: MAX_RESPONSE, ..self.inner.pipeline.limits }, request).await
     }
 
     /// Requests a device code.
     pub(crate) async fn begin_device(&self, scopes: &Scopes) -> Result<DeviceAuthorization> {
-        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
+        let pipeline = &self.inner.pipeline;
         let request = device::authorization::request(registration, scopes)?;
         let read = |answer: &Response<Bytes>| device::authorization::read(registration, answer, clock.now());
-        line.send(Asked::DeviceCode, RetryPolicy::IfLost, *limits, request, read).await
+        pipeline.send(Asked::DeviceCode, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Polls once for the tokens of a device.
     pub(crate) async fn poll_device(&self, grant: &DeviceGrant) -> Result<Reply<Login>> {
-        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
+        let pipeline = &self.inner.pipeline;
         let device_code = &grant.authorization.device_code;
         let request = device::poll::request(registration, device_code, &grant.options)?;
         let read = |answer: &Response<Bytes>| device::poll::read(registration, device_code, answer, clock.now());
-        let response = match line.send(Asked::Device, RetryPolicy::Never, *limits, request, read).await? {
+        let response = match pipeline.send(Asked::Device, RetryPolicy::Never, *limits, request, read).await? {
             Reply::Granted(response) => response,
             Reply::Pending(asked_for) => return Ok(Reply::Pending(asked_for)),
             Reply::SlowDown(asked_for) => return Ok(Reply::SlowDown(asked_for)),
@@ -740,22 +730,37 @@ impl WebexOAuth {
 
     /// Returns the clock of the client.
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.inner.clock
+        &self.inner.pipeline.clock
     }
 
     pub(crate) fn registration(&self) -> &Registration {
-        &self.inner.registration
+        &self.inner.pipeline.registration
     }
 }
 
 impl fmt::Debug for WebexOAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebexOAuth")
-            .field("service_id", &self.inner.registration.owner.service)
+            .field("service_id", &self.inner.pipeline.registration.owner.service)
             .field("client_id", &self.client_id())
-            .field("redirect_uri", &self.inner.registration.redirect_uri)
-            .field("scopes", &self.inner.registration.scopes)
+            .field("redirect_uri", &self.inner.pipeline.registration.redirect_uri)
+            .field("scopes", &self.inner.pipeline.registration.scopes)
             .finish_non_exhaustive()
+    }
+}
+
+impl WebexOAuthBuilder {
+    /// Builds the client, after checking the settings.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Configuration`]: the client ID is missing, an address would send secrets
+    ///   unencrypted, or the TLS backend or its CA certificates are missing.
+    /// - [`ErrorKind::InvalidInput`]: a value is malformed.
+    ///
+    /// The message names the setting to change.
+    pub fn build(self) -> Result<WebexOAuth> {
+        Ok(WebexOAuth { inner: Arc::new(self.into_inner()?) })
     }
 }
 

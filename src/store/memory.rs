@@ -8,13 +8,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 
-use super::entry::{UnauthorizedRefreshes, Version};
-use super::{
-    Body, Cursor, Entry, ExpiryBaseline, Head, Lease, LoginId, Page, Precondition, RefreshBlock, Revision, TokenIndex,
-    TokenKey, TokenStore, WriteOutcome,
-};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::entry::{
+    Body, Entry, ExpiryBaseline, Head, Lease, LoginId, RefreshBlock, Revision, UnauthorizedRefreshes, Version,
+};
+use crate::store::key::TokenKey;
+use crate::store::traits::{Cursor, Page, Precondition, TokenIndex, TokenStore, WriteOutcome};
 
 /// A power of two: the first bits of a hash choose the shard.
 const SHARDS: usize = 64;

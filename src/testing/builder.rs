@@ -1,21 +1,16 @@
 //! Configuration of a mock.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::service::Rotation;
-use crate::testing::devices::Devices;
-use crate::testing::expect::Verdict;
-use crate::testing::http::{self, Desk, Server};
-use crate::testing::integration::MockIntegration;
-use crate::testing::ledger::Recording;
-use crate::testing::rotation::RotationPolicy;
-use crate::testing::service::{Lifetimes, MockService};
-use crate::testing::state::State;
-use crate::testing::user::MockUser;
-use crate::testing::{MockWebex, opaque};
+use crate::testing::model::devices::Devices;
+use crate::testing::model::state::{RotationPolicy, State};
+use crate::testing::registry::{Lifetimes, MockIntegration, MockService, MockUser};
+use crate::testing::request_log::Recording;
+use crate::testing::{server, token_codec};
 
 /// A builder for [`MockWebex`], created by [`MockWebex::builder`].
 ///
@@ -54,13 +49,13 @@ pub struct MockWebexBuilder {
     devices: Devices,
     succession: RotationPolicy,
     recording: Recording,
-    is_relayed: bool,
-    clock: Arc<dyn Clock>,
-    port: u16,
+    pub(crate) is_relayed: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) port: u16,
 }
 
 impl MockWebexBuilder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             service: MockService::default(),
             integration: MockIntegration::new("Integration under test"),
@@ -283,27 +278,8 @@ impl MockWebexBuilder {
         self
     }
 
-    /// Starts the mock on a loopback port.
-    ///
-    /// # Panics
-    ///
-    /// Panics if:
-    ///
-    /// - the port is not available.
-    /// - the process has too many open handles. A mock uses five, and each connection uses two
-    ///   more.
-    /// - a scope or a redirect URI is invalid.
-    /// - a user's region cannot be part of a path.
-    pub async fn start(self) -> MockWebex {
-        let (clock, is_relayed) = (self.clock.clone(), self.is_relayed);
-        let (listener, origin) = http::listen(self.port);
-        let state = Arc::new(Mutex::new(self.state(origin)));
-        let server = Server::start(Desk::new(state.clone(), clock.clone()), listener, is_relayed).await;
-        MockWebex { _verdict: Verdict::on(state.clone()), server, state, clock }
-    }
-
     #[expect(clippy::panic, reason = "an invalid region is a mistake in the test")]
-    fn state(mut self, origin: String) -> State {
+    pub(crate) fn state(mut self, origin: String) -> State {
         if self.users.is_empty() {
             self.users.push(MockUser::new("jane@example.com").name("Jane Doe"));
         }
@@ -319,10 +295,10 @@ impl MockWebexBuilder {
         };
         let own = self
             .integration
-            .client_id(self.client_id.unwrap_or_else(|| format!("C{}", opaque::hex(&http::random()))))
-            .client_secret(self.client_secret.unwrap_or_else(|| opaque::hex(&http::random())));
+            .client_id(self.client_id.unwrap_or_else(|| format!("C{}", token_codec::hex(&server::random()))))
+            .client_secret(self.client_secret.unwrap_or_else(|| token_codec::hex(&server::random())));
         let mut state =
-            State::new(self.service, origin, self.users, own.registered(self.service), lifetimes, http::random());
+            State::new(self.service, origin, self.users, own.registered(self.service), lifetimes, server::random());
         state.integrations.extend(self.integrations.into_iter().map(|other| other.registered(self.service)));
         (state.writes_at_hash, state.succession, state.devices) = (self.writes_at_hash, self.succession, self.devices);
         state.ledger.recording = self.recording;

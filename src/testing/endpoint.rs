@@ -1,10 +1,14 @@
-//! Endpoints of the mock.
+//! Endpoints of the mock, and their paths.
 
 use std::fmt;
 
-use crate::testing::exchange::Request;
-use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
-use crate::testing::service::MockService;
+use crate::testing::message::Request;
+use crate::testing::registry::MockService;
+
+pub(crate) const DISCOVERY: &str = "/.well-known/openid-configuration";
+pub(crate) const WEB_FINGER: &str = "/.well-known/webfinger";
+/// The path of an issuer's own key set (observed in Cisco's samples for BYODS).
+pub(crate) const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
 
 /// An endpoint of the mock, for which a test can script a [`Fault`](crate::testing::Fault), inspect
 /// requests, or set expectations.
@@ -71,7 +75,7 @@ impl MockEndpoint {
 
     /// Returns the most specific endpoint of a request, or `None` if the mock does not implement
     /// its path.
-    pub(super) fn of(request: &Request, service: MockService) -> Option<Self> {
+    pub(crate) fn of(request: &Request, service: MockService) -> Option<Self> {
         if request.path.ends_with(KEYS_OF_ISSUER) {
             return Some(Self::Jwks);
         }
@@ -100,7 +104,7 @@ impl MockEndpoint {
     }
 
     /// Returns `true` if `self` includes requests to this endpoint and path.
-    pub(super) fn covers(&self, place: Option<&Self>, path: &str) -> bool {
+    pub(crate) fn covers(&self, place: Option<&Self>, path: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Path(own) => own == path,
@@ -123,7 +127,7 @@ impl fmt::Display for MockEndpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::exchange::Fields;
+    use crate::testing::message::Fields;
 
     fn place(service: MockService, path: &str, form: Option<&str>) -> Option<MockEndpoint> {
         let form = form.map(|form| Fields::parse(form.as_bytes()));

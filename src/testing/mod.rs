@@ -165,226 +165,44 @@
 //!
 //! See [`guide::testing`](crate::guide::testing) for complete tests.
 
-// Guide to the modules, from the inside out:
-// - `state` has the users, integrations, codes, and tokens, with the users' `consents`, the
-//   browsers' `sessions` and `visits`, and the `devices` that log in. `rotation` and
-//   `self_contained` are variants of its tokens.
-// - `opaque` creates codes, tokens, and IDs, `id_token` the ID tokens that `signing` signs.
-// - `rules` turns the request of an `exchange` into a reply, without I/O. `authorize` validates an
-//   authorization request and builds an `authorization`, whose response is a code or that of the
-//   `implicit` flow and returns by a `way_back`. `prompt` determines the pages, and `browsing`
-//   shows them. `device` has the device grant and `verify` its verification page. `token`,
-//   `open_id`, and `logout` are the other endpoints.
-// - `pages` are the HTML pages, each a `document`.
-// - `faults` are the named faults, each kind in its own file. `key_rotation` has the signing keys.
-// - `answering` selects the response. A `fault` in `orders` for the `endpoint` applies the
-//   overrides in `dress` and the delivery in `fate` to a `raw` response. Every `request` is logged
-//   in the `ledger`, which `count` and `expect` read.
-// - `http` connects the rules to wiremock. The `relay` produces the faults that wiremock does not
-//   support.
-// - `builder` configures a mock. `answer` and `device_answer` act as a user without a browser,
-//   `network` has the clients of further integrations, `addresses` the URLs, and `events` the
-//   changes in Webex.
+// Guide to the modules:
+// - `token_codec` creates codes, tokens, and IDs, and `signing` signs ID tokens.
+// - `registry` contains users and integrations, `pages` the HTML pages, `browser_session` the
+//   sign-ins of browsers, `message` requests and responses, and `endpoint` the endpoints.
+// - `faults` are the faults that a test injects, and `request_log` logs each request.
+// - `model` is the state of the simulated Webex. `rules` turn a request into a response, without
+//   I/O. `server` connects them to wiremock.
+// - `builder` configures a mock, and `mock` is the mock. `endpoint_script` contains its handles for
+//   faults and expected requests.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) mod token_codec;
+pub(crate) mod signing;
+pub(crate) mod registry;
+pub(crate) mod pages;
+pub(crate) mod browser_session;
+pub(crate) mod message;
+pub(crate) mod endpoint;
+pub(crate) mod faults;
+pub(crate) mod request_log;
+pub(crate) mod model;
+pub(crate) mod rules;
+pub(crate) mod server;
+pub(crate) mod endpoint_script;
+pub(crate) mod builder;
+pub(crate) mod mock;
 
-use crate::client::{WebexOAuth, WebexOAuthBuilder};
-use crate::clock::Clock;
-use crate::scope::Scopes;
-use crate::service::Service;
-
-mod opaque;
-mod mutation;
-mod user;
-mod service;
-mod shared_secret;
-mod signing;
-mod document;
-mod refusal_page;
-mod sign_in_page;
-mod consent_page;
-mod device_page;
-mod form_post_page;
-mod pages;
-mod device_spelling;
-mod exchange;
-mod sessions;
-mod raw;
-mod response_type;
-mod id_token_fault;
-mod keys_fault;
-mod discovery_fault;
-mod user_info_fault;
-mod tokens_fault;
-mod callback_fault;
-mod device_start_fault;
-mod device_poll_fault;
-mod endpoint;
-mod faults;
-mod retry_after;
-mod webex_error;
-mod fate;
-mod dress;
-mod fault;
-mod orders;
-mod request;
-mod ledger;
-mod rotation;
-mod self_contained;
-mod way_back;
-mod authorization;
-mod devices;
-mod visits;
-mod consents;
-mod state;
-mod id_token;
-mod implicit;
-mod prompt;
-mod authorize;
-mod token;
-mod device;
-mod browsing;
-mod verify;
-mod open_id;
-mod logout;
-mod rules;
-mod answering;
-mod relay;
-mod network;
-mod http;
-mod expect;
-mod events;
-mod integration;
-mod builder;
-mod answer;
-mod device_answer;
-mod key_rotation;
-mod count;
-mod addresses;
-
-use self::expect::Verdict;
-use self::http::Server;
-use self::state::State;
-
-pub use self::builder::MockWebexBuilder;
-pub use self::callback_fault::CallbackFault;
-pub use self::device_poll_fault::DevicePollFault;
-pub use self::device_spelling::DeviceErrorFormat;
-pub use self::device_start_fault::DeviceStartFault;
-pub use self::discovery_fault::DiscoveryFault;
-pub use self::endpoint::MockEndpoint;
-pub use self::expect::RequestExpectation;
-pub use self::fault::Fault;
-pub use self::id_token_fault::IdTokenFault;
-pub use self::integration::MockIntegration;
-pub use self::keys_fault::JwksFault;
-pub use self::orders::{EndpointScript, ScriptedFault};
-pub use self::refusal_page::ErrorPage;
-pub use self::request::MockRequest;
-pub use self::retry_after::RetryAfter;
-pub use self::service::MockService;
-pub use self::tokens_fault::TokensFault;
-pub use self::user::MockUser;
-pub use self::user_info_fault::UserInfoFault;
-pub use self::webex_error::{ErrorFormat, WebexError};
-
-/// A simulated Webex on a loopback port. See the [module](self) for an overview.
-///
-/// Cloning is cheap: all clones share one server, which stops when the last clone is dropped.
-///
-/// A mock uses one thread and five operating system handles, or ten with the relay. Each connection
-/// of a client in the same process uses two more. With the common limit of 1024 handles per
-/// process, about 140 mocks with one connection each can run at the same time.
-///
-#[derive(Clone)]
-pub struct MockWebex {
-    /// Checks the expectations when the last clone is dropped. Dropped before the other fields.
-    _verdict: Arc<Verdict>,
-    /// Stops when the last clone is dropped.
-    server: Arc<Server>,
-    state: Arc<Mutex<State>>,
-    clock: Arc<dyn Clock>,
-}
-
-impl MockWebex {
-    /// Starts a mock of the commercial service on a free loopback port, with one user,
-    /// jane@example.com, and one integration.
-    ///
-    /// # Panics
-    ///
-    /// Panics if no port is available.
-    pub async fn start() -> Self {
-        Self::builder().start().await
-    }
-
-    /// Creates a builder for a configured mock.
-    pub fn builder() -> MockWebexBuilder {
-        MockWebexBuilder::new()
-    }
-
-    /// Returns the simulated service with the mock's URLs.
-    pub fn service(&self) -> Service {
-        let service = match self.state().service {
-            MockService::Webex => Service::webex(),
-            MockService::WebexGov => Service::webex_gov(),
-            MockService::Meetings => Service::meetings(),
-        };
-        let service = service.with_base_url(self.uri()).with_rotation(self.state().succession.rotation);
-        if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
-    }
-
-    /// Creates a client for the mock's integration.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the mock's settings are not valid for a client, for example because of a malformed
-    /// redirect URI.
-    #[expect(clippy::panic, reason = "settings that no client accepts are a mistake in the test")]
-    pub fn client(&self) -> WebexOAuth {
-        self.client_builder().build().unwrap_or_else(|error| panic!("invalid integration: {error}"))
-    }
-
-    /// Creates a builder with the settings of the mock's integration and the mock's clock.
-    pub fn client_builder(&self) -> WebexOAuthBuilder {
-        self.settings_of(0)
-    }
-
-    /// Returns the integration's client ID. By default it is `C` and 64 hexadecimal digits, and
-    /// differs in every mock.
-    pub fn client_id(&self) -> String {
-        self.state().integrations[0].client_id.clone()
-    }
-
-    /// Returns the integration's current client secret.
-    pub fn client_secret(&self) -> String {
-        self.state().integrations[0].client_secret.clone()
-    }
-
-    /// Returns the integration's first redirect URI.
-    pub fn redirect_uri(&self) -> String {
-        self.state().integrations[0].redirect_uris[0].clone()
-    }
-
-    /// Returns the integration's registered scopes.
-    pub fn scopes(&self) -> Scopes {
-        self.state().integrations[0].scopes.clone()
-    }
-
-    #[track_caller]
-    #[expect(clippy::panic, reason = "an unknown user is a mistake in the test")]
-    fn user(&self, email: &str) -> usize {
-        let found = self.state().user(email);
-        found.unwrap_or_else(|| panic!("unknown user {email:?}: add the user with `MockWebex::builder().user(..)`"))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        http::lock(&self.state)
-    }
-}
-
-impl fmt::Debug for MockWebex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MockWebex").field("uri", &self.uri()).finish_non_exhaustive()
-    }
-}
+pub use crate::testing::builder::MockWebexBuilder;
+pub use crate::testing::endpoint::MockEndpoint;
+pub use crate::testing::endpoint_script::{EndpointScript, RequestExpectation, ScriptedFault};
+pub use crate::testing::faults::callback::CallbackFault;
+pub use crate::testing::faults::device::{DevicePollFault, DeviceStartFault};
+pub use crate::testing::faults::fault::Fault;
+pub use crate::testing::faults::openid::{DiscoveryFault, JwksFault, UserInfoFault};
+pub use crate::testing::faults::response_override::RetryAfter;
+pub use crate::testing::faults::token_response::{IdTokenFault, TokensFault};
+pub use crate::testing::faults::webex_error::{ErrorFormat, WebexError};
+pub use crate::testing::message::DeviceErrorFormat;
+pub use crate::testing::mock::MockWebex;
+pub use crate::testing::pages::error_page::ErrorPage;
+pub use crate::testing::registry::{MockIntegration, MockService, MockUser};
+pub use crate::testing::request_log::MockRequest;

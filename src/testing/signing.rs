@@ -1,11 +1,13 @@
-//! The keys that sign ID tokens, and their published key set.
+//! The keys that sign ID tokens, their published key set, and HS256 signatures.
+
+use std::iter;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha384};
 
-use crate::testing::{opaque, shared_secret};
+use crate::testing::token_codec;
 
 /// Two RSA test keys. They are published with this crate and therefore not secret.
 const PAIRS: [Pair; 2] = [
@@ -25,7 +27,7 @@ const POINT: [&str; 2] = ["5iDcN6tWxvlR8PDFtrU0cpRTEAjgak1aRexII4nGJvo", "h8-Orm
 
 /// A signature algorithm. RS256 unless a fault selects another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Algorithm {
+pub(crate) enum Algorithm {
     Rs256,
     Rs384,
     Es256,
@@ -34,7 +36,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
             Self::Rs384 => "RS384",
@@ -46,7 +48,7 @@ impl Algorithm {
 
     /// Returns the left half of the hash of `text` in base64url: `at_hash` and `c_hash` (OpenID
     /// Connect Core 1.0, section 3.1.3.6).
-    pub(super) fn half_hash(self, text: &str) -> String {
+    pub(crate) fn half_hash(self, text: &str) -> String {
         match self {
             Self::Rs384 => URL_SAFE_NO_PAD.encode(&Sha384::digest(text)[..24]),
             _ => URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..16]),
@@ -58,31 +60,31 @@ impl Algorithm {
 ///
 /// The newest key signs, and all remaining keys are published. The two key pairs alternate under
 /// unique key IDs.
-pub(super) struct SigningKeys {
+pub(crate) struct SigningKeys {
     oldest: usize,
     newest: usize,
     publishes_elliptic: bool,
 }
 
 impl SigningKeys {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { oldest: 0, newest: 0, publishes_elliptic: false }
     }
 
     /// Adds a new signing key. The previous ones stay published.
-    pub(super) fn add(&mut self) {
+    pub(crate) fn add(&mut self) {
         self.newest += 1;
     }
 
     /// Replaces all keys by a new one.
-    pub(super) fn replace(&mut self) {
+    pub(crate) fn replace(&mut self) {
         self.newest += 1;
         self.oldest = self.newest;
         self.publishes_elliptic = false;
     }
 
     /// Returns the ID of the key for this algorithm. The P-256 key is published from then on.
-    pub(super) fn id_for(&mut self, algorithm: Algorithm) -> String {
+    pub(crate) fn id_for(&mut self, algorithm: Algorithm) -> String {
         if algorithm == Algorithm::Es256 {
             self.publishes_elliptic = true;
             elliptic_id()
@@ -93,23 +95,23 @@ impl SigningKeys {
 
     /// Returns the published key set, without `alg`, as shown in
     /// developer.webex.com/docs/login-with-webex.
-    pub(super) fn published(&self) -> Value {
+    pub(crate) fn published(&self) -> Value {
         let elliptic = self.publishes_elliptic.then(|| elliptic_key(elliptic_id().into()));
         json!({ "keys": (self.oldest..=self.newest).map(rsa_key).chain(elliptic).collect::<Vec<_>>() })
     }
 
     /// Returns the current public key and the next one.
-    pub(super) fn this_and_next(&self) -> [Value; 2] {
+    pub(crate) fn this_and_next(&self) -> [Value; 2] {
         [rsa_key(self.newest), rsa_key(self.newest + 1)]
     }
 
-    pub(super) fn sign(&self, algorithm: Algorithm, input: &str) -> Vec<u8> {
+    pub(crate) fn sign(&self, algorithm: Algorithm, input: &str) -> Vec<u8> {
         let pair = self.newest % PAIRS.len();
         match algorithm {
             Algorithm::None => Vec::new(),
             Algorithm::Hs256 => {
                 let modulus = URL_SAFE_NO_PAD.decode(PAIRS[pair].modulus).unwrap_or_default();
-                shared_secret::sign_hs256(&modulus, input)
+                sign_hs256(&modulus, input)
             }
             Algorithm::Es256 => without_der(&sign(PAIRS.len(), algorithm, input.as_bytes())),
             Algorithm::Rs256 | Algorithm::Rs384 => sign(pair, algorithm, input.as_bytes()),
@@ -118,11 +120,11 @@ impl SigningKeys {
 }
 
 fn id(number: usize) -> String {
-    opaque::uuid_of(&format!("key {number}"))
+    token_codec::uuid_of(&format!("key {number}"))
 }
 
 fn elliptic_id() -> String {
-    opaque::uuid_of("key on P-256")
+    token_codec::uuid_of("key on P-256")
 }
 
 fn rsa_key(number: usize) -> Value {
@@ -131,7 +133,7 @@ fn rsa_key(number: usize) -> Value {
 }
 
 /// Returns the P-256 key with this key ID.
-pub(super) fn elliptic_key(id: Value) -> Value {
+pub(crate) fn elliptic_key(id: Value) -> Value {
     let [x, y] = POINT;
     json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": id, "use": "sig"})
 }
@@ -188,9 +190,52 @@ fn sign(key: usize, _: Algorithm, _: &[u8]) -> Vec<u8> {
     PAIRS.get(key).map_or(ELLIPTIC, |pair| pair.private)[..0].to_vec()
 }
 
+/// The DER prefix of a 2048-bit modulus in a `SubjectPublicKeyInfo` (RFC 5280, section 4.1).
+const BEFORE: [u8; 33] = [
+    0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+    0x03, 0x82, 0x01, 0x0f, 0x00, 0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0x00,
+];
+/// The DER suffix after the modulus: the exponent 65537.
+const AFTER: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
+/// The block size of SHA-256, in bytes.
+const BLOCK: usize = 64;
+
+/// Signs with the PEM file of the public key as the secret.
+pub(crate) fn sign_hs256(modulus: &[u8], input: &str) -> Vec<u8> {
+    hmac(pem(modulus).as_bytes(), input.as_bytes()).to_vec()
+}
+
+/// Signs with the client secret (OpenID Connect Core 1.0, section 10.1).
+pub(crate) fn sign_with_client_secret(client_secret: &str, input: &str) -> Vec<u8> {
+    hmac(client_secret.as_bytes(), input.as_bytes()).to_vec()
+}
+
+fn pem(modulus: &[u8]) -> String {
+    let text = STANDARD.encode([&BEFORE, modulus, &AFTER].concat());
+    let lines = text.as_bytes().chunks(64).map(|line| line.iter().copied().map(char::from).collect());
+    let begin = iter::once("-----BEGIN PUBLIC KEY-----".to_owned());
+    let end = iter::once("-----END PUBLIC KEY-----\n".to_owned());
+    begin.chain(lines).chain(end).collect::<Vec<String>>().join("\n")
+}
+
+/// Computes an HMAC with SHA-256 (RFC 2104).
+fn hmac(key: &[u8], input: &[u8]) -> [u8; 32] {
+    let mut block = [0; BLOCK];
+    if key.len() > BLOCK {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let padded = |pad: u8| block.map(|byte| byte ^ pad);
+    let inner = Sha256::new().chain_update(padded(0x36)).chain_update(input).finalize();
+    Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::token_codec;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     fn ids(keys: &SigningKeys) -> Vec<String> {
         let set = keys.published();
@@ -232,8 +277,9 @@ mod tests {
     #[cfg(feature = "oidc")]
     #[test]
     fn published_key_verifies_signature() {
-        use crate::oidc::algorithm::SigningAlgorithm;
-        use crate::oidc::{jwk::JwkSet, signature};
+        use crate::protocol::oidc::SigningAlgorithm;
+        use crate::protocol::oidc::key;
+        use crate::protocol::oidc::key::JwkSet;
 
         let mut keys = SigningKeys::new();
         let mut before = None;
@@ -246,8 +292,8 @@ mod tests {
                 let (id, signed) = (keys.id_for(algorithm), keys.sign(algorithm, "input"));
                 let set = JwkSet::read(keys.published().to_string().as_bytes()).unwrap();
                 let own = set.candidates(verified_as, Some(&id))[0];
-                assert!(signature::is_valid(verified_as, own, "input", &signed), "{algorithm:?}");
-                assert!(!signature::is_valid(verified_as, own, "inpus", &signed), "{algorithm:?}");
+                assert!(key::is_valid(verified_as, own, "input", &signed), "{algorithm:?}");
+                assert!(!key::is_valid(verified_as, own, "inpus", &signed), "{algorithm:?}");
             }
             let signed = keys.sign(Algorithm::Rs256, "input");
             assert_ne!(before.replace(signed.clone()), Some(signed), "the next key differs");
@@ -258,7 +304,7 @@ mod tests {
     #[cfg(feature = "oidc")]
     #[test]
     fn half_hash_matches_algorithm() {
-        use crate::oidc::algorithm::SigningAlgorithm;
+        use crate::protocol::oidc::SigningAlgorithm;
 
         for (own, other) in [
             (Algorithm::Rs256, SigningAlgorithm::Rs256),
@@ -267,5 +313,33 @@ mod tests {
         ] {
             assert_eq!(own.half_hash("token"), URL_SAFE_NO_PAD.encode(other.half_hash("token")));
         }
+    }
+
+    #[test]
+    fn hmac_matches_rfc_4231_vectors() {
+        for (key, input, expected) in [
+            (
+                &b"Jefe"[..],
+                &b"what do ya want for nothing?"[..],
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                &[0xaa; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ] {
+            assert_eq!(token_codec::hex(&hmac(key, input)), expected);
+        }
+    }
+
+    /// Compares with the hash of OpenSSL's output for the first test key.
+    #[test]
+    fn shared_secret_is_public_key_pem_file() {
+        let modulus = URL_SAFE_NO_PAD.decode(include_str!("keys/one.n")).unwrap();
+        let file = pem(&modulus);
+        let hash = token_codec::hex(&Sha256::digest(&file));
+        assert_eq!(hash, "3466dbea9104ea8f48702183a7a5fe24f81542056dc06eb797737793a7529e15", "{file}");
+        assert_eq!(sign_hs256(&modulus, "input"), hmac(file.as_bytes(), b"input"));
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use super::TokenSet;
-use crate::account::{Account, check_site_name};
 use crate::clock::UnixTime;
 use crate::error::Result;
 use crate::registration::Owner;
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::service::Service;
+use crate::token::account::{Account, check_site_name};
+use crate::token::token_set::TokenSet;
 
 /// Tokens that were obtained outside this crate, for
 /// [`TokenManager::import`](crate::TokenManager::import).

@@ -6,11 +6,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
-use crate::account::Account;
-use crate::decode::is_damaged;
+use crate::json::value::is_damaged;
 use crate::json::{Fault, Object};
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, IdToken, RefreshToken};
+use crate::token::account::Account;
 
 const FIELDS: [&str; 14] = [
     "access_token",

@@ -1,8 +1,7 @@
 //! Conversion of reqwest's errors, with the delivery and the remedy.
 
 use std::error::Error as StdError;
-use std::io;
-use std::iter;
+use std::{io, iter};
 
 use url::Url;
 
@@ -12,7 +11,7 @@ use crate::error::{Delivery, Error, ErrorKind, Remedy};
 ///
 /// Call this only for errors before a response. After the head of a response, the result has no
 /// meaning.
-pub(super) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
+pub(crate) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|cause| {
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
             // RFC 9113, section 8.7: REFUSED_STREAM, or a stream above the last stream of a GOAWAY.
@@ -28,7 +27,7 @@ pub(super) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
 
 /// Converts an error that occurred before a response. `proxy` is the variable that configures the
 /// proxy, if any.
-pub(super) fn sending_failed(error: reqwest::Error, url: &Url, proxy: Option<&str>) -> Error {
+pub(crate) fn sending_failed(error: reqwest::Error, url: &Url, proxy: Option<&str>) -> Error {
     let error = error.without_url();
     if error.is_builder() {
         return Error::new(ErrorKind::InvalidInput, "invalid request URL: expected an http or https URL")
@@ -49,7 +48,7 @@ pub(super) fn sending_failed(error: reqwest::Error, url: &Url, proxy: Option<&st
 }
 
 /// Converts an error that occurred while a response was read.
-pub(super) fn reading_failed(error: reqwest::Error) -> Error {
+pub(crate) fn reading_failed(error: reqwest::Error) -> Error {
     Error::transport(Delivery::Unknown, error.without_url())
 }
 

@@ -24,7 +24,7 @@ struct Variable {
 
 /// The proxy settings of the environment. Clones are cheap.
 #[derive(Clone, Debug)]
-pub(super) struct ProxyEnvironment {
+pub(crate) struct ProxyEnvironment {
     https: Option<Variable>,
     http: Option<Variable>,
     /// Matches all URLs that `NO_PROXY` does not exempt.
@@ -33,7 +33,7 @@ pub(super) struct ProxyEnvironment {
 
 impl ProxyEnvironment {
     /// Reads the environment variables of this process.
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self::from_lookup(&|name| std::env::var_os(name))
     }
 
@@ -54,7 +54,7 @@ impl ProxyEnvironment {
 
     /// Returns the name of the variable that configures the proxy for `url`, unless `NO_PROXY`
     /// exempts it.
-    pub(super) fn variable_for(&self, url: &Url) -> Option<&'static str> {
+    pub(crate) fn variable_for(&self, url: &Url) -> Option<&'static str> {
         self.effective(url).map(|variable| variable.name)
     }
 
@@ -64,7 +64,7 @@ impl ProxyEnvironment {
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the setting is not usable. The message names the variable.
-    pub(super) fn check(&self, url: &Url) -> Result<()> {
+    pub(crate) fn check(&self, url: &Url) -> Result<()> {
         match self.effective(url) {
             Some(Variable { name, is_usable: false }) => {
                 let message = format!(

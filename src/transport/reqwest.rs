@@ -1,11 +1,10 @@
 //! The default transport, based on [`reqwest`].
 
 use std::any::Any;
-use std::fmt;
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, mem};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,14 +13,13 @@ use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use url::Url;
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::endpoint::is_loopback;
 use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::secret::ZeroizingBuffer;
-
-use super::failure::{is_unprocessed, reading_failed, sending_failed};
-use super::proxy::ProxyEnvironment;
-use super::tls::{self, Https, TlsBackend};
-use super::{Limits, Transport};
+use crate::service::url::is_loopback;
+use crate::transport::failure::{is_unprocessed, reading_failed, sending_failed};
+use crate::transport::proxy::ProxyEnvironment;
+use crate::transport::tls::{self, Https, TlsBackend};
+use crate::transport::traits::{Limits, Transport};
 
 /// The default connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -396,9 +394,8 @@ fn unsendable(error: reqwest::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn loopback_transport_rejects_other_addresses() {

@@ -40,7 +40,7 @@ impl TlsBackend {
 
 /// The TLS configuration for https. Several clients can share it, so the system's certificates are
 /// read only once.
-pub(super) enum Https {
+pub(crate) enum Https {
     #[cfg(any(feature = "rustls", feature = "rustls-ring"))]
     Rustls(Box<rustls::ClientConfig>),
     #[cfg(feature = "native-tls")]
@@ -54,7 +54,7 @@ impl Https {
         not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")),
         expect(unused_variables, reason = "no TLS library is compiled in")
     )]
-    pub(super) fn new(backend: Option<TlsBackend>, roots: &[Vec<u8>]) -> Result<Self> {
+    pub(crate) fn new(backend: Option<TlsBackend>, roots: &[Vec<u8>]) -> Result<Self> {
         match backend.or_else(TlsBackend::preferred) {
             #[cfg(feature = "rustls")]
             Some(TlsBackend::Rustls) => {
@@ -79,7 +79,7 @@ impl Https {
         not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")),
         expect(unused_variables, reason = "no TLS library is compiled in")
     )]
-    pub(super) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+    pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
         match *self {
             #[cfg(any(feature = "rustls", feature = "rustls-ring"))]
             Self::Rustls(ref config) => builder.tls_backend_preconfigured((**config).clone()),
@@ -93,7 +93,7 @@ impl Https {
 ///
 /// reqwest initializes TLS in every client and panics if it has rustls but no crypto provider. A
 /// configuration is therefore required here as well.
-pub(super) fn for_plain_http(builder: ClientBuilder) -> Result<ClientBuilder> {
+pub(crate) fn for_plain_http(builder: ClientBuilder) -> Result<ClientBuilder> {
     match TlsBackend::preferred() {
         #[cfg(feature = "rustls")]
         Some(TlsBackend::Rustls) => {
@@ -122,16 +122,16 @@ mod with_rustls {
     use crate::error::{Error, ErrorKind, Result};
 
     #[cfg(feature = "rustls")]
-    pub(super) fn aws_lc() -> Arc<CryptoProvider> {
+    pub(crate) fn aws_lc() -> Arc<CryptoProvider> {
         Arc::new(rustls::crypto::aws_lc_rs::default_provider())
     }
 
     #[cfg(feature = "rustls-ring")]
-    pub(super) fn ring() -> Arc<CryptoProvider> {
+    pub(crate) fn ring() -> Arc<CryptoProvider> {
         Arc::new(rustls::crypto::ring::default_provider())
     }
 
-    pub(super) fn for_https(provider: Arc<CryptoProvider>, bundles: &[Vec<u8>]) -> Result<ClientConfig> {
+    pub(crate) fn for_https(provider: Arc<CryptoProvider>, bundles: &[Vec<u8>]) -> Result<ClientConfig> {
         let mut roots = Vec::new();
         for bundle in bundles {
             roots.extend(read_bundle(bundle)?);
@@ -157,7 +157,7 @@ mod with_rustls {
         Verifier::new(provider).map_err(unverifiable)
     }
 
-    pub(super) fn for_plain_http(provider: Arc<CryptoProvider>) -> Result<ClientConfig> {
+    pub(crate) fn for_plain_http(provider: Arc<CryptoProvider>) -> Result<ClientConfig> {
         Ok(begin(provider)?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
     }
 
@@ -202,7 +202,7 @@ mod with_native_tls {
 
     use crate::error::Result;
 
-    pub(super) fn certificates(bundles: &[Vec<u8>]) -> Result<Vec<Certificate>> {
+    pub(crate) fn certificates(bundles: &[Vec<u8>]) -> Result<Vec<Certificate>> {
         let mut roots = Vec::new();
         for bundle in bundles {
             roots.extend(read_bundle(bundle)?);
@@ -229,9 +229,8 @@ fn unusable_root() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error as _;
-
     use super::*;
+    use std::error::Error as _;
 
     const EVERY: &[TlsBackend] = &[
         TlsBackend::Rustls,

@@ -11,6 +11,7 @@ mod visitor;
 
 mod adversity;
 mod api_401;
+mod architecture;
 mod builder_settings;
 mod calling;
 mod clock_corrections;
@@ -25,7 +26,6 @@ mod device_login_oddities;
 mod discovery;
 mod encrypted;
 mod gate;
-mod house;
 mod http2;
 mod implicit;
 mod implicit_pending;

@@ -196,8 +196,13 @@ pub(crate) async fn quiet() {
 pub(crate) fn tests_below(folder: &str, prefix: &str) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
+        let mut path = entry.unwrap().path();
+        if path.join("mod.rs").is_file() {
+            // The module of `rules/mod.rs` is `rules`.
+            let module = format!("{prefix}{}", path.file_name().unwrap().to_str().unwrap());
+            path.push("mod.rs");
+            tests.extend(tests_in(&module, &fs::read_to_string(&path).unwrap()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             let module = format!("{prefix}{}", path.file_stem().unwrap().to_str().unwrap());
             tests.extend(tests_in(&module, &fs::read_to_string(&path).unwrap()));
         }

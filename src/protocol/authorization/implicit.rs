@@ -1,0 +1,199 @@
+//! Callbacks and logins of the implicit flow (OpenID Connect Core 1.0, section 3.2).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::protocol::authorization::callback::{self, AcceptError, Callback, Parameters};
+use crate::protocol::authorization::pending::{Payload, PendingId, PendingImplicit};
+use crate::protocol::oidc::VerifiedIdToken;
+use crate::protocol::oidc::verify::unverified_claims;
+use crate::registration::Registration;
+use crate::secret::IdToken;
+use crate::token::response::TokenResponse;
+use crate::token::token_set::{Receipt, TokenSet};
+
+const PARAMETERS: [&str; 9] =
+    ["access_token", "id_token", "token_type", "expires_in", "scope", "state", "error", "error_description", "iss"];
+
+/// A callback of the implicit flow. Its content is not verified, because anyone can send one.
+///
+/// The parameters are in the fragment of the redirect URI, which browsers do not send to the
+/// server. A script in the page reads `location.hash`, removes it from the address bar with
+/// `history.replaceState`, and posts it to the server. Protect this request with a CSRF token,
+/// because the browser does not send cookies with `SameSite=Lax` in a cross-site POST request.
+pub struct ImplicitCallback(Callback);
+
+impl ImplicitCallback {
+    /// Parses a callback from a fragment (with or without `#`), a complete URL with a fragment, or
+    /// a form body.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidCallback`]: the callback is longer than 16 KiB.
+    /// - [`ErrorKind::DuplicateParameter`]: a parameter is repeated.
+    pub fn parse(text: impl AsRef<str>) -> Result<Self> {
+        let text = text.as_ref().trim();
+        // A query is ignored, because it was visible to servers and proxies, unlike a fragment.
+        let without_fragment = if callback::is_url(text) { "" } else { text };
+        let fragment = text.split_once('#').map_or(without_fragment, |(_, fragment)| fragment);
+        Callback::read(text.len(), fragment, &PARAMETERS).map(Self)
+    }
+
+    /// Returns the ID of the pending login that this callback belongs to.
+    ///
+    /// The ID is derived from `state` and is not verified. Returns `None` if the callback has no
+    /// `state` parameter.
+    pub fn pending_id(&self) -> Option<PendingId> {
+        self.0.pending_id()
+    }
+}
+
+impl fmt::Debug for ImplicitCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ImplicitCallback").field(&self.0).finish()
+    }
+}
+
+/// Deserializes the parameters from a web framework, as [`Callback`] does.
+impl<'de> Deserialize<'de> for ImplicitCallback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Parameters(&PARAMETERS)).map(Self)
+    }
+}
+
+/// A completed login with the implicit flow.
+///
+/// Created by [`WebexOAuth::accept_implicit`](crate::WebexOAuth::accept_implicit).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ImplicitLogin {
+    /// The verified ID token, if one was requested.
+    pub id_token: Option<VerifiedIdToken>,
+    /// The access token, if one was requested. There is no refresh token.
+    pub tokens: Option<TokenSet>,
+    pub(crate) payload: Payload,
+}
+
+impl ImplicitLogin {
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidInput`]: the payload cannot be deserialized into `T`.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.payload.read()
+    }
+}
+
+/// The tokens of a callback that belongs to its login. The ID token is not verified yet.
+pub(crate) struct Brought {
+    pub(crate) id_token: Option<IdToken>,
+    pub(crate) response: Option<TokenResponse>,
+}
+
+/// Verifies that `callback` belongs to `login` and returns the requested tokens.
+pub(crate) fn accept(
+    registration: &Registration,
+    login: PendingImplicit,
+    callback: &ImplicitCallback,
+    lifetime: Duration,
+    now: UnixTime,
+) -> Result<(PendingImplicit, Brought), AcceptError<PendingImplicit>> {
+    let payload = login.pending.payload.clone();
+    if let Err(error) = callback::is_for(&login.pending, &callback.0) {
+        return Err(AcceptError::not_for_it(error, login, payload));
+    }
+    match check(registration, &login, &callback.0, lifetime, now) {
+        Ok(brought) => Ok((login, brought)),
+        Err(error) => Err(AcceptError::ended(error, payload)),
+    }
+}
+
+/// Returns the tokens of a callback that belongs to `login`.
+fn check(
+    registration: &Registration,
+    login: &PendingImplicit,
+    callback: &Callback,
+    lifetime: Duration,
+    now: UnixTime,
+) -> Result<Brought> {
+    let pending = &login.pending;
+    callback::check_circumstances(registration, pending, callback, lifetime, now)?;
+    let has_tokens = callback.value("access_token").or(callback.value("id_token")).is_some();
+    match callback.refusal() {
+        Some(_) if has_tokens => {
+            return Err(Error::new(ErrorKind::AmbiguousCallback, "ambiguous callback: it has both tokens and `error`"));
+        }
+        Some(refusal) => return Err(refusal),
+        None => {}
+    }
+    let id_token = callback.value("id_token").filter(|_| login.response.brings_id_token()).map(IdToken::unchecked);
+    if login.response.brings_id_token() && id_token.is_none() {
+        return Err(Error::new(
+            ErrorKind::MissingIdToken,
+            "callback has no `id_token` parameter: an ID token was requested",
+        ));
+    }
+    if let Some(id_token) = &id_token {
+        require_one_issuer(callback, id_token)?;
+    }
+    let response = login.response.brings_access_token().then(|| tokens(callback)).transpose()?;
+    Ok(Brought { id_token, response })
+}
+
+/// Checks that the `iss` parameter and the `iss` claim are equal (RFC 9207, section 4).
+///
+/// The claim itself is verified later.
+fn require_one_issuer(callback: &Callback, id_token: &IdToken) -> Result<()> {
+    let Some(own) = callback.value("iss") else { return Ok(()) };
+    let claims = unverified_claims(id_token.expose());
+    match claims.as_ref().and_then(|claims| claims.get("iss")?.as_str()) {
+        Some(others) if others != own => {
+            let message = "invalid issuer in callback: `iss` does not match the ID token; begin a new login";
+            Err(Error::new(ErrorKind::IssuerMismatch, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the tokens like the response of a token endpoint.
+fn tokens(callback: &Callback) -> Result<TokenResponse> {
+    let names = ["access_token", "token_type", "expires_in", "scope"];
+    let fields = names.into_iter().filter_map(|name| Some((name.to_owned(), Value::from(callback.value(name)?))));
+    let json = Value::Object(fields.collect::<Map<_, _>>()).to_string();
+    TokenResponse::read(json.as_bytes()).map_err(|why| {
+        Error::new(ErrorKind::AmbiguousCallback, format!("invalid tokens in callback: {why}"))
+            .with_remedy(Remedy::Login)
+    })
+}
+
+/// Creates the login after its ID token was verified.
+pub(crate) fn finish(
+    registration: &Registration,
+    login: PendingImplicit,
+    response: Option<TokenResponse>,
+    id_token: Option<VerifiedIdToken>,
+    now: UnixTime,
+) -> ImplicitLogin {
+    let pending = login.pending;
+    let receipt = |asked| Receipt {
+        owner: Arc::clone(&registration.owner),
+        service: &registration.service,
+        asked,
+        exchange: None,
+        now,
+    };
+    let mut tokens = response.map(|response| TokenSet::received(response, receipt(pending.asked)));
+    if let (Some(tokens), Some(id_token)) = (&mut tokens, &id_token) {
+        tokens.prove(id_token.subject_of());
+    }
+    ImplicitLogin { id_token, tokens, payload: pending.payload }
+}

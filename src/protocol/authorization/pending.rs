@@ -1,0 +1,646 @@
+//! Pending authorizations, and their stored form.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::{Clock, MAX_CLOCK_SKEW, UnixTime};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::{Object, is_deeper_than};
+use crate::registration::Owner;
+use crate::scope::Scopes;
+use crate::secret::{StoredString, same};
+use crate::service::pkce::{CodeVerifier, Pkce};
+use crate::stored::{self, unreadable};
+
+const STORED_NAME: &str = "pending authorization";
+
+/// The maximum length of the stored form, in bytes. Encrypted and in base64, it fits into a cookie
+/// of 4096 bytes.
+const MAX_STORED: usize = 2867;
+
+/// The maximum length of a payload, in bytes of JSON.
+const MAX_PAYLOAD: usize = 1024;
+
+/// The maximum nesting depth of a payload. A deeper payload could not be read back.
+const MAX_PAYLOAD_DEPTH: usize = 30;
+
+/// A login in progress, waiting for its callback.
+///
+/// **Treat it as a secret** and bind it to the browser that began the login: store it in the
+/// server-side session, in an encrypted cookie, or in memory. It contains the `state` and the PKCE
+/// code verifier. It is therefore not `Clone`, hides its contents in `Debug`, and does not
+/// implement `Serialize`. To store it, use [`to_stored`](Self::to_stored).
+///
+/// Remove abandoned logins: compare [`begun_at`](Self::begun_at) with
+/// [`WebexOAuth::pending_lifetime`](crate::WebexOAuth::pending_lifetime). As long as the value
+/// stays in memory, its age is measured with the monotonic clock. After it was stored, its age is
+/// measured with the wall clock. A stored login that appears to have begun more than 10 minutes in
+/// the future has also expired.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::testing::MockWebex;
+/// use webex_oauth::{Callback, PendingAuthorization};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let stored = pending.to_stored()?; // into an encrypted cookie, for example
+///
+/// // In the handler of the redirect URI:
+/// let callback = Callback::parse(mock.approve(&url))?;
+/// let pending = PendingAuthorization::from_stored(stored.expose())?;
+/// assert_eq!(callback.pending_id(), Some(pending.id()));
+/// let login = webex.login(pending, callback).await?;
+/// assert!(login.tokens().refresh_token().is_some());
+/// # Ok(())
+/// # }
+/// ```
+pub struct PendingAuthorization {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) state: SecretString,
+    pub(crate) nonce: Option<SecretString>,
+    /// The maximum age of the user's sign-in, verified against the ID token.
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) verifier: CodeVerifier,
+    pub(crate) redirect_uri: String,
+    pub(crate) asked: Scopes,
+    pub(crate) begun_at: UnixTime,
+    /// `None` after loading from storage, because another process may have begun the login.
+    pub(crate) stopwatch: Option<Stopwatch>,
+    pub(crate) payload: Payload,
+}
+
+/// The time since a login began in this process. It uses the monotonic clock, so changes of the
+/// wall clock have no effect.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopwatch {
+    clock: Arc<dyn Clock>,
+    started: Duration,
+}
+
+impl Stopwatch {
+    pub(crate) fn start(clock: Arc<dyn Clock>) -> Self {
+        Self { started: clock.elapsed(), clock }
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.started)
+    }
+}
+
+/// The ID of a pending authorization: a hash of its `state`.
+///
+/// The ID is not secret. It consists of 22 letters, digits, `-`, or `_`, and can be part of a
+/// cookie name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PendingId(String);
+
+impl PendingId {
+    pub(crate) fn of_state(state: &str) -> Self {
+        let hash = Sha256::new().chain_update(b"webex-oauth pending authorization\0").chain_update(state).finalize();
+        Self(URL_SAFE_NO_PAD.encode(&hash[..16]))
+    }
+
+    /// Returns the ID as a string.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PendingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl PendingAuthorization {
+    /// Returns the ID, which equals [`Callback::pending_id`](crate::Callback::pending_id) of the
+    /// matching callback.
+    ///
+    /// Use it as the key for pending authorizations, so that one browser can have several logins in
+    /// progress.
+    pub fn id(&self) -> PendingId {
+        PendingId::of_state(self.state.expose_secret())
+    }
+
+    /// Returns the time at which the login began.
+    pub fn begun_at(&self) -> UnixTime {
+        self.begun_at
+    }
+
+    /// Returns the redirect URI of this login.
+    pub fn redirect_uri(&self) -> &str {
+        &self.redirect_uri
+    }
+
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidInput`]: the payload cannot be deserialized into `T`.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.payload.read()
+    }
+
+    /// Converts the pending authorization into versioned JSON.
+    ///
+    /// **The result contains secrets.** Keep it on the server or encrypt it. It is at most 2,867
+    /// bytes long, so that it fits into a cookie when encrypted.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidInput`]: the result would be too long. Request fewer scopes, or use a
+    ///   shorter payload or redirect URI.
+    pub fn to_stored(&self) -> Result<StoredString> {
+        let text = stored::to_text(STORED_NAME, &Form::from(self))?;
+        let length = text.expose().len();
+        if length > MAX_STORED {
+            let message = format!(
+                "pending authorization is too long: {length} bytes exceed the limit of {MAX_STORED} bytes for an \
+                 encrypted cookie; request fewer scopes, or use a shorter payload or redirect URI"
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(text)
+    }
+
+    /// Reads a pending authorization written by [`to_stored`](Self::to_stored).
+    ///
+    /// **Delete the stored form before exchanging the code.** Otherwise the same login could be
+    /// read twice and its code used twice.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::CorruptEntry`]: `text` is damaged or was written by a later version. The
+    ///   error does not quote `text`.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        read(text)
+    }
+
+    /// Returns `true` if `state` equals the state of this login. Compares in constant time.
+    pub(crate) fn has_state(&self, state: &str) -> bool {
+        same(self.state.expose_secret(), state)
+    }
+
+    /// Checks that the login has not expired.
+    pub(crate) fn check_age(&self, lifetime: Duration, now: UnixTime) -> Result<()> {
+        let seconds = lifetime.as_secs();
+        let message = match &self.stopwatch {
+            Some(stopwatch) if stopwatch.age() <= lifetime => return Ok(()),
+            Some(_) => format!("login expired: it began more than {seconds} seconds ago; begin a new login"),
+            None => match age_of_stored(self.begun_at, now) {
+                Some(age) if age <= lifetime => return Ok(()),
+                Some(_) => format!(
+                    "login expired: it began more than {seconds} seconds ago by this host's clock; begin a new login, \
+                     and check the clock if it began just now"
+                ),
+                None => format!(
+                    "login expired: it began {} seconds in the future by this host's clock; begin a new login, \
+                     and check the clocks of all hosts",
+                    self.begun_at.since(now).as_secs()
+                ),
+            },
+        };
+        Err(Error::new(ErrorKind::PendingExpired, message))
+    }
+}
+
+/// Returns the age of a stored value by the wall clock.
+///
+/// A time up to [`MAX_CLOCK_SKEW`] in the future counts as now. Returns `None` for later times.
+pub(crate) fn age_of_stored(written_at: UnixTime, now: UnixTime) -> Option<Duration> {
+    (written_at.since(now) <= MAX_CLOCK_SKEW).then(|| now.since(written_at))
+}
+
+impl crate::stored::sealed::Sealed for PendingAuthorization {}
+
+impl crate::stored::Text for PendingAuthorization {
+    fn to_text(&self) -> Result<StoredString> {
+        self.to_stored()
+    }
+
+    fn from_text(text: &str) -> Result<Self> {
+        Self::from_stored(text)
+    }
+}
+
+impl fmt::Debug for PendingAuthorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingAuthorization")
+            .field("id", &self.id())
+            .field("service_id", &self.owner.service)
+            .field("client_id", &self.owner.client_id)
+            .field("redirect_uri", &self.redirect_uri)
+            .field("scopes", &self.asked)
+            .field("begun_at", &self.begun_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The payload that an application attaches to a login.
+#[derive(Clone, Default)]
+pub(crate) struct Payload(Option<Value>);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Payload([secret])" } else { "Payload(none)" })
+    }
+}
+
+impl Payload {
+    pub(crate) fn new(value: &impl Serialize) -> Result<Self> {
+        let refuse = |why| Error::new(ErrorKind::InvalidInput, format!("invalid payload: {why}"));
+        let no_json = |source| refuse("it cannot be serialized as JSON").with_source(source);
+        let too_long =
+            || refuse("it is longer than 1,024 bytes; store the value on the server and use its key as the payload");
+        // Checked before `to_value`, which parses raw JSON and any strings nested in it.
+        if serde_json::to_string(value).map_err(no_json)?.len() > MAX_PAYLOAD {
+            return Err(too_long());
+        }
+        let value = serde_json::to_value(value).map_err(no_json)?;
+        if is_deeper_than(&value, MAX_PAYLOAD_DEPTH) {
+            return Err(refuse("it is nested more than 30 levels deep"));
+        }
+        if value.to_string().len() > MAX_PAYLOAD {
+            return Err(too_long());
+        }
+        Ok(Self(Some(value)))
+    }
+
+    /// Creates a payload from a stored [`value`](Self::value).
+    pub(crate) fn stored(value: Option<Value>) -> Self {
+        Self(value)
+    }
+
+    pub(crate) fn value(&self) -> Option<&Value> {
+        self.0.as_ref()
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        // The message of serde_json may quote the payload, which may be secret.
+        self.0.as_ref().map(T::deserialize).transpose().map_err(|_| {
+            let message = "payload has a different type: read it as the type that was passed to `payload(..)`";
+            Error::new(ErrorKind::InvalidInput, message)
+        })
+    }
+}
+
+const FIELDS: [&str; 11] = [
+    "v",
+    "service",
+    "client_id",
+    "state",
+    "nonce",
+    "max_age",
+    "code_verifier",
+    "code_challenge_method",
+    "redirect_uri",
+    "scope",
+    "begun_at",
+];
+
+#[derive(Serialize)]
+struct Form<'a> {
+    v: u64,
+    service: &'a str,
+    client_id: &'a str,
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
+    code_verifier: &'a str,
+    code_challenge_method: &'a str,
+    redirect_uri: &'a str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    scope: String,
+    begun_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a Value>,
+}
+
+impl<'a> From<&'a PendingAuthorization> for Form<'a> {
+    fn from(pending: &'a PendingAuthorization) -> Self {
+        Self {
+            v: stored::VERSION,
+            service: &pending.owner.service,
+            client_id: &pending.owner.client_id,
+            state: pending.state.expose_secret(),
+            nonce: pending.nonce.as_ref().map(|nonce| nonce.expose_secret()),
+            max_age: pending.max_age.map(|max_age| max_age.as_secs()),
+            code_verifier: pending.verifier.expose(),
+            code_challenge_method: pending.verifier.method().name(),
+            redirect_uri: &pending.redirect_uri,
+            scope: pending.asked.to_string(),
+            begun_at: pending.begun_at.as_secs(),
+            payload: pending.payload.value(),
+        }
+    }
+}
+
+fn read(text: &str) -> Result<PendingAuthorization> {
+    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(STORED_NAME, fault))?;
+    stored::check_version(STORED_NAME, form.exact("v"))?;
+    let missing = |name| move || unreadable(STORED_NAME, format!("missing `{name}`"));
+    let mut text = |name| form.exact_text(name).map_err(|why| unreadable(STORED_NAME, why));
+    let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
+    let owner = Owner {
+        service: plain("service")?.ok_or_else(missing("service"))?,
+        client_id: plain("client_id")?.ok_or_else(missing("client_id"))?,
+    };
+    let method = plain("code_challenge_method")?.and_then(|name| Pkce::from_name(&name));
+    let method = method.ok_or_else(missing("code_challenge_method"))?;
+    let (redirect_uri, asked) = (plain("redirect_uri")?, plain("scope")?);
+    let verifier = text("code_verifier")?.ok_or_else(missing("code_verifier"))?;
+    let (state, nonce) = (text("state")?, text("nonce")?);
+    let mut number = |name| form.exact(name).map_err(|why| unreadable(STORED_NAME, why));
+    let (begun_at, max_age) = (number("begun_at")?, number("max_age")?);
+    Ok(PendingAuthorization {
+        owner: Arc::new(owner),
+        state: state.ok_or_else(missing("state"))?,
+        nonce,
+        max_age: max_age.map(Duration::from_secs),
+        verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
+            .ok_or_else(|| unreadable(STORED_NAME, "invalid length or character in `code_verifier`"))?,
+        redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
+        asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
+        stopwatch: None,
+        payload: Payload::stored(form.extra.remove("payload")),
+    })
+}
+
+const STORED_IMPLICIT_NAME: &str = "pending implicit login";
+
+/// The response type of the implicit flow (OpenID Connect Core 1.0, section 3.2.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ImplicitResponse {
+    /// An ID token.
+    IdToken,
+    /// An access token.
+    ///
+    /// It is not bound to this application. Never use it to authenticate a user.
+    Token,
+    /// An ID token and an access token.
+    IdTokenToken,
+}
+
+impl ImplicitResponse {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::IdToken => "id_token",
+            Self::Token => "token",
+            Self::IdTokenToken => "id_token token",
+        }
+    }
+
+    pub(crate) fn brings_id_token(self) -> bool {
+        matches!(self, Self::IdToken | Self::IdTokenToken)
+    }
+
+    pub(crate) fn brings_access_token(self) -> bool {
+        matches!(self, Self::Token | Self::IdTokenToken)
+    }
+}
+
+/// A login with the implicit flow in progress, waiting for its callback.
+///
+/// **Treat it as a secret**, as described for [`PendingAuthorization`].
+#[derive(Debug)]
+pub struct PendingImplicit {
+    pub(crate) pending: PendingAuthorization,
+    pub(crate) response: ImplicitResponse,
+}
+
+#[derive(Serialize)]
+struct Writing<'a> {
+    v: u64,
+    response: ImplicitResponse,
+    pending: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Reading<'a> {
+    v: u64,
+    response: ImplicitResponse,
+    #[serde(borrow)]
+    pending: &'a RawValue,
+}
+
+impl PendingImplicit {
+    /// Returns the ID, which equals
+    /// [`ImplicitCallback::pending_id`](crate::ImplicitCallback::pending_id) of the matching
+    /// callback.
+    pub fn id(&self) -> PendingId {
+        self.pending.id()
+    }
+
+    /// Returns the time at which the login began.
+    pub fn begun_at(&self) -> UnixTime {
+        self.pending.begun_at()
+    }
+
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the payload cannot be
+    ///   deserialized into `T`.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.pending.payload()
+    }
+
+    /// Converts the pending login into versioned JSON. **The result contains secrets.** Keep it on
+    /// the server or encrypt it.
+    ///
+    /// # Errors
+    ///
+    /// All errors of [`PendingAuthorization::to_stored`].
+    pub fn to_stored(&self) -> Result<StoredString> {
+        let pending = self.pending.to_stored()?;
+        let pending = serde_json::from_str(pending.expose())
+            .map_err(|_| unreadable(STORED_IMPLICIT_NAME, "damaged or incomplete"))?;
+        stored::to_text(STORED_IMPLICIT_NAME, &Writing { v: stored::VERSION, response: self.response, pending })
+    }
+
+    /// Reads a pending login written by [`to_stored`](Self::to_stored).
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): `text` is damaged or was
+    ///   written by a later version.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        let damaged = |_| unreadable(STORED_IMPLICIT_NAME, "damaged or incomplete");
+        let reading: Reading<'_> = serde_json::from_str(text).map_err(damaged)?;
+        stored::check_version(STORED_IMPLICIT_NAME, Ok(Some(reading.v)))?;
+        Ok(Self { pending: PendingAuthorization::from_stored(reading.pending.get())?, response: reading.response })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+
+    fn pending(payload: Payload, scopes: &str) -> PendingAuthorization {
+        PendingAuthorization {
+            owner: Arc::new(Owner { service: "webex".into(), client_id: format!("C{}", "0".repeat(64)) }),
+            state: format!("{}.{}", "s".repeat(43), "x".repeat(64)).into(),
+            nonce: Some("n".repeat(43).into()),
+            max_age: Some(Duration::from_secs(86_400)),
+            verifier: CodeVerifier::of(random::token().unwrap(), Pkce::S256),
+            redirect_uri: format!("https://example.com/{}", "r".repeat(230)),
+            asked: scopes.parse().unwrap(),
+            begun_at: UnixTime::from_secs(1_700_000_000),
+            stopwatch: None,
+            payload,
+        }
+    }
+
+    #[test]
+    fn stored_login_with_longest_payload_fits_in_cookie() {
+        let payload = Payload::new(&"p".repeat(MAX_PAYLOAD - 2)).unwrap();
+        let scopes: String = (0..28).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
+        let stored = pending(payload, &scopes).to_stored().unwrap();
+        assert!(stored.expose().len() <= MAX_STORED);
+    }
+
+    #[test]
+    fn oversized_stored_login_is_rejected_with_hint() {
+        let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        assert!(Payload::new(&deep).is_err_and(|error| error.to_string().contains("30 levels")));
+        assert!(Payload::new(&"p".repeat(MAX_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
+        let scopes: String = (0..100).map(|n| format!("spark-admin:some_scope_{n:03} ")).collect();
+        let error = pending(Payload::default(), &scopes).to_stored().unwrap_err();
+        assert!(error.to_string().contains("fewer scopes"), "{error}");
+    }
+
+    #[test]
+    fn payload_private_name_round_trips_and_raw_json_is_bounded() {
+        let odd = std::collections::HashMap::from([("$serde_json::private::RawValue".to_owned(), "boom".to_owned())]);
+        let before = pending(Payload::new(&odd).unwrap(), "spark:all");
+        let after = PendingAuthorization::from_stored(before.to_stored().unwrap().expose()).unwrap();
+        assert_eq!(after.payload().unwrap(), Some(odd));
+        let mut bomb = "1".to_owned();
+        while bomb.len() < 100_000 {
+            let quoted = serde_json::to_string(&bomb).unwrap();
+            let (open, close) = ("[".repeat(120), "]".repeat(120));
+            bomb = format!("{open}{{\"$serde_json::private::RawValue\":{quoted}}}{close}");
+        }
+        let bomb = serde_json::value::RawValue::from_string(bomb).unwrap();
+        assert!(Payload::new(&bomb).is_err_and(|error| error.to_string().contains("1,024 bytes")));
+    }
+
+    #[test]
+    fn stored_login_round_trips() {
+        let payload = Payload::new(&serde_json::json!({"tenant": "cust10001"})).unwrap();
+        let before = pending(payload, "spark:all openid");
+        let after = PendingAuthorization::from_stored(before.to_stored().unwrap().expose()).unwrap();
+        assert_eq!(
+            (after.id(), after.begun_at(), after.redirect_uri()),
+            (before.id(), before.begun_at(), before.redirect_uri())
+        );
+        assert_eq!((after.verifier.expose(), &after.asked), (before.verifier.expose(), &before.asked));
+        assert_eq!(after.max_age, before.max_age);
+        assert_eq!(after.nonce.unwrap().expose_secret(), before.nonce.unwrap().expose_secret());
+        let payload: Option<Value> = after.payload.read().unwrap();
+        assert_eq!(payload.unwrap()["tenant"], "cust10001");
+    }
+
+    #[test]
+    fn stored_login_longer_than_limit_is_rejected() {
+        let mut pending = pending(Payload::default(), "spark:all");
+        let length = pending.to_stored().unwrap().expose().len();
+        pending.redirect_uri.push_str(&"r".repeat(MAX_STORED - length));
+        assert_eq!(pending.to_stored().unwrap().expose().len(), MAX_STORED);
+        pending.redirect_uri.push('r');
+        assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
+    }
+
+    #[test]
+    fn payload_depth_and_serialized_length_are_limited() {
+        let nested = |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        assert!(Payload::new(&nested(MAX_PAYLOAD_DEPTH)).is_ok());
+        assert!(
+            Payload::new(&nested(MAX_PAYLOAD_DEPTH + 1)).is_err_and(|error| error.to_string().contains("30 levels"))
+        );
+        let raw = |text: String| serde_json::value::RawValue::from_string(text).unwrap();
+        // Whitespace counts, and so do the digits that an exponent expands to.
+        for text in [format!("[1{}]", " ".repeat(MAX_PAYLOAD)), format!("[1E9{}]", ",1E9".repeat(200))] {
+            let error = Payload::new(&raw(text.clone())).unwrap_err();
+            assert!(error.to_string().contains("1,024 bytes"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn in_process_login_expires_only_after_lifetime() {
+        let clock = crate::clock::ManualClock::new(UnixTime::from_secs(1_700_000_000));
+        let mut pending = pending(Payload::default(), "");
+        pending.stopwatch = Some(Stopwatch::start(Arc::new(clock.clone())));
+        let (lifetime, now) = (Duration::from_secs(600), UnixTime::from_secs(0));
+        clock.advance(lifetime);
+        assert!(pending.check_age(lifetime, now).is_ok());
+        clock.advance(Duration::from_millis(1));
+        assert!(pending.check_age(lifetime, now).is_err_and(|error| error.kind() == ErrorKind::PendingExpired));
+    }
+
+    #[test]
+    fn stored_login_without_scopes_round_trips() {
+        let stored = pending(Payload::default(), "").to_stored().unwrap();
+        assert!(PendingAuthorization::from_stored(stored.expose()).unwrap().asked.is_empty());
+    }
+
+    #[test]
+    fn damaged_or_newer_stored_login_is_rejected() {
+        let stored = pending(Payload::default(), "spark:all").to_stored().unwrap();
+        let text = stored.expose();
+        for (bad, hint) in [
+            (text[..40].to_owned(), "invalid JSON"),
+            (text.replace("\"v\":1", "\"v\":7"), "update webex-oauth"),
+            (text.replace("S256", "S512"), "code_challenge_method"),
+            (text.replace("\"code_verifier\":\"", "\"code_verifier\":\" "), "code_verifier"),
+            (text.replace("\"state\"", "\"etats\""), "missing `state`"),
+        ] {
+            let error = PendingAuthorization::from_stored(&bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::CorruptEntry);
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn pending_login_debug_output_has_no_secret() {
+        let pending = pending(Payload::new(&"hunter2").unwrap(), "spark:all");
+        let shown = format!("{pending:?}");
+        for secret in ["sssss", "nnnnn", "hunter2", pending.verifier.expose()] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn payload_of_another_type_is_rejected_and_not_quoted() {
+        let error = Payload::new(&"hunter2").unwrap().read::<u32>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+}

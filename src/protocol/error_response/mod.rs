@@ -1,0 +1,1163 @@
+//! Classification of error responses by remedy.
+//!
+//! Webex uses several response shapes, and most of them have no OAuth error code (see [`texts`]).
+//! The classification is a pure function and uses the strongest evidence, in this order:
+//!
+//! 1. a status that describes the state of the server or the network,
+//! 2. a challenge,
+//! 3. a known error code in any string of the response,
+//! 4. known phrases in those strings,
+//! 5. the remaining statuses.
+//!
+//! A response without a JSON object never requires a login.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use crate::clock::UnixTime;
+use crate::error::server_error::is_intermediary;
+use crate::error::{Error, Remedy, ServerError};
+use crate::json::value::{self, is_damaged};
+use crate::protocol::error_response::description::{
+    Challenge, description, known_code, read_challenges, texts, unknown_code, webex_error, without_urls,
+};
+use crate::protocol::http_request;
+use crate::redact;
+use crate::scope::scopes;
+use crate::transport::retry::retry_after;
+
+pub(crate) mod description;
+
+pub(crate) use crate::protocol::http_request::Asked;
+
+/// Converts an error response into an error that contains none of `secrets`.
+pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str], now: UnixTime) -> Error {
+    let status = response.status();
+    let body = value::value(response.body()).filter(Value::is_object);
+    let verdict = judge(asked, response, &read_challenges(response.headers()), body.as_ref());
+    // Known codes are not redacted: a short secret may be part of one.
+    let code = verdict.code.and_then(|code| if verdict.is_known { Some(code) } else { clean(&code, secrets, 60) });
+    let description = verdict.description.and_then(|text| clean(&text, secrets, 300));
+    let server = ServerError::new(Some(status), code, description);
+    let server = with_body(server, response, body.is_some(), secrets);
+    let server = if verdict.is_unrecognized { server.unrecognized() } else { server };
+    let server = if verdict.names_client { server.naming_client() } else { server };
+    let is_limit = asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT);
+    let pause = if is_limit { Some(TOKEN_LIMIT_PAUSE) } else { retry_after(response.headers(), now) };
+    let error = Error::new(asked.kind(), sentence(asked, verdict.remedy, &server))
+        .with_server(server)
+        .with_tracking_id(http_request::received_tracking_id(response, body.as_ref(), secrets))
+        .with_retry_after(pause);
+    match verdict.remedy {
+        Some(remedy) => error.with_remedy(remedy),
+        None => error,
+    }
+}
+
+/// Returns the error for a response with a success status and an unusable body. `why` is the
+/// reason.
+///
+/// The body may contain tokens, so it is never quoted.
+pub(crate) fn unusable(
+    asked: Asked,
+    response: &Response<Bytes>,
+    problem: &str,
+    why: &dyn fmt::Display,
+    secrets: &[&str],
+) -> Error {
+    let error = |message| {
+        Error::new(asked.kind(), message)
+            .with_remedy(Remedy::Later)
+            .with_tracking_id(http_request::received_tracking_id(response, None, secrets))
+    };
+    if value::object(response.body()).is_some() {
+        return error(format!("{problem}: {why}"));
+    }
+    let server = ServerError::new(Some(response.status()), None, None);
+    error(format!("{problem}: {why}; a proxy or a network sign-in page may have sent it"))
+        .with_server(with_body(server, response, false, secrets))
+}
+
+/// Adds the kind of the body and its content type.
+fn with_body(server: ServerError, response: &Response<Bytes>, is_json_object: bool, secrets: &[&str]) -> ServerError {
+    let content_type = response.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let media_type = content_type.as_deref().and_then(|value| value.split(';').next());
+    server.with_body(is_json_object, media_type.and_then(|media_type| clean(media_type.trim(), secrets, 60)))
+}
+
+/// Redacts secrets in a string sent by a server. Returns `None` if it may contain a secret that
+/// cannot be recognized.
+fn clean(text: &str, secrets: &[&str], limit: usize) -> Option<String> {
+    // A secret that was echoed in another encoding contains replacement characters and cannot be
+    // matched.
+    if is_damaged(text) && (redact::tells(text, secrets) || !secrets.iter().all(|secret| secret.is_ascii())) {
+        return None;
+    }
+    Some(redact::clean(text, secrets, limit)).filter(|text| !text.is_empty())
+}
+
+/// Webex's code for a user who has the maximum of 750 access tokens for the integration.
+const TOKEN_LIMIT: &str = "tokenlimit_reached";
+
+/// The delay before the next refresh after [`TOKEN_LIMIT`]. Until then, tokens may expire or be
+/// revoked.
+const TOKEN_LIMIT_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Returns the error message.
+fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'static str {
+    match (server.status(), remedy) {
+        (Some(300..=399), _) => "server responded with a redirect, which is never followed: check the service's URLs",
+        (Some(407), _) => {
+            "proxy rejected the request: it requires authentication; set a user name and password in the proxy settings"
+        }
+        (Some(511), _) => {
+            "network rejected the request: it requires a sign-in; open a web page on this host and sign in there"
+        }
+        (_, Some(Remedy::Later)) if asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT) => {
+            "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
+             `disconnect_everywhere()` or in the user's Webex settings, or wait; a new login does not help"
+        }
+        (Some(status), Some(Remedy::Later)) if !is_passing(status) && !server.is_json_object() => {
+            "response is not JSON: a proxy or a network sign-in page may have sent it; retry later"
+        }
+        (_, Some(Remedy::Later)) => "server cannot process the request now: retry later",
+        (Some(451), Some(Remedy::Registration)) if server.code().is_none() => {
+            "resource is in another Webex region: check the service's URLs"
+        }
+        _ if asked.is_resource() => resource_sentence(asked, remedy),
+        _ => oauth_sentence(asked, remedy, server.code()),
+    }
+}
+
+fn resource_sentence(asked: Asked, remedy: Option<Remedy>) -> &'static str {
+    match (asked, remedy) {
+        (_, Some(Remedy::AccessToken)) => "access token rejected: obtain a new one",
+        #[cfg(feature = "oidc")]
+        (Asked::UserInfo, Some(Remedy::Registration)) => {
+            "request is not allowed with this access token: the scope `openid` is missing"
+        }
+        (_, Some(Remedy::Registration)) => {
+            "request is not allowed with this access token: a scope or a role is missing"
+        }
+        _ => "request rejected: the response contains no reason",
+    }
+}
+
+fn oauth_sentence(asked: Asked, remedy: Option<Remedy>, code: Option<&str>) -> &'static str {
+    match (asked, remedy) {
+        (_, Some(Remedy::Login)) if code == Some(TOKEN_LIMIT) => {
+            "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
+             `disconnect_everywhere()` or in the user's Webex settings, or wait; then begin a new login, because the \
+             code cannot be reused"
+        }
+        (Asked::Exchange, Some(Remedy::Login)) => "authorization code rejected: begin a new login",
+        (Asked::Refresh, Some(Remedy::Login)) => "refresh token rejected: the user must log in again",
+        (Asked::DeviceCode, Some(Remedy::Registration)) if code != Some("invalid_scope") => {
+            "device login rejected: check the client ID and the scopes, and register all four redirect URIs \
+             https://oauth-helper-{a,d,k,r}.wbx2.com/helperservice/v1/actions/device/callback"
+        }
+        (Asked::Device, Some(Remedy::Login)) => "device code is unknown or was already used: start a new device login",
+        #[cfg(feature = "oidc")]
+        (Asked::Discovery, _) => "discovery request rejected: check the service's URLs",
+        #[cfg(feature = "oidc")]
+        (Asked::Keys, _) => "key set (JWKS) request rejected: check the service's URLs",
+        (Asked::Revocation, _) => "revocation rejected: check the requirements of the revocation endpoint",
+        (_, _) if code == Some("invalid_scope") => scopes::REFUSED,
+        (_, _) => "client rejected: check the client ID, client secret, redirect URI, and scopes",
+    }
+}
+
+/// The classification of a response.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    remedy: Option<Remedy>,
+    code: Option<String>,
+    is_known: bool,
+    description: Option<String>,
+    is_unrecognized: bool,
+    names_client: bool,
+}
+
+/// Classifies a response by its status, its challenges, and its body. `body` is `None` unless it is
+/// a JSON object.
+fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], body: Option<&Value>) -> Verdict {
+    let status = response.status();
+    let texts = body.map(texts).unwrap_or_default();
+    let known = texts.iter().find_map(|text| known_code(text));
+    let by_body = || body.and_then(|_| by_json(asked, status, known, &texts));
+    // RFC 6749, section 5.2: a token endpoint reports a rejected client as `invalid_client`, in
+    // some cases only in a header.
+    let is_bare = asked.is_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
+    let known = known.or_else(|| (is_bare && says_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
+    let demands_client = is_bare && challenges.iter().any(Challenge::is_basic);
+    let says_so = known.is_none() && matches!(status.as_u16(), 400 | 401) && names_credentials(&texts);
+    let names_client = demands_client || asked.is_grant() && (known == Some(INVALID_CLIENT) || says_so);
+    let (remedy, is_unrecognized) = match by_state(status) {
+        Some(remedy) => (Some(remedy), false),
+        None if asked.is_resource() => by_resource(status, challenges, body, by_body),
+        None if body.is_none() && names_client => (Some(Remedy::Registration), false),
+        // A response without JSON does not come from Webex: it is a proxy's page, a captive portal,
+        // or empty.
+        None if body.is_none() => (Some(Remedy::Later), false),
+        None => by_body().map_or((unrecognized(asked), true), |remedy| (Some(remedy), false)),
+    };
+    // A body with a success status may contain tokens: only a known code is read from it.
+    let shown = body.filter(|_| !status.is_success());
+    let described = || challenges.iter().find_map(|challenge| challenge.parameter("error_description"));
+    Verdict {
+        remedy,
+        is_known: known.is_some(),
+        // Unknown codes are kept: Webex may add some.
+        code: known
+            .map(str::to_owned)
+            .or_else(|| shown.and_then(unknown_code))
+            .or_else(|| webex_error(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
+            // A proxy's response has no code of the authorization server.
+            .filter(|_| !is_intermediary(status)),
+        description: shown.and_then(|_| description(&texts)).or_else(|| described().map(str::to_owned)),
+        is_unrecognized,
+        names_client,
+    }
+}
+
+const INVALID_CLIENT: &str = "invalid_client";
+
+/// Returns `true` if a response without JSON contains `invalid_client`, in a challenge or in a
+/// form.
+fn says_invalid_client(response: &Response<Bytes>, challenges: &[Challenge]) -> bool {
+    let body = response.body().get(..MAX_FORM).unwrap_or(response.body());
+    challenges.iter().any(|challenge| challenge.parameter("error") == Some(INVALID_CLIENT))
+        || form_urlencoded::parse(body).any(|(name, value)| name == "error" && value == INVALID_CLIENT)
+}
+
+/// The maximum number of bytes of a body that are parsed as a form.
+const MAX_FORM: usize = 2048;
+
+/// Classifies the response of a protected resource (RFC 6750, section 3.1). It never requires a
+/// login.
+///
+/// Also returns `true` if the response contains no reason.
+fn by_resource(
+    status: StatusCode,
+    challenges: &[Challenge],
+    body: Option<&Value>,
+    by_body: impl Fn() -> Option<Remedy>,
+) -> (Option<Remedy>, bool) {
+    let is_silent = || webex_error(challenges).is_none() && by_body().is_none();
+    let demands = |error| challenges.iter().any(|challenge| challenge.parameter("error") == Some(error));
+    match status {
+        StatusCode::UNAUTHORIZED => (Some(Remedy::AccessToken), is_silent()),
+        _ if demands("invalid_token") => (Some(Remedy::AccessToken), false),
+        StatusCode::FORBIDDEN if body.is_some() || demands("insufficient_scope") => (Some(Remedy::Registration), false),
+        _ => (by_body(), is_silent()),
+    }
+}
+
+/// Classifies a JSON object by its code, then by its phrases, then by the status.
+fn by_json(asked: Asked, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<Remedy> {
+    code.and_then(|code| by_code(asked, code))
+        .filter(|remedy| asked.is_grant() || *remedy != Remedy::Login)
+        .or_else(|| by_place(status))
+        .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
+        .or_else(|| by_words(asked, status, texts))
+        // `invalid_request` alone does not name the cause, so the phrases come first.
+        .or_else(|| code.and_then(|_| unexplained(asked, status)))
+        .or_else(|| by_status(asked, status))
+}
+
+/// Returns the remedy for a response without a reason.
+///
+/// For a grant, Webex sends a 400 or 401 without a reason if the code is invalid or the refresh
+/// token has expired. For a protected resource, no remedy is known.
+fn unrecognized(asked: Asked) -> Option<Remedy> {
+    match asked {
+        Asked::Exchange | Asked::Refresh | Asked::Device => Some(Remedy::Login),
+        Asked::Person => None,
+        // A login does not change the outcome of these requests.
+        Asked::Revocation | Asked::DeviceCode => Some(Remedy::Registration),
+        #[cfg(feature = "oidc")]
+        Asked::Keys | Asked::Discovery => Some(Remedy::Registration),
+        #[cfg(feature = "oidc")]
+        Asked::UserInfo => None,
+    }
+}
+
+/// Returns the remedy for an `invalid_request` without a reason.
+///
+/// Webex sends it for an unknown device code, with a status that concerns the request. After a 409
+/// the same request may succeed later, so the status decides.
+fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
+    match (asked, status.as_u16()) {
+        (_, 409) => None,
+        (Asked::Device, 200..=299 | 400 | 401 | 403) => Some(Remedy::Login),
+        _ => Some(Remedy::Registration),
+    }
+}
+
+/// Returns the remedy for a status that describes the state of the server or the network.
+fn by_state(status: StatusCode) -> Option<Remedy> {
+    if is_intermediary(status) {
+        return Some(Remedy::Registration);
+    }
+    is_passing(status.as_u16()).then_some(Remedy::Later)
+}
+
+/// Returns `true` for a status of a temporary failure.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 300..=399 | 408 | 423 | 425 | 429 | 500..=599)
+}
+
+/// Returns the remedy for a 451, which Webex sends if the resource is in another region. RFC 7725,
+/// section 3 defines the status as "Unavailable For Legal Reasons".
+fn by_place(status: StatusCode) -> Option<Remedy> {
+    (status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS).then_some(Remedy::Registration)
+}
+
+/// Returns the remedy for a known code, except `invalid_request`.
+fn by_code(asked: Asked, code: &str) -> Option<Remedy> {
+    match code {
+        // A new login would create another token. A code exchange needs one nevertheless, because
+        // its code is used up.
+        TOKEN_LIMIT if asked == Asked::Refresh => Some(Remedy::Later),
+        "invalid_grant" | "expired_token" | "access_denied" | "login_required" | TOKEN_LIMIT => Some(Remedy::Login),
+        "server_error" | "temporarily_unavailable" | "slow_down" | "authorization_pending" => Some(Remedy::Later),
+        "invalid_request" => None,
+        _ => Some(Remedy::Registration),
+    }
+}
+
+/// Returns the remedy for the status that Webex's API gateway quotes: "POST failed: HTTP/1.1 503
+/// Service Unavailable ...".
+fn by_embedded_status(text: &str) -> Option<Remedy> {
+    let (_, rest) = text.split_once("HTTP/1.1 ").or_else(|| text.split_once("HTTP/2 "))?;
+    let status = StatusCode::from_bytes(rest.as_bytes().get(..3)?).ok()?;
+    // A 407 or 511 is not used here: that proxy belongs to Webex, not to the operator.
+    if is_passing(status.as_u16()) { Some(Remedy::Later) } else { by_place(status) }
+}
+
+/// Returns the remedy for phrases that Webex uses without a code.
+///
+/// Phrases about the client come first: after "refresh token was issued to another client id" a new
+/// login does not help. Only a status that concerns the credentials in the request can require a
+/// login.
+fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> {
+    let text = texts.iter().map(|text| without_urls(text)).collect::<Vec<_>>().join("; ");
+    let text = text.to_ascii_lowercase().replace(['_', '-'], " ");
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&CLIENT_WORDS) {
+        return Some(Remedy::Registration);
+    }
+    // A refresh request contains no access token. A gateway that mentions one means its own, not
+    // the refresh token.
+    let own = if asked == Asked::Refresh { without_access_tokens(&text) } else { text.clone() };
+    let ends_logins = match status.as_u16() {
+        200..=299 | 400 | 401 => {
+            ["token", "code", "grant"].iter().any(|word| own.contains(word)) && says(&ENDING_WORDS)
+        }
+        403 => says(&["refresh token", "revoked"]),
+        _ => false,
+    };
+    if ends_logins && asked.is_grant() {
+        return Some(Remedy::Login);
+    }
+    says(&PASSING_WORDS).then_some(Remedy::Later)
+}
+
+/// Returns `true` if a string reports wrong client credentials. Webex does so without a code.
+fn names_credentials(texts: &[&str]) -> bool {
+    let spaced = |text: &&str| without_urls(text).to_ascii_lowercase().replace(['_', '-'], " ");
+    texts.iter().map(spaced).any(|text| CREDENTIAL_WORDS.iter().any(|word| text.contains(word)))
+}
+
+const CREDENTIAL_WORDS: [&str; 6] = [
+    "client secret",
+    "clientsecret",
+    "client authentication",
+    "client credentials",
+    "invalid client",
+    "unknown client",
+];
+
+fn without_access_tokens(text: &str) -> String {
+    ACCESS_TOKEN_WORDS.iter().fold(text.to_owned(), |text, word| text.replace(word, ""))
+}
+
+const ACCESS_TOKEN_WORDS: [&str; 8] = [
+    "access token",
+    "accesstoken",
+    "bearer token",
+    "incoming token",
+    "security token",
+    " id token",
+    "api token",
+    "csrf token",
+];
+
+const CLIENT_WORDS: [&str; 12] = [
+    "client id",
+    "clientid",
+    "client secret",
+    "clientsecret",
+    "client credentials",
+    "client authentication",
+    "invalid client",
+    "unknown client",
+    "bad credentials",
+    "redirect",
+    "scope",
+    // The reason phrase of 451, under another status.
+    "for legal reasons",
+];
+
+const ENDING_WORDS: [&str; 7] = ["invalid", "expired", "revoked", "is malformed", "not found", "unknown", "inactive"];
+
+const PASSING_WORDS: [&str; 6] =
+    ["server error", "unexpected condition", "temporarily", "try again", "too many requests", "unavailable"];
+
+/// Returns the remedy for a status without further evidence. A 400 or 401 may concern the code or
+/// token and yields `None`.
+fn by_status(asked: Asked, status: StatusCode) -> Option<Remedy> {
+    match status.as_u16() {
+        // While a device login is polled, an invalid device code has a reason. A 401 without one
+        // concerns the client.
+        401 if asked == Asked::Device => Some(Remedy::Registration),
+        400 | 401 => None,
+        402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(Remedy::Registration),
+        _ => Some(Remedy::Later),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    const LOGIN: &str = "login";
+    const DEVELOPER: &str = "developer";
+    const LATER: &str = "later";
+    const NOBODY: &str = "none";
+
+    fn response(status: u16, body: &str) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        response
+    }
+
+    fn who(error: &Error) -> &'static str {
+        match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
+            (true, false, false) => LOGIN,
+            (false, true, false) => DEVELOPER,
+            (false, false, true) => LATER,
+            _ => NOBODY,
+        }
+    }
+
+    fn refused(asked: Asked, status: u16, body: &str) -> Error {
+        refusal(asked, &response(status, body), &[], UnixTime::from_secs(0))
+    }
+
+    /// The message of Webex's gateway, as shown in its documentation, its samples, and issues of
+    /// its SDKs.
+    const HYDRA_SYNTAX: &str = "The request could not be understood by the server due to malformed syntax.";
+
+    #[test]
+    fn damaged_text_with_secret_is_omitted() {
+        let secret = "5ecret-0f-the-client";
+        assert_eq!(clean(&format!("no \u{fffd} for {secret}"), &[secret], 100), None);
+        assert!(clean("no \u{fffd} at all", &[secret], 100).is_some());
+    }
+
+    #[test]
+    fn refresh_error_is_classified_by_strongest_evidence() {
+        let hydra = |description: &str| {
+            format!(
+                r#"{{"message":"{HYDRA_SYNTAX}","errors":[{{"description":"{description}"}}],"trackingId":"ROUTER_1"}}"#
+            )
+        };
+        let rows: Vec<(u16, String, &str, Option<&str>)> = vec![
+            // The status first.
+            (408, "{}".into(), LATER, None),
+            (423, r#"{"error":"invalid_grant"}"#.into(), LATER, Some("invalid_grant")),
+            (425, "{}".into(), LATER, None),
+            (429, r#"{"message":"Too many requests"}"#.into(), LATER, None),
+            (500, r#"{"error_description":"x","error":"Internal Server Error"}"#.into(), LATER, None),
+            (502, "<html>bad gateway</html>".into(), LATER, None),
+            (503, "".into(), LATER, None),
+            (504, r#"{"error":"invalid_client"}"#.into(), LATER, Some("invalid_client")),
+            (301, "".into(), LATER, None),
+            (307, r#"{"error":"invalid_grant"}"#.into(), LATER, Some("invalid_grant")),
+            (400, "<html>blocked</html>".into(), LATER, None),
+            (400, "".into(), LATER, None),
+            (401, "   ".into(), LATER, None),
+            (403, "<html>forbidden</html>".into(), LATER, None),
+            (400, "[1]".into(), LATER, None),
+            (200, "<html>please sign in to the Wi-Fi</html>".into(), LATER, None),
+            // Then a code in any string.
+            (400, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
+            (401, r#"{"message":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
+            (400, hydra("invalid_grant"), LOGIN, Some("invalid_grant")),
+            (400, r#"{"error":"invalid_grant","error_description":"client id mismatch"}"#.into(), LOGIN, Some("invalid_grant")),
+            (400, r#"{"error":"access_denied"}"#.into(), LOGIN, Some("access_denied")),
+            (400, r#"{"error":"tokenlimit_reached"}"#.into(), LATER, Some("tokenlimit_reached")),
+            (403, hydra("tokenlimit_reached"), LATER, Some("tokenlimit_reached")),
+            (401, r#"{"error":"invalid_client"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"error":"unauthorized_client"}"#.into(), DEVELOPER, Some("unauthorized_client")),
+            (400, r#"{"error":"unsupported_grant_type"}"#.into(), DEVELOPER, Some("unsupported_grant_type")),
+            (400, r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#.into(), DEVELOPER, Some("invalid_scope")),
+            (400, r#"{"error":"temporarily_unavailable"}"#.into(), LATER, Some("temporarily_unavailable")),
+            (200, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
+            // Then the phrases, even after `invalid_request`.
+            (400, hydra("Client Id is invalid"), DEVELOPER, None),
+            (401, r#"{"message":"Invalid client credentials","errors":[{"description":"The provided clientSecret is invalid"}]}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"Invalid client secret"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"The refresh token was issued to another client id"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"Some requested scope is not registered"}"#.into(), DEVELOPER, None),
+            (400, hydra("The refresh token provided is expired, revoked, malformed, or invalid"), LOGIN, None),
+            (400, r#"{"error":"invalid_request","error_description":"The refresh token provided is expired, revoked, malformed, or invalid"}"#.into(), LOGIN, Some("invalid_request")),
+            (400, r#"{"error":"invalid_request"}"#.into(), DEVELOPER, Some("invalid_request")),
+            (403, r#"{"message":"the token was revoked"}"#.into(), LOGIN, None),
+            (400, r#"{"error":"INVALID_CLIENT"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"message":"invalid_client: unknown client"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (401, r#"{"message":"Client authentication failed"}"#.into(), DEVELOPER, None),
+            (401, r#"{"message":"Bad credentials"}"#.into(), DEVELOPER, None),
+            (400, r#"{"errors":["Client Id is invalid"]}"#.into(), DEVELOPER, None),
+            (400, r#"{"errors":{"description":"Client Id is invalid"}}"#.into(), DEVELOPER, None),
+            (400, r#"{"errors":[{"message":"Client Id is invalid"}]}"#.into(), DEVELOPER, None),
+            (400, r#"{"detail":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
+            (400, r#"{"error":{"key":"400","message":[{"description":"invalid_client"}]}}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"error":"invalid_request","error_description":"Invalid token"}"#.into(), LOGIN, Some("invalid_request")),
+            (401, r#"{"message":"refresh token not found"}"#.into(), LOGIN, None),
+            (401, r#"{"message":"Invalid access token or refresh token"}"#.into(), LOGIN, None),
+            // Errors of the identity broker, quoted by Webex's gateway.
+            (401, r#"{"message":"POST failed: HTTP/1.1 401 Unauthorized (url = https://idbroker.webex.com/idb/oauth2/v1/access_token?client_id=C1, error = 'invalid_client')"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?client_id=C1, error = 'invalid_grant')"}"#.into(), LOGIN, Some("invalid_grant")),
+            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?redirect_uri=y, error = 'The refresh token provided is expired, revoked, malformed, or invalid')"}"#.into(), LOGIN, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable (url = https://idbroker.webex.com/x, request/response TrackingId = ROUTER_1)"}"#.into(), LATER, None),
+            // Phrases of a temporary failure, under another status.
+            (400, r#"{"error":"Internal Server Error","error_description":"The server encountered an unexpected condition which prevented it from fulfilling the request"}"#.into(), LATER, None),
+            (400, r#"{"message":"Too many requests"}"#.into(), LATER, None),
+            // Under other statuses, phrases never require a login.
+            (409, r#"{"message":"Another refresh with this refresh token is in progress, try again"}"#.into(), LATER, None),
+            (407, r#"{"message":"Proxy session expired, please authenticate"}"#.into(), DEVELOPER, None),
+            (407, r#"{"error":"invalid_grant"}"#.into(), DEVELOPER, None),
+            (511, r#"{"error":"invalid_client"}"#.into(), DEVELOPER, None),
+            (511, "<html>sign in</html>".into(), DEVELOPER, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 511 Network Authentication Required (url = https://x.y/z)"}"#.into(), LATER, None),
+            (404, r#"{"message":"No route for grant refresh_token"}"#.into(), DEVELOPER, None),
+            (405, r#"{"message":"refresh_token: method not allowed"}"#.into(), DEVELOPER, None),
+            (403, r#"{"message":"The security token included in the request is expired"}"#.into(), DEVELOPER, None),
+            (403, r#"{"message":"Your organization's subscription has expired"}"#.into(), DEVELOPER, None),
+            (451, r#"{"message":"License expired"}"#.into(), DEVELOPER, None),
+            // 451 means another region, also within a quoted response or by its reason phrase.
+            (451, r#"{"error":"Unavailable For Legal Reasons","error_description":"x"}"#.into(), DEVELOPER, None),
+            (451, r#"{"message":"Temporarily unavailable in your region, try again elsewhere"}"#.into(), DEVELOPER, None),
+            (451, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
+            (451, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), DEVELOPER, None),
+            (400, r#"{"error_description":"x","error":"Unavailable For Legal Reasons"}"#.into(), DEVELOPER, None),
+            (451, "<html>blocked</html>".into(), LATER, None),
+            // A conflict is temporary, also with a code that names no cause.
+            (409, r#"{"error":"invalid_request","error_description":"x"}"#.into(), LATER, Some("invalid_request")),
+            (409, r#"{"error":"invalid_request","error_description":"The redirect URI is another"}"#.into(), DEVELOPER, Some("invalid_request")),
+            (409, r#"{"error":"Conflict"}"#.into(), LATER, Some("Conflict")),
+            (422, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
+            // Then the remaining statuses.
+            (403, r#"{"code":403,"message":"no","trackingId":"GTWY_1"}"#.into(), DEVELOPER, None),
+            (404, "{}".into(), DEVELOPER, None),
+            (405, "{}".into(), DEVELOPER, None),
+            (409, "{}".into(), LATER, None),
+            (407, "{}".into(), DEVELOPER, None),
+            (410, "{}".into(), DEVELOPER, None),
+            (415, "{}".into(), DEVELOPER, None),
+            (451, "{}".into(), DEVELOPER, None),
+            (418, "{}".into(), LATER, None),
+            (200, "{}".into(), LATER, None),
+        ];
+        for (status, body, party, code) in rows {
+            let error = refused(Asked::Refresh, status, &body);
+            assert_eq!((who(&error), error.server().unwrap().code()), (party, code), "{status} {body}");
+            assert!(!error.server().unwrap().is_unrecognized(), "{status} {body}");
+            assert_eq!(error.server().unwrap().status(), Some(status));
+        }
+    }
+
+    #[test]
+    fn error_without_reason_requires_login_only_for_grants() {
+        for (asked, party) in [(Asked::Refresh, LOGIN), (Asked::Exchange, LOGIN), (Asked::Person, NOBODY)] {
+            for status in [400, 401] {
+                let body = format!(r#"{{"message":"{HYDRA_SYNTAX}","trackingId":"ROUTER_9"}}"#);
+                let error = refused(asked, status, &body);
+                assert_eq!(who(&error), party);
+                let server = error.server().unwrap();
+                assert!(server.is_unrecognized() && server.description() == Some(HYDRA_SYNTAX));
+                assert_eq!(error.tracking_id(), Some("ROUTER_9"));
+            }
+        }
+    }
+
+    #[test]
+    fn gateway_access_token_error_is_unrecognized_for_refresh() {
+        for body in [
+            r#"{"fault":{"faultstring":"Invalid access token","detail":{"errorcode":"oauth.v2.InvalidAccessToken"}}}"#,
+            r#"{"fault":{"faultstring":"Access Token expired","detail":{"errorcode":"keymanagement.service.access_token_expired"}}}"#,
+            r#"{"message":"The incoming token has expired"}"#,
+            r#"{"message":"The security token included in the request is invalid."}"#,
+            r#"{"error":"Unauthorized","message":"Bearer token is malformed, or unknown"}"#,
+        ] {
+            for status in [400, 401] {
+                let error = refused(Asked::Refresh, status, body);
+                assert!(error.is_login_required() && error.server().unwrap().is_unrecognized(), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn message_rejecting_client_credentials_names_client() {
+        for (body, names_client) in [
+            (r#"{"message":"The provided clientSecret is invalid"}"#, true),
+            (r#"{"message":"Client authentication failed"}"#, true),
+            (r#"{"errors":[{"description":"unknown client"}]}"#, true),
+            (r#"{"message":"the requested scope is not allowed"}"#, false),
+            (r#"{"error":"unauthorized_client","error_description":"client credentials are not enough"}"#, false),
+        ] {
+            let error = refused(Asked::Refresh, 401, body);
+            assert!(error.is_misconfigured(), "{body}");
+            assert_eq!(error.server().unwrap().names_client(), names_client, "{body}");
+        }
+    }
+
+    #[test]
+    fn rejected_scopes_are_explained_unless_retryable() {
+        let body = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#;
+        for asked in [Asked::Exchange, Asked::Refresh] {
+            let error = refused(asked, 400, body);
+            let line = error.to_string();
+            assert!(error.is_misconfigured() && line.contains("register each individually"), "{line}");
+            assert!(
+                line.contains("`spark:all` does not include other scopes") && line.contains("invalid_scope"),
+                "{line}"
+            );
+            assert!(line.contains("request at least one"), "{line}");
+            assert!(!refused(asked, 503, body).to_string().contains("register each"));
+            assert!(!refused(asked, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
+        }
+        assert!(refused(Asked::Person, 403, body).to_string().contains("a scope or a role is missing"));
+    }
+
+    #[test]
+    fn unknown_error_code_and_format_are_preserved() {
+        let error = refused(Asked::Refresh, 400, r#"{"error":"brand_new","error_description":"surprise"}"#);
+        let server = error.server().unwrap();
+        assert_eq!((server.code(), server.description()), (Some("brand_new"), Some("brand_new; surprise")));
+        let error = refused(Asked::Refresh, 400, r#"{"fault":"something else","n":1}"#);
+        assert_eq!(error.server().unwrap().description(), Some("something else"));
+    }
+
+    #[test]
+    fn error_has_no_request_secret() {
+        let body = r#"{"error":"hunter2","message":"token hunter2 and a%2Fb are bad","trackingId":"hunter2"}"#;
+        let mut response = response(400, body);
+        response.headers_mut().insert("trackingid", HeaderValue::from_static("hunter2"));
+        let error = refusal(Asked::Refresh, &response, &["hunter2", "a/b"], UnixTime::from_secs(0));
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("a%2Fb"), "{shown}");
+    }
+
+    fn with_headers(status: u16, body: impl AsRef<[u8]>, headers: &[(&'static str, &str)]) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::copy_from_slice(body.as_ref()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in headers {
+            response.headers_mut().append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        response
+    }
+
+    fn judged(asked: Asked, status: u16, body: &str, challenges: &[&str]) -> Error {
+        let headers: Vec<_> = challenges.iter().map(|challenge| ("www-authenticate", *challenge)).collect();
+        refusal(asked, &with_headers(status, body, &headers), &["hunter2"], UnixTime::from_secs(0))
+    }
+
+    /// Returns the predicates that are `true`.
+    fn classes(error: &Error) -> Vec<&'static str> {
+        let predicates = [
+            (LOGIN, error.is_login_required()),
+            (DEVELOPER, error.is_misconfigured()),
+            (LATER, error.is_retryable()),
+            (TOKEN, error.is_token_rejected()),
+        ];
+        predicates.into_iter().filter_map(|(class, is_true)| is_true.then_some(class)).collect()
+    }
+
+    const TOKEN: &str = "access token";
+
+    #[test]
+    fn resource_error_is_classified_by_status_and_challenge() {
+        let page = "<html>Unauthorized</html>";
+        let (expired, scope) = ("Bearer error=\"invalid_token\"", "Bearer error=\"insufficient_scope\"");
+        for (status, body, challenges, class) in [
+            // A reason in the header, without a body or with a proxy's page.
+            (401, "", &[expired][..], vec![TOKEN]),
+            (401, page, &[expired], vec![TOKEN]),
+            (401, "", &[], vec![TOKEN]),
+            (401, page, &["Basic"], vec![TOKEN]),
+            (401, "", &[scope], vec![TOKEN]),
+            (400, "", &[expired], vec![TOKEN]),
+            (403, page, &["bearer ERROR=invalid_token"], vec![TOKEN]),
+            (400, "{}", &["Basic realm=x", "DPoP error=\"invalid_token\", algs=\"ES256\""], vec![TOKEN]),
+            (403, r#"{"message":"no"}"#, &[expired], vec![TOKEN]),
+            (403, "", &[scope], vec![DEVELOPER]),
+            (403, page, &["Bearer realm=\"a, b\", error=\"insufficient_scope\", scope=\"x\""], vec![DEVELOPER]),
+            (403, r#"{"message":"temporarily unavailable"}"#, &[], vec![DEVELOPER]),
+            (403, page, &[], vec![]),
+            (403, "", &["Bearer realm=\"error=insufficient_scope\""], vec![]),
+            // A 401 is about the access token, whatever codes of other endpoints it contains.
+            (401, r#"{"error":"invalid_grant"}"#, &[], vec![TOKEN]),
+            (401, r#"{"message":"login_required"}"#, &[], vec![TOKEN]),
+            (401, r#"{"errors":[{"description":"access_denied"}]}"#, &[], vec![TOKEN]),
+            (401, r#"{"error":"invalid_client"}"#, &[], vec![TOKEN]),
+            (401, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable"}"#, &[], vec![TOKEN]),
+            // The state of the server or the network comes first.
+            (429, "", &[expired], vec![LATER]),
+            (503, page, &[scope], vec![LATER]),
+            (302, "", &[expired], vec![LATER]),
+            (407, "", &[expired], vec![DEVELOPER]),
+            (511, page, &[], vec![DEVELOPER]),
+            // The remaining statuses mean nothing without JSON.
+            (400, "", &[], vec![]),
+            (404, page, &[], vec![]),
+            (409, page, &[], vec![]),
+            (451, "[]", &[], vec![]),
+            (400, r#"{"message":"no"}"#, &[], vec![]),
+            (404, "{}", &[], vec![DEVELOPER]),
+            (409, "{}", &[], vec![LATER]),
+        ] {
+            for asked in resources() {
+                let error = judged(asked, status, body, challenges);
+                assert_eq!(classes(&error), class, "{status} {body} {challenges:?}: {error}");
+                let line = error.to_string();
+                assert_eq!(line.contains("obtain a new one"), class == [TOKEN], "{line}");
+            }
+        }
+        let error =
+            judged(Asked::Person, 401, "", &["Bearer error=\"invalid_token\", error_description=\"x hunter2\""]);
+        let server = error.server().unwrap();
+        assert_eq!((server.code(), server.is_unrecognized()), (Some("invalid_token"), false));
+        assert!(server.description().unwrap().starts_with("x ") && !format!("{error:?}").contains("hunter2"));
+        assert!(judged(Asked::Person, 401, "", &[]).server().unwrap().is_unrecognized());
+    }
+
+    fn resources() -> Vec<Asked> {
+        ALL.iter().copied().filter(|asked| asked.is_resource()).collect()
+    }
+
+    #[cfg(feature = "oidc")]
+    const ALL: &[Asked] = &[
+        Asked::Exchange,
+        Asked::Refresh,
+        Asked::Device,
+        Asked::DeviceCode,
+        Asked::Revocation,
+        Asked::Person,
+        Asked::Keys,
+        Asked::Discovery,
+        Asked::UserInfo,
+    ];
+    #[cfg(not(feature = "oidc"))]
+    const ALL: &[Asked] =
+        &[Asked::Exchange, Asked::Refresh, Asked::Device, Asked::DeviceCode, Asked::Revocation, Asked::Person];
+
+    #[test]
+    fn token_error_without_json_is_retryable_or_names_client() {
+        let form = "error=invalid_client&error_description=x";
+        for (status, body, challenges, class) in [
+            (401, "", &["Basic"][..], DEVELOPER),
+            (401, "<html>", &["Negotiate", "bAsIc realm=\"x\""], DEVELOPER),
+            (401, "", &["Bearer error=\"invalid_client\""], DEVELOPER),
+            (401, form, &[], DEVELOPER),
+            (401, "[]", &["Basic"], DEVELOPER),
+            (401, "", &[], LATER),
+            (401, "<html>invalid_client</html>", &["Bearer realm=\"Basic\""], LATER),
+            (401, "\"invalid_client\"", &["Negotiate"], LATER),
+            (401, "<html>", &["Bearer error=\"invalid_token\""], LATER),
+            (401, "", &["Bearer error=\"invalid_grant\""], LATER),
+            (400, "error=invalid_grant", &[], LATER),
+            (400, form, &["Basic"], LATER),
+            (403, "", &["Basic"], LATER),
+            (404, "<html>", &[], LATER),
+            (418, "", &[], LATER),
+            (451, "", &[], LATER),
+        ] {
+            for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
+                let error = judged(asked, status, body, challenges);
+                assert_eq!(classes(&error), [class], "{asked:?} {status} {body} {challenges:?}: {error}");
+                let server = error.server().unwrap();
+                assert!(!server.is_json_object() && !server.is_unrecognized(), "{error}");
+                assert_eq!(server.names_client(), class == DEVELOPER, "{error}");
+                let is_named = class == DEVELOPER && format!("{body}{challenges:?}").contains("invalid_client");
+                assert_eq!(server.code(), is_named.then_some("invalid_client"), "{error}");
+            }
+        }
+        for asked in ALL.iter().copied().filter(|asked| !asked.is_grant() && !asked.is_resource()) {
+            let error = judged(asked, 401, "", &["Basic"]);
+            assert_eq!(classes(&error), [LATER], "{asked:?}: {error}");
+        }
+        // A JSON object comes from Webex.
+        let error = judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]);
+        let server = error.server().unwrap();
+        assert!(error.is_login_required() && server.is_unrecognized() && server.is_json_object());
+        assert!(judged(Asked::Refresh, 401, r#"{"error":"invalid_client"}"#, &[]).server().unwrap().names_client());
+    }
+
+    #[test]
+    fn error_without_json_has_status_and_content_type() {
+        let of_type = |status, body: &str, content_type: &str| {
+            let headers = [("content-type", content_type)];
+            let headers = if content_type.is_empty() { &[][..] } else { &headers };
+            refusal(Asked::Refresh, &with_headers(status, body, headers), &["hunter2"], UnixTime::from_secs(0))
+        };
+        let long = format!("text/{}", "x".repeat(200));
+        for (status, body, content_type, says) in [
+            (400, "<html>", "text/html; charset=utf-8", "(HTTP 400, not JSON, content type text/html)"),
+            (401, "", "", "(HTTP 401, not JSON, no content type)"),
+            (503, "", "text/plain", "(HTTP 503, not JSON, content type text/plain)"),
+            (400, "[1]", "application/json", "(HTTP 400, not JSON, content type application/json)"),
+            (404, "x", "text/hunter2", "(HTTP 404, not JSON, content type text/"),
+            (404, "x", " ; charset=x", "(HTTP 404, not JSON, no content type)"),
+            (404, "x", &long, "(HTTP 404, not JSON, content type "),
+        ] {
+            let error = of_type(status, body, content_type);
+            let line = error.to_string();
+            assert!(line.contains("not JSON") && line.contains(says), "{line}");
+            assert!(error.is_retryable() && line.len() < 220 && !format!("{error:?}").contains("hunter2"), "{line}");
+        }
+        let error = of_type(400, r#"{"error":"invalid_grant"}"#, "text/html");
+        let server = error.server().unwrap();
+        assert!(server.is_json_object() && server.content_type() == Some("text/html"));
+        assert!(!error.to_string().contains("text/html"), "{error}");
+        let page = with_headers(200, "<html>hunter2</html>", &[("content-type", "text/html")]);
+        let error = unusable(Asked::Refresh, &page, "response cannot be used", &"invalid JSON", &["hunter2"]);
+        let line = error.to_string();
+        assert!(line.contains("not JSON") && line.ends_with("(HTTP 200, not JSON, content type text/html)"), "{line}");
+        assert!(error.is_retryable() && !error.server().unwrap().is_json_object());
+        let object = with_headers(200, "{}", &[]);
+        assert!(unusable(Asked::Refresh, &object, "x", &"y", &[]).server().is_none());
+    }
+
+    #[test]
+    fn proxy_and_network_authentication_errors_are_named() {
+        for asked in ALL.iter().copied() {
+            for body in ["", "<html>", r#"{"error":"invalid_client","message":"expired"}"#] {
+                for (status, says) in [(407, "proxy rejected"), (511, "network rejected")] {
+                    let error = judged(asked, status, body, &["Basic", "Bearer error=\"invalid_token\""]);
+                    assert_eq!(classes(&error), [DEVELOPER], "{asked:?} {status} {body}");
+                    let server = error.server().unwrap();
+                    assert!(error.to_string().contains(says), "{error}");
+                    assert!(server.code().is_none() && server.is_from_intermediary(), "{error}");
+                }
+            }
+        }
+        assert!(!judged(Asked::Refresh, 401, "{}", &[]).server().unwrap().is_from_intermediary());
+    }
+
+    #[test]
+    fn token_limit_defers_refresh_and_consumes_code() {
+        for body in [
+            r#"{"error":"tokenlimit_reached"}"#,
+            r#"{"message":"tokenlimit_reached","trackingId":"R"}"#,
+            r#"{"errors":[{"description":"TokenLimit_Reached: 750"}]}"#,
+        ] {
+            for status in [400, 401, 403, 200] {
+                let error = judged(Asked::Refresh, status, body, &[]);
+                assert_eq!(classes(&error), [LATER], "{error}");
+                assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+                assert!(error.to_string().contains("a new login does not help"), "{error}");
+                for asked in [Asked::Exchange, Asked::Device] {
+                    let error = judged(asked, status, body, &[]);
+                    assert_eq!((classes(&error), error.retry_after()), (vec![LOGIN], None), "{error}");
+                    assert!(error.to_string().contains("the code cannot be reused"), "{error}");
+                }
+            }
+            for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
+                let line = judged(asked, 400, body, &[]).to_string();
+                assert!(line.contains("750") && line.contains("`disconnect_everywhere()`"), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn error_code_is_read_despite_undecodable_text() {
+        for (asked, body, class) in [
+            (Asked::Refresh, &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..], LOGIN),
+            (Asked::Refresh, b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}", LOGIN),
+            (Asked::Refresh, b"{\"x\":\"\\udead\",\"error\":\"invalid_grant\",\"y\":[\"\xc3\"]}", LOGIN),
+            (Asked::Exchange, b"\xef\xbb\xbf{\"error\":\"invalid_client\"}", DEVELOPER),
+            (Asked::Device, b"\xef\xbb\xbf{\"error\":\"access_denied\",\"n\":1e999}", LOGIN),
+            (Asked::DeviceCode, b"{\"error\":\"invalid_scope\",\"\xff\":null}", DEVELOPER),
+        ] {
+            let error = refusal(asked, &with_headers(400, body, &[]), &[], UnixTime::from_secs(0));
+            assert_eq!(classes(&error), [class], "{}", String::from_utf8_lossy(body));
+        }
+        let body = b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg is gone\"}";
+        let error = refusal(Asked::Refresh, &with_headers(400, body, &[]), &["hunter2"], UnixTime::from_secs(0));
+        assert_eq!(error.server().unwrap().description(), Some("J\u{fffd}rg is gone"));
+    }
+
+    #[test]
+    fn secret_echoed_in_another_encoding_is_redacted() {
+        for (secret, echo) in [
+            ("g\u{e4}nsef\u{fc}\u{df}chen", &b"g\xe4nsef\xfc\xdfchen"[..]),
+            ("a-very-long-secret-indeed", b"a-very-lo\xffng-secret-indeed"),
+        ] {
+            let body = [b"{\"error\":\"x", echo, b"\",\"message\":\"bad: ", echo, b"\"}"].concat();
+            let error = refusal(Asked::Refresh, &with_headers(400, &body, &[]), &[secret], UnixTime::from_secs(0));
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("nsef") && !shown.contains("secret-indeed"), "{shown}");
+        }
+    }
+
+    mod table {
+        use proptest::prelude::*;
+        use proptest::sample::{select, subsequence};
+
+        use super::super::tests::*;
+
+        fn bodies() -> Vec<Vec<u8>> {
+            let mut bodies: Vec<Vec<u8>> = [
+                "",
+                " ",
+                "<html>sign in</html>",
+                "[]",
+                "null",
+                "7",
+                "\"invalid_grant\"",
+                "{",
+                "{}x",
+                "{}",
+                "{\"a\":1e999}",
+                "error=invalid_client",
+                "error=invalid_grant",
+                "access_token=x",
+                r#"{"message":"no"}"#,
+                r#"{"message":"refresh token expired"}"#,
+                r#"{"message":"Client Id is invalid"}"#,
+                r#"{"message":"temporarily unavailable"}"#,
+                r#"{"message":"POST failed: HTTP/1.1 401 x"}"#,
+                r#"{"message":"POST failed: HTTP/1.1 503 x"}"#,
+                r#"{"error":{"a":[]}}"#,
+                r#"{"error":null}"#,
+            ]
+            .iter()
+            .map(|body| body.as_bytes().to_vec())
+            .collect();
+            for code in CODES {
+                bodies.push(format!(r#"{{"error":"{code}"}}"#).into_bytes());
+                bodies.push(format!(r#"{{"errors":[{{"description":"{code}"}}]}}"#).into_bytes());
+                bodies.push(format!("\u{feff}{{\"error\":\"{code}\",\"x\":\"\\ud800\"}}").into_bytes());
+                bodies.push([format!(r#"{{"error":"{code}","x":""#).as_bytes(), b"\xff\"}"].concat());
+            }
+            bodies
+        }
+
+        const CODES: [&str; 12] = [
+            "invalid_grant",
+            "expired_token",
+            "access_denied",
+            "login_required",
+            "tokenlimit_reached",
+            "invalid_client",
+            "unauthorized_client",
+            "invalid_scope",
+            "server_error",
+            "slow_down",
+            "invalid_request",
+            "invalid_token",
+        ];
+
+        const CHALLENGES: [&str; 9] = [
+            "Basic realm=\"x\"",
+            "Bearer",
+            "Bearer error=\"invalid_token\"",
+            "bearer Error=insufficient_scope",
+            "Bearer error=\"invalid_client\"",
+            "Bearer realm=\"Basic, error=invalid_token\"",
+            "Negotiate abc==",
+            "Bearer error=\"invalid_grant\", error_description=\"login_required\"",
+            "@garbage=\"",
+        ];
+
+        fn statuses() -> impl Strategy<Value = u16> {
+            let usual = select(vec![
+                200_u16, 301, 302, 400, 401, 403, 404, 407, 408, 409, 423, 425, 428, 429, 451, 500, 503, 511,
+            ]);
+            prop_oneof![3 => usual, 1 => 200_u16..600]
+        }
+
+        /// Returns the expected predicates, or `None` if they depend on phrases.
+        fn expected(
+            asked: Asked,
+            status: u16,
+            is_object: bool,
+            challenges: &str,
+            body: &[u8],
+        ) -> Option<Vec<&'static str>> {
+            let has = |text: &str| challenges.contains(text);
+            let invalid_token = has("Bearer error=\"invalid_token\"");
+            match status {
+                407 | 511 => return Some(vec![DEVELOPER]),
+                300..=399 | 408 | 423 | 425 | 429 | 500..=599 => return Some(vec![LATER]),
+                _ => {}
+            }
+            if asked.is_resource() {
+                return match status {
+                    401 => Some(vec![TOKEN]),
+                    _ if invalid_token => Some(vec![TOKEN]),
+                    403 if is_object || has("insufficient_scope") => Some(vec![DEVELOPER]),
+                    _ => (!is_object).then(Vec::new),
+                };
+            }
+            let names_client = has("Basic realm") || has("\"invalid_client\"") || body == b"error=invalid_client";
+            match (is_object, status) {
+                (true, _) => None,
+                (false, 401) if asked.is_grant() && names_client => Some(vec![DEVELOPER]),
+                (false, _) => Some(vec![LATER]),
+            }
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+            #[test]
+            fn error_predicates_are_exclusive_and_match_table(
+                asked in select(ALL),
+                status in statuses(),
+                body in select(bodies()),
+                challenges in subsequence(CHALLENGES.to_vec(), 0..4),
+                is_one_line in any::<bool>(),
+                content_type in select(vec![None, Some("text/html"), Some("application/json"), Some("")]),
+            ) {
+                let joined = challenges.join(", ");
+                let lines = if is_one_line { vec![joined.as_str()] } else { challenges.clone() };
+                let mut headers: Vec<_> = lines.into_iter().map(|line| ("www-authenticate", line)).collect();
+                headers.extend(content_type.map(|value| ("content-type", value)));
+
+                let error = refusal(asked, &with_headers(status, &body, &headers), &[], UnixTime::from_secs(0));
+
+                let found = classes(&error);
+                prop_assert!(found.len() <= 1, "{:?}: {:?}", found, error);
+                let is_object = value::object(&body).is_some();
+                if let Some(expected) = expected(asked, status, is_object, &joined, &body) {
+                    prop_assert_eq!(&found, &expected, "{:?}", error);
+                }
+                if asked.is_resource() {
+                    prop_assert!(!error.is_login_required(), "{:?}", error);
+                }
+                // A response without a JSON object never requires a login.
+                prop_assert!(is_object || !error.is_login_required(), "{:?}", error);
+                prop_assert!(is_object == error.server().unwrap().is_json_object(), "{:?}", error);
+            }
+        }
+    }
+
+    #[test]
+    fn error_with_one_known_word_is_classified_by_word() {
+        let refresh = |status, text: &str| refused(Asked::Refresh, status, &format!(r#"{{"message":"{text}"}}"#));
+        for text in
+            ["bad clientId", "bad clientSecret", "no client credentials", "an invalid client", "an unknown client"]
+        {
+            let error = refresh(400, text);
+            assert_eq!(
+                (classes(&error), error.server().unwrap().is_unrecognized()),
+                (vec![DEVELOPER], false),
+                "{text}"
+            );
+        }
+        let ending = ["invalid", "expired", "revoked", "is malformed", "not found", "unknown", "inactive"];
+        for subject in ["token", "code", "grant"] {
+            for word in ending {
+                let error = refresh(401, &format!("the {subject}: {word}"));
+                assert_eq!(classes(&error), [LOGIN], "{subject} {word}");
+                assert!(!error.server().unwrap().is_unrecognized(), "{subject} {word}");
+            }
+            assert!(refresh(401, &format!("the {subject} is fine")).server().unwrap().is_unrecognized(), "{subject}");
+        }
+        assert_eq!(classes(&refresh(403, "this refresh token is of no use")), [LOGIN]);
+        for text in [
+            "an error of the server: server error",
+            "an unexpected condition",
+            "not now, temporarily",
+            "try again",
+            "unavailable",
+        ] {
+            assert_eq!(classes(&refresh(400, text)), [LATER], "{text}");
+        }
+    }
+
+    #[test]
+    fn error_at_rule_boundary_is_classified_by_rule() {
+        for (asked, status, body, class) in [
+            // 599 is the last status of a server failure.
+            (Asked::Refresh, 599, r#"{"error":"invalid_grant"}"#, LATER),
+            (Asked::Refresh, 402, "{}", DEVELOPER),
+            // A quoted status, with any HTTP version.
+            (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/2 503 x"}"#, LATER),
+            (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/1.1 451 x"}"#, DEVELOPER),
+            // A device code that Webex no longer knows.
+            (Asked::Device, 200, r#"{"error":"invalid_request"}"#, LOGIN),
+            (Asked::Device, 400, r#"{"error":"invalid_request"}"#, LOGIN),
+            (Asked::Device, 403, r#"{"error":"invalid_request"}"#, LOGIN),
+            (Asked::Device, 404, r#"{"error":"invalid_request"}"#, DEVELOPER),
+            (Asked::Device, 401, r#"{"message":"no"}"#, DEVELOPER),
+            (Asked::Device, 400, r#"{"message":"no"}"#, LOGIN),
+        ] {
+            let error = refused(asked, status, body);
+            assert_eq!(classes(&error), [class], "{asked:?} {status} {body}: {error}");
+        }
+    }
+
+    #[test]
+    fn error_names_client_only_if_server_rejects_client() {
+        let has_value_elsewhere = judged(Asked::Refresh, 401, "message=invalid_client", &[]);
+        let is_too_long = judged(Asked::Refresh, 401, &format!("x={}&error=invalid_client", "y".repeat(MAX_FORM)), &[]);
+        for error in [has_value_elsewhere, is_too_long] {
+            assert_eq!(classes(&error), [LATER], "{error}");
+            assert!(!error.server().unwrap().names_client(), "{error}");
+        }
+        // With a JSON object, a challenge concerns the request and not the client.
+        assert!(!judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]).server().unwrap().names_client());
+        for asked in resources() {
+            let error = judged(asked, 401, r#"{"error":"invalid_client"}"#, &[]);
+            let server = error.server().unwrap();
+            assert!(!server.names_client() && !server.is_unrecognized(), "{asked:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn response_with_possible_tokens_exposes_only_known_code() {
+        let error = refused(Asked::Refresh, 200, r#"{"error":"brand_new","message":"opaque","access_token":"a"}"#);
+        let server = error.server().unwrap();
+        assert_eq!((server.code(), server.description()), (None, None), "{error}");
+        let error = refused(Asked::Refresh, 200, r#"{"error":"invalid_grant","message":"opaque"}"#);
+        assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
+    }
+
+    #[test]
+    fn known_error_code_containing_secret_is_preserved() {
+        let body = response(400, r#"{"error":"invalid_grant"}"#);
+        let error = refusal(Asked::Refresh, &body, &["grant"], UnixTime::from_secs(0));
+        assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
+    }
+
+    #[test]
+    fn error_has_retry_after_of_response() {
+        let mut response = response(429, "{}");
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));
+        let error = refusal(Asked::Refresh, &response, &[], UnixTime::from_secs(0));
+        assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(7)));
+    }
+}

@@ -1,0 +1,40 @@
+//! Token refresh: a cache of sessions and one lease-based refresh per session at a time.
+//!
+//! The refresh protocol makes sure that each session is refreshed once, across callers, processes,
+//! and crashes.
+//!
+//! - Pure functions: `machine` is the state machine of one refresh, with the states, events, and
+//!   actions of `protocol`. `policy` is the refresh schedule, the backoff, and the limits of
+//!   refreshes after a 401.
+//! - Storage: `record` is the content of a stored session, with the time limit of store operations.
+//! - The cache: `cache` maps keys to entries. `cache_entry` is an entry, `entry_state` its rarely
+//!   used state, and `demand` the reason to refresh it.
+//! - `limits` are the limits that all sessions of a client share, and `shared` is the state that
+//!   the coordinator and the tasks share.
+//! - The task: `task` performs the actions of the state machine, and `outcome` reports the result.
+//! - Entry points: `refresher` returns tokens and starts refreshes, `on_demand` refreshes on
+//!   request, and `update` changes sessions by compare-and-swap.
+//! - Tests: `transitions` covers each transition. `search` explores everything that two processes
+//!   and an `external_change` can do in a `model` with a limited number of faults.
+//!
+//! The protocol reads the time from the `Clock`. Waits for the application's store, or for a task
+//! on a runtime that may have stopped, are limited by the runtime's own time. A manual clock that a
+//! test never advances must not block a caller.
+
+pub(crate) mod protocol;
+pub(crate) mod policy;
+pub(crate) mod machine;
+pub(crate) mod record;
+pub(crate) mod entry_state;
+pub(crate) mod cache_entry;
+pub(crate) mod demand;
+pub(crate) mod cache;
+pub(crate) mod limits;
+pub(crate) mod shared;
+pub(crate) mod task;
+pub(crate) mod outcome;
+pub(crate) mod refresher;
+pub(crate) mod on_demand;
+pub(crate) mod update;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! A refresher with a token server and a store in memory.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::client::WebexOAuth;
+use crate::clock::{Clock as _, ManualClock, UnixTime};
+use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
+use crate::scope::Scopes;
+use crate::secret::AccessToken;
+use crate::service::Service;
+use crate::sessions::event::SessionEvent;
+use crate::sessions::refresh::protocol::StoredLogin;
+use crate::sessions::refresh::record::SessionData;
+use crate::sessions::refresh::shared::{CacheRef, Refresher};
+use crate::store::entry::LoginId;
+use crate::store::{Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome};
+use crate::token::response::TokenResponse;
+use crate::token::token_set::{Receipt, TokenSet};
+use crate::transport::Transport;
+
+pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A token server that responds at once: with new tokens, or with the next of the set responses. With a status of 429 it asks for a
+/// pause of 30 seconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Server(Arc<Responses>);
+
+#[derive(Debug, Default)]
+struct Responses {
+    set: Mutex<VecDeque<(u16, &'static str)>>,
+    requests: AtomicUsize,
+    latency: Mutex<Option<(ManualClock, Duration)>>,
+}
+
+impl Server {
+    pub(crate) fn respond(&self, status: u16, body: &'static str) {
+        self.0.set.lock().unwrap().push_back((status, body));
+    }
+
+    /// Takes so long for each response.
+    pub(crate) fn set_latency(&self, clock: &ManualClock, latency: Duration) {
+        *self.0.latency.lock().unwrap() = Some((clock.clone(), latency));
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.0.requests.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Transport for Server {
+    async fn exchange(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
+        let number = self.0.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        let set = self.0.set.lock().unwrap().pop_front();
+        let latency = self.0.latency.lock().unwrap().clone();
+        if let Some((clock, latency)) = latency {
+            clock.sleep(latency).await;
+        }
+        let (status, body) = set.map_or_else(
+            || (200, format!(r#"{{"access_token":"a{number}","refresh_token":"r{number}","expires_in":3600}}"#)),
+            |(status, body)| (status, body.to_owned()),
+        );
+        let mut response = http::Response::builder().status(status).header("content-type", "application/json");
+        if status == 429 {
+            response = response.header("retry-after", "30");
+        }
+        Ok(response.body(Bytes::from(body)).unwrap())
+    }
+}
+
+/// A store in memory that counts its loads and can be down.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    entries: MemoryStore,
+    loads: AtomicUsize,
+    is_down: AtomicBool,
+    panics: AtomicBool,
+}
+
+impl Store {
+    pub(crate) fn loads(&self) -> usize {
+        self.0.loads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_down(&self, is_down: bool) {
+        self.0.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// Panics with each save from now on.
+    pub(crate) fn set_panicking(&self) {
+        self.0.panics.store(true, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.0.is_down.load(Ordering::SeqCst) { Err(Error::store("down", Transience::Transient)) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl TokenStore for Store {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
+        self.0.loads.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.check()?;
+        self.0.entries.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
+        self.check()?;
+        assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics, as the test asked");
+        self.0.entries.save(key, entry, expect).await
+    }
+
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        self.check()?;
+        assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics, as the test asked");
+        self.0.entries.save_head(key, head, expected).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
+        self.check()?;
+        self.0.entries.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
+    }
+}
+
+/// Jane's session, which is in the store and not yet in memory. Its access token `a0` expires after an hour.
+pub(crate) struct Fixture {
+    pub(crate) clock: ManualClock,
+    pub(crate) server: Server,
+    pub(crate) store: Store,
+    pub(crate) keeper: Arc<Refresher>,
+    pub(crate) slot: CacheRef,
+    pub(crate) known: StoredLogin<SessionData>,
+    events: Arc<Mutex<Vec<SessionEvent>>>,
+}
+
+pub(crate) fn key(name: &str) -> TokenKey {
+    TokenKey::new(name).unwrap()
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let (clock, server, store) = (ManualClock::new(NOW), Server::default(), Store::default());
+        let webex = WebexOAuth::builder()
+            .service(Service::webex())
+            .client_id("C1")
+            .client_secret("secret")
+            .redirect_uri("http://localhost:5000/callback")
+            .scopes("spark:all")
+            .transport(server.clone())
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        let events: Arc<Mutex<Vec<SessionEvent>>> = Arc::default();
+        let heard = Arc::clone(&events);
+        let listener = move |event: &SessionEvent| heard.lock().unwrap().push(event.clone());
+        let keeper = Arc::new(Refresher::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
+        let slot = CacheRef::new(&keeper, &key("jane"));
+        let mut head = Head::begin(None).unwrap();
+        head.login = LoginId::from_bytes([1; 16]);
+        let known = StoredLogin { head, tokens: SessionData::new(tokens(&keeper, "a0", NOW)) };
+        let fixture = Self { clock, server, store, keeper, slot, known, events };
+        fixture.keep(&fixture.known).await;
+        fixture
+    }
+
+    /// Puts this into the store, as another process.
+    pub(crate) async fn keep(&self, known: &StoredLogin<SessionData>) {
+        let entry = Entry { head: known.head.clone(), body: known.tokens.write().unwrap() };
+        self.end().await;
+        assert_eq!(
+            self.store.0.entries.save(&self.slot.key, &entry, Precondition::Absent).await.unwrap(),
+            WriteOutcome::Committed
+        );
+    }
+
+    /// Ends the login, as another process.
+    pub(crate) async fn end(&self) {
+        if let Some(entry) = self.stored().await {
+            let expect = Precondition::Revision(entry.head.revision());
+            assert_eq!(self.store.0.entries.delete(&self.slot.key, expect).await.unwrap(), WriteOutcome::Committed);
+        }
+    }
+
+    pub(crate) async fn stored(&self) -> Option<Entry> {
+        self.store.0.entries.load(&self.slot.key).await.unwrap()
+    }
+
+    /// The login after a refresh, with another access token.
+    pub(crate) fn next(&self, token: &str) -> StoredLogin<SessionData> {
+        let mut known = self.known.clone();
+        known.head.generation += 1;
+        known.head.revision = Revision::new().unwrap();
+        known.tokens = SessionData::new(tokens(&self.keeper, token, self.clock.now()));
+        known
+    }
+
+    pub(crate) async fn token(&self) -> Result<String> {
+        let token = self.keeper.access_token(&self.slot).await?;
+        Ok(token.expose().to_owned())
+    }
+
+    /// A caller in a separate task, which has made all possible progress.
+    pub(crate) async fn caller(&self) -> tokio::task::JoinHandle<Result<AccessToken>> {
+        let (keeper, slot) = (Arc::clone(&self.keeper), self.slot.clone());
+        let caller = tokio::spawn(async move { keeper.access_token(&slot).await });
+        quiet().await;
+        caller
+    }
+
+    /// The number of failed refreshes that were announced.
+    pub(crate) fn failures_announced(&self) -> usize {
+        let events = self.events.lock().unwrap();
+        events.iter().filter(|event| matches!(event, SessionEvent::RefreshFailed { .. })).count()
+    }
+
+    /// Lets time pass since the store was last asked.
+    pub(crate) fn advance_unseen(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Lets time pass, at the end of which the store is asked.
+    pub(crate) fn advance_seen(&self, time: Duration) {
+        self.clock.advance(time);
+        self.slot.touch(self.slot.epoch(), self.clock.elapsed());
+    }
+
+    /// Lets another session make the client pause.
+    pub(crate) fn pause_client(&self) {
+        let error = Error::new(ErrorKind::Refresh, "wrong client secret").with_remedy(Remedy::Registration);
+        let elapsed = self.clock.elapsed();
+        self.keeper.client.pause(&key("joe"), &error, elapsed, elapsed);
+    }
+}
+
+pub(crate) fn tokens(keeper: &Refresher, token: &str, now: UnixTime) -> TokenSet {
+    let (owner, service) = (Arc::clone(&keeper.webex.registration().owner), Service::webex());
+    let receipt = Receipt { owner, service: &service, asked: Scopes::new(), exchange: None, now };
+    let json = format!(r#"{{"access_token":"{token}","refresh_token":"r0","expires_in":3600}}"#);
+    TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
+}
+
+/// Lets all tasks come as far as they can.
+pub(crate) async fn quiet() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,195 @@
+//! Searches of the refresh protocol: all interleavings of two processes, and random walks.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use crate::sessions::refresh::tests::model::{ENORMOUS, FaultBudget, Model, NO_FAULTS, Old};
+
+/// Visits every reachable state and returns the number of states.
+fn search(first: Model) -> usize {
+    let budget = first.budget;
+    let FaultBudget { flights, delays, queues, amends, periods, .. } = budget;
+    let quiet = FaultBudget { flights, delays, queues, amends, periods, ..NO_FAULTS } == budget;
+    let mut seen = HashSet::from([first.clone()]);
+    let mut open = vec![first];
+    while let Some(world) = open.pop() {
+        world.check(budget.is_orderly());
+        if world.is_at_rest() && world.budget.flights < budget.flights {
+            world.check_rest(quiet);
+        }
+        for next in world.successors() {
+            assert!(seen.len() < 3_000_000, "the search does not end: {world:#?}");
+            if seen.insert(next.clone()) {
+                open.push(next);
+            }
+        }
+    }
+    seen.len()
+}
+
+#[test]
+fn two_processes_without_faults_refresh_once_despite_clock_skew() {
+    for is_strict in [false, true] {
+        for ahead in [0, 5, ENORMOUS] {
+            let states = search(Model::new(is_strict, ahead, NO_FAULTS));
+            assert!(states > 50, "{states}");
+            // Leases remembered from one period must not mislead a process in the next one.
+            let states = search(Model::new(is_strict, ahead, FaultBudget { flights: 4, periods: 2, ..NO_FAULTS }));
+            assert!(states > 500, "{states}");
+        }
+    }
+}
+
+#[test]
+fn api_401_causes_one_refresh_for_all_processes_then_pause() {
+    let mut states = 0;
+    for is_strict in [false, true] {
+        for budget in [
+            FaultBudget { flights: 4, periods: 2, ..NO_FAULTS },
+            FaultBudget { queues: 2, ..NO_FAULTS },
+            FaultBudget { amends: 1, ..NO_FAULTS },
+            FaultBudget { crashes: 1, flights: 3, ..NO_FAULTS },
+        ] {
+            states += search(Model::new(is_strict, 5, budget).with_old_tokens(Old::Unauthorized));
+        }
+    }
+    println!("{states} states");
+    assert!(states > 1_000, "{states}");
+}
+
+#[test]
+fn delays_within_limits_cause_one_refresh_per_generation() {
+    let mut states = 0;
+    for is_strict in [false, true] {
+        for ahead in [0, 5] {
+            for budget in [
+                FaultBudget { delays: 3, ..NO_FAULTS },
+                FaultBudget { delays: 1, queues: 2, ..NO_FAULTS },
+                FaultBudget { delays: 2, amends: 1, ..NO_FAULTS },
+                FaultBudget { delays: 2, forgets: 1, ..NO_FAULTS },
+                FaultBudget { delays: 2, puts: 1, ..NO_FAULTS },
+            ] {
+                states += search(Model::new(is_strict, ahead, budget));
+            }
+        }
+    }
+    assert!(states > 10_000, "{states}");
+    println!("{states} states");
+}
+
+/// Searches each budget with lenient and strict rotation and with these clock differences.
+fn search_all(budgets: &[FaultBudget], clocks: &[u64]) -> usize {
+    let mut states = 0;
+    for is_strict in [false, true] {
+        for budget in budgets {
+            states += clocks.iter().map(|ahead| search(Model::new(is_strict, *ahead, *budget))).sum::<usize>();
+        }
+    }
+    println!("{states} states");
+    states
+}
+
+#[test]
+fn store_and_network_faults_lose_no_recoverable_session() {
+    let faults = FaultBudget { network_faults: 1, store_faults: 1, ..NO_FAULTS };
+    let again = FaultBudget { network_faults: 1, periods: 1, flights: 3, ..NO_FAULTS };
+    let mut states = search_all(&[FaultBudget { store_faults: 2, ..NO_FAULTS }, faults, again], &[0]);
+    for is_strict in [false, true] {
+        for old in [Old::Stale, Old::Unauthorized] {
+            states += search(Model::new(is_strict, 0, faults).with_old_tokens(old));
+        }
+    }
+    assert!(states > 10_000, "{states}");
+}
+
+#[test]
+fn crashed_or_stopped_processes_lose_no_recoverable_session() {
+    let budgets = [
+        FaultBudget { stops: 2, ..NO_FAULTS },
+        FaultBudget { stops: 1, crashes: 1, flights: 3, ..NO_FAULTS },
+        FaultBudget { stops: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { crashes: 1, periods: 1, flights: 3, ..NO_FAULTS },
+        FaultBudget { crashes: 1, store_faults: 1, flights: 3, ..NO_FAULTS },
+    ];
+    let apart = [FaultBudget { crashes: 1, flights: 3, ..NO_FAULTS }];
+    assert!(search_all(&budgets, &[0]) + search_all(&apart, &[ENORMOUS]) > 10_000);
+}
+
+#[test]
+fn logouts_logins_and_changes_lose_no_recoverable_session() {
+    let budgets = [
+        FaultBudget { forgets: 1, stops: 1, ..NO_FAULTS },
+        FaultBudget { forgets: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { puts: 1, stops: 1, ..NO_FAULTS },
+        FaultBudget { puts: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { amends: 2, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { amends: 1, stops: 1, ..NO_FAULTS },
+    ];
+    assert!(search_all(&budgets, &[0]) > 10_000);
+}
+
+#[test]
+fn concurrent_logouts_logins_and_changes_are_never_undone() {
+    let mut states = 0;
+    for is_strict in [false, true] {
+        for (forgets, puts, amends) in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)] {
+            let budget = FaultBudget { forgets, puts, amends, flights: 1, ..NO_FAULTS };
+            states += search(Model::new(is_strict, 0, budget).with_room_for_two());
+            let budget = FaultBudget { store_faults: 1, flights: 0, ..budget };
+            states += search(Model::new(is_strict, 0, budget).with_room_for_two());
+        }
+    }
+    println!("{states} states");
+    assert!(states > 1_000, "{states}");
+}
+
+const TROUBLE: FaultBudget = FaultBudget {
+    store_faults: 8,
+    network_faults: 6,
+    crashes: 3,
+    delays: 8,
+    queues: 4,
+    stops: 3,
+    forgets: 1,
+    puts: 3,
+    amends: 3,
+    flights: 12,
+    periods: 3,
+};
+
+/// The maximum number of steps until all refreshes end once there are no more faults.
+const MAX_STEPS: usize = 2000;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The model checks its invariants at every step.
+    #[test]
+    fn random_faults_lose_no_recoverable_session_and_refreshes_end(
+        is_strict: bool,
+        old in prop::sample::select(vec![Old::Expired, Old::Stale, Old::Unauthorized]),
+        ahead in 0_u64..=11,
+        choices in prop::collection::vec(any::<u16>(), 1..250),
+    ) {
+        let mut world = Model::new(is_strict, ahead, TROUBLE).with_room_for_two().with_old_tokens(old);
+        for choice in choices {
+            let mut next = world.successors();
+            if next.is_empty() {
+                break;
+            }
+            world = next.swap_remove(usize::from(choice) % next.len());
+        }
+        world.budget = FaultBudget { flights: 0, ..NO_FAULTS };
+        let mut steps = 0;
+        while !world.is_at_rest() {
+            steps += 1;
+            prop_assert!(steps < MAX_STEPS, "a refresh does not end: {world:#?}");
+            let mut next = world.successors();
+            prop_assert!(!next.is_empty(), "a refresh has no next step: {world:#?}");
+            // Alternate, because one process may wait for the other.
+            world = next.swap_remove(steps % next.len());
+        }
+        world.check_rest(false);
+    }
+}

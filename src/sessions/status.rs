@@ -1,0 +1,146 @@
+//! The status of a session.
+
+use std::fmt;
+
+use crate::clock::{EARLIEST, UnixTime};
+use crate::error::Error;
+use crate::scope::Scopes;
+use crate::token::account::Account;
+use crate::token::token_set::TokenSet;
+
+/// The status of a stored session, determined without a request to Webex.
+///
+/// Returned by [`Session::status`](crate::Session::status). `Display` is one line for users:
+/// "Connected to Webex. Logged in as jane@example.com".
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::{Session, SessionState};
+///
+/// async fn describe(session: &Session) -> webex_oauth::Result<String> {
+///     let Some(status) = session.status().await? else {
+///         return Ok("not connected".into());
+///     };
+///     Ok(match status.state {
+///         SessionState::LoginRequired { .. } => "log in again".into(),
+///         SessionState::BackingOff { until } => format!("{status}; next attempt at {until}"),
+///         _ => status.to_string(), // "Connected to Webex. Logged in as jane@example.com"
+///     })
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionStatus {
+    /// The state of the session.
+    pub state: SessionState,
+    /// The last failure in this process, if no refresh has succeeded since.
+    ///
+    /// While refreshes pause for all sessions because the client was rejected, this is that
+    /// rejection. [`Error::retry_after`] then returns the remaining pause.
+    pub last_error: Option<Error>,
+    /// The account of the session, to the extent that it is known. Its `Display` output fits
+    /// "Logged in as {account}".
+    pub account: Account,
+    /// The granted scopes, or `None` if they are not known.
+    pub scopes: Option<Scopes>,
+    /// The expiry of the current access token, or `None` if the server did not report one.
+    pub access_token_expires_at: Option<UnixTime>,
+    /// The expiry of the refresh token, or `None` if the server did not report one. The session can
+    /// be refreshed until then.
+    pub refresh_token_expires_at: Option<UnixTime>,
+    /// The expiry of the session if refreshing no longer extends it. Ask the user to log in again
+    /// before that time.
+    ///
+    /// `None` if refreshing extends the refresh token's lifetime, or if this is not known yet.
+    pub expires_at: Option<UnixTime>,
+    /// The time at which the current access token was received.
+    pub refreshed_at: UnixTime,
+}
+
+/// The state of a stored session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionState {
+    /// The refresh token was not rejected and, by this host's clock, has not expired. If the last
+    /// refresh failed, [`SessionStatus::last_error`] contains the reason.
+    Connected,
+    /// The last refresh failed, and the next one is not sent before this time.
+    /// [`SessionStatus::last_error`] contains the reason.
+    BackingOff {
+        /// The earliest time of the next attempt.
+        until: UnixTime,
+    },
+    /// The refresh token was rejected or has expired. The user must log in again.
+    LoginRequired {
+        /// The server's error code, if it reported one.
+        code: Option<String>,
+        /// The time of the rejection or expiry, if it is known.
+        since: Option<UnixTime>,
+        /// `true` if an earlier refresh was never saved, for example because its process was
+        /// killed.
+        ///
+        /// If the server rotates refresh tokens, the newest one may have been lost with that
+        /// refresh. Webex does not rotate them, so there the interruption did not cause the
+        /// rejection.
+        was_interrupted: bool,
+    },
+}
+
+impl SessionState {
+    /// Returns the state by the expiry of the tokens alone. Without a valid refresh token, a
+    /// session expires with its access token.
+    pub(crate) fn of(tokens: &TokenSet, now: UnixTime) -> Self {
+        let refresh_end = match (tokens.refresh_token(), tokens.refresh_token_expires_at()) {
+            (Some(_), None) => return Self::Connected,
+            (Some(_), Some(end)) => Some(end),
+            (None, _) => None,
+        };
+        // A receipt time before 2020 was written by a clock that was never set, so the expiry is
+        // meaningless.
+        match tokens.expires_at().filter(|_| tokens.received_at() >= EARLIEST) {
+            Some(end) if now >= end && refresh_end.is_none_or(|end| now >= end) => Self::LoginRequired {
+                code: None,
+                since: Some(refresh_end.map_or(end, |refresh_end| refresh_end.max(end))),
+                was_interrupted: false,
+            },
+            _ => Self::Connected,
+        }
+    }
+}
+
+/// One line for users: "Connected to Webex. Logged in as jane@example.com".
+impl fmt::Display for SessionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, last_error, account, .. } = self;
+        if let SessionState::LoginRequired { .. } = state {
+            return write!(f, "Not connected to Webex: {account} must log in again");
+        }
+        write!(f, "Connected to Webex. Logged in as {account}")?;
+        match (last_error, self.expires_at) {
+            (Some(error), _) => write!(f, ", but the last refresh failed: {error}"),
+            (None, Some(end)) => write!(f, ", until {end}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl SessionStatus {
+    pub(crate) fn new(
+        state: SessionState,
+        last_error: Option<Error>,
+        ends: Option<UnixTime>,
+        tokens: &TokenSet,
+    ) -> Self {
+        Self {
+            state,
+            last_error,
+            account: tokens.account().clone(),
+            scopes: tokens.scopes().cloned(),
+            access_token_expires_at: tokens.expires_at(),
+            refresh_token_expires_at: tokens.refresh_token_expires_at(),
+            expires_at: ends,
+            refreshed_at: tokens.received_at(),
+        }
+    }
+}

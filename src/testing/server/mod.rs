@@ -1,0 +1,240 @@
+//! The HTTP server: wiremock accepts connections, and the rules respond.
+//!
+//! - `relay` produces the connection faults that wiremock does not support.
+//! - `respond` selects the response: the reply of the rules, or a scripted fault.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use std::{io, thread};
+
+use http::{HeaderMap, HeaderName, header};
+use tokio::runtime::Handle;
+use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate, matchers};
+
+use crate::clock::Clock;
+use crate::random;
+use crate::testing::browser_session;
+use crate::testing::faults::delivery::{self, ResponseDelivery};
+use crate::testing::message::{Fields, RawResponse, Request, TRACKING_ID};
+use crate::testing::model::state::{State, StepContext};
+use crate::testing::server::relay::Relay;
+use crate::testing::server::respond::PreparedResponse;
+
+pub(crate) mod relay;
+pub(crate) mod respond;
+
+/// The number of requests after which wiremock's own request log is cleared.
+///
+/// Mocks of wiremock store every request, even without recording. A request counts once, and once
+/// more for each KiB.
+const REQUESTS_KEPT: u64 = 4096;
+
+/// Listens on a loopback port and returns the listener and its origin. Port 0 selects a free port.
+#[expect(clippy::panic, reason = "a test cannot continue without its port")]
+pub(crate) fn listen(port: u16) -> (TcpListener, String) {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, format!("http://{address}"))));
+    bound.unwrap_or_else(|error| panic!("failed to listen on port {port}: {error}"))
+}
+
+/// Checks that the server accepts connections. wiremock does not report that its thread failed for
+/// lack of handles.
+#[expect(clippy::panic, reason = "a test cannot continue without its server")]
+fn check(address: SocketAddr) {
+    if let Err(error) = TcpStream::connect(address) {
+        panic!(
+            "failed to connect to the mock at {address}: {error}; a mock uses five operating system handles and \
+             two for each connection; check the limit with \"ulimit -n\""
+        );
+    }
+}
+
+/// A running HTTP server with an optional relay.
+pub(crate) struct Server {
+    wiremock: Option<MockServer>,
+    relay: Option<Relay>,
+}
+
+impl Server {
+    pub(crate) async fn start(desk: Desk, listener: TcpListener, is_relayed: bool) -> Arc<Self> {
+        let (listener, front) = if is_relayed { (listen(0).0, Some(listener)) } else { (listener, None) };
+        let wiremock = MockServer::builder().listener(listener).disable_request_recording().start().await;
+        check(*wiremock.address());
+        let relay = front.map(|front| Relay::start(front, *wiremock.address()));
+        let server = Arc::new(Self { wiremock: Some(wiremock), relay });
+        server.register(desk.of(&server)).await;
+        server
+    }
+
+    pub(crate) fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
+    }
+
+    async fn register(&self, desk: Desk) {
+        if let Some(server) = &self.wiremock {
+            let [losing, answering] = desk.mocks();
+            tokio::join!(biased; server.register(losing), server.register(answering));
+        }
+    }
+
+    /// Replaces the mocks, and thereby clears wiremock's request log.
+    async fn renew(&self, desk: Desk) {
+        if let Some(server) = &self.wiremock {
+            // All of them queue for wiremock's fair lock in the same poll, on the only thread that
+            // receives requests. No request therefore finds the server without its mocks.
+            tokio::join!(biased; server.reset(), self.register(desk));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let server = self.wiremock.take();
+        // wiremock blocks on a tokio lock when dropped. In a task with an exhausted budget, or on
+        // the server's own thread, this deadlocks.
+        let thread = thread::Builder::new().spawn(move || drop(server));
+        // If no thread could be spawned, the server was dropped by the failed call.
+        drop(thread);
+    }
+}
+
+/// Locks a mutex. State left by a panicking test is still valid.
+pub(crate) fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns random bytes for the rules.
+#[expect(clippy::expect_used, reason = "a test cannot continue without the operating system's generator")]
+pub(crate) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    random::fill(&mut bytes).expect("the operating system's random generator works");
+    bytes
+}
+
+/// The responder for all requests.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+    server: Weak<Server>,
+    /// The weight of all requests that wiremock has stored, including cleared ones.
+    kept: Arc<AtomicU64>,
+    /// The response to the current request. wiremock processes one request at a time.
+    outgoing: Arc<Mutex<Option<PreparedResponse>>>,
+}
+
+impl Desk {
+    pub(crate) fn new(state: Arc<Mutex<State>>, clock: Arc<dyn Clock>) -> Self {
+        Self { state, clock, server: Weak::new(), kept: Arc::default(), outgoing: Arc::default() }
+    }
+
+    fn of(mut self, server: &Arc<Server>) -> Self {
+        self.server = Arc::downgrade(server);
+        self
+    }
+
+    /// Returns two mocks, because each mock of wiremock sends either responses or errors.
+    ///
+    /// The first mock matches requests whose connection is closed without a response. It therefore
+    /// processes every request.
+    fn mocks(self) -> [Mock; 2] {
+        let closed = |_: &wiremock::Request| io::Error::from(io::ErrorKind::ConnectionAborted);
+        let losing = Mock::given(DropResponse(self.clone())).respond_with_err(closed);
+        [losing, Mock::given(matchers::any()).respond_with(self)]
+    }
+
+    fn receive(&self, request: &wiremock::Request) -> PreparedResponse {
+        let weight = weight(request);
+        if is_full(self.kept.fetch_add(weight, Ordering::Relaxed), weight) {
+            self.forget_requests();
+        }
+        let mut moment = StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
+        respond::answer(&read(request), &mut lock(&self.state), &mut moment)
+    }
+
+    fn forget_requests(&self) {
+        if let (Some(server), Ok(runtime)) = (self.server.upgrade(), Handle::try_current()) {
+            let desk = self.clone();
+            runtime.spawn(async move { server.renew(desk).await });
+        }
+    }
+}
+
+fn weight(request: &wiremock::Request) -> u64 {
+    let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let bytes = request.body.len() + request.url.as_str().len() + headers.sum::<usize>();
+    1 + (bytes / 1024) as u64
+}
+
+/// Returns `true` if the stored weight crosses the limit by adding `more` to `before`.
+fn is_full(before: u64, more: u64) -> bool {
+    before / REQUESTS_KEPT != before.wrapping_add(more) / REQUESTS_KEPT
+}
+
+/// A matcher for requests whose response is lost.
+struct DropResponse(Desk);
+
+impl Match for DropResponse {
+    fn matches(&self, request: &wiremock::Request) -> bool {
+        let outgoing = self.0.receive(request);
+        let is_lost = outgoing.fate == ResponseDelivery::Lost;
+        *lock(&self.0.outgoing) = (!is_lost).then_some(outgoing);
+        is_lost
+    }
+}
+
+impl Respond for Desk {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        let received = lock(&self.outgoing).take();
+        let outgoing = received.unwrap_or_else(|| self.receive(request));
+        let template = write(outgoing);
+        // The response to a HEAD request announces a body that does not follow. The relay must not
+        // wait for it.
+        if request.method == "HEAD" { template.insert_header(header::CONNECTION, "close") } else { template }
+    }
+}
+
+fn read(request: &wiremock::Request) -> Request {
+    let text = |name: HeaderName| text(&request.headers, &name);
+    let is_form = text(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+    Request {
+        method: request.method.to_string(),
+        path: request.url.path().to_owned(),
+        query: Fields::parse(request.url.query().unwrap_or_default().as_bytes()),
+        form: is_form.then(|| Fields::parse(&request.body)),
+        authorization: text(header::AUTHORIZATION),
+        session: text(header::COOKIE).as_deref().and_then(browser_session::named_in).map(str::to_owned),
+        tracking_id: text(TRACKING_ID),
+    }
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// A delay longer than any test.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
+
+fn write(outgoing: PreparedResponse) -> ResponseTemplate {
+    let mut template = write_raw(outgoing.answer);
+    if let Some(order) = outgoing.fate.to_header() {
+        template = template.insert_header(delivery::HEADER, order);
+    }
+    let delay = if outgoing.fate == ResponseDelivery::Hung { Some(FOR_EVER) } else { outgoing.delay };
+    match delay {
+        Some(delay) => template.set_delay(delay),
+        None => template,
+    }
+}
+
+fn write_raw(raw: RawResponse) -> ResponseTemplate {
+    let template = ResponseTemplate::new(raw.status);
+    let template = match raw.content_type {
+        Some(content_type) => template.set_body_bytes(raw.body).insert_header(header::CONTENT_TYPE, content_type),
+        None => template,
+    };
+    raw.headers.into_iter().fold(template, |template, (name, value)| template.append_header(name, value))
+}

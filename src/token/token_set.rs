@@ -1,0 +1,592 @@
+//! Token sets: the tokens of a login, and the comparison of their accounts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::value::{self, is_damaged};
+use crate::registration::Owner;
+#[cfg(feature = "oidc")]
+use crate::scope::Scope;
+use crate::scope::Scopes;
+use crate::secret::{AccessToken, IdToken, RefreshToken, StoredString};
+use crate::service::Service;
+use crate::token::account::{Account, Identity};
+#[cfg(feature = "oidc")]
+use crate::token::account::{Profile, Subject};
+use crate::token::response::TokenResponse;
+
+/// The tokens of one login: their owner, expiry, and scopes.
+///
+/// A token set has no `Serialize` implementation, because it contains secrets. To store it, use
+/// [`to_stored`](TokenSet::to_stored) or the module [`stored`](crate::stored). A
+/// [`TokenManager`](crate::TokenManager) stores and refreshes tokens automatically.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use std::time::Duration;
+///
+/// use webex_oauth::testing::MockWebex;
+/// use webex_oauth::{Callback, TokenSet};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+///
+/// let tokens = login.tokens();
+/// assert!(!tokens.expires_within(Duration::from_secs(300), webex.now()));
+/// assert!(tokens.scopes().is_some_and(|scopes| scopes.contains("spark:all")));
+///
+/// let stored = tokens.to_stored()?; // contains secrets: encrypt it
+/// let again = TokenSet::from_stored(stored.expose())?;
+/// assert_eq!(again.access_token(), tokens.access_token());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TokenSet {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) access_token: AccessToken,
+    pub(crate) expires_at: Option<UnixTime>,
+    pub(crate) refresh_token: Option<RefreshToken>,
+    pub(crate) refresh_token_expires_at: Option<UnixTime>,
+    /// `true` if the server sent `refresh_token_expires_in` with these tokens. Not stored.
+    pub(crate) states_refresh_end: bool,
+    pub(crate) granted: Option<Scopes>,
+    pub(crate) asked: Scopes,
+    pub(crate) id_token: Option<IdToken>,
+    pub(crate) received_at: UnixTime,
+    pub(crate) account: Account,
+    pub(crate) exchange: Option<RepeatedExchange>,
+    pub(crate) extra: Map<String, Value>,
+    /// Fields of the stored form that were written by a later version of this crate.
+    pub(crate) unknown: Map<String, Value>,
+}
+
+/// Parameters of the code exchange that some services require again on each refresh.
+#[derive(Clone)]
+pub(crate) struct RepeatedExchange {
+    pub(crate) redirect_uri: String,
+    pub(crate) code_verifier: SecretString,
+}
+
+impl TokenSet {
+    /// Returns the access token.
+    pub fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+
+    /// Returns the token type, which is always `Bearer`.
+    ///
+    /// A response without a token type counts as `Bearer`. Other types are rejected (RFC 6749,
+    /// section 7.1).
+    pub fn token_type(&self) -> &'static str {
+        "Bearer"
+    }
+
+    /// Returns the expiry of the access token, or `None` if it is unknown.
+    pub fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
+    }
+
+    /// Returns `true` if the access token expires within `margin` from `now`. Returns `false` if
+    /// its expiry is unknown.
+    ///
+    /// Pass [`WebexOAuth::now`](crate::WebexOAuth::now) as `now`, so that tests can control the
+    /// clock.
+    pub fn expires_within(&self, margin: Duration, now: UnixTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now + margin)
+    }
+
+    /// Returns the refresh token, if there is one.
+    pub fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.refresh_token.as_ref()
+    }
+
+    /// Returns the expiry of the refresh token, or `None` if it is unknown.
+    pub fn refresh_token_expires_at(&self) -> Option<UnixTime> {
+        self.refresh_token_expires_at
+    }
+
+    /// Returns the granted scopes, or `None` if they are unknown.
+    ///
+    /// If the response contained no scopes, these are the requested scopes (RFC 6749, section 5.1).
+    /// The scopes of [imported](ImportedTokens) tokens are unknown if none were specified.
+    pub fn scopes(&self) -> Option<&Scopes> {
+        self.granted.as_ref().or(Some(&self.asked).filter(|asked| !asked.is_empty()))
+    }
+
+    /// Returns the scopes that were requested but not granted. `spark:all` does not include other
+    /// scopes.
+    pub fn missing_scopes(&self) -> Scopes {
+        self.scopes().map(|granted| self.asked.without(granted)).unwrap_or_default()
+    }
+
+    /// Returns the scopes that were granted but not requested. Webex often adds `spark:kms`.
+    pub fn extra_scopes(&self) -> Scopes {
+        self.scopes().map(|granted| granted.without(&self.asked)).unwrap_or_default()
+    }
+
+    /// Returns the ID token of the response, if there was one. This function does not verify it.
+    pub fn id_token(&self) -> Option<&IdToken> {
+        self.id_token.as_ref()
+    }
+
+    /// Returns the account that the tokens belong to, to the extent that it is known.
+    ///
+    /// Webex Meetings includes the account in the token response. Other services provide it through
+    /// an ID token, [`WebexOAuth::identify`](crate::WebexOAuth::identify), or
+    /// [`Session::person`](crate::Session::person).
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Returns the time at which the access token was received.
+    pub fn received_at(&self) -> UnixTime {
+        self.received_at
+    }
+
+    /// Returns a field of the token response for which this crate has no method.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.extra.get(name)
+    }
+
+    /// Returns the ID of the service that issued the tokens, see [`Service::id`].
+    pub fn service_id(&self) -> &str {
+        &self.owner.service
+    }
+
+    /// Returns the client ID that the tokens were issued to.
+    pub fn client_id(&self) -> &str {
+        &self.owner.client_id
+    }
+
+    /// Creates the token set of the first response.
+    pub(crate) fn received(response: TokenResponse, receipt: Receipt<'_>) -> Self {
+        let Receipt { owner, service, asked, exchange, now } = receipt;
+        let lifetimes = service.lifetimes();
+        let lives = |stated: Option<Duration>, documented: Option<Duration>| stated.or(documented).map(|d| now + d);
+        // The documented lifetime applies to a new refresh token only. A stated one may also apply
+        // to the current refresh token.
+        let documented = lifetimes.filter(|_| response.refresh_token.is_some()).map(|own| own.refresh_token);
+        Self {
+            owner,
+            expires_at: lives(response.expires_in, lifetimes.map(|own| own.access_token)),
+            refresh_token_expires_at: lives(response.refresh_token_expires_in, documented),
+            states_refresh_end: response.refresh_token_expires_in.is_some(),
+            access_token: response.access_token,
+            refresh_token: response.refresh_token,
+            granted: response.scopes,
+            asked,
+            id_token: response.id_token,
+            received_at: now,
+            account: response.account,
+            exchange,
+            extra: response.extra,
+            unknown: Map::new(),
+        }
+    }
+
+    /// Returns the token set after a refresh. Values missing from the response are kept.
+    pub(crate) fn refreshed(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
+        let is_same_token = response.refresh_token.is_none() || response.refresh_token == self.refresh_token;
+        // Without `refresh_token_expires_in`, the known expiry of the same refresh token is kept.
+        // If this expiry has passed, the successful refresh shows that it was wrong, and the
+        // documented lifetime starts again.
+        let keeps_end = is_same_token && response.refresh_token_expires_in.is_none();
+        let kept_end = self.refresh_token_expires_at.filter(|end| keeps_end && *end > now);
+        let begins_anew = keeps_end && kept_end.is_none() && self.refresh_token_expires_at.is_some();
+        let documented = service.lifetimes().filter(|_| begins_anew).map(|own| now + own.refresh_token);
+        let new = Self::received(
+            response,
+            Receipt {
+                owner: Arc::clone(&self.owner),
+                service,
+                asked: self.asked.clone(),
+                exchange: self.exchange.clone(),
+                now,
+            },
+        );
+        // Replaced as a whole: otherwise it would grow with every field that a server renames.
+        let extra = if new.extra.is_empty() { self.extra.clone() } else { new.extra };
+        // The site belongs to the refresh token, so both are kept or replaced together.
+        let keeps_refresh_token = new.refresh_token.is_none();
+        let mut account = self.account.updated_by(new.account);
+        if keeps_refresh_token && self.account.iss.is_some() {
+            account.iss.clone_from(&self.account.iss);
+        }
+        Self {
+            refresh_token_expires_at: if keeps_end { kept_end.or(documented) } else { new.refresh_token_expires_at },
+            refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
+            granted: new.granted.or_else(|| self.granted.clone()),
+            id_token: new.id_token.or_else(|| self.id_token.clone()),
+            account,
+            extra,
+            unknown: self.unknown.clone(),
+            ..new
+        }
+    }
+
+    /// Checks that the tokens belong to `owner`.
+    pub(crate) fn require_owner(&self, owner: &Owner) -> Result<()> {
+        if *self.owner == *owner {
+            return Ok(());
+        }
+        let message = format!(
+            "tokens belong to client {:?} (service {:?}), not to client {:?} (service {:?}); use the client that obtained \
+             them",
+            self.owner.client_id, self.owner.service, owner.client_id, owner.service,
+        );
+        Err(Error::new(ErrorKind::ClientMismatch, message))
+    }
+
+    /// Records the subject of a verified ID token.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn prove(&mut self, subject: Subject) {
+        self.account.subject = Some(subject);
+    }
+
+    /// Records the person returned by Webex. Returns `true` if this changes the account.
+    pub(crate) fn identify(&mut self, identity: Identity) -> bool {
+        let told = Some(identity);
+        let is_news = self.account.person != told;
+        self.account.person = told;
+        is_news
+    }
+
+    /// Records the userinfo claims of the ID token's subject. Returns `true` if this changes the
+    /// account.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn describe(&mut self, profile: Profile) -> bool {
+        let told = Some(profile).filter(|profile| *profile != Profile::default());
+        let is_news = self.account.profile != told;
+        self.account.profile = told;
+        is_news
+    }
+
+    /// Returns `true` if the login requested an ID token, which was then verified.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn is_of_openid(&self) -> bool {
+        self.asked.contains(Scope::OPENID)
+    }
+
+    /// Returns `true` if the server sent `refresh_token_expires_in` with these tokens.
+    pub(crate) fn states_refresh_end(&self) -> bool {
+        self.states_refresh_end
+    }
+
+    pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {
+        self.exchange.as_ref()
+    }
+}
+
+/// The context in which a token response was received.
+pub(crate) struct Receipt<'a> {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) service: &'a Service,
+    pub(crate) asked: Scopes,
+    pub(crate) exchange: Option<RepeatedExchange>,
+    pub(crate) now: UnixTime,
+}
+
+impl crate::stored::sealed::Sealed for TokenSet {}
+
+impl crate::stored::Text for TokenSet {
+    fn to_text(&self) -> Result<StoredString> {
+        self.to_stored()
+    }
+
+    fn from_text(text: &str) -> Result<Self> {
+        Self::from_stored(text)
+    }
+}
+
+impl fmt::Debug for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSet")
+            .field("service_id", &self.owner.service)
+            .field("client_id", &self.owner.client_id)
+            .field("access_token", &self.access_token)
+            .field("expires_at", &self.expires_at)
+            .field("refresh_token", &self.refresh_token)
+            .field("refresh_token_expires_at", &self.refresh_token_expires_at)
+            .field("scopes", &self.scopes())
+            .field("id_token", &self.id_token)
+            .field("received_at", &self.received_at)
+            // Account values come from the server and may contain anything.
+            .field("account", &self.account.details().map(|detail| detail.name).collect::<Vec<_>>())
+            // Unknown fields may contain secrets.
+            .field("extra", &self.extra.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl TokenSet {
+    /// Returns `true` if the token sets are known to belong to different accounts.
+    ///
+    /// The comparison uses the person, the subject of the ID token, the user and site of Webex
+    /// Meetings, and the organization in opaque tokens. A value that is known for one of them only
+    /// is ignored.
+    pub(crate) fn is_of_another_account(&self, other: &Self) -> bool {
+        // A value with undecodable characters is ambiguous, so two equal ones may still differ.
+        let differs = |own: Option<&str>, other: Option<&str>| {
+            own.zip(other).is_some_and(|(own, other)| own != other || is_damaged(own))
+        };
+        let (own, others) = (self.account(), other.account());
+        // An equal person ID from Webex outweighs differences in the tokens.
+        if own.person_id().is_some() && others.person_id().is_some() {
+            return own.person_id() != others.person_id();
+        }
+        if let (Some(own), Some(others)) = (own.subject(), others.subject()) {
+            return own != others;
+        }
+        differs(self.subject().as_deref(), other.subject().as_deref())
+            || differs(own.user_id(), others.user_id())
+            || differs(own.site_id(), others.site_id())
+            || differs(self.organization_hint().as_deref(), other.organization_hint().as_deref())
+    }
+
+    /// Returns the subject of the ID token without verifying it. Only used to keep accounts apart.
+    fn subject(&self) -> Option<String> {
+        let payload = self.id_token()?.expose().split('.').nth(1)?;
+        let claims = value::unambiguous(&URL_SAFE_NO_PAD.decode(payload).ok()?, None).ok()?;
+        Some(claims.get("sub")?.as_str()?.to_owned())
+    }
+
+    fn organization_hint(&self) -> Option<String> {
+        let hint = self.access_token().hint()?;
+        // Having no organization is also a known value.
+        Some(hint.organization_uuid().unwrap_or("consumer").to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::imported::ImportedTokens;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn tokens(service: &Service, json: &str) -> TokenSet {
+        let owner = Arc::new(Owner { service: service.id(), client_id: "C1".into() });
+        let receipt =
+            Receipt { owner, service, asked: "spark:all spark:people_read".parse().unwrap(), exchange: None, now: NOW };
+        TokenSet::received(TokenResponse::read(json.as_bytes()).unwrap(), receipt)
+    }
+
+    fn refreshed(tokens: &TokenSet, service: &Service, json: &str) -> TokenSet {
+        let later = NOW + Duration::from_secs(1000);
+        tokens.refreshed(TokenResponse::read(json.as_bytes()).unwrap(), service, later)
+    }
+
+    const FULL: &str = r#"{"access_token":"a","expires_in":100,"refresh_token":"r","refresh_token_expires_in":5000,
+        "scope":"spark:kms spark:all","id_token":"i","email":"jane@example.com","siteid":7,"odd":1}"#;
+
+    #[test]
+    fn expiry_is_absolute_and_scope_differences_are_returned() {
+        let tokens = tokens(&Service::webex(), FULL);
+        assert_eq!(tokens.expires_at(), Some(UnixTime::from_secs(1_700_000_100)));
+        assert_eq!(tokens.refresh_token_expires_at(), Some(UnixTime::from_secs(1_700_005_000)));
+        assert_eq!(tokens.missing_scopes().to_string(), "spark:people_read");
+        assert_eq!(tokens.extra_scopes().to_string(), "spark:kms");
+        assert_eq!(tokens.account().site_id(), Some("7"));
+        assert_eq!(tokens.field("odd"), Some(&Value::from(1)));
+    }
+
+    #[test]
+    fn large_number_in_unknown_field_is_stored_exactly() {
+        let tokens = tokens(&Service::webex(), r#"{"access_token":"a","odd":184467440799999999999999999993709551615}"#);
+        let stored = tokens.to_stored().unwrap();
+        let again = TokenSet::from_stored(stored.expose()).unwrap();
+        assert_eq!(again.to_stored().unwrap().expose(), stored.expose());
+    }
+
+    #[test]
+    fn omitted_fields_use_requested_scopes_and_documented_expiry() {
+        let silent = r#"{"access_token":"a","refresh_token":"r"}"#;
+        let webex = tokens(&Service::webex(), silent);
+        assert_eq!((webex.expires_at(), webex.refresh_token_expires_at()), (None, None));
+        assert_eq!(webex.scopes().unwrap().to_string(), "spark:all spark:people_read");
+        assert!(webex.missing_scopes().is_empty() && webex.extra_scopes().is_empty());
+
+        let meetings = tokens(&Service::meetings(), silent);
+        assert_eq!(meetings.expires_at(), Some(NOW + Duration::from_secs(7200)));
+        assert_eq!(meetings.refresh_token_expires_at(), Some(NOW + Duration::from_secs(60 * 86_400)));
+    }
+
+    #[test]
+    fn refresh_keeps_fields_missing_in_response() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let new = refreshed(&old, &service, r#"{"access_token":"b","expires_in":100}"#);
+        assert_eq!(new.access_token().expose(), "b");
+        assert_eq!(new.expires_at(), Some(UnixTime::from_secs(1_700_001_100)));
+        assert_eq!(new.refresh_token(), old.refresh_token());
+        assert_eq!(new.refresh_token_expires_at(), old.refresh_token_expires_at());
+        assert_eq!(new.scopes(), old.scopes());
+        assert_eq!(
+            (new.id_token(), new.account(), new.field("odd")),
+            (old.id_token(), old.account(), old.field("odd"))
+        );
+    }
+
+    #[test]
+    fn refresh_replaces_fields_present_in_response() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let answer = r#"{"access_token":"b","refresh_token":"s","scope":"spark:all","email":"j@example.com"}"#;
+        let new = refreshed(&old, &service, answer);
+        assert_eq!(new.refresh_token().unwrap().expose(), "s");
+        // The expiry of the previous refresh token does not apply to the new one.
+        assert_eq!(new.refresh_token_expires_at(), None);
+        assert_eq!(new.expires_at(), None);
+        assert_eq!(new.scopes().unwrap().to_string(), "spark:all");
+        assert_eq!((new.account().email(), new.account().site_id()), (Some("j@example.com"), Some("7")));
+    }
+
+    #[test]
+    fn refresh_without_new_refresh_token_keeps_site() {
+        let service = Service::meetings();
+        let old = tokens(&service, r#"{"access_token":"a","refresh_token":"r","iss":"https://acme.webex.com/x"}"#);
+        let silent = refreshed(&old, &service, r#"{"access_token":"b","iss":"https://idbroker.webex.com/idb"}"#);
+        assert_eq!(silent.account().site_name(), Some("acme"));
+        let same = refreshed(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
+        assert_eq!(same.refresh_token_expires_at(), old.refresh_token_expires_at());
+        let moved = r#"{"access_token":"b","refresh_token":"s","iss":"https://other.webex.com/x"}"#;
+        let moved = refreshed(&old, &service, moved);
+        assert_eq!(moved.account().site_name(), Some("other"));
+        assert_eq!(moved.refresh_token_expires_at(), Some(NOW + Duration::from_secs(1000 + 60 * 86_400)));
+    }
+
+    #[test]
+    fn expiry_without_refresh_token_applies_to_existing_token() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
+        assert_eq!(new.refresh_token(), old.refresh_token());
+        assert_eq!(new.refresh_token_expires_at(), Some(NOW + Duration::from_secs(6000)));
+        let adopted = tokens(&service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
+        let adopted = adopted.completed_by(&ImportedTokens::new(RefreshToken::new("r").unwrap()));
+        assert_eq!(adopted.refresh_token_expires_at(), Some(NOW + Duration::from_secs(5000)));
+        let nothing = tokens(&service, r#"{"access_token":"b","refresh_token":"r","refresh_token_expires_in":0}"#);
+        assert_eq!(nothing.refresh_token_expires_at(), None, "a new refresh token has not expired");
+    }
+
+    #[test]
+    fn refresh_after_known_expiry_resets_expiry() {
+        let silent = r#"{"access_token":"b"}"#;
+        let late = |service: &Service, old: &TokenSet| {
+            let response = TokenResponse::read(silent.as_bytes()).unwrap();
+            old.refreshed(response, service, NOW + Duration::from_secs(61 * 86_400)).refresh_token_expires_at()
+        };
+        let meetings = Service::meetings();
+        let old = tokens(&meetings, r#"{"access_token":"a","refresh_token":"r"}"#);
+        assert_eq!(late(&meetings, &old), Some(NOW + Duration::from_secs(121 * 86_400)));
+        assert_eq!(late(&Service::webex(), &tokens(&Service::webex(), FULL)), None);
+    }
+
+    #[test]
+    fn same_refresh_token_without_expiry_keeps_expiry() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
+        assert_eq!(new.refresh_token_expires_at(), old.refresh_token_expires_at());
+    }
+
+    #[test]
+    fn token_set_of_another_client_or_service_is_rejected() {
+        let tokens = tokens(&Service::webex(), FULL);
+        for (service, client_id, fits) in [("webex", "C1", true), ("webex", "C2", false), ("meetings", "C1", false)] {
+            let owner = Owner { service: service.into(), client_id: client_id.into() };
+            let outcome = tokens.require_owner(&owner);
+            assert_eq!(outcome.is_ok(), fits, "{owner:?}");
+            assert!(fits || outcome.unwrap_err().kind() == ErrorKind::ClientMismatch);
+        }
+    }
+
+    #[test]
+    fn token_set_debug_output_has_no_secret_or_unknown_value() {
+        let json = r#"{"access_token":"hunter2","refresh_token":"hunter2","id_token":"hunter2","odd":"hunter2"}"#;
+        let shown = format!("{:?}", tokens(&Service::webex(), json));
+        assert!(!shown.contains("hunter2") && shown.contains("odd"), "{shown}");
+    }
+}
+
+#[cfg(test)]
+mod whose_tests {
+    use super::Receipt;
+    use super::*;
+    use crate::clock::UnixTime;
+    use crate::registration::Owner;
+    use crate::scope::Scopes;
+    use crate::service::Service;
+    use crate::token::account::Identity;
+    use crate::token::response::TokenResponse;
+    use std::sync::Arc;
+
+    fn tokens(more: &str, person: Option<&str>) -> TokenSet {
+        let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
+        let now = UnixTime::from_secs(1_700_000_000);
+        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now };
+        let json = if more.contains("access_token") {
+            format!("{{{more}}}")
+        } else {
+            format!(r#"{{"access_token":"a",{more}"x":1}}"#)
+        };
+        let mut tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
+        if let Some(id) = person {
+            tokens.identify(Identity { id: id.to_owned(), ..Identity::default() });
+        }
+        tokens
+    }
+
+    fn id_token(sub: &str) -> String {
+        format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(format!(r#"{{"sub":"{sub}"}}"#)))
+    }
+
+    fn opaque(organization: &str) -> String {
+        format!(r#""access_token":"x_PF84_{organization}""#)
+    }
+
+    #[test]
+    fn accounts_differ_only_if_shared_identifiers_differ() {
+        let (one, two) = ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "3f2504e0-4f89-11d3-9a0c-0305e82c3302");
+        let subjects = format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(r#"{"sub":"b","sub":"a"}"#));
+        for (what, own, other, differs) in [
+            ("nothing", tokens("", None), tokens("", None), false),
+            ("persons", tokens("", Some("P1")), tokens("", Some("P2")), true),
+            ("one person", tokens("", Some("P1")), tokens("", Some("P1")), false),
+            ("a person and no person", tokens("", Some("P1")), tokens("", None), false),
+            ("subjects", tokens(&id_token("a"), None), tokens(&id_token("b"), None), true),
+            ("one subject", tokens(&id_token("a"), None), tokens(&id_token("a"), None), false),
+            ("an unreadable subject", tokens(r#""id_token":"h.%%.s","#, None), tokens(&id_token("a"), None), false),
+            ("users", tokens(r#""userid":7,"#, None), tokens(r#""userid":8,"#, None), true),
+            (
+                "undecodable users",
+                tokens("\"userid\":\"\\ud800\",", None),
+                tokens("\"userid\":\"\\udbff\",", None),
+                true,
+            ),
+            ("a duplicate subject", tokens(&subjects, None), tokens(&id_token("b"), None), false),
+            ("sites", tokens(r#""siteid":7,"#, None), tokens(r#""siteid":"8","#, None), true),
+            ("organizations", tokens(&opaque(one), None), tokens(&opaque(two), None), true),
+            ("one organization", tokens(&opaque(one), None), tokens(&opaque(one), None), false),
+            ("no organization", tokens(&opaque("consumer"), None), tokens(&opaque(one), None), true),
+            ("one person, moved", tokens(&opaque(one), Some("P1")), tokens(&opaque(two), Some("P1")), false),
+        ] {
+            assert_eq!(own.is_of_another_account(&other), differs, "{what}");
+            assert_eq!(other.is_of_another_account(&own), differs, "{what}, reversed");
+        }
+    }
+}
