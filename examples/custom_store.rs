@@ -25,7 +25,7 @@ use self::folder::Folder;
 
 /// A store that counts calls, for example for a dashboard.
 #[derive(Clone, Debug)]
-struct Counted<S> {
+struct CountingStore<S> {
     store: S,
     counts: Arc<Counts>,
 }
@@ -38,7 +38,7 @@ struct Counts {
     failures: AtomicU64,
 }
 
-impl<S: TokenStore> Counted<S> {
+impl<S: TokenStore> CountingStore<S> {
     fn new(store: S) -> Self {
         Self { store, counts: Arc::default() }
     }
@@ -55,7 +55,7 @@ impl<S: TokenStore> Counted<S> {
 }
 
 #[async_trait]
-impl<S: TokenStore> TokenStore for Counted<S> {
+impl<S: TokenStore> TokenStore for CountingStore<S> {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
         self.counts.loads.fetch_add(1, Ordering::Relaxed);
         self.store.load(key).await
@@ -84,12 +84,12 @@ impl<S: TokenStore> TokenStore for Counted<S> {
 #[tokio::main]
 async fn main() -> ExitCode {
     Command::new("custom_store").about("Tests a custom store with the conformance suite").get_matches();
-    exit::code(try_it().await)
+    exit::code(run_conformance_suite().await)
 }
 
-async fn try_it() -> Result<(), Box<dyn std::error::Error>> {
+async fn run_conformance_suite() -> Result<(), Box<dyn std::error::Error>> {
     let folder = Folder::new("custom-store")?;
-    let store = Counted::new(FileStore::open(folder.path())?);
+    let store = CountingStore::new(FileStore::open(folder.path())?);
 
     conformance::run(async || store.clone()).await;
 

@@ -26,18 +26,18 @@ const TENANTS: [(&str, &str); 2] = [("cust10001", "jane@example.com"), ("cust100
 async fn main() -> ExitCode {
     let about = "Refreshes idle sessions during a hundred simulated days";
     Command::new("keep_alive").about(about).get_matches();
-    exit::code(at_two_webexes().await)
+    exit::code(run_simulations().await)
 }
 
-async fn at_two_webexes() -> Result<()> {
+async fn run_simulations() -> Result<()> {
     writeln!(stdout(), "Each refresh extends the session:")?;
-    a_hundred_idle_days(MockWebex::builder().renew_refresh_tokens()).await?;
+    simulate_idle_days(MockWebex::builder().renew_refresh_tokens()).await?;
     writeln!(stdout(), "\nThe session expires 90 days after the login:")?;
-    a_hundred_idle_days(MockWebex::builder()).await
+    simulate_idle_days(MockWebex::builder()).await
 }
 
 /// The part that a program needs: an event listener and sweeps.
-fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
+fn manager_with_keep_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
     let manager = TokenManager::builder(webex, MemoryStore::new()) // or a `FileStore`
         .on_event(|event| _ = writeln!(stdout(), "  {event}")) // a server would notify its users
         .build()?;
@@ -46,12 +46,12 @@ fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
     Ok((manager, keep_alive))
 }
 
-async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
+async fn simulate_idle_days(world: MockWebexBuilder) -> Result<()> {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
     let world = TENANTS.iter().fold(world.clock(clock.clone()), |world, (_, email)| world.user(MockUser::new(*email)));
     let mock = world.start().await;
     let webex = mock.client();
-    let (manager, keep_alive) = keeping_alive(webex.clone())?;
+    let (manager, keep_alive) = manager_with_keep_alive(webex.clone())?;
     for (tenant, email) in TENANTS {
         let (url, pending) = webex.authorize().begin()?;
         let mut login = webex.login(pending, Callback::parse(mock.approve_as(&url, email))?).await?;

@@ -26,7 +26,7 @@ use webex_oauth::testing::MockWebex;
 use webex_oauth::{BrowserLogin, ErrorKind, Login, Session, SessionState, SessionStatus, TokenManager, WebexOAuth};
 
 use self::folder::Folder;
-use self::interrupt::interrupted;
+use self::interrupt::interrupt_signal;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -43,22 +43,22 @@ struct Arguments {
 async fn main() -> ExitCode {
     let Arguments { auto } = Arguments::parse();
     exit::code(match std::env::var_os("WEBEX_CLIENT_ID") {
-        Some(_) => with_the_real_webex().await,
-        None => with_a_webex_of_our_own(auto).await,
+        Some(_) => run_with_webex().await,
+        None => run_with_mock(auto).await,
     })
 }
 
-async fn with_the_real_webex() -> Result<()> {
+async fn run_with_webex() -> Result<()> {
     let webex = WebexOAuth::from_env()?;
     let store = FileStore::for_application("webex-oauth-login-example")?;
     run(&webex, store, BrowserLogin::new(&webex), |_| ()).await
 }
 
-async fn with_a_webex_of_our_own(auto: bool) -> Result<()> {
+async fn run_with_mock(auto: bool) -> Result<()> {
     writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex.\n")?;
-    let (interrupted, folder) = (interrupted()?, Folder::new("login")?);
+    let (interrupted, folder) = (interrupt_signal()?, Folder::new("login")?);
     tokio::select! {
-        outcome = twice(folder.path(), auto) => outcome?,
+        outcome = run_twice(folder.path(), auto) => outcome?,
         () = interrupted => return Err("canceled".into()),
     }
     let next =
@@ -66,7 +66,7 @@ async fn with_a_webex_of_our_own(auto: bool) -> Result<()> {
     Ok(writeln!(stdout(), "\nNext: {next}.")?)
 }
 
-async fn twice(folder: &Path, auto: bool) -> Result<()> {
+async fn run_twice(folder: &Path, auto: bool) -> Result<()> {
     // Other programs may use the first of these ports.
     let redirect_uris: Vec<_> =
         (5000..5020).map(|port| format!("http://localhost:{port}/auth/cisco/callback")).collect();
@@ -76,7 +76,7 @@ async fn twice(folder: &Path, auto: bool) -> Result<()> {
     let mock = redirect_uris.iter().fold(mock, |mock, uri| mock.redirect_uri(uri)).start().await;
     let webex = mock.client();
     let visit = |url| {
-        tokio::spawn(visit_unless_somebody_does(mock.clone(), url, auto));
+        tokio::spawn(consent_automatically(mock.clone(), url, auto));
     };
     run(&webex, FileStore::open(folder)?, BrowserLogin::new(&webex).redirect_uris(redirect_uris), visit).await?;
 
@@ -94,7 +94,7 @@ async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit:
     } else {
         manager.put(session.key(), log_in(browser, visit).await?.into_tokens()).await?;
     }
-    show(&session).await?;
+    show_account(&session).await?;
 
     let before = status(&session).await?.refreshed_at;
     session.refresh().await?;
@@ -126,7 +126,7 @@ async fn log_in(browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<Log
 }
 
 /// Shows the account and the scopes. At Webex Meetings, the account is part of the token response.
-async fn show(session: &Session) -> Result<()> {
+async fn show_account(session: &Session) -> Result<()> {
     match session.person().await {
         Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error.into()),
         _ => writeln!(stdout(), "Connected to Webex. Logged in as {}.", session.account().await?)?,
@@ -140,7 +140,7 @@ async fn status(session: &Session) -> Result<SessionStatus> {
 }
 
 /// Consents at the simulated Webex after 20 seconds, or immediately with `--auto`.
-async fn visit_unless_somebody_does(mock: MockWebex, url: String, auto: bool) -> io::Result<()> {
+async fn consent_automatically(mock: MockWebex, url: String, auto: bool) -> io::Result<()> {
     if !auto {
         writeln!(stdout(), "The example consents automatically after 20 seconds.\n")?;
         tokio::time::sleep(Duration::from_secs(20)).await;

@@ -37,25 +37,29 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit::code(show(Arguments::parse()).await)
+    exit::code(run_example(Arguments::parse()).await)
 }
 
-async fn show(Arguments { post: shall_be_posted, show_token }: Arguments) -> Result<()> {
+async fn run_example(Arguments { post: shall_be_posted, show_token }: Arguments) -> Result<()> {
     if std::env::var_os("WEBEX_CLIENT_ID").is_some() {
         let webex = WebexOAuthBuilder::from_env()?.service(Service::meetings()).build()?;
-        let document = run(&webex, show_token, ask_for_the_callback).await?;
-        return if shall_be_posted { post(document).await } else { Ok(()) };
+        let document = log_in_and_refresh(&webex, show_token, prompt_for_callback).await?;
+        return if shall_be_posted { post_request(document).await } else { Ok(()) };
     }
     writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex Meetings.\n")?;
     let jane = MockUser::new("jane@example.com").site("acme");
     let mock = MockWebex::builder().service(MockService::Meetings).user(jane).start().await;
-    run(&mock.client(), show_token, |url| Ok(mock.approve(url))).await?;
+    log_in_and_refresh(&mock.client(), show_token, |url| Ok(mock.approve(url))).await?;
     writeln!(stdout(), "\nA real program sends this document, with its token, to {XML_API}.")?;
     Ok(())
 }
 
 /// Logs in and shows the request. `browser` returns the callback URL.
-async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) -> Result<String>) -> Result<String> {
+async fn log_in_and_refresh(
+    webex: &WebexOAuth,
+    show_token: bool,
+    browser: impl FnOnce(&str) -> Result<String>,
+) -> Result<String> {
     let (url, pending) = webex.authorize().begin()?;
     let callback = Callback::parse(browser(url.as_str())?)?;
     let login = webex.login(pending, callback).await?;
@@ -72,12 +76,12 @@ async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) ->
         true => context.clone(),
         false => SecurityContext::new(context.site_name(), context.user().clone(), &AccessToken::new("[secret]")?)?,
     };
-    writeln!(stdout(), "{}", printable(&get_user(&shown)))?;
-    Ok(get_user(&context))
+    writeln!(stdout(), "{}", printable(&get_user_request(&shown)))?;
+    Ok(get_user_request(&context))
 }
 
 /// Returns a document that fetches the user.
-fn get_user(context: &SecurityContext) -> String {
+fn get_user_request(context: &SecurityContext) -> String {
     let name = context.user().name().replace('&', "&amp;").replace('<', "&lt;");
     format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -89,7 +93,7 @@ fn get_user(context: &SecurityContext) -> String {
     )
 }
 
-async fn post(document: String) -> Result<()> {
+async fn post_request(document: String) -> Result<()> {
     // With redirects, the token could be sent to another host.
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let request = client.post(XML_API).header("content-type", "application/xml").body(document);
@@ -97,7 +101,7 @@ async fn post(document: String) -> Result<()> {
     Ok(())
 }
 
-fn ask_for_the_callback(url: &str) -> Result<String> {
+fn prompt_for_callback(url: &str) -> Result<String> {
     writeln!(stdout(), "Open this URL in a browser:\n\n  {url}\n\nThen paste the URL of the last page:")?;
     Ok(stdin().lines().next().ok_or("nothing was pasted")??)
 }

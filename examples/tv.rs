@@ -44,32 +44,32 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     exit::code(match std::env::var_os("WEBEX_CLIENT_ID") {
-        Some(_) => with_the_real_webex(&arguments).await,
-        None => with_a_webex_of_our_own(&arguments).await,
+        Some(_) => run_with_webex(&arguments).await,
+        None => run_with_mock(&arguments).await,
     })
 }
 
-async fn with_the_real_webex(arguments: &Arguments) -> Result<()> {
+async fn run_with_webex(arguments: &Arguments) -> Result<()> {
     let webex = WebexOAuthBuilder::from_env()?.build()?;
     let device = DeviceLogin::start(&webex).await?;
     run(&webex, device, arguments).await
 }
 
-async fn with_a_webex_of_our_own(arguments: &Arguments) -> Result<()> {
+async fn run_with_mock(arguments: &Arguments) -> Result<()> {
     writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex, which phones cannot reach.")?;
     writeln!(stdout(), "The example enters the code automatically after 20 seconds, or immediately with --auto.\n")?;
     let mock = MockWebex::builder().device_interval(Duration::from_secs(1)).start().await;
     let webex = mock.client();
     let device = DeviceLogin::start(&webex).await?;
-    let user = tokio::spawn(approve_unless_somebody_does(mock.clone(), device.user_code().to_owned(), arguments.auto));
+    let user = tokio::spawn(approve_automatically(mock.clone(), device.user_code().to_owned(), arguments.auto));
     let outcome = run(&webex, device, arguments).await;
     user.abort();
     outcome
 }
 
 async fn run(webex: &WebexOAuth, mut device: DeviceLogin, arguments: &Arguments) -> Result<()> {
-    show(&device, arguments)?;
-    let login = wait(&mut device).await?;
+    show_codes(&device, arguments)?;
+    let login = wait_for_login(&mut device).await?;
 
     let manager = TokenManager::new(webex.clone(), MemoryStore::new())?;
     let session = manager.put(&TokenKey::new("tv")?, login).await?;
@@ -81,14 +81,14 @@ async fn run(webex: &WebexOAuth, mut device: DeviceLogin, arguments: &Arguments)
 }
 
 /// Shows the URL and the code, and a QR code of both.
-fn show(device: &DeviceLogin, arguments: &Arguments) -> Result<()> {
+fn show_codes(device: &DeviceLogin, arguments: &Arguments) -> Result<()> {
     let code = device.qr()?;
     let code = if arguments.light { code.dark_on_light() } else { code.light_on_dark() };
     Ok(writeln!(stdout(), "{code}\n{device}\n")?)
 }
 
 /// Shows the state of the login until it completes.
-async fn wait(device: &mut DeviceLogin) -> Result<Login> {
+async fn wait_for_login(device: &mut DeviceLogin) -> Result<Login> {
     while let Some(state) = device.next().await {
         write!(stdout(), "\r{state}\u{1b}[K")?; // replaces the last line
         stdout().flush()?;
@@ -116,7 +116,7 @@ fn advice(error: &Error) -> String {
 }
 
 /// Consents at the simulated Webex after 20 seconds, or immediately with `--auto`.
-async fn approve_unless_somebody_does(mock: MockWebex, user_code: String, at_once: bool) {
+async fn approve_automatically(mock: MockWebex, user_code: String, at_once: bool) {
     tokio::time::sleep(Duration::from_secs(if at_once { 2 } else { 20 })).await;
     mock.approve_device(user_code);
 }

@@ -26,24 +26,24 @@ async fn main() -> ExitCode {
     let real = "For the real Webex, set the variables listed at the top of examples/who_am_i.rs.";
     Command::new("who_am_i").about(about).after_help(real).get_matches();
     exit::code(match std::env::var_os("WEBEX_CLIENT_ID") {
-        Some(_) => at_the_real_webex().await,
-        None => at_a_webex_of_our_own().await,
+        Some(_) => run_with_webex().await,
+        None => run_with_mock().await,
     })
 }
 
-async fn at_the_real_webex() -> Result<()> {
+async fn run_with_webex() -> Result<()> {
     let webex = WebexOAuthBuilder::from_env()?.scopes(SCOPES).build()?;
-    let login = log_in(&webex, ask_for_the_callback).await?;
-    show(&webex, &login).await
+    let login = log_in(&webex, prompt_for_callback).await?;
+    show_identity(&webex, &login).await
 }
 
-async fn at_a_webex_of_our_own() -> Result<()> {
+async fn run_with_mock() -> Result<()> {
     writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex.\n")?;
     let jane = MockUser::new("jane@example.com").name("Jane Doe").home("eu");
     let mock = MockWebex::builder().user(jane).start().await;
     let webex = mock.client_builder().scopes(SCOPES).build()?;
     let login = log_in(&webex, |url| Ok(mock.approve(url))).await?;
-    show(&webex, &login).await?;
+    show_identity(&webex, &login).await?;
 
     writeln!(stdout(), "\nWith invalid ID tokens:\n")?;
     for fault in [
@@ -70,7 +70,7 @@ async fn log_in(webex: &WebexOAuth, browser: impl FnOnce(&str) -> Result<String>
     Ok(webex.login(pending, callback).await?)
 }
 
-async fn show(webex: &WebexOAuth, login: &Login) -> Result<()> {
+async fn show_identity(webex: &WebexOAuth, login: &Login) -> Result<()> {
     let user = login.id_token().ok_or("the scope `openid` was not requested")?;
     writeln!(stdout(), "issuer:  {}\nsubject: {:?}", user.issuer(), user.subject())?;
     // Issuer and subject identify the user. Name and e-mail address may change: only display them.
@@ -80,7 +80,7 @@ async fn show(webex: &WebexOAuth, login: &Login) -> Result<()> {
     Ok(())
 }
 
-fn ask_for_the_callback(url: &str) -> Result<String> {
+fn prompt_for_callback(url: &str) -> Result<String> {
     writeln!(
         stdout(),
         "Open this URL in a browser:\n\n  {url}\n\nThen paste the URL of the last page, even if it shows an error:"

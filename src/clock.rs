@@ -12,7 +12,7 @@ use async_trait::async_trait;
 pub use manual::ManualClock;
 
 /// 2020-01-01 00:00:00 UTC. An earlier time means that the host's clock was never set.
-pub(crate) const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
+pub(crate) const MIN_PLAUSIBLE_TIME: UnixTime = UnixTime::from_secs(1_577_836_800);
 
 /// The maximum difference between the clocks of two hosts. A stored time further in the future is
 /// ignored.
@@ -138,10 +138,10 @@ impl Clock for SystemClock {
 
 /// Waits without a Tokio runtime. A custom transport may run on any executor.
 async fn sleep_on_a_thread(duration: Duration) {
-    let mut alarm: Option<Arc<Mutex<Alarm>>> = None;
+    let mut alarm: Option<Arc<Mutex<ThreadTimer>>> = None;
     std::future::poll_fn(move |context| {
         let Some(alarm) = &alarm else {
-            let set = Arc::new(Mutex::new(Alarm { is_over: false, waker: context.waker().clone() }));
+            let set = Arc::new(Mutex::new(ThreadTimer { is_over: false, waker: context.waker().clone() }));
             let ringing = Arc::clone(&set);
             std::thread::spawn(move || {
                 std::thread::sleep(duration);
@@ -164,7 +164,7 @@ async fn sleep_on_a_thread(duration: Duration) {
 }
 
 /// The state that a sleeping thread shares with the waiting task.
-struct Alarm {
+struct ThreadTimer {
     is_over: bool,
     waker: Waker,
 }

@@ -11,14 +11,14 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
-use crate::secret::{StoredString, same_bytes};
+use crate::secret::{StoredString, constant_time_eq_bytes};
 use crate::value_check::{self, Characters};
 
 /// The length of a key, in bytes.
-const LENGTH: usize = 32;
+const KEY_LEN: usize = 32;
 
 /// The maximum length of a key ID, in bytes.
-const MAX_ID: usize = 64;
+const MAX_ID_LEN: usize = 64;
 
 /// A 256-bit encryption key for stored sessions (`Encrypted`) or pending authorizations
 /// (`PendingCookies`). Clones are cheap and share the same memory.
@@ -44,7 +44,7 @@ const MAX_ID: usize = 64;
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct EncryptionKey(Arc<SecretBox<[u8; LENGTH]>>);
+pub struct EncryptionKey(Arc<SecretBox<[u8; KEY_LEN]>>);
 
 impl EncryptionKey {
     /// Creates a random key.
@@ -53,7 +53,7 @@ impl EncryptionKey {
     ///
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn generate() -> Result<Self> {
-        let mut bytes = Box::new([0; LENGTH]);
+        let mut bytes = Box::new([0; KEY_LEN]);
         random::fill(bytes.as_mut_slice())?;
         Ok(Self(Arc::new(SecretBox::new(bytes))))
     }
@@ -68,10 +68,10 @@ impl EncryptionKey {
     /// - [`ErrorKind::Configuration`]: the string is not a key. The message does not quote it.
     pub fn from_text(text: &str) -> Result<Self> {
         let text = text.trim_ascii();
-        let mut key = SecretBox::new(Box::new([0; LENGTH]));
+        let mut key = SecretBox::new(Box::new([0; KEY_LEN]));
         let bytes = key.expose_secret_mut();
         if from_hexadecimal(text, bytes).is_none() && from_base64(text, bytes).is_none() {
-            value_check::check(ErrorKind::Configuration, "encryption key", text, Characters::Word)?;
+            value_check::check_value(ErrorKind::Configuration, "encryption key", text, Characters::Word)?;
             let message = "invalid encryption key: expected 32 bytes as base64 or as 64 hexadecimal digits; create one with \
                            `openssl rand -base64 32`";
             return Err(Error::new(ErrorKind::Configuration, message));
@@ -85,19 +85,19 @@ impl EncryptionKey {
     }
 
     /// Returns the bytes of the key. Never log them or put them into the store.
-    pub fn expose(&self) -> &[u8; LENGTH] {
+    pub fn expose(&self) -> &[u8; KEY_LEN] {
         self.0.expose_secret()
     }
 }
 
-fn from_base64(text: &str, bytes: &mut [u8; LENGTH]) -> Option<()> {
+fn from_base64(text: &str, bytes: &mut [u8; KEY_LEN]) -> Option<()> {
     let engine = if text.contains(['-', '_']) { URL_SAFE_PAD_INDIFFERENT } else { STANDARD_PAD_INDIFFERENT };
     // Longer input does not fit into the buffer and fails; shorter input is rejected here.
-    engine.decode_slice(text, bytes).ok().filter(|length| *length == LENGTH).map(drop)
+    engine.decode_slice(text, bytes).ok().filter(|length| *length == KEY_LEN).map(drop)
 }
 
-fn from_hexadecimal(text: &str, bytes: &mut [u8; LENGTH]) -> Option<()> {
-    if text.len() != 2 * LENGTH {
+fn from_hexadecimal(text: &str, bytes: &mut [u8; KEY_LEN]) -> Option<()> {
+    if text.len() != 2 * KEY_LEN {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -108,16 +108,16 @@ fn from_hexadecimal(text: &str, bytes: &mut [u8; LENGTH]) -> Option<()> {
 }
 
 /// Zeroizes the passed array. The caller must zeroize its own copies.
-impl From<[u8; LENGTH]> for EncryptionKey {
-    fn from(bytes: [u8; LENGTH]) -> Self {
+impl From<[u8; KEY_LEN]> for EncryptionKey {
+    fn from(bytes: [u8; KEY_LEN]) -> Self {
         let bytes = Zeroizing::new(bytes);
-        Self(Arc::new(SecretBox::init_with_mut(|own: &mut [u8; LENGTH]| own.copy_from_slice(&*bytes))))
+        Self(Arc::new(SecretBox::init_with_mut(|own: &mut [u8; KEY_LEN]| own.copy_from_slice(&*bytes))))
     }
 }
 
 impl PartialEq for EncryptionKey {
     fn eq(&self, other: &Self) -> bool {
-        same_bytes(self.expose(), other.expose())
+        constant_time_eq_bytes(self.expose(), other.expose())
     }
 }
 
@@ -177,7 +177,7 @@ impl EncryptionKeys {
     /// - [`ErrorKind::Configuration`]: the ID is invalid, or another key has it.
     pub fn with_previous(mut self, id: impl AsRef<str>, key: EncryptionKey) -> Result<Self> {
         let older = NamedKey::new(id.as_ref(), key)?;
-        if self.named(&older.id).is_some() {
+        if self.get(&older.id).is_some() {
             let message = format!("duplicate encryption key ID `{}`: use a different ID for each key", older.id);
             return Err(Error::new(ErrorKind::Configuration, message));
         }
@@ -194,25 +194,25 @@ impl EncryptionKeys {
         &self.current
     }
 
-    pub(crate) fn named(&self, id: &str) -> Option<&NamedKey> {
+    pub(crate) fn get(&self, id: &str) -> Option<&NamedKey> {
         std::iter::once(&self.current).chain(&self.older).find(|named| &*named.id == id)
     }
 }
 
 impl NamedKey {
     fn new(id: &str, key: EncryptionKey) -> Result<Self> {
-        if is_id(id) {
+        if is_valid_key_id(id) {
             return Ok(Self { id: id.into(), key });
         }
         let message =
-            format!("invalid encryption key ID: expected 1 to {MAX_ID} visible ASCII characters without spaces");
+            format!("invalid encryption key ID: expected 1 to {MAX_ID_LEN} visible ASCII characters without spaces");
         Err(Error::new(ErrorKind::Configuration, message))
     }
 }
 
 /// Returns `true` if `text` is a valid key ID.
-pub(crate) fn is_id(text: &str) -> bool {
-    (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+pub(crate) fn is_valid_key_id(text: &str) -> bool {
+    (1..=MAX_ID_LEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl fmt::Debug for EncryptionKeys {
@@ -223,41 +223,41 @@ impl fmt::Debug for EncryptionKeys {
 }
 
 const VERSION: u64 = 1;
-const NONCE: usize = 24;
-const TAG: usize = 16;
+const NONCE_LEN: usize = 24;
+const TAG_LEN: usize = 16;
 
 /// The kind of content: the beginning of the first line, up to and including the `v` of the
 /// version.
 #[derive(Clone, Copy)]
-pub(crate) struct Title(pub(crate) &'static str);
+pub(crate) struct EnvelopeKind(pub(crate) &'static str);
 
 /// A decryption failure.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unopened {
+pub(crate) enum OpenError {
     /// The data is not encrypted, or it is another kind of content.
-    Plain,
+    NotEncrypted,
     /// A later version of this crate encrypted the data.
-    Later(u64),
+    UnsupportedVersion(u64),
     /// The format is invalid after the first line.
-    Damaged,
+    Malformed,
     /// There is no key with this ID.
     UnknownKey(String),
     /// The authentication failed with the key of this ID: the key, the content, or the bound data
     /// differs.
-    Refused(String),
+    AuthenticationFailed(String),
 }
 
 /// The parts of encrypted data.
-struct Sealed<'a> {
+struct Envelope<'a> {
     /// The first two lines.
     header: &'a [u8],
     key_id: &'a str,
-    nonce: &'a [u8; NONCE],
+    nonce: &'a [u8; NONCE_LEN],
     content: &'a [u8],
-    tag: &'a [u8; TAG],
+    tag: &'a [u8; TAG_LEN],
 }
 
-impl Title {
+impl EnvelopeKind {
     /// Encrypts `content` with a random nonce.
     ///
     /// `bound` is authenticated but not encrypted. Decryption requires the same value.
@@ -267,15 +267,15 @@ impl Title {
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     /// - [`ErrorKind::InvalidInput`]: the content is longer than 256 GiB, the limit of the cipher.
     pub(crate) fn seal(self, content: &[u8], with: &NamedKey, bound: &[u8]) -> Result<Box<[u8]>> {
-        let mut nonce = [0; NONCE];
+        let mut nonce = [0; NONCE_LEN];
         random::fill(&mut nonce)?;
         let header = format!("{}{VERSION}\n{}\n", self.0, with.id);
         let header = header.as_bytes();
         // Allocated at its final length and zeroized on failure: it contains the secret until it is
         // encrypted.
-        let mut sealed = Zeroizing::new(vec![0; header.len() + NONCE + content.len() + TAG].into_boxed_slice());
+        let mut sealed = Zeroizing::new(vec![0; header.len() + NONCE_LEN + content.len() + TAG_LEN].into_boxed_slice());
         let (start, rest) = sealed.split_at_mut(header.len());
-        let (own_nonce, rest) = rest.split_at_mut(NONCE);
+        let (own_nonce, rest) = rest.split_at_mut(NONCE_LEN);
         let (own_content, own_tag) = rest.split_at_mut(content.len());
         start.copy_from_slice(header);
         own_nonce.copy_from_slice(&nonce);
@@ -293,9 +293,9 @@ impl Title {
         bytes: &[u8],
         keys: &EncryptionKeys,
         bound: &[u8],
-    ) -> Result<Zeroizing<Box<[u8]>>, Unopened> {
+    ) -> Result<Zeroizing<Box<[u8]>>, OpenError> {
         let sealed = self.read(bytes)?;
-        let Some(with) = keys.named(sealed.key_id) else { return Err(Unopened::UnknownKey(sealed.key_id.to_owned())) };
+        let Some(with) = keys.get(sealed.key_id) else { return Err(OpenError::UnknownKey(sealed.key_id.to_owned())) };
         let mut content = Zeroizing::new(Box::<[u8]>::from(sealed.content));
         cipher(with)
             .decrypt_inout_detached(
@@ -304,29 +304,29 @@ impl Title {
                 (&mut **content).into(),
                 &Tag::from(*sealed.tag),
             )
-            .map_err(|_| Unopened::Refused(sealed.key_id.to_owned()))?;
+            .map_err(|_| OpenError::AuthenticationFailed(sealed.key_id.to_owned()))?;
         Ok(content)
     }
 
     /// Returns the key ID in the header, which is not authenticated here.
     #[cfg(feature = "encrypted")]
-    pub(crate) fn key_id(self, bytes: &[u8]) -> Result<&str, Unopened> {
+    pub(crate) fn key_id(self, bytes: &[u8]) -> Result<&str, OpenError> {
         self.read(bytes).map(|sealed| sealed.key_id)
     }
 
-    fn read(self, bytes: &[u8]) -> Result<Sealed<'_>, Unopened> {
-        let rest = bytes.strip_prefix(self.0.as_bytes()).ok_or(Unopened::Plain)?;
-        let (version, rest) = line(rest).ok_or(Unopened::Damaged)?;
+    fn read(self, bytes: &[u8]) -> Result<Envelope<'_>, OpenError> {
+        let rest = bytes.strip_prefix(self.0.as_bytes()).ok_or(OpenError::NotEncrypted)?;
+        let (version, rest) = split_line(rest).ok_or(OpenError::Malformed)?;
         match version.parse() {
             Ok(VERSION) => {}
-            Ok(later @ VERSION..) => return Err(Unopened::Later(later)),
-            _ => return Err(Unopened::Damaged),
+            Ok(later @ VERSION..) => return Err(OpenError::UnsupportedVersion(later)),
+            _ => return Err(OpenError::Malformed),
         }
-        let (key_id, rest) = line(rest).filter(|(id, _)| is_id(id)).ok_or(Unopened::Damaged)?;
+        let (key_id, rest) = split_line(rest).filter(|(id, _)| is_valid_key_id(id)).ok_or(OpenError::Malformed)?;
         let header = &bytes[..bytes.len() - rest.len()];
-        let (nonce, rest) = rest.split_first_chunk().ok_or(Unopened::Damaged)?;
-        let (content, tag) = rest.split_last_chunk().ok_or(Unopened::Damaged)?;
-        Ok(Sealed { header, key_id, nonce, content, tag })
+        let (nonce, rest) = rest.split_first_chunk().ok_or(OpenError::Malformed)?;
+        let (content, tag) = rest.split_last_chunk().ok_or(OpenError::Malformed)?;
+        Ok(Envelope { header, key_id, nonce, content, tag })
     }
 }
 
@@ -334,7 +334,7 @@ fn cipher(with: &NamedKey) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(with.key.expose().into())
 }
 
-fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
+fn split_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
 }
@@ -345,7 +345,7 @@ mod tests {
     use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
     /// The base64 encoding contains both characters in which the alphabets differ.
-    const BYTES: [u8; LENGTH] = [0xfb; LENGTH];
+    const BYTES: [u8; KEY_LEN] = [0xfb; KEY_LEN];
 
     fn key() -> EncryptionKey {
         EncryptionKey::from(BYTES)
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn key_is_parsed_from_hex_and_base64() {
-        let hexadecimal = "fb".repeat(LENGTH);
+        let hexadecimal = "fb".repeat(KEY_LEN);
         let mut forms = vec![hexadecimal.to_uppercase(), hexadecimal];
         forms.extend([STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].map(|form| form.encode(BYTES)));
         forms.push(format!("  {}\r\n", forms[2]));
@@ -366,10 +366,10 @@ mod tests {
 
     #[test]
     fn invalid_key_is_rejected_and_not_quoted() {
-        let short = STANDARD.encode([7; LENGTH - 1]);
-        let long = STANDARD.encode([7; LENGTH + 1]);
-        let unpadded = STANDARD_NO_PAD.encode([7; LENGTH + 1]);
-        let signed = "+f".repeat(LENGTH);
+        let short = STANDARD.encode([7; KEY_LEN - 1]);
+        let long = STANDARD.encode([7; KEY_LEN + 1]);
+        let unpadded = STANDARD_NO_PAD.encode([7; KEY_LEN + 1]);
+        let signed = "+f".repeat(KEY_LEN);
         for bad in ["", "hunter2", "correct horse battery staple", &"0f".repeat(31), &"0g".repeat(32), &signed, "é"] {
             let error = EncryptionKey::from_text(bad).unwrap_err();
             assert!(error.is_misconfigured() && error.kind() == ErrorKind::Configuration, "{bad}");
@@ -399,10 +399,10 @@ mod tests {
             }
         }
         for used in ["2026-11", &longest] {
-            let error = keys.clone().with_previous(used, EncryptionKey::from([1; LENGTH])).unwrap_err();
+            let error = keys.clone().with_previous(used, EncryptionKey::from([1; KEY_LEN])).unwrap_err();
             assert!(error.is_misconfigured() && error.to_string().contains(used), "{error}");
         }
-        assert!(keys.named("2026-11").is_some() && keys.named(&longest).is_some() && keys.named("2026").is_none());
+        assert!(keys.get("2026-11").is_some() && keys.get(&longest).is_some() && keys.get("2026").is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! HTML escaping.
 
 /// Escapes a string for use between tags or in a quoted attribute.
-pub(crate) fn escape(text: &str) -> String {
+pub(crate) fn escape_html(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
         match c {
             '&' => escaped.push_str("&amp;"),

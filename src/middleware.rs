@@ -178,7 +178,7 @@ pub fn webex_error(error: &reqwest_middleware::Error) -> Option<&Error> {
 pub struct BearerMiddleware {
     webex: WebexOAuth,
     source: Arc<dyn TokenSource>,
-    is_any_client: bool,
+    accepts_any_client: bool,
 }
 
 impl BearerMiddleware {
@@ -207,7 +207,7 @@ impl BearerMiddleware {
     /// }
     /// ```
     pub fn new(webex: &WebexOAuth, source: impl TokenSource) -> Self {
-        Self { webex: webex.clone(), source: Arc::new(source), is_any_client: false }
+        Self { webex: webex.clone(), source: Arc::new(source), accepts_any_client: false }
     }
 
     /// Allows clients that were not created with [`without_redirects`], for example a client that
@@ -220,13 +220,13 @@ impl BearerMiddleware {
     /// token.
     #[must_use]
     pub fn insecure_any_client(mut self) -> Self {
-        self.is_any_client = true;
+        self.accepts_any_client = true;
         self
     }
 
     /// Rejects a request that must not contain a token, before a token is requested.
-    fn check(&self, request: &Request, extensions: &Extensions) -> Result<()> {
-        if !self.is_any_client && extensions.get::<NoRedirects>().is_none() {
+    fn check_request(&self, request: &Request, extensions: &Extensions) -> Result<()> {
+        if !self.accepts_any_client && extensions.get::<NoRedirects>().is_none() {
             let message = "the client may forward the token with redirects: create it with \
                            `middleware::without_redirects(..)`, or call `insecure_any_client()`";
             return Err(Error::new(ErrorKind::Configuration, message));
@@ -234,13 +234,14 @@ impl BearerMiddleware {
         // Check the URL as serialized by reqwest, which is the one that is sent.
         let uri = Uri::try_from(request.url().as_str())
             .map_err(|source| Error::new(ErrorKind::InvalidInput, "invalid request URL").with_source(source))?;
-        api_request::check(self.webex.registration(), &uri)
+        api_request::check_token_destination(self.webex.registration(), &uri)
     }
 
     /// Returns `true` if the API rejected the token. With redirects, another origin may have
     /// responded, which did not receive the token.
-    fn is_refusal(&self, answer: &Response, asked: &Url) -> bool {
-        answer.status() == StatusCode::UNAUTHORIZED && (!self.is_any_client || answer.url().origin() == asked.origin())
+    fn is_token_rejected(&self, answer: &Response, asked: &Url) -> bool {
+        answer.status() == StatusCode::UNAUTHORIZED
+            && (!self.accepts_any_client || answer.url().origin() == asked.origin())
     }
 }
 
@@ -252,12 +253,12 @@ impl Middleware for BearerMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        self.check(&request, extensions)?;
+        self.check_request(&request, extensions)?;
         let (asked, again) = (request.url().clone(), request.try_clone());
         let token = self.source.access_token().await?;
-        bear(&mut request, &token)?;
+        set_bearer_token(&mut request, &token)?;
         let answer = next.clone().run(request, extensions).await?;
-        if !self.is_refusal(&answer, &asked) {
+        if !self.is_token_rejected(&answer, &asked) {
             return Ok(answer);
         }
         self.source.invalidate(&token).await;
@@ -270,13 +271,13 @@ impl Middleware for BearerMiddleware {
         };
         // The body may be endless, and holds a connection.
         drop(answer);
-        bear(&mut request, &newer)?;
+        set_bearer_token(&mut request, &newer)?;
         next.run(request, extensions).await
     }
 }
 
-fn bear(request: &mut Request, token: &AccessToken) -> Result<()> {
-    request.headers_mut().insert(AUTHORIZATION, http_request::bearer(token)?);
+fn set_bearer_token(request: &mut Request, token: &AccessToken) -> Result<()> {
+    request.headers_mut().insert(AUTHORIZATION, http_request::bearer_header(token)?);
     Ok(())
 }
 

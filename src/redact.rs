@@ -6,53 +6,53 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
 /// The number of consecutive characters of a secret that cannot be a coincidence.
-const TELLING_RUN: usize = 12;
+const MIN_SECRET_RUN: usize = 12;
 
 /// The maximum length of a word that is shown. Opaque tokens and the parts of a JWT are longer.
-const MAX_WORD: usize = 32;
+const MAX_WORD_LEN: usize = 32;
 
 /// Removes `secrets`, words that look like tokens, and line breaks from `text`, and truncates it to
 /// `limit` characters.
 ///
 /// A string that still [contains a part of a secret](tells) is replaced entirely.
-pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
+pub(crate) fn redact_secrets(text: &str, secrets: &[&str], limit: usize) -> String {
     // Must be first: replacing a line break with a space later could restore a secret that contains
     // a space.
-    let mut text = on_one_line(text);
+    let mut text = to_single_line(text);
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        for spelling in spellings(secret) {
-            text = replaced(&text, &spelling);
+        for spelling in encoded_forms(secret) {
+            text = replace_secret(&text, &spelling);
         }
     }
-    if tells(&text, secrets) {
+    if contains_secret(&text, secrets) {
         return "[secret]".to_owned();
     }
     let mut cleaned = String::new();
     for part in text.split_inclusive(|c| !is_token_character(c)) {
         let word = part.trim_end_matches(|c| !is_token_character(c));
-        cleaned.push_str(if word.len() > MAX_WORD { "[cut]" } else { word });
+        cleaned.push_str(if word.len() > MAX_WORD_LEN { "[cut]" } else { word });
         cleaned.push_str(&part[word.len()..]);
     }
-    shorten(cleaned.trim(), limit)
+    truncate_text(cleaned.trim(), limit)
 }
 
 /// Returns `true` if `text` contains a secret, or [`TELLING_RUN`] consecutive characters of one.
 ///
 /// The comparison ignores case and whitespace, and recognizes percent-encoding and base64.
-pub(crate) fn tells(text: &str, secrets: &[&str]) -> bool {
-    let needles: Vec<_> = secrets.iter().flat_map(|secret| needles(secret)).collect();
-    let (runs, short): (Vec<_>, Vec<_>) = needles.iter().partition(|needle| needle.len() >= TELLING_RUN);
-    let runs: HashSet<_> = runs.iter().flat_map(|needle| needle.windows(TELLING_RUN)).collect();
+pub(crate) fn contains_secret(text: &str, secrets: &[&str]) -> bool {
+    let needles: Vec<_> = secrets.iter().flat_map(|secret| secret_patterns(secret)).collect();
+    let (runs, short): (Vec<_>, Vec<_>) = needles.iter().partition(|needle| needle.len() >= MIN_SECRET_RUN);
+    let runs: HashSet<_> = runs.iter().flat_map(|needle| needle.windows(MIN_SECRET_RUN)).collect();
     let plain = without_space(text.as_bytes());
-    [without_space(&percent_decoded(&plain)), plain].iter().any(|text| {
-        text.windows(TELLING_RUN).any(|window| runs.contains(window))
+    [without_space(&percent_decode_bytes(&plain)), plain].iter().any(|text| {
+        text.windows(MIN_SECRET_RUN).any(|window| runs.contains(window))
             || short.iter().any(|needle| text.windows(needle.len()).any(|window| window == needle.as_slice()))
     })
 }
 
 /// Returns the lower-case strings to search for: the secret, and its base64 at each of the three
 /// possible alignments.
-fn needles(secret: &str) -> impl Iterator<Item = Vec<u8>> {
+fn secret_patterns(secret: &str) -> impl Iterator<Item = Vec<u8>> {
     let encoded = (0..3).flat_map(move |before| {
         let bytes = [&b"   "[..before], secret.as_bytes()].concat();
         [BASE64_STANDARD_NO_PAD.encode(&bytes), BASE64_URL_SAFE_NO_PAD.encode(&bytes)].map(|text| {
@@ -75,7 +75,7 @@ fn without_space(text: &[u8]) -> Vec<u8> {
     text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'+').map(u8::to_ascii_lowercase).collect()
 }
 
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
+fn percent_decode_bytes(text: &[u8]) -> Vec<u8> {
     let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -95,7 +95,7 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
 }
 
 /// Replaces `secret` in `text`, ignoring case.
-fn replaced(text: &str, secret: &str) -> String {
+fn replace_secret(text: &str, secret: &str) -> String {
     let (lower, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
     let mut kept = String::with_capacity(text.len());
     let mut end = 0;
@@ -108,12 +108,12 @@ fn replaced(text: &str, secret: &str) -> String {
 }
 
 /// Replaces control characters and characters that change the text direction with spaces.
-pub(crate) fn on_one_line(text: &str) -> String {
-    text.chars().map(|c| if is_disruptive(c) { ' ' } else { c }).collect()
+pub(crate) fn to_single_line(text: &str) -> String {
+    text.chars().map(|c| if is_line_or_direction_control(c) { ' ' } else { c }).collect()
 }
 
 /// Returns a secret as it is, and as encoded in forms and URLs.
-fn spellings(secret: &str) -> [String; 5] {
+fn encoded_forms(secret: &str) -> [String; 5] {
     let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let percent = form.replace('+', "%20").replace('*', "%2A");
     let lower = |text: &str| {
@@ -125,11 +125,11 @@ fn spellings(secret: &str) -> [String; 5] {
         })
     };
     let (lower_form, lower_percent) = (lower(&form), lower(&percent).replace('~', "%7e"));
-    [on_one_line(secret), form, percent, lower_form, lower_percent]
+    [to_single_line(secret), form, percent, lower_form, lower_percent]
 }
 
 /// Returns `true` for characters that begin a new line or change the text direction.
-fn is_disruptive(c: char) -> bool {
+fn is_line_or_direction_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -137,7 +137,7 @@ fn is_token_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.~+/=%".contains(c)
 }
 
-fn shorten(text: &str, limit: usize) -> String {
+fn truncate_text(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -161,7 +161,7 @@ mod tests {
             ("folded a/b\nc", "folded [secret]"),
             ("one\u{2028}two\u{202e}", "one two"),
         ] {
-            assert_eq!(clean(text, &["hunter2", "a/b c", ""], 300), shown);
+            assert_eq!(redact_secrets(text, &["hunter2", "a/b c", ""], 300), shown);
         }
     }
 
@@ -174,21 +174,21 @@ mod tests {
         let within = BASE64_STANDARD_NO_PAD.encode(format!("C1:{secret}"));
         let encoded = BASE64_STANDARD_NO_PAD.encode(secret);
         for spelling in [&halves, &spaced, &percent, &within, &encoded, &encoded.to_lowercase(), &secret[..20]] {
-            assert_eq!(clean(&format!("bad: {spelling}"), &[secret], 300), "[secret]");
+            assert_eq!(redact_secrets(&format!("bad: {spelling}"), &[secret], 300), "[secret]");
         }
         let odd = "PLANTED p+s/w%rd:1 2&x=%20";
         for spelling in ["PLANTED+p%2Bs%2Fw%25rd%3A1+2%26x%3D%2520", "planted+p+s/w%rd:1+2&x=%20"] {
-            assert!(tells(&format!("x{spelling}x"), &[odd]), "{spelling}");
+            assert!(contains_secret(&format!("x{spelling}x"), &[odd]), "{spelling}");
         }
-        assert_eq!(clean("bad: planted-REFRESH-token-4", &[secret], 300), "bad: [secret]");
+        assert_eq!(redact_secrets("bad: planted-REFRESH-token-4", &[secret], 300), "bad: [secret]");
         for innocent in ["the refresh token is expired", "ROUTER_65F0A1B2-0000-01BB-009C-1A2B3C4D5E6F", "", "%zz%"] {
-            assert!(!tells(innocent, &[secret, "", "x y"]), "{innocent}");
+            assert!(!contains_secret(innocent, &[secret, "", "x y"]), "{innocent}");
         }
     }
 
     #[test]
     fn long_text_is_truncated_at_character_boundary() {
-        assert_eq!(clean("äöü äöü", &[], 3), "äöü…");
-        assert_eq!(clean("äöü", &[], 3), "äöü");
+        assert_eq!(redact_secrets("äöü äöü", &[], 3), "äöü…");
+        assert_eq!(redact_secrets("äöü", &[], 3), "äöü");
     }
 }

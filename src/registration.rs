@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use secrecy::zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::scope::Scopes;
 use crate::secret::{self, ClientSecret};
 use crate::service::Service;
@@ -19,7 +19,7 @@ use crate::service::url::{Endpoint, Endpoints, RedirectUri};
 pub(crate) struct Registration {
     pub(crate) service: Service,
     pub(crate) endpoints: Endpoints,
-    pub(crate) owner: Arc<Owner>,
+    pub(crate) client: Arc<ClientIdentity>,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) redirect_uri: Option<RedirectUri>,
     pub(crate) scopes: Scopes,
@@ -29,33 +29,33 @@ pub(crate) struct Registration {
 
 /// The service and client that a pending authorization or a token set belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub(crate) struct ClientIdentity {
     pub(crate) service: String,
     pub(crate) client_id: String,
 }
 
 impl Registration {
     pub(crate) fn client_id(&self) -> &str {
-        &self.owner.client_id
+        &self.client.client_id
     }
 
     /// Checks that a login belongs to this service and client.
-    pub(crate) fn require_owner(&self, owner: &Owner, what: &str) -> Result<()> {
-        if *owner == *self.owner {
+    pub(crate) fn require_same_client(&self, owner: &ClientIdentity, what: &str) -> Result<()> {
+        if *owner == *self.client {
             return Ok(());
         }
         let message = format!(
             "{what} by client {:?} (service {:?}), not by client {:?} (service {:?}); complete the login with the client \
              that began it",
-            owner.client_id, owner.service, self.owner.client_id, self.owner.service,
+            owner.client_id, owner.service, self.client.client_id, self.client.service,
         );
-        Err(Error::new(ErrorKind::ClientMismatch, message).with_remedy(Remedy::Login))
+        Err(Error::new(ErrorKind::ClientMismatch, message).with_class(ErrorClass::LoginRequired))
     }
 
     /// Returns the endpoint for a path below the base URL of the service.
-    pub(crate) fn below_base(&self, path: &str) -> Result<Endpoint> {
+    pub(crate) fn api_endpoint(&self, path: &str) -> Result<Endpoint> {
         let base = self.endpoints.base.as_ref().ok_or_else(|| {
-            let message = format!("service {:?} has no API: it only issues tokens", self.owner.service);
+            let message = format!("service {:?} has no API: it only issues tokens", self.client.service);
             Error::new(ErrorKind::Unsupported, message)
         })?;
         let base = base.url().as_str().trim_end_matches('/');
@@ -84,7 +84,7 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     pub(crate) fn new(client_id: &str, secret: ClientSecret) -> Result<Self> {
-        let basic = secret::header(basic(client_id, secret.expose())).ok_or_else(|| {
+        let basic = secret::sensitive_header_value(basic_auth_header(client_id, secret.expose())).ok_or_else(|| {
             Error::new(ErrorKind::Configuration, "invalid client credentials: they cannot be sent in a header")
         })?;
         Ok(Self { secret, basic })
@@ -96,7 +96,7 @@ impl Credentials {
     }
 
     /// Returns the value of the `Authorization` header.
-    pub(crate) fn basic(&self) -> HeaderValue {
+    pub(crate) fn basic_header(&self) -> HeaderValue {
         self.basic.clone()
     }
 
@@ -114,7 +114,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Builds an HTTP Basic header from the form-encoded client ID and secret.
-fn basic(client_id: &str, client_secret: &str) -> Zeroizing<String> {
+fn basic_auth_header(client_id: &str, client_secret: &str) -> Zeroizing<String> {
     // The capacity covers the longest encoding: a reallocation would leave a copy of the secret in
     // memory.
     let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + client_secret.len()) + 1));
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn basic_credentials_are_form_encoded() {
         let credentials = Credentials::new("a:b", "c d%é".into()).unwrap();
-        let value = credentials.basic();
+        let value = credentials.basic_header();
         let encoded = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
         assert_eq!(STANDARD.decode(encoded).unwrap(), b"a%3Ab:c+d%25%C3%A9");
         assert!(value.is_sensitive());
@@ -144,6 +144,6 @@ mod tests {
     #[test]
     fn credentials_debug_output_is_redacted() {
         let credentials = Credentials::new("C1", "hunter2".into()).unwrap();
-        assert_eq!(format!("{credentials:?} {:?}", credentials.basic()), "Credentials([secret]) Sensitive");
+        assert_eq!(format!("{credentials:?} {:?}", credentials.basic_header()), "Credentials([secret]) Sensitive");
     }
 }

@@ -17,12 +17,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::value_check::{self, Characters};
 
 /// Compares two secrets. The time depends only on their lengths.
-pub(crate) fn same(left: &str, right: &str) -> bool {
-    same_bytes(left.as_bytes(), right.as_bytes())
+pub(crate) fn constant_time_eq(left: &str, right: &str) -> bool {
+    constant_time_eq_bytes(left.as_bytes(), right.as_bytes())
 }
 
 /// Compares two binary secrets. The time depends only on their lengths.
-pub(crate) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
+pub(crate) fn constant_time_eq_bytes(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
 ///
 /// The value is not logged. Its clones share one buffer, which is zeroized when the last of them is
 /// dropped.
-pub(crate) fn header(text: Zeroizing<String>) -> Option<HeaderValue> {
+pub(crate) fn sensitive_header_value(text: Zeroizing<String>) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -110,7 +110,7 @@ macro_rules! secret {
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                same(self.expose(), other.expose())
+                constant_time_eq(self.expose(), other.expose())
             }
         }
 
@@ -160,8 +160,8 @@ impl AccessToken {
     ///   ASCII, is enclosed in quotation marks, or begins with `Bearer `. The message names the
     ///   problem.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
-        value_check::check(ErrorKind::InvalidInput, "access token", text.as_ref(), Characters::Visible)?;
-        Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
+        value_check::check_value(ErrorKind::InvalidInput, "access token", text.as_ref(), Characters::Visible)?;
+        Self::from_response(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message =
                 "invalid access token: use one or more visible ASCII characters, without spaces or line breaks";
             Error::new(ErrorKind::InvalidInput, message)
@@ -169,7 +169,7 @@ impl AccessToken {
     }
 
     /// Creates a token from a server's response, or returns `None` if it is invalid.
-    pub(crate) fn checked(text: SecretString) -> Option<Self> {
+    pub(crate) fn from_response(text: SecretString) -> Option<Self> {
         let token = text.expose_secret();
         let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
         fits.then(|| Self::of(text))
@@ -184,15 +184,15 @@ impl RefreshToken {
     /// - [`ErrorKind::InvalidInput`]: the string is empty, contains a control character or a space,
     ///   is enclosed in quotation marks, or begins with `Bearer `. The message names the problem.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
-        value_check::check(ErrorKind::InvalidInput, "refresh token", text.as_ref(), Characters::NoSpace)?;
-        Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
+        value_check::check_value(ErrorKind::InvalidInput, "refresh token", text.as_ref(), Characters::NoSpace)?;
+        Self::from_response(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message = "invalid refresh token: use one or more characters, without spaces or line breaks";
             Error::new(ErrorKind::InvalidInput, message)
         })
     }
 
     /// Creates a token from a server's response, or returns `None` if it is invalid.
-    pub(crate) fn checked(text: SecretString) -> Option<Self> {
+    pub(crate) fn from_response(text: SecretString) -> Option<Self> {
         let token = text.expose_secret();
         let fits = !token.is_empty() && !token.chars().any(|c| c.is_control() || c.is_whitespace());
         fits.then(|| Self::of(text))

@@ -75,12 +75,12 @@ pub(crate) mod sealed {
 }
 
 /// A value whose stored form is a string.
-pub(crate) trait Text: Sized + sealed::Sealed {
+pub(crate) trait StringForm: Sized + sealed::Sealed {
     fn to_text(&self) -> Result<StoredString>;
     fn from_text(text: &str) -> Result<Self>;
 }
 
-impl<T: Text> Stored for T {
+impl<T: StringForm> Stored for T {
     fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(self.to_text().map_err(S::Error::custom)?.expose())
     }
@@ -92,17 +92,17 @@ impl<T: Text> Stored for T {
 }
 
 /// Implements serde's traits for a value in a container.
-struct Inside<T>(T);
+struct SerdeAdapter<T>(T);
 
-impl<T: Stored> Serialize for Inside<&T> {
+impl<T: Stored> Serialize for SerdeAdapter<&T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         self.0.write(serializer)
     }
 }
 
-impl<'de, T: Stored> Deserialize<'de> for Inside<T> {
+impl<'de, T: Stored> Deserialize<'de> for SerdeAdapter<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        T::read(deserializer).map(Inside)
+        T::read(deserializer).map(SerdeAdapter)
     }
 }
 
@@ -110,11 +110,11 @@ impl<T: sealed::Sealed> sealed::Sealed for Option<T> {}
 
 impl<T: Stored> Stored for Option<T> {
     fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        self.as_ref().map(Inside).serialize(serializer)
+        self.as_ref().map(SerdeAdapter).serialize(serializer)
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Ok(Option::<Inside<T>>::deserialize(deserializer)?.map(|inside| inside.0))
+        Ok(Option::<SerdeAdapter<T>>::deserialize(deserializer)?.map(|adapter| adapter.0))
     }
 }
 
@@ -122,11 +122,11 @@ impl<T: sealed::Sealed> sealed::Sealed for Vec<T> {}
 
 impl<T: Stored> Stored for Vec<T> {
     fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(Inside))
+        serializer.collect_seq(self.iter().map(SerdeAdapter))
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Ok(Vec::<Inside<T>>::deserialize(deserializer)?.into_iter().map(|inside| inside.0).collect())
+        Ok(Vec::<SerdeAdapter<T>>::deserialize(deserializer)?.into_iter().map(|adapter| adapter.0).collect())
     }
 }
 
@@ -136,12 +136,12 @@ macro_rules! stored_map {
 
         impl<K: Serialize + DeserializeOwned $(+ $bound)*, T: Stored> Stored for $map<K, T> {
             fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-                serializer.collect_map(self.iter().map(|(key, value)| (key, Inside(value))))
+                serializer.collect_map(self.iter().map(|(key, value)| (key, SerdeAdapter(value))))
             }
 
             fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                let map = $map::<K, Inside<T>>::deserialize(deserializer)?;
-                Ok(map.into_iter().map(|(key, inside)| (key, inside.0)).collect())
+                let map = $map::<K, SerdeAdapter<T>>::deserialize(deserializer)?;
+                Ok(map.into_iter().map(|(key, adapter)| (key, adapter.0)).collect())
             }
         }
     };
@@ -155,18 +155,18 @@ pub(crate) const VERSION: u64 = 1;
 
 /// Checks the version of a stored form.
 pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) -> Result<()> {
-    match version.map_err(|why| unreadable(what, why))? {
+    match version.map_err(|why| unreadable_error(what, why))? {
         Some(1..=VERSION) => Ok(()),
         Some(newer) if newer > VERSION => {
             let message = format!("unsupported version {newer} of the stored {what}: update webex-oauth");
             Err(Error::new(ErrorKind::CorruptEntry, message))
         }
-        _ => Err(unreadable(what, "missing version")),
+        _ => Err(unreadable_error(what, "missing version")),
     }
 }
 
 /// Serializes a stored form as JSON without leaving a copy in memory.
-pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<StoredString> {
+pub(crate) fn serialize_form(what: &str, form: &impl serde::Serialize) -> Result<StoredString> {
     let failed = || Error::new(ErrorKind::CorruptEntry, format!("failed to serialize the {what}"));
     let mut json = ZeroizingBuffer::with_capacity(4096);
     serde_json::to_writer(&mut json, form).map_err(|source| failed().with_source(source))?;
@@ -175,6 +175,6 @@ pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<Stored
 }
 
 /// Returns the error for a stored form that cannot be read.
-pub(crate) fn unreadable(what: &str, why: impl std::fmt::Display) -> Error {
+pub(crate) fn unreadable_error(what: &str, why: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::CorruptEntry, format!("stored {what} cannot be read: {why}"))
 }

@@ -25,12 +25,12 @@ macro_rules! event {
 
 pub(crate) use event;
 
-pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+pub(crate) fn as_dyn_error<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     error
 }
 
 #[cfg(feature = "tracing")]
-pub(crate) mod watched {
+pub(crate) mod enabled {
     use std::future::Future;
     use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(crate) mod watched {
     #[derive(Clone)]
     pub(crate) struct RequestSpan {
         span: Span,
-        begun: Duration,
+        started_at: Duration,
     }
 
     impl RequestSpan {
@@ -62,25 +62,25 @@ pub(crate) mod watched {
                 elapsed_ms = Empty,
             );
             let begun = if span.is_disabled() { Duration::ZERO } else { clock.elapsed() };
-            Self { span, begun }
+            Self { span, started_at: begun }
         }
 
         /// Attaches the span to a request for the layers that send it.
-        pub(crate) fn travel_with<B>(&self, request: &mut Request<B>) {
+        pub(crate) fn attach_to<B>(&self, request: &mut Request<B>) {
             request.extensions_mut().insert(self.clone());
         }
 
-        pub(crate) fn taken_from<B>(request: &mut Request<B>) -> Self {
-            let none = || Self { span: Span::none(), begun: Duration::ZERO };
+        pub(crate) fn take_from<B>(request: &mut Request<B>) -> Self {
+            let none = || Self { span: Span::none(), started_at: Duration::ZERO };
             request.extensions_mut().remove().unwrap_or_else(none)
         }
 
-        pub(crate) fn around<F: Future>(&self, exchange: F) -> impl Future<Output = F::Output> + use<F> {
+        pub(crate) fn instrument<F: Future>(&self, exchange: F) -> impl Future<Output = F::Output> + use<F> {
             exchange.instrument(self.span.clone())
         }
 
         /// Records the number of attempts and the status of the last response.
-        pub(crate) fn sent<B>(&self, attempt: u32, answer: Option<&Response<B>>) {
+        pub(crate) fn record_attempts<B>(&self, attempt: u32, answer: Option<&Response<B>>) {
             self.span.record("attempt", attempt);
             self.span.record("status", answer.map(|answer| answer.status().as_u16()));
         }
@@ -89,7 +89,7 @@ pub(crate) mod watched {
             if self.span.is_disabled() {
                 return;
             }
-            let elapsed = clock.elapsed().saturating_sub(self.begun);
+            let elapsed = clock.elapsed().saturating_sub(self.started_at);
             self.span.record("tracking_id", tracking_id());
             self.span.record("elapsed_ms", u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
             self.span.in_scope(|| event!(DEBUG, "request finished"));

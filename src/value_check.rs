@@ -27,7 +27,7 @@ pub(crate) enum Characters {
 }
 
 /// Pairs of quotation marks that may enclose a value.
-const PAIRS: [(char, char); 11] = [
+const QUOTATION_MARK_PAIRS: [(char, char); 11] = [
     ('"', '"'),
     ('\'', '\''),
     ('`', '`'),
@@ -42,16 +42,16 @@ const PAIRS: [(char, char); 11] = [
 ];
 
 /// Prefixes of a token in an HTTP header.
-const LABELS: [&str; 4] = ["authorization:", "bearer ", "basic ", "bearer:"];
+const HEADER_PREFIXES: [&str; 4] = ["authorization:", "bearer ", "basic ", "bearer:"];
 
 /// Delimiters of placeholders in shells, templates, and deployment tools.
 const PLACEHOLDERS: [(&str, &str); 4] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">")];
 
-const QUOTED: &str = "is in quotation marks: remove them";
+const QUOTED_MESSAGE: &str = "is in quotation marks: remove them";
 
 /// Checks a value. The error calls it `what`.
-pub(crate) fn check(kind: ErrorKind, what: &str, text: &str, characters: Characters) -> Result<()> {
-    match problem(text, characters) {
+pub(crate) fn check_value(kind: ErrorKind, what: &str, text: &str, characters: Characters) -> Result<()> {
+    match value_problem(text, characters) {
         Some(why) => Err(Error::new(kind, format!("{what} {why}"))),
         None => Ok(()),
     }
@@ -60,27 +60,29 @@ pub(crate) fn check(kind: ErrorKind, what: &str, text: &str, characters: Charact
 /// Returns the problem with a value and the remedy, as a predicate to follow the name of the value.
 ///
 /// The value is not quoted, because it may be a secret.
-pub(crate) fn problem(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+pub(crate) fn value_problem(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let trimmed = text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
-    around(trimmed).or_else(|| {
+    enclosing_character_problem(trimmed).or_else(|| {
         let line_break = text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
         if line_break && characters != Characters::List {
             return Some("contains a line break: copy it again on one line".into());
         }
-        hidden(text, characters).or_else(|| spaces(text, characters)).or_else(|| foreign(text, characters))
+        invisible_character_problem(text, characters)
+            .or_else(|| whitespace_problem(text, characters))
+            .or_else(|| disallowed_character_problem(text, characters))
     })
 }
 
 /// Returns the problem with characters that enclose the value.
-fn around(text: &str) -> Option<Cow<'static, str>> {
+fn enclosing_character_problem(text: &str) -> Option<Cow<'static, str>> {
     if ["\u{1b}[200~", "\u{1b}[201~", "[200~", "[201~"]
         .iter()
         .any(|mark| text.starts_with(mark) || text.ends_with(mark))
     {
         return Some("contains a bracketed paste sequence of the terminal (ESC [200~ or ESC [201~): remove it".into());
     }
-    if PAIRS.iter().any(|(open, close)| inside(text, *open, *close).is_some()) {
-        return Some(QUOTED.into());
+    if QUOTATION_MARK_PAIRS.iter().any(|(open, close)| strip_pair(text, *open, *close).is_some()) {
+        return Some(QUOTED_MESSAGE.into());
     }
     if PLACEHOLDERS
         .iter()
@@ -88,20 +90,21 @@ fn around(text: &str) -> Option<Cow<'static, str>> {
     {
         return Some("is a placeholder or in brackets: set the value itself, without brackets".into());
     }
-    let label =
-        LABELS.iter().find(|label| text.get(..label.len()).is_some_and(|head| head.eq_ignore_ascii_case(label)));
+    let label = HEADER_PREFIXES
+        .iter()
+        .find(|label| text.get(..label.len()).is_some_and(|head| head.eq_ignore_ascii_case(label)));
     label.map(|label| {
         let label = label.trim_end();
         format!("begins with \"{label}\", which is part of a request and not of the value: remove it").into()
     })
 }
 
-fn inside(text: &str, open: char, close: char) -> Option<&str> {
+fn strip_pair(text: &str, open: char, close: char) -> Option<&str> {
     text.strip_prefix(open)?.strip_suffix(close)
 }
 
 /// Returns the problem with invisible characters, which no value contains.
-fn hidden(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+fn invisible_character_problem(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_separator = |c: char| characters == Characters::List && c.is_whitespace();
     let hidden = text.chars().find(|c| (c.is_control() && !is_separator(*c)) || is_invisible(*c))?;
     let kind = if hidden.is_control() { "a control character" } else { "an invisible character" };
@@ -109,7 +112,7 @@ fn hidden(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
 }
 
 /// Returns the problem with whitespace that is not allowed.
-fn spaces(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+fn whitespace_problem(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_space = |c: char| match characters {
         Characters::List => false,
         // A secret may contain spaces (RFC 6749, appendix A.2).
@@ -123,7 +126,7 @@ fn spaces(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
 }
 
 /// Returns the problem with characters that are not allowed in this kind of value.
-fn foreign(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+fn disallowed_character_problem(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_list_or_word = matches!(characters, Characters::Word | Characters::List);
     if is_list_or_word && text.contains(is_quotation_mark) {
         return Some("contains a quotation mark: remove it".into());
@@ -151,7 +154,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
 
-    const EVERY: [Characters; 5] =
+    const ALL_CHARACTER_KINDS: [Characters; 5] =
         [Characters::Word, Characters::Visible, Characters::NoSpace, Characters::Any, Characters::List];
 
     #[test]
@@ -182,8 +185,8 @@ mod tests {
             ("\u{feff}hunter2", "an invisible character (U+FEFF)"),
             ("hunter\u{200b}2", "an invisible character (U+200B)"),
         ] {
-            for characters in EVERY {
-                let found = problem(text, characters).unwrap_or_else(|| panic!("{text:?} as {characters:?}"));
+            for characters in ALL_CHARACTER_KINDS {
+                let found = value_problem(text, characters).unwrap_or_else(|| panic!("{text:?} as {characters:?}"));
                 assert!(found.contains(named) && found.contains(": "), "{text:?} as {characters:?}: {found}");
                 assert!(!found.to_lowercase().contains("hunter"), "{found}");
             }
@@ -208,7 +211,7 @@ mod tests {
             ("a\\b", "contains \"\\\"", &[Word, List]),
         ] {
             for characters in kinds {
-                let found = problem(text, *characters);
+                let found = value_problem(text, *characters);
                 assert!(
                     found.as_ref().is_some_and(|found| found.contains(named)),
                     "{text:?} {characters:?}: {found:?}"
@@ -219,18 +222,18 @@ mod tests {
 
     #[test]
     fn value_in_quotation_marks_of_any_language_is_named() {
-        for (open, close) in PAIRS {
-            for characters in EVERY {
-                let found = problem(&format!("{open}hunter2{close}"), characters);
-                assert_eq!(found.as_deref(), Some(QUOTED), "{open}{close} as {characters:?}");
+        for (open, close) in QUOTATION_MARK_PAIRS {
+            for characters in ALL_CHARACTER_KINDS {
+                let found = value_problem(&format!("{open}hunter2{close}"), characters);
+                assert_eq!(found.as_deref(), Some(QUOTED_MESSAGE), "{open}{close} as {characters:?}");
             }
         }
         for text in ["basic hunter2", "Bearer:hunter2"] {
-            let found = problem(text, Characters::Any);
+            let found = value_problem(text, Characters::Any);
             assert!(found.as_ref().is_some_and(|found| found.contains("part of a request")), "{text}: {found:?}");
         }
         for text in ["\u{1b}[200~x", "x\u{1b}[200~", "[200~x", "x[201~", "[201~x"] {
-            let found = problem(text, Characters::Any);
+            let found = value_problem(text, Characters::Any);
             assert!(found.as_ref().is_some_and(|found| found.contains("bracketed paste")), "{text:?}: {found:?}");
         }
     }
@@ -240,22 +243,22 @@ mod tests {
         let marks = "\"'`\u{ab}\u{bb}\u{2018}\u{201b}\u{201c}\u{201f}\u{2039}\u{203a}";
         let invisible = "\u{ad}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}";
         for c in marks.chars() {
-            let found = problem(&format!("a{c}b"), Characters::Word);
+            let found = value_problem(&format!("a{c}b"), Characters::Word);
             assert!(found.as_ref().is_some_and(|found| found.contains("quotation mark")), "{c:?}: {found:?}");
         }
         for c in invisible.chars() {
-            let found = problem(&format!("a{c}b"), Characters::Any);
+            let found = value_problem(&format!("a{c}b"), Characters::Any);
             assert!(found.as_ref().is_some_and(|found| found.contains("an invisible character")), "{c:?}: {found:?}");
         }
         for c in "<>{}\\".chars() {
-            let found = problem(&format!("a{c}b"), Characters::Word);
+            let found = value_problem(&format!("a{c}b"), Characters::Word);
             assert!(found.as_ref().is_some_and(|found| found.contains("which is not allowed")), "{c:?}: {found:?}");
         }
         for text in [" ab", "\u{a0}ab", "\u{3000}ab"] {
-            let found = problem(text, Characters::Word);
+            let found = value_problem(text, Characters::Word);
             assert!(found.as_ref().is_some_and(|found| found.contains("leading or trailing")), "{text:?}: {found:?}");
         }
-        assert_eq!(problem("a\u{2017}b\u{2020}", Characters::NoSpace), None, "neither a mark nor invisible");
+        assert_eq!(value_problem("a\u{2017}b\u{2020}", Characters::NoSpace), None, "neither a mark nor invisible");
     }
 
     #[test]
@@ -275,7 +278,7 @@ mod tests {
             ("spark:all\n  spark:kms\tspark:rooms_read ", Characters::List),
             ("", Characters::Word),
         ] {
-            assert_eq!(problem(text, characters), None, "{text:?}");
+            assert_eq!(value_problem(text, characters), None, "{text:?}");
         }
     }
 }

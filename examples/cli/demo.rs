@@ -13,8 +13,8 @@ use webex_oauth::testing::MockWebex;
 
 use crate::Result;
 use crate::folder::Folder;
-use crate::interrupt::interrupted;
-use crate::screen::{CANCELLED, say};
+use crate::interrupt::interrupt_signal;
+use crate::screen::{EXIT_CANCELED, print_message};
 
 /// The commands, each with its exit code.
 const SCRIPT: [(&str, i32); 9] = [
@@ -29,8 +29,8 @@ const SCRIPT: [(&str, i32); 9] = [
     ("logout --everywhere", 0),
 ];
 
-pub(crate) async fn play() -> Result<ExitCode> {
-    let mut interrupted = pin!(interrupted()?);
+pub(crate) async fn run_demo() -> Result<ExitCode> {
+    let mut interrupted = pin!(interrupt_signal()?);
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mock = MockWebex::builder()
         .redirect_uri(format!("http://localhost:{port}/callback"))
@@ -39,17 +39,17 @@ pub(crate) async fn play() -> Result<ExitCode> {
         .await;
     let home = Folder::new("cli-demo")?;
     for (command, expected) in SCRIPT {
-        say(&format!("\n$ cli {command}"));
-        let mut child = start(command, home.path(), &mock)?;
+        print_message(&format!("\n$ cli {command}"));
+        let mut child = start_command(command, home.path(), &mock)?;
         let code = tokio::select! {
             biased;
             () = &mut interrupted => {
                 // The command may be writing into the folder that is removed.
                 child.kill().await?;
-                say("\ncanceled");
-                return Ok(ExitCode::from(CANCELLED));
+                print_message("\ncanceled");
+                return Ok(ExitCode::from(EXIT_CANCELED));
             }
-            code = attend(&mut child, &mock) => code?,
+            code = follow_instructions(&mut child, &mock) => code?,
         };
         if code != Some(expected) {
             return Err(format!("expected exit code {expected}, received {code:?}").into());
@@ -59,7 +59,7 @@ pub(crate) async fn play() -> Result<ExitCode> {
 }
 
 /// Starts a command without the user's environment, whose settings belong to another Webex.
-fn start(command: &str, home: &Path, mock: &MockWebex) -> Result<Child> {
+fn start_command(command: &str, home: &Path, mock: &MockWebex) -> Result<Child> {
     let child = Command::new(env::current_exe()?)
         .args(command.split(' '))
         .env_clear()
@@ -80,11 +80,11 @@ fn start(command: &str, home: &Path, mock: &MockWebex) -> Result<Child> {
 }
 
 /// Follows the instructions of a command until it exits.
-async fn attend(child: &mut Child, mock: &MockWebex) -> Result<Option<i32>> {
+async fn follow_instructions(child: &mut Child, mock: &MockWebex) -> Result<Option<i32>> {
     let stderr = child.stderr.take().ok_or("the command has no standard error")?;
     let mut lines = BufReader::new(stderr).lines();
     while let Some(line) = lines.next_line().await? {
-        say(&line);
+        print_message(&line);
         if let Some(url) = line.trim().strip_prefix("http") {
             // A proxy could not reach this host.
             let browser = reqwest::Client::builder().no_proxy().build()?;

@@ -30,8 +30,8 @@ use tokio::runtime::Runtime;
 use webex_oauth::clock::UnixTime;
 use webex_oauth::{BrowserLogin, ErrorKind, Revocation, SessionState, WebexOAuth, WebexOAuthBuilder};
 
-use self::screen::{data, describe, explain, in_full, note, say, to_json};
-use self::storage::{Kept, Storage};
+use self::screen::{format_status, print_data, print_error, print_message, print_warning, to_json, with_causes};
+use self::storage::{Storage, StoredSession};
 
 type Result<T, E = Box<dyn StdError>> = std::result::Result<T, E>;
 
@@ -123,9 +123,9 @@ fn main() -> ExitCode {
     };
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(why) => return explain(&why),
+        Err(why) => return print_error(&why),
     };
-    let code = runtime.block_on(run(arguments)).unwrap_or_else(|error| explain(&*error));
+    let code = runtime.block_on(run(arguments)).unwrap_or_else(|error| print_error(&*error));
     // Do not wait for a keyring that asks for a password, or for input from the terminal.
     runtime.shutdown_background();
     code
@@ -133,25 +133,25 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Demo = arguments.command {
-        return demo::play().await;
+        return demo::run_demo().await;
     }
-    let program = Program::new(webex()?, arguments.json)?;
+    let program = Program::new(client_from_env()?, arguments.json)?;
     tokio::select! {
-        outcome = program.obey(arguments.command) => outcome.map(|()| ExitCode::SUCCESS),
+        outcome = program.execute(arguments.command) => outcome.map(|()| ExitCode::SUCCESS),
         Ok(()) = tokio::signal::ctrl_c() => {
-            say("\ncanceled");
+            print_message("\ncanceled");
             // An unfinished refresh would block those of other programs. A second Ctrl-C skips the wait.
             tokio::select! {
                 () = program.storage.wait_idle() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
-            Ok(ExitCode::from(screen::CANCELLED))
+            Ok(ExitCode::from(screen::EXIT_CANCELED))
         }
     }
 }
 
 /// Creates the client from the environment.
-fn webex() -> Result<WebexOAuth> {
+fn client_from_env() -> Result<WebexOAuth> {
     let settings = WebexOAuthBuilder::from_env()?.application(concat!("cli/", env!("CARGO_PKG_VERSION")));
     let Some(url) = env::var_os(REVOCATION_URL).filter(|url| !url.is_empty()) else { return Ok(settings.build()?) };
     let url = url.into_string().map_err(|_| format!("{REVOCATION_URL} is not valid UTF-8"))?;
@@ -170,7 +170,7 @@ impl Program {
         Ok(Self { storage: Storage::new(webex.clone())?, webex, json })
     }
 
-    async fn obey(&self, command: Command) -> Result<()> {
+    async fn execute(&self, command: Command) -> Result<()> {
         match command {
             Command::Login(arguments) => self.login(arguments).await,
             Command::Status => self.status().await,
@@ -184,41 +184,41 @@ impl Program {
     async fn login(&self, arguments: LoginArguments) -> Result<()> {
         let browser = BrowserLogin::new(&self.webex);
         let tokens = match arguments {
-            LoginArguments { with_token: true, .. } => login::by_refresh_token(&self.webex).await?,
-            LoginArguments { device: true, .. } => login::by_device(&self.webex).await?,
-            LoginArguments { no_browser: true, .. } => login::by_browser(browser.without_browser()).await?,
-            _ => login::by_browser(browser).await?,
+            LoginArguments { with_token: true, .. } => login::import_refresh_token(&self.webex).await?,
+            LoginArguments { device: true, .. } => login::log_in_with_device(&self.webex).await?,
+            LoginArguments { no_browser: true, .. } => login::log_in_with_browser(browser.without_browser()).await?,
+            _ => login::log_in_with_browser(browser).await?,
         };
         let kept = match arguments.insecure_storage {
-            true => self.storage.keep_in_file(tokens).await?,
-            false => self.storage.keep(tokens).await?,
+            true => self.storage.store_in_file(tokens).await?,
+            false => self.storage.store(tokens).await?,
         };
         match kept.session.person().await {
             // At Webex Meetings, the account is part of the token response.
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) if error.is_login_required() => return Err(error.into()),
-            Err(error) => note(&format!("failed to fetch the account: {}", in_full(&error))),
+            Err(error) => print_warning(&format!("failed to fetch the account: {}", with_causes(&error))),
             Ok(_) => {}
         }
-        say(&format!("✓ Logged in to Webex as {}", kept.session.account().await?));
-        self.end(&kept).await
+        print_message(&format!("✓ Logged in to Webex as {}", kept.session.account().await?));
+        self.complete_command(&kept).await
     }
 
     async fn status(&self) -> Result<()> {
         let Some((kept, mut status)) = self.storage.find().await? else {
             if self.json {
-                data(&json!({ "state": "logged_out" }).to_string())?;
+                print_data(&json!({ "state": "logged_out" }).to_string())?;
             }
-            return Err(nobody().into());
+            return Err(not_logged_in().into());
         };
         let asked = kept.session.check().await;
         if let Ok(Some(newest)) = &asked {
             status = newest.clone();
         }
         wait_idle(&kept).await?;
-        data(&match self.json {
+        print_data(&match self.json {
             true => to_json(&status, &kept.place),
-            false => describe(&status, &kept.place),
+            false => format_status(&status, &kept.place),
         })?;
         if let SessionState::LoginRequired { .. } = status.state {
             return Err(LoginRequired(format!("{} must log in again", status.account)).into());
@@ -227,10 +227,10 @@ impl Program {
     }
 
     async fn token(&self) -> Result<()> {
-        let (kept, _) = self.storage.find().await?.ok_or_else(nobody)?;
+        let (kept, _) = self.storage.find().await?.ok_or_else(not_logged_in)?;
         let token = kept.session.access_token().await?;
         let end = kept.session.status().await?.and_then(|status| status.access_token_expires_at);
-        let printed = data(&match self.json {
+        let printed = print_data(&match self.json {
             true => json!({ "access_token": token.expose(), "expires_at": end.map(UnixTime::as_secs) }).to_string(),
             false => token.expose().to_owned(),
         });
@@ -240,18 +240,18 @@ impl Program {
     }
 
     async fn refresh(&self) -> Result<()> {
-        let (kept, before) = self.storage.find().await?.ok_or_else(nobody)?;
+        let (kept, before) = self.storage.find().await?.ok_or_else(not_logged_in)?;
         kept.session.refresh().await?;
-        let after = kept.session.status().await?.ok_or_else(nobody)?;
-        say(match after.refreshed_at == before.refreshed_at {
+        let after = kept.session.status().await?.ok_or_else(not_logged_in)?;
+        print_message(match after.refreshed_at == before.refreshed_at {
             true => "✓ Not refreshed: the access token is less than 30 seconds old",
             false => "✓ Refreshed",
         });
-        self.end(&kept).await
+        self.complete_command(&kept).await
     }
 
     async fn logout(&self, arguments: LogoutArguments) -> Result<()> {
-        let mut found = Some(self.storage.find().await?.ok_or_else(nobody)?);
+        let mut found = Some(self.storage.find().await?.ok_or_else(not_logged_in)?);
         let mut accounts = Vec::new();
         while let Some((kept, status)) = found {
             let account = status.account.to_string();
@@ -259,37 +259,39 @@ impl Program {
                 true => kept.session.disconnect_everywhere().await?,
                 false => kept.session.disconnect().await?,
             };
-            say(&format!("✓ Logged out {account} on this host"));
+            print_message(&format!("✓ Logged out {account} on this host"));
             accounts.push(account);
             match disconnected.revocation {
-                Revocation::Revoked if arguments.everywhere => say("✓ Logged out at Webex, on every device"),
+                Revocation::Revoked if arguments.everywhere => print_message("✓ Logged out at Webex, on every device"),
                 Revocation::Failed(error) if arguments.everywhere => return Err(error.into()),
-                Revocation::Failed(error) => note(&format!("failed to revoke the tokens: {}", in_full(&error))),
+                Revocation::Failed(error) => {
+                    print_warning(&format!("failed to revoke the tokens: {}", with_causes(&error)))
+                }
                 Revocation::Unsupported if arguments.everywhere => return Err(CANNOT_REVOKE.into()),
                 _ => {}
             }
             found = self.storage.find_another().await?;
         }
         if self.json {
-            data(&json!({ "state": "logged_out", "accounts": accounts }).to_string())?;
+            print_data(&json!({ "state": "logged_out", "accounts": accounts }).to_string())?;
         }
         Ok(())
     }
 
     /// Completes a command that changed the session: waits for saves, and prints JSON if requested.
-    async fn end(&self, kept: &Kept) -> Result<()> {
+    async fn complete_command(&self, kept: &StoredSession) -> Result<()> {
         wait_idle(kept).await?;
         if self.json
             && let Some(status) = kept.session.status().await?
         {
-            data(&to_json(&status, &kept.place))?;
+            print_data(&to_json(&status, &kept.place))?;
         }
         Ok(())
     }
 }
 
 /// Waits until new tokens are saved, if they can be.
-async fn wait_idle(kept: &Kept) -> Result<()> {
+async fn wait_idle(kept: &StoredSession) -> Result<()> {
     let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.wait_idle()).await;
     match settled {
         Ok(Ok(())) => Ok(()),
@@ -297,7 +299,7 @@ async fn wait_idle(kept: &Kept) -> Result<()> {
     }
 }
 
-fn nobody() -> LoginRequired {
+fn not_logged_in() -> LoginRequired {
     LoginRequired("you are not logged in to Webex".to_owned())
 }
 

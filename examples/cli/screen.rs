@@ -12,24 +12,24 @@ use webex_oauth::clock::UnixTime;
 use webex_oauth::{Error, ErrorKind, Scopes, SessionState, SessionStatus};
 
 use crate::LoginRequired;
-use crate::storage::Place;
+use crate::storage::StorageLocation;
 
-const FAILED: u8 = 1;
-pub(crate) const CANCELLED: u8 = 2;
-const LOGIN_REQUIRED: u8 = 4;
+const EXIT_FAILURE: u8 = 1;
+pub(crate) const EXIT_CANCELED: u8 = 2;
+const EXIT_LOGIN_REQUIRED: u8 = 4;
 
 /// Prints a message. Errors are ignored.
-pub(crate) fn say(text: &str) {
+pub(crate) fn print_message(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints a warning.
-pub(crate) fn note(text: &str) {
-    say(&format!("! {text}"));
+pub(crate) fn print_warning(text: &str) {
+    print_message(&format!("! {text}"));
 }
 
 /// Prints a line of data.
-pub(crate) fn data(text: &str) -> io::Result<()> {
+pub(crate) fn print_data(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Spinner(ProgressBar);
 impl Spinner {
     pub(crate) fn new(text: &'static str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(text);
-        if !is_for_people() {
+        if !is_spinner_visible() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         bar.enable_steady_tick(Duration::from_millis(100));
@@ -54,27 +54,27 @@ impl Drop for Spinner {
 }
 
 /// Returns `true` if standard error is a terminal without `NO_COLOR` (<https://no-color.org>).
-fn is_for_people() -> bool {
+fn is_spinner_visible() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Returns an error with its causes in one line. Causes that the message already contains are
 /// omitted.
-pub(crate) fn in_full(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn with_causes(error: &(dyn StdError + 'static)) -> String {
     let causes = successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
     causes.fold(error.to_string(), |said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
 }
 
 /// Prints an error with advice in one line, and returns the exit code.
-pub(crate) fn explain(error: &(dyn StdError + 'static)) -> ExitCode {
+pub(crate) fn print_error(error: &(dyn StdError + 'static)) -> ExitCode {
     // The reader closed the pipe, as `head` does.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
     let known = error.downcast_ref::<Error>();
-    say(&format!("error: {}{}", in_full(error), known.map_or_else(String::new, advice)));
+    print_message(&format!("error: {}{}", with_causes(error), known.map_or_else(String::new, advice)));
     let must_log_in = error.is::<LoginRequired>() || known.is_some_and(Error::is_login_required);
-    ExitCode::from(if must_log_in { LOGIN_REQUIRED } else { FAILED })
+    ExitCode::from(if must_log_in { EXIT_LOGIN_REQUIRED } else { EXIT_FAILURE })
 }
 
 /// Returns advice that the error does not contain.
@@ -94,7 +94,7 @@ fn advice(error: &Error) -> String {
 }
 
 /// Returns the status for users, similar to `gh auth status`.
-pub(crate) fn describe(status: &SessionStatus, place: &Place) -> String {
+pub(crate) fn format_status(status: &SessionStatus, place: &StorageLocation) -> String {
     let until = |end: Option<UnixTime>| end.map_or("unknown expiry".into(), |end| format!("until {end}"));
     let mut lines = match &status.state {
         SessionState::LoginRequired { .. } => vec![format!("X {} is no longer logged in to Webex", status.account)],
@@ -104,7 +104,7 @@ pub(crate) fn describe(status: &SessionStatus, place: &Place) -> String {
             format!("session: {}", until(status.expires_at.or(status.refresh_token_expires_at))),
         ],
     };
-    let protection = if matches!(place, Place::File(_)) { ", unencrypted" } else { "" };
+    let protection = if matches!(place, StorageLocation::File(_)) { ", unencrypted" } else { "" };
     lines.push(format!("scopes: {}", status.scopes.as_ref().map_or("unknown".into(), Scopes::to_string)));
     lines.push(format!("stored in: {place}{protection}"));
     lines.extend(status.last_error.as_ref().map(|trouble| format!("last error: {trouble}")));
@@ -112,7 +112,7 @@ pub(crate) fn describe(status: &SessionStatus, place: &Place) -> String {
 }
 
 /// Returns the status for programs. Times are in seconds since 1970.
-pub(crate) fn to_json(status: &SessionStatus, place: &Place) -> String {
+pub(crate) fn to_json(status: &SessionStatus, place: &StorageLocation) -> String {
     let seconds = |time: Option<UnixTime>| time.map(UnixTime::as_secs);
     let login = json!({
         "state": match status.state {
@@ -131,17 +131,17 @@ pub(crate) fn to_json(status: &SessionStatus, place: &Place) -> String {
         "refresh_token_expires_at": seconds(status.refresh_token_expires_at),
         "login_ends_at": seconds(status.expires_at),
         "store": match place {
-            Place::Keyring => json!({ "kind": "keyring" }),
-            Place::File(path) => json!({ "kind": "file", "path": path }),
+            StorageLocation::Keyring => json!({ "kind": "keyring" }),
+            StorageLocation::File(path) => json!({ "kind": "file", "path": path }),
         },
         "trouble": status.last_error.as_ref().map(ToString::to_string),
     });
-    in_ascii(&login)
+    to_ascii_json(&login)
 }
 
 /// Returns ASCII-only JSON. Names may contain control characters, of which serde_json escapes only
 /// a few.
-fn in_ascii(value: &Value) -> String {
+fn to_ascii_json(value: &Value) -> String {
     let escape = |unit| match u8::try_from(unit) {
         Ok(byte @ b' '..=b'~') => char::from(byte).to_string(),
         _ => format!("\\u{unit:04x}"),

@@ -11,16 +11,16 @@ use webex_oauth::store::{FileStore, KeyringStore, TokenKey};
 use webex_oauth::{PutOptions, Session, SessionStatus, TokenManager, TokenSet, WebexOAuth};
 
 use crate::Result;
-use crate::screen::{in_full, note};
+use crate::screen::{print_warning, with_causes};
 
 /// The name of the folder, and of the credentials in the keyring.
 const APPLICATION: &str = "webex-oauth-cli";
 
 /// The timeout for the keyring, including the user who unlocks it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const KEYRING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The timeout for pending saves at exit.
-const SETTLING: Duration = Duration::from_secs(5);
+const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Storage {
     webex: WebexOAuth,
@@ -32,13 +32,13 @@ pub(crate) struct Storage {
 }
 
 /// A session and its place.
-pub(crate) struct Kept {
+pub(crate) struct StoredSession {
     pub(crate) manager: TokenManager,
     pub(crate) session: Session,
-    pub(crate) place: Place,
+    pub(crate) place: StorageLocation,
 }
 
-pub(crate) enum Place {
+pub(crate) enum StorageLocation {
     Keyring,
     File(PathBuf),
 }
@@ -50,72 +50,77 @@ impl Storage {
     }
 
     /// Returns the session. The file is read first, because it requires no password.
-    pub(crate) async fn find(&self) -> Result<Option<(Kept, SessionStatus)>> {
-        let found = self.look().await?;
+    pub(crate) async fn find(&self) -> Result<Option<(StoredSession, SessionStatus)>> {
+        let found = self.find_in_file_or_keyring().await?;
         if let Err(no_keyring) = &found {
-            note(&format!("No keyring is available: {no_keyring}"));
+            print_warning(&format!("No keyring is available: {no_keyring}"));
         }
         Ok(found.unwrap_or_default())
     }
 
     /// Returns another session after one was removed: the file and the keyring may contain one
     /// each.
-    pub(crate) async fn find_another(&self) -> Result<Option<(Kept, SessionStatus)>> {
-        Ok(self.look().await?.unwrap_or_default())
+    pub(crate) async fn find_another(&self) -> Result<Option<(StoredSession, SessionStatus)>> {
+        Ok(self.find_in_file_or_keyring().await?.unwrap_or_default())
     }
 
     /// The inner error is the reason why no keyring is available, if no session was ever stored in
     /// one.
-    async fn look(&self) -> Result<Result<Option<(Kept, SessionStatus)>, String>> {
-        let in_file = self.in_file()?;
+    async fn find_in_file_or_keyring(&self) -> Result<Result<Option<(StoredSession, SessionStatus)>, String>> {
+        let in_file = self.file_session()?;
         if let Some(status) = in_file.session.status().await? {
             return Ok(Ok(Some((in_file, status))));
         }
-        let in_keyring = match self.in_keyring().await {
+        let in_keyring = match self.keyring_session().await {
             Ok(kept) => kept,
-            Err(why) if self.mark().exists() => {
-                return Err(
-                    format!("the keyring may contain a session, but it cannot be opened: {}", in_full(&*why)).into()
-                );
+            Err(why) if self.marker_path().exists() => {
+                return Err(format!(
+                    "the keyring may contain a session, but it cannot be opened: {}",
+                    with_causes(&*why)
+                )
+                .into());
             }
-            Err(why) => return Ok(Err(in_full(&*why))),
+            Err(why) => return Ok(Err(with_causes(&*why))),
         };
-        let status = in_time(in_keyring.session.status()).await??;
+        let status = with_timeout(in_keyring.session.status()).await??;
         if status.is_none() {
-            self.unmark();
+            self.remove_marker();
         }
         Ok(Ok(status.map(|status| (in_keyring, status))))
     }
 
     /// Stores a new session in place of any other: in the keyring or, with a warning, in a file.
-    pub(crate) async fn keep(&self, tokens: TokenSet) -> Result<Kept> {
-        match self.keep_in_keyring(tokens.clone()).await {
+    pub(crate) async fn store(&self, tokens: TokenSet) -> Result<StoredSession> {
+        match self.store_in_keyring(tokens.clone()).await {
             Ok(kept) => {
-                self.in_file()?.manager.remove(&self.key).await?;
+                self.file_session()?.manager.remove(&self.key).await?;
                 Ok(kept)
             }
             Err(why) => {
-                note(&format!("The keyring cannot store the session: {}", in_full(&*why)));
-                self.keep_in_file(tokens).await
+                print_warning(&format!("The keyring cannot store the session: {}", with_causes(&*why)));
+                self.store_in_file(tokens).await
             }
         }
     }
 
-    pub(crate) async fn keep_in_file(&self, tokens: TokenSet) -> Result<Kept> {
-        let kept = self.in_file()?;
+    pub(crate) async fn store_in_file(&self, tokens: TokenSet) -> Result<StoredSession> {
+        let kept = self.file_session()?;
         kept.manager.put_opts(&self.key, tokens, PutOptions::new().replace_account()).await?;
-        note(&format!("The session is stored unencrypted, readable only by you, in {}", kept.place));
-        if let Err(why) = self.leave_keyring().await {
-            note(&format!("An earlier session remains in the keyring, which cannot be opened: {}", in_full(&*why)));
+        print_warning(&format!("The session is stored unencrypted, readable only by you, in {}", kept.place));
+        if let Err(why) = self.remove_from_keyring().await {
+            print_warning(&format!(
+                "An earlier session remains in the keyring, which cannot be opened: {}",
+                with_causes(&*why)
+            ));
         }
         Ok(kept)
     }
 
     /// Removes an earlier session from the keyring.
-    async fn leave_keyring(&self) -> Result<()> {
-        if self.mark().exists() {
-            in_time(self.in_keyring().await?.manager.remove(&self.key)).await??;
-            self.unmark();
+    async fn remove_from_keyring(&self) -> Result<()> {
+        if self.marker_path().exists() {
+            with_timeout(self.keyring_session().await?.manager.remove(&self.key)).await??;
+            self.remove_marker();
         }
         Ok(())
     }
@@ -124,7 +129,7 @@ impl Storage {
     pub(crate) async fn wait_idle(&self) {
         let managers = self.managers.lock().map(|managers| managers.clone()).unwrap_or_default();
         for manager in managers {
-            let _ = tokio::time::timeout(SETTLING, manager.wait_idle()).await;
+            let _ = tokio::time::timeout(SAVE_TIMEOUT, manager.wait_idle()).await;
         }
     }
 
@@ -132,49 +137,50 @@ impl Storage {
     /// keyring may be unavailable, for example over SSH.
     ///
     /// The file is next to the folder of the file store, in which only the store may write.
-    fn mark(&self) -> PathBuf {
+    fn marker_path(&self) -> PathBuf {
         let file = self.files.path(&self.key).with_extension("keyring");
         let name = file.file_name().unwrap_or_default();
         file.ancestors().nth(3).unwrap_or(&file).join(name)
     }
 
-    fn unmark(&self) {
-        let _ = fs::remove_file(self.mark());
+    fn remove_marker(&self) {
+        let _ = fs::remove_file(self.marker_path());
     }
 
-    async fn keep_in_keyring(&self, tokens: TokenSet) -> Result<Kept> {
-        let kept = self.in_keyring().await?;
-        fs::write(self.mark(), [])?;
-        in_time(kept.manager.put_opts(&self.key, tokens, PutOptions::new().replace_account())).await??;
+    async fn store_in_keyring(&self, tokens: TokenSet) -> Result<StoredSession> {
+        let kept = self.keyring_session().await?;
+        fs::write(self.marker_path(), [])?;
+        with_timeout(kept.manager.put_opts(&self.key, tokens, PutOptions::new().replace_account())).await??;
         Ok(kept)
     }
 
-    fn in_file(&self) -> Result<Kept> {
-        let place = Place::File(self.files.path(&self.key));
-        self.kept(TokenManager::new(self.webex.clone(), self.files.clone())?, place)
+    fn file_session(&self) -> Result<StoredSession> {
+        let place = StorageLocation::File(self.files.path(&self.key));
+        self.stored_session(TokenManager::new(self.webex.clone(), self.files.clone())?, place)
     }
 
-    async fn in_keyring(&self) -> Result<Kept> {
+    async fn keyring_session(&self) -> Result<StoredSession> {
         // Opening a keyring may block on other processes.
-        let keyring = in_time(tokio::task::spawn_blocking(open_keyring)).await???;
+        let keyring = with_timeout(tokio::task::spawn_blocking(open_keyring)).await???;
         let store = KeyringStore::new(keyring, APPLICATION)?;
         // Only Windows has a limit that a session with many scopes exceeds.
         let store = if cfg!(windows) { store } else { store.with_max_secret_size(1 << 16) };
-        self.kept(TokenManager::new(self.webex.clone(), store)?, Place::Keyring)
+        self.stored_session(TokenManager::new(self.webex.clone(), store)?, StorageLocation::Keyring)
     }
 
-    fn kept(&self, manager: TokenManager, place: Place) -> Result<Kept> {
+    fn stored_session(&self, manager: TokenManager, place: StorageLocation) -> Result<StoredSession> {
         if let Ok(mut managers) = self.managers.lock() {
             managers.push(manager.clone());
         }
-        Ok(Kept { session: manager.session(&self.key), manager, place })
+        Ok(StoredSession { session: manager.session(&self.key), manager, place })
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = T>) -> Result<T> {
-    let late =
-        |_| format!("the keyring did not respond within {} seconds; check whether it is locked", PATIENCE.as_secs());
-    Ok(tokio::time::timeout(PATIENCE, work).await.map_err(late)?)
+async fn with_timeout<T>(work: impl Future<Output = T>) -> Result<T> {
+    let late = |_| {
+        format!("the keyring did not respond within {} seconds; check whether it is locked", KEYRING_TIMEOUT.as_secs())
+    };
+    Ok(tokio::time::timeout(KEYRING_TIMEOUT, work).await.map_err(late)?)
 }
 
 #[cfg(target_os = "linux")]
@@ -197,7 +203,7 @@ fn open_keyring() -> keyring_core::Result<Arc<CredentialStore>> {
     Err(keyring_core::Error::NotSupportedByStore("unsupported operating system".into()))
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StorageLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keyring => f.write_str("the keyring"),

@@ -18,12 +18,12 @@ use super::tenant::Tenant;
 pub(crate) async fn begin(app: State<App>, tenant: Tenant, headers: HeaderMap) -> Result<Response, Failure> {
     // The account that is signed in to Webex in this browser may not be the one to connect.
     let mut request = app.webex.authorize().prompt(Prompt::SelectAccount).payload(&tenant.name());
-    let connection = Connection::of(&app.manager, tenant).await?;
+    let connection = Connection::load(&app.manager, tenant).await?;
     if let Some(email) = connection.status().and_then(|status| status.account.email()) {
         request = request.login_hint(email);
     }
     let (url, pending) = request.begin()?;
-    let cookies = app.waiting.store(pending, headers.get_all(COOKIE))?;
+    let cookies = app.pending_cookies.store(pending, headers.get_all(COOKIE))?;
     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 }
 
@@ -38,7 +38,7 @@ pub(crate) async fn finish(
     if Callback::is_prefetch(&headers) {
         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
     }
-    let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
+    let (pending, over) = app.pending_cookies.take(&callback, headers.get_all(COOKIE))?;
     let answer = connect(&app, tenant, pending, callback).await.map(|()| Redirect::to("/"));
     Ok((AppendHeaders(over), answer).into_response()) // a callback is valid for one attempt
 }
@@ -57,12 +57,16 @@ async fn connect(app: &App, tenant: Tenant, pending: PendingAuthorization, callb
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Wish {
+pub(crate) struct ConfigurationForm {
     meeting_password: String,
 }
 
 /// Stores the settings of "Set Configurations".
-pub(crate) async fn configure(app: State<App>, tenant: Tenant, Form(wish): Form<Wish>) -> Result<Redirect, Failure> {
+pub(crate) async fn configure(
+    app: State<App>,
+    tenant: Tenant,
+    Form(wish): Form<ConfigurationForm>,
+) -> Result<Redirect, Failure> {
     let meeting_password = wish.meeting_password.trim().to_owned();
     if !(8..=64).contains(&meeting_password.chars().count()) {
         return Err(Failure::MeetingPassword);
@@ -72,7 +76,7 @@ pub(crate) async fn configure(app: State<App>, tenant: Tenant, Form(wish): Form<
 }
 
 /// Asks Webex whether the session is still valid. The start page shows the result.
-pub(crate) async fn check(app: State<App>, tenant: Tenant) -> Result<Redirect, Failure> {
+pub(crate) async fn check_connection(app: State<App>, tenant: Tenant) -> Result<Redirect, Failure> {
     app.manager.session(&tenant.key()?).check().await?;
     Ok(Redirect::to("/"))
 }
@@ -82,7 +86,7 @@ pub(crate) async fn disconnect(app: State<App>, tenant: Tenant) -> Result<Redire
     let disconnected = app.manager.session(&tenant.key()?).disconnect().await?;
     // Webex documents no revocation endpoint: the tokens expire, or the user deletes the authorization at Webex.
     if let Revocation::Failed(error) = disconnected.revocation {
-        journal::note(format_args!("{tenant}: failed to revoke the tokens: {error}"));
+        journal::write_line(format_args!("{tenant}: failed to revoke the tokens: {error}"));
     }
     Ok(Redirect::to("/"))
 }

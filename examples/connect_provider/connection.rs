@@ -22,7 +22,7 @@ pub(crate) struct Configurations {
 }
 
 impl Connection {
-    pub(crate) async fn of(manager: &TokenManager, tenant: Tenant) -> webex_oauth::Result<Self> {
+    pub(crate) async fn load(manager: &TokenManager, tenant: Tenant) -> webex_oauth::Result<Self> {
         let key = tenant.key()?;
         let Some(status) = manager.session(&key).status().await? else { return Ok(Self::None) };
         if let SessionState::LoginRequired { .. } = status.state {

@@ -13,7 +13,7 @@ pub(crate) enum Failure {
     OtherAccount,
     MeetingPassword,
     Webex(Error),
-    Broken(String),
+    Internal(String),
 }
 
 impl From<Error> for Failure {
@@ -23,7 +23,7 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    fn words(&self) -> (StatusCode, &'static str, &'static str) {
+    fn page_content(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::OtherTenant => (
                 StatusCode::FORBIDDEN,
@@ -60,7 +60,7 @@ impl Failure {
             Self::Webex(error) if !error.is_misconfigured() => {
                 (StatusCode::BAD_REQUEST, "The login failed", "Please connect again from our page.")
             }
-            Self::Webex(_) | Self::Broken(_) => {
+            Self::Webex(_) | Self::Internal(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "Our operators have been notified.")
             }
         }
@@ -70,11 +70,11 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match &self {
-            Self::Webex(error) => journal::note(format_args!("error: {error}")),
-            Self::Broken(why) => journal::note(format_args!("error: {why}")),
+            Self::Webex(error) => journal::write_line(format_args!("error: {error}")),
+            Self::Internal(why) => journal::write_line(format_args!("error: {why}")),
             _ => {}
         }
-        let (status, title, advice) = self.words();
-        (status, pages::failed(title, advice)).into_response()
+        let (status, title, advice) = self.page_content();
+        (status, pages::error_page(title, advice)).into_response()
     }
 }

@@ -48,9 +48,9 @@ use webex_oauth::{KeepAlive, TokenManager, WebexOAuth};
 use self::arguments::{Arguments, Result};
 use self::connection::Connection;
 use self::failure::Failure;
-use self::sessions::Sessions;
-use self::tenant::{TENANTS, Who};
-use self::vault::Data;
+use self::sessions::WebSessions;
+use self::tenant::{Role, TENANTS};
+use self::vault::DataFolder;
 
 /// The scopes of the product, which fetches the user and schedules meetings.
 pub(crate) const SCOPES: &str = "spark:people_read meeting:schedules_write";
@@ -58,22 +58,22 @@ pub(crate) const SCOPES: &str = "spark:people_read meeting:schedules_write";
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = run().await else { return ExitCode::SUCCESS };
-    journal::note(format_args!("error: {error}"));
+    journal::write_line(format_args!("error: {error}"));
     ExitCode::FAILURE
 }
 
 async fn run() -> Result<()> {
     let Some(arguments) = Arguments::read(5001)? else { return Ok(()) };
-    let end = arguments.end()?;
+    let end = arguments.shutdown_signal()?;
     let listener = arguments.listen().await?;
-    let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", SCOPES).await?;
-    let data = Data::open(arguments.data.clone(), world.mock.is_some())?;
+    let world = world::Environment::new(listener.local_addr()?.port(), "/auth/cisco/callback", SCOPES).await?;
+    let data = DataFolder::open(arguments.data.clone(), world.mock.is_some())?;
     let app = App::new(&world.webex, data.store()?)?;
-    let origin = world::origin_of(&world.webex)?;
-    journal::note(format_args!("listening on {origin}"));
-    journal::note("Open this URL in a browser. Press Ctrl-C to stop.");
+    let origin = world::redirect_origin(&world.webex)?;
+    journal::write_line(format_args!("listening on {origin}"));
+    journal::write_line("Open this URL in a browser. Press Ctrl-C to stop.");
     if world.mock.is_some() {
-        journal::note("WEBEX_CLIENT_ID is not set: using a simulated Webex.");
+        journal::write_line("WEBEX_CLIENT_ID is not set: using a simulated Webex.");
     }
     let keep_alive = KeepAlive::new(&app.manager)?.start()?;
     let worker = tokio::spawn(worker::run(app.clone()));
@@ -81,7 +81,7 @@ async fn run() -> Result<()> {
     worker.abort();
     keep_alive.stop().await;
     // Tokens that cannot be saved are lost with this process. The event listener has reported it.
-    let _ = tokio::time::timeout(arguments::PATIENCE, app.manager.wait_idle()).await;
+    let _ = tokio::time::timeout(arguments::SHUTDOWN_GRACE, app.manager.wait_idle()).await;
     Ok(())
 }
 
@@ -89,19 +89,19 @@ async fn run() -> Result<()> {
 #[derive(Clone)]
 pub(crate) struct App {
     webex: WebexOAuth,
-    waiting: PendingCookies,
-    sessions: Sessions<Who>,
+    pending_cookies: PendingCookies,
+    sessions: WebSessions<Role>,
     pub(crate) manager: TokenManager,
 }
 
 impl App {
     pub(crate) fn new(webex: &WebexOAuth, store: impl TokenIndex) -> Result<Self> {
         let manager = TokenManager::builder(webex.clone(), store)
-            .on_event(|event| journal::note(event)) // a product would notify the customer of `Expiring`
+            .on_event(|event| journal::write_line(event)) // a product would notify the customer of `Expiring`
             .build()?;
         let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
-        let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "connect_provider"));
-        Ok(Self { webex: webex.clone(), waiting, sessions, manager })
+        let (waiting, sessions) = (PendingCookies::new(webex, keys), WebSessions::new(webex, "connect_provider"));
+        Ok(Self { webex: webex.clone(), pending_cookies: waiting, sessions, manager })
     }
 }
 
@@ -113,23 +113,23 @@ pub(crate) fn router(app: App, origin: String) -> Router {
         .route("/connect", post(connect::begin))
         .route("/auth/cisco/callback", get(connect::finish))
         .route("/configure", post(connect::configure))
-        .route("/check", post(connect::check))
+        .route("/check", post(connect::check_connection))
         .route("/disconnect", post(connect::disconnect));
-    shell::around(router.with_state(app), origin)
+    shell::wrap_router(router.with_state(app), origin)
 }
 
 /// The start page, which depends on the role of the user.
 async fn home(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
     Ok(match app.sessions.find(&headers) {
         None => pages::sign_in().into_response(),
-        Some(Who::Administrator(tenant)) => {
-            let connection = Connection::of(&app.manager, tenant).await?;
+        Some(Role::Administrator(tenant)) => {
+            let connection = Connection::load(&app.manager, tenant).await?;
             pages::tenant(tenant, &connection, &app.webex)?.into_response()
         }
-        Some(Who::Operator) => {
+        Some(Role::Operator) => {
             let mut connections = Vec::new();
             for tenant in TENANTS {
-                connections.push((tenant, Connection::of(&app.manager, tenant).await));
+                connections.push((tenant, Connection::load(&app.manager, tenant).await));
             }
             pages::tenants(&connections, &app.webex)?.into_response()
         }

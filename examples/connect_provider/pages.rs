@@ -49,7 +49,7 @@ pub(crate) fn tenant(tenant: Tenant, connection: &Connection, webex: &WebexOAuth
         },
         Connection::Complete(status) => html! {
             p .note #status role="status" { "Connected to Webex. Logged in as " (status.account) " and connected to " (tenant) }
-            (trouble(status))
+            (last_error_note(status))
             div .row { (button("/check", "check", "Check connection")) (disconnect()) }
             (configurations("Save new password", "A password is set. A new one applies to future meetings."))
         },
@@ -66,7 +66,7 @@ pub(crate) fn tenants(connections: &[(Tenant, Result<Connection>)], webex: &Webe
                 thead { tr { th scope="col" { "Customer" } th scope="col" { "Webex" } } }
                 tbody {
                     @for (tenant, connection) in connections {
-                        tr id=(tenant) { th scope="row" { (tenant) } td { (line(connection)) } }
+                        tr id=(tenant) { th scope="row" { (tenant) } td { (status_cell(connection)) } }
                     }
                 }
             }
@@ -76,7 +76,7 @@ pub(crate) fn tenants(connections: &[(Tenant, Result<Connection>)], webex: &Webe
     Ok(page("Customers", &content))
 }
 
-fn line(connection: &Result<Connection>) -> Markup {
+fn status_cell(connection: &Result<Connection>) -> Markup {
     let connection = match connection {
         Ok(connection) => connection,
         Err(error) => return html! { "Failed to read: " (error) },
@@ -95,7 +95,7 @@ fn line(connection: &Result<Connection>) -> Markup {
 }
 
 /// A note about a failed refresh, which does not require an action of the customer.
-fn trouble(status: &SessionStatus) -> Markup {
+fn last_error_note(status: &SessionStatus) -> Markup {
     html! { @if status.last_error.is_some() { p .small #trouble { "Webex is currently unavailable. We will try again automatically." } } }
 }
 
@@ -125,11 +125,11 @@ fn button(action: &str, id: &str, text: &str) -> Markup {
     html! { form method="post" action=(action) { button id=(id) { (text) } } }
 }
 
-pub(crate) fn for_administrators() -> Markup {
-    failed("For administrators of a customer", "Sign in as one, and try again.")
+pub(crate) fn administrators_only() -> Markup {
+    error_page("For administrators of a customer", "Sign in as one, and try again.")
 }
 
-pub(crate) fn failed(title: &str, advice: &str) -> Markup {
+pub(crate) fn error_page(title: &str, advice: &str) -> Markup {
     let content = html! {
         p .note #advice role="alert" { (advice) }
         p { a .button #back href="/" { "Back to the settings" } }

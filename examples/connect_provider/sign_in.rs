@@ -7,20 +7,24 @@ use serde::Deserialize;
 
 use super::App;
 use super::failure::Failure;
-use super::tenant::{Tenant, Who};
+use super::tenant::{Role, Tenant};
 
 #[derive(Deserialize)]
-pub(crate) struct Wish {
+pub(crate) struct SignInForm {
     who: String,
 }
 
-pub(crate) async fn sign_in(app: State<App>, headers: HeaderMap, Form(wish): Form<Wish>) -> Result<Response, Failure> {
+pub(crate) async fn sign_in(
+    app: State<App>,
+    headers: HeaderMap,
+    Form(wish): Form<SignInForm>,
+) -> Result<Response, Failure> {
     let who = match Tenant::find(&wish.who) {
-        Some(tenant) => Who::Administrator(tenant),
-        None if wish.who == "operator" => Who::Operator,
+        Some(tenant) => Role::Administrator(tenant),
+        None if wish.who == "operator" => Role::Operator,
         None => return Ok(Redirect::to("/").into_response()),
     };
-    let session = app.sessions.begin(&headers, who).map_err(|error| Failure::Broken(error.to_string()))?;
+    let session = app.sessions.begin(&headers, who).map_err(|error| Failure::Internal(error.to_string()))?;
     Ok((AppendHeaders(session), Redirect::to("/")).into_response())
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Tenant(&'static str);
 
 /// The role of a signed-in user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum Role {
     /// An administrator of this customer.
     Administrator(Tenant),
     /// An operator of the product, who sees the connections of all customers.
@@ -55,9 +55,9 @@ impl FromRequestParts<App> for Tenant {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         match app.sessions.find(&parts.headers) {
-            Some(Who::Administrator(tenant)) => Ok(tenant),
-            Some(Who::Operator) => Err((StatusCode::FORBIDDEN, pages::for_administrators()).into_response()),
-            None => Err((StatusCode::UNAUTHORIZED, pages::for_administrators()).into_response()),
+            Some(Role::Administrator(tenant)) => Ok(tenant),
+            Some(Role::Operator) => Err((StatusCode::FORBIDDEN, pages::administrators_only()).into_response()),
+            None => Err((StatusCode::UNAUTHORIZED, pages::administrators_only()).into_response()),
         }
     }
 }

@@ -11,18 +11,18 @@ use super::arguments::Result;
 use super::folder::Folder;
 use super::journal;
 
-const KEY: &str = "CONNECT_STORE_KEY";
+const KEY_VARIABLE: &str = "CONNECT_STORE_KEY";
 
 /// The length of an encoded key, in characters.
 const KEY_LENGTH: usize = 44;
 
 /// The folder of the sessions.
-pub(crate) enum Data {
+pub(crate) enum DataFolder {
     Lasting(PathBuf),
     ForThisRun(Folder),
 }
 
-impl Data {
+impl DataFolder {
     /// Opens this folder or, in a demo, a temporary one.
     pub(crate) fn open(folder: Option<PathBuf>, is_demonstration: bool) -> Result<Self> {
         if let Some(folder) = folder {
@@ -41,25 +41,25 @@ impl Data {
             Self::Lasting(folder) => folder,
             Self::ForThisRun(folder) => folder.path(),
         };
-        let keys = EncryptionKeys::new("1", key(&folder.join("store.key"))?)?;
+        let keys = EncryptionKeys::new("1", load_or_create_key(&folder.join("store.key"))?)?;
         Ok(Encrypted::new(FileStore::open(folder)?, keys).with_namespace("connect_provider"))
     }
 }
 
 /// Returns the key from the environment, as set by a secret manager, or from this file, which is
 /// created if it is missing.
-fn key(path: &Path) -> Result<EncryptionKey> {
-    if let Some(text) = std::env::var_os(KEY) {
+fn load_or_create_key(path: &Path) -> Result<EncryptionKey> {
+    if let Some(text) = std::env::var_os(KEY_VARIABLE) {
         // Not shown in the error, because it may be a secret.
-        let text = text.into_string().map_err(|_| format!("{KEY} is not valid UTF-8"))?;
+        let text = text.into_string().map_err(|_| format!("{KEY_VARIABLE} is not valid UTF-8"))?;
         return Ok(EncryptionKey::from_text(&text)?);
     }
-    if let Some(key) = kept_key(path)? {
+    if let Some(key) = read_key_file(path)? {
         return Ok(key);
     }
-    if holds_more_than_keys(path)? {
+    if has_other_files(path)? {
         // Another process may have created both since the key was read.
-        return kept_key(path)?.ok_or_else(|| {
+        return read_key_file(path)?.ok_or_else(|| {
             format!(
                 "{} is missing, but sessions encrypted with it exist: restore it, or use an empty folder",
                 path.display()
@@ -67,12 +67,12 @@ fn key(path: &Path) -> Result<EncryptionKey> {
             .into()
         });
     }
-    new_key(path)
+    create_key_file(path)
 }
 
 /// Reads the key from a file. A file truncated by a full disk is removed if the folder contains no
 /// sessions.
-fn kept_key(path: &Path) -> Result<Option<EncryptionKey>> {
+fn read_key_file(path: &Path) -> Result<Option<EncryptionKey>> {
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         text => text?,
@@ -86,7 +86,7 @@ fn kept_key(path: &Path) -> Result<Option<EncryptionKey>> {
     };
     let is_cut_off =
         text.len() < KEY_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte));
-    if is_cut_off && !holds_more_than_keys(path)? {
+    if is_cut_off && !has_other_files(path)? {
         fs::remove_file(path)?;
         return Ok(None);
     }
@@ -95,11 +95,11 @@ fn kept_key(path: &Path) -> Result<Option<EncryptionKey>> {
 
 /// Creates a key in a temporary file and links it, so that neither a full disk nor a crash leaves a
 /// truncated key.
-fn new_key(path: &Path) -> Result<EncryptionKey> {
+fn create_key_file(path: &Path) -> Result<EncryptionKey> {
     let key = EncryptionKey::generate()?;
     // Another process may do the same. `RandomState` has a random seed.
     let unfinished = path.with_extension(format!("key.new-{:016x}", RandomState::new().hash_one(std::process::id())));
-    let written = owners_alone().write(true).create_new(true).open(&unfinished).and_then(|mut file| {
+    let written = private_file_options().write(true).create_new(true).open(&unfinished).and_then(|mut file| {
         file.write_all(key.to_text().expose().as_bytes())?;
         file.sync_all()
     });
@@ -108,13 +108,13 @@ fn new_key(path: &Path) -> Result<EncryptionKey> {
     let _ = fs::remove_file(&unfinished);
     match linked {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            kept_key(path)?.ok_or_else(|| format!("{} was removed; start again", path.display()).into())
+            read_key_file(path)?.ok_or_else(|| format!("{} was removed; start again", path.display()).into())
         }
         Err(error) => Err(format!("failed to create a key in {}: {error}", path.display()).into()),
         Ok(()) => {
-            journal::note(format_args!(
+            journal::write_line(format_args!(
                 "warning: created a key in {}, in the same folder as the sessions it encrypts.\n\
-                 In production, set {KEY} from a secret manager instead.",
+                 In production, set {KEY_VARIABLE} from a secret manager instead.",
                 path.display()
             ));
             Ok(key)
@@ -123,7 +123,7 @@ fn new_key(path: &Path) -> Result<EncryptionKey> {
 }
 
 /// Returns `true` if the folder of the key contains other files than keys, such as sessions.
-fn holds_more_than_keys(path: &Path) -> Result<bool> {
+fn has_other_files(path: &Path) -> Result<bool> {
     for entry in fs::read_dir(path.parent().unwrap_or(path))? {
         let name = entry?.file_name();
         if !name.to_string_lossy().starts_with("store.key") {
@@ -134,7 +134,7 @@ fn holds_more_than_keys(path: &Path) -> Result<bool> {
 }
 
 /// Returns options that create a file readable only by its owner from the start.
-fn owners_alone() -> OpenOptions {
+fn private_file_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use webex_oauth::testing::{self, ErrorFormat, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
 
-use crate::faults::find;
+use crate::faults::find_fault;
 
 /// One fault, and the number of responses that it affects.
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ struct Step {
     json: Option<Value>,
     error: Option<String>,
     shape: Option<String>,
-    connection: Option<Connection>,
+    connection: Option<ConnectionFault>,
     /// The number of body bytes that arrive before the connection breaks.
     after: Option<usize>,
     /// The pause between two bytes of a dripping body, in milliseconds.
@@ -30,7 +30,7 @@ struct Step {
     #[serde(default)]
     after_acting: bool,
     delay_ms: Option<u64>,
-    retry_after: Option<Wait>,
+    retry_after: Option<RetryAfterValue>,
     /// The number of responses. Defaults to 1.
     times: Option<usize>,
     #[serde(default)]
@@ -40,7 +40,7 @@ struct Step {
 /// A fault of the connection, instead of a response or in the middle of it.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Connection {
+enum ConnectionFault {
     Closed,
     /// Closed after the mock has processed the request.
     Lost,
@@ -55,20 +55,20 @@ enum Connection {
 /// The value of `Retry-After`: seconds, or any string.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Wait {
+enum RetryAfterValue {
     Seconds(u64),
     Text(String),
 }
 
 /// The default pause between two bytes, in milliseconds.
-const PAUSE_MS: u64 = 10;
+const DEFAULT_PAUSE_MS: u64 = 10;
 
 /// The faults of an endpoint, in order, each with its number of responses. `None`: until it is cleared.
-pub(crate) struct Ordered(MockEndpoint, Vec<(Fault, Option<usize>)>);
+pub(crate) struct EndpointFaults(MockEndpoint, Vec<(Fault, Option<usize>)>);
 
-impl Ordered {
+impl EndpointFaults {
     /// Parses a string such as `refresh=503*3`.
-    pub(crate) fn read(text: &str) -> Result<Self, String> {
+    pub(crate) fn from_argument(text: &str) -> Result<Self, String> {
         let (place, what) = text.split_once('=').ok_or("expected ENDPOINT=FAULT, such as refresh=503*3")?;
         let (what, times) = match what.split_once('*') {
             Some((what, "")) => (what, None),
@@ -82,7 +82,7 @@ impl Ordered {
             "truncated" => Fault::truncated(),
             "reset" => Fault::reset(),
             "stalled" => Fault::stalled(),
-            "dripping" => Fault::dripping(Duration::from_millis(PAUSE_MS)),
+            "dripping" => Fault::dripping(Duration::from_millis(DEFAULT_PAUSE_MS)),
             "portal" => Fault::captive_portal(),
             "invalid_grant" => Fault::error_as(ErrorFormat::Broker, WebexError::DeadRefreshToken),
             _ => match what.parse() {
@@ -94,17 +94,17 @@ impl Ordered {
     }
 
     /// Reads a command: `at`, a fault, and the faults in `then`.
-    pub(crate) fn of(mut words: Map<String, Value>) -> Result<Self, String> {
+    pub(crate) fn from_command(mut words: Map<String, Value>) -> Result<Self, String> {
         let at = words.remove("at").ok_or("missing `at`: specify an endpoint")?;
         let then = words.remove("then").unwrap_or_else(|| Vec::<Value>::new().into());
-        let mut steps = vec![read::<Step>(words.into())?];
-        steps.extend(read::<Vec<Step>>(then)?);
+        let mut steps = vec![from_argument::<Step>(words.into())?];
+        steps.extend(from_argument::<Vec<Step>>(then)?);
         // If one step is invalid, the whole command is rejected.
         let faults = steps.iter().map(|step| Ok((step.fault()?, step.times())));
-        Ok(Self(endpoint(&read::<String>(at)?)?, faults.collect::<Result<_, String>>()?))
+        Ok(Self(endpoint(&from_argument::<String>(at)?)?, faults.collect::<Result<_, String>>()?))
     }
 
-    pub(crate) fn at(self, mock: &MockWebex) {
+    pub(crate) fn apply_to(self, mock: &MockWebex) {
         let mut earlier: Option<testing::ScriptedFault<'_>> = None;
         for (fault, times) in self.1 {
             let ordered = match earlier {
@@ -128,8 +128,10 @@ impl Step {
         let mut fault = match (self.own, self.status, &self.error, self.connection) {
             (true, None, None, None) => Fault::none(),
             (false, Some(status), None, None) => Fault::status(status),
-            (false, None, Some(error), None) => Fault::error_as(self.shape()?, find(WebexError::ALL, error)?),
-            (false, None, None, Some(connection)) => self.broken(connection),
+            (false, None, Some(error), None) => {
+                Fault::error_as(self.error_format()?, find_fault(WebexError::ALL, error)?)
+            }
+            (false, None, None, Some(connection)) => self.connection_fault(connection),
             _ => return Err("specify exactly one of `own`, `status`, `error`, and `connection`".to_owned()),
         };
         if self.html {
@@ -145,21 +147,23 @@ impl Step {
             fault = fault.delayed(Duration::from_millis(delay));
         }
         Ok(match &self.retry_after {
-            Some(Wait::Seconds(seconds)) => fault.retry_after(RetryAfter::Seconds(*seconds)),
-            Some(Wait::Text(text)) => fault.header("retry-after", text),
+            Some(RetryAfterValue::Seconds(seconds)) => fault.retry_after(RetryAfter::Seconds(*seconds)),
+            Some(RetryAfterValue::Text(text)) => fault.header("retry-after", text),
             None => fault,
         })
     }
 
-    fn broken(&self, connection: Connection) -> Fault {
+    fn connection_fault(&self, connection: ConnectionFault) -> Fault {
         let fault = match connection {
-            Connection::Closed => Fault::closed(),
-            Connection::Lost => Fault::lost_response(),
-            Connection::Hanging => Fault::hanging(),
-            Connection::Truncated => Fault::truncated(),
-            Connection::Reset => Fault::reset(),
-            Connection::Stalled => Fault::stalled(),
-            Connection::Dripping => Fault::dripping(Duration::from_millis(self.pause_ms.unwrap_or(PAUSE_MS))),
+            ConnectionFault::Closed => Fault::closed(),
+            ConnectionFault::Lost => Fault::lost_response(),
+            ConnectionFault::Hanging => Fault::hanging(),
+            ConnectionFault::Truncated => Fault::truncated(),
+            ConnectionFault::Reset => Fault::reset(),
+            ConnectionFault::Stalled => Fault::stalled(),
+            ConnectionFault::Dripping => {
+                Fault::dripping(Duration::from_millis(self.pause_ms.unwrap_or(DEFAULT_PAUSE_MS)))
+            }
         };
         match self.after {
             Some(bytes) => fault.after_bytes(bytes),
@@ -167,12 +171,12 @@ impl Step {
         }
     }
 
-    fn shape(&self) -> Result<ErrorFormat, String> {
-        self.shape.as_ref().map_or(Ok(ErrorFormat::default()), |shape| find(ErrorFormat::ALL, shape))
+    fn error_format(&self) -> Result<ErrorFormat, String> {
+        self.shape.as_ref().map_or(Ok(ErrorFormat::default()), |shape| find_fault(ErrorFormat::ALL, shape))
     }
 }
 
-fn read<T: DeserializeOwned>(words: Value) -> Result<T, String> {
+fn from_argument<T: DeserializeOwned>(words: Value) -> Result<T, String> {
     serde_json::from_value(words).map_err(|error| format!("invalid body: {error}"))
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use webex_oauth::Rotation;
 use webex_oauth::testing::{MockService, MockUser, MockWebex, MockWebexBuilder};
 
-use crate::answers::Ordered;
+use crate::answers::EndpointFaults;
 
 pub(crate) struct Arguments {
     pub(crate) builder: MockWebexBuilder,
     /// The user of commands that do not specify one.
     pub(crate) first_user: String,
-    pub(crate) faults: Vec<Ordered>,
+    pub(crate) faults: Vec<EndpointFaults>,
     pub(crate) control_port: u16,
     pub(crate) json: bool,
     pub(crate) until_stdin_closes: bool,
@@ -23,19 +23,21 @@ pub(crate) struct Arguments {
 pub(crate) const HELP: &str = include_str!("../../src/guide/mock_webex.md");
 
 impl Arguments {
-    pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         // Requests are always recorded, for the command `requests`.
         let (mut builder, mut users, mut faults) = (MockWebex::builder().record_requests(), Vec::new(), Vec::new());
         let (mut control_port, mut json, mut until_stdin_closes) = (0, false, false);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} requires a value"));
             match word.as_str() {
-                "--fault" => faults.push(Ordered::read(&value()?).map_err(|why| format!("--fault: {why}"))?),
+                "--fault" => {
+                    faults.push(EndpointFaults::from_argument(&value()?).map_err(|why| format!("--fault: {why}"))?)
+                }
                 "--control-port" => control_port = number(&word, &value()?)?,
                 "--json" => json = true,
                 "--until-stdin-closes" => until_stdin_closes = true,
                 "--user" => users.push(user(&value()?)?),
-                _ => builder = world(builder, &word, value)?,
+                _ => builder = apply_option(builder, &word, value)?,
             }
         }
         let first_user = users.first().map_or("jane@example.com", MockUser::email).to_owned();
@@ -45,13 +47,13 @@ impl Arguments {
 }
 
 /// Applies one option to the mock.
-fn world(
+fn apply_option(
     builder: MockWebexBuilder,
     option: &str,
     mut value: impl FnMut() -> Result<String, String>,
 ) -> Result<MockWebexBuilder, String> {
     Ok(match option {
-        "--port" => builder.port(free(number(option, &value()?)?)?),
+        "--port" => builder.port(require_free_port(number(option, &value()?)?)?),
         "--redirect-uri" => builder.redirect_uri(value()?),
         "--service" => builder.service(service(&value()?)?),
         "--client-id" => builder.client_id(value()?),
@@ -66,7 +68,7 @@ fn world(
         "--relay" => builder.relay(),
         "--recording-secrets" => builder.record_secrets(),
         "--renewing" => builder.renew_refresh_tokens(),
-        "--rotation" => rotating(builder, &value()?)?,
+        "--rotation" => with_rotation(builder, &value()?)?,
         _ => return Err(format!("unknown argument {option}")),
     })
 }
@@ -76,7 +78,7 @@ fn number<T: FromStr<Err: ToString>>(option: &str, text: &str) -> Result<T, Stri
 }
 
 /// Checks that the port is free, as far as this is known before it is opened.
-fn free(port: u16) -> Result<u16, String> {
+fn require_free_port(port: u16) -> Result<u16, String> {
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(port),
         Err(error) => Err(format!("--port: failed to listen on port {port}: {error}; choose another port")),
@@ -114,7 +116,7 @@ fn user(text: &str) -> Result<MockUser, String> {
     })
 }
 
-fn rotating(builder: MockWebexBuilder, text: &str) -> Result<MockWebexBuilder, String> {
+fn with_rotation(builder: MockWebexBuilder, text: &str) -> Result<MockWebexBuilder, String> {
     match text {
         "lenient" => Ok(builder.rotation(Rotation::Lenient)),
         "strict" => Ok(builder.rotation(Rotation::Strict)),

@@ -8,30 +8,30 @@ use webex_oauth::clock::{Clock, SystemClock, UnixTime};
 
 /// The system clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MovableClock {
+pub(crate) struct OffsetClock {
     machine: SystemClock,
     ahead: Arc<Mutex<Duration>>,
 }
 
-impl MovableClock {
+impl OffsetClock {
     pub(crate) fn advance(&self, time: Duration) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         *ahead = ahead.saturating_add(time);
     }
 
-    fn ahead(&self) -> Duration {
+    fn offset(&self) -> Duration {
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl Clock for MovableClock {
+impl Clock for OffsetClock {
     fn now(&self) -> UnixTime {
-        self.machine.now() + self.ahead()
+        self.machine.now() + self.offset()
     }
 
     fn elapsed(&self) -> Duration {
-        self.machine.elapsed().saturating_add(self.ahead())
+        self.machine.elapsed().saturating_add(self.offset())
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -11,24 +11,29 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::json;
 
-use crate::orders::Desk;
+use crate::orders::CommandHandler;
 
 /// Starts the control server and returns its address.
-pub(crate) async fn listen(port: u16, desk: Desk) -> io::Result<String> {
+pub(crate) async fn start_control_server(port: u16, desk: CommandHandler) -> io::Result<String> {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = format!("http://{}", listener.local_addr()?);
-    let router = Router::new().route("/{order}", post(take)).with_state(desk);
+    let router = Router::new().route("/{order}", post(handle_command)).with_state(desk);
     tokio::spawn(axum::serve(listener, router).into_future());
     Ok(address)
 }
 
-async fn take(State(desk): State<Desk>, Path(order): Path<String>, headers: HeaderMap, body: String) -> Response {
-    let (status, answer) = if is_of_a_page(&headers) {
+async fn handle_command(
+    State(desk): State<CommandHandler>,
+    Path(order): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let (status, answer) = if is_from_browser_page(&headers) {
         (StatusCode::FORBIDDEN, json!({ "error": "commands from pages in a browser are not accepted" }))
     } else {
         // The mock panics on mistakes of a test. The message is the error of the command.
-        let outcome = tokio::task::spawn_blocking(move || desk.carry_out(&order, &body)).await;
-        match outcome.unwrap_or_else(|failure| Err(words(failure.into_panic().as_ref()))) {
+        let outcome = tokio::task::spawn_blocking(move || desk.execute(&order, &body)).await;
+        match outcome.unwrap_or_else(|failure| Err(panic_message(failure.into_panic().as_ref()))) {
             Ok(answer) => (StatusCode::OK, answer),
             Err(error) => (StatusCode::BAD_REQUEST, json!({ "error": error })),
         }
@@ -40,13 +45,13 @@ async fn take(State(desk): State<Desk>, Path(order): Path<String>, headers: Head
 ///
 /// Any web page can make its visitor's browser send a form to this host. Browsers then send `Origin`, and a `Host` that
 /// may be a name chosen by the page (DNS rebinding).
-fn is_of_a_page(headers: &HeaderMap) -> bool {
+fn is_from_browser_page(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     headers.contains_key(header::ORIGIN) || !matches!(name, "127.0.0.1" | "localhost")
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }

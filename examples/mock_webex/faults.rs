@@ -8,29 +8,33 @@ use webex_oauth::testing::{
 };
 
 /// Makes the next response of a kind faulty.
-pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), String> {
+pub(crate) fn apply_named_fault(mock: &MockWebex, kind: &str, name: &str) -> Result<(), String> {
     match kind {
-        "id_token" => drop(mock.on(MockEndpoint::Token).respond_with(find(ID_TOKEN, name)?)),
-        "keys" => drop(mock.on(MockEndpoint::Jwks).respond_with(find(KEYS, name)?)),
-        "discovery" => drop(mock.on(MockEndpoint::Discovery).respond_with(find(DISCOVERY, name)?)),
-        "user_info" => drop(mock.on(MockEndpoint::UserInfo).respond_with(find(USER_INFO, name)?)),
-        "callback" => drop(mock.on(MockEndpoint::Authorization).respond_with(find(CALLBACK, name)?)),
-        "tokens" => drop(mock.on(MockEndpoint::Token).respond_with(find(TOKENS, name)?)),
-        "device_start" => drop(mock.on(MockEndpoint::DeviceAuthorization).respond_with(find(DEVICE_START, name)?)),
-        "device_poll" => drop(mock.on(MockEndpoint::DeviceToken).respond_with(find(&device_polls(), name)?)),
+        "id_token" => drop(mock.on(MockEndpoint::Token).respond_with(find_fault(ID_TOKEN, name)?)),
+        "keys" => drop(mock.on(MockEndpoint::Jwks).respond_with(find_fault(KEYS, name)?)),
+        "discovery" => drop(mock.on(MockEndpoint::Discovery).respond_with(find_fault(DISCOVERY, name)?)),
+        "user_info" => drop(mock.on(MockEndpoint::UserInfo).respond_with(find_fault(USER_INFO, name)?)),
+        "callback" => drop(mock.on(MockEndpoint::Authorization).respond_with(find_fault(CALLBACK, name)?)),
+        "tokens" => drop(mock.on(MockEndpoint::Token).respond_with(find_fault(TOKENS, name)?)),
+        "device_start" => {
+            drop(mock.on(MockEndpoint::DeviceAuthorization).respond_with(find_fault(DEVICE_START, name)?))
+        }
+        "device_poll" => {
+            drop(mock.on(MockEndpoint::DeviceToken).respond_with(find_fault(&device_poll_faults(), name)?))
+        }
         _ => return Err(format!("unknown kind of fault {kind:?}")),
     }
     Ok(())
 }
 
 /// Returns the fault with this name.
-pub(crate) fn find<T: Copy + Debug>(faults: &[T], name: &str) -> Result<T, String> {
+pub(crate) fn find_fault<T: Copy + Debug>(faults: &[T], name: &str) -> Result<T, String> {
     let found = faults.iter().find(|fault| format!("{fault:?}") == name);
     found.copied().ok_or_else(|| format!("unknown fault {name:?}: use one of {faults:?}"))
 }
 
-fn device_polls() -> Vec<DevicePollFault> {
-    let spelled = SPELLINGS.iter().flat_map(|spelling| SPELLED.map(|fault| fault(*spelling)));
+fn device_poll_faults() -> Vec<DevicePollFault> {
+    let spelled = ERROR_FORMATS.iter().flat_map(|spelling| FORMATTED_POLL_FAULTS.map(|fault| fault(*spelling)));
     DEVICE_POLL.iter().copied().chain(spelled).collect()
 }
 
@@ -73,7 +77,7 @@ const DEVICE_POLL: &[DevicePollFault] = &[
 ];
 
 /// Faults that are written with a format, such as `SlowDown(Error)`.
-const SPELLED: [fn(DeviceErrorFormat) -> DevicePollFault; 9] = [
+const FORMATTED_POLL_FAULTS: [fn(DeviceErrorFormat) -> DevicePollFault; 9] = [
     DevicePollFault::Pending,
     DevicePollFault::PendingAsBadRequest,
     DevicePollFault::SlowDown,
@@ -85,7 +89,7 @@ const SPELLED: [fn(DeviceErrorFormat) -> DevicePollFault; 9] = [
     DevicePollFault::UnsupportedGrantType,
 ];
 
-const SPELLINGS: &[DeviceErrorFormat] = &[
+const ERROR_FORMATS: &[DeviceErrorFormat] = &[
     DeviceErrorFormat::Error,
     DeviceErrorFormat::Message,
     DeviceErrorFormat::Description,

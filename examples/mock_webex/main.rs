@@ -28,15 +28,15 @@ use serde_json::json;
 use webex_oauth::testing::MockWebex;
 
 use self::arguments::Arguments;
-use self::clock::MovableClock;
-use self::orders::Desk;
+use self::clock::OffsetClock;
+use self::orders::CommandHandler;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     if std::env::args().skip(1).any(|word| matches!(word.as_str(), "--help" | "-h")) {
         return exit::code(stdout().write_all(arguments::HELP.as_bytes()).map_err(Into::into));
     }
-    let arguments = match Arguments::read(std::env::args().skip(1)) {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(why) => {
             eprintln!("{why}; see --help");
@@ -45,20 +45,20 @@ async fn main() -> ExitCode {
     };
     // Panics of the mock are returned as errors of the command. A backtrace would not help there.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
-    let clock = MovableClock::default();
+    let clock = OffsetClock::default();
     let mock = arguments.builder.clock(clock.clone()).start().await;
     for fault in arguments.faults {
-        fault.at(&mock);
+        fault.apply_to(&mock);
     }
-    let desk = Desk { mock: mock.clone(), clock, user: arguments.first_user };
-    let control = match control::listen(arguments.control_port, desk).await {
+    let desk = CommandHandler { mock: mock.clone(), clock, user: arguments.first_user };
+    let control = match control::start_control_server(arguments.control_port, desk).await {
         Ok(address) => address,
         Err(error) => {
             eprintln!("failed to listen for commands on port {}: {error}", arguments.control_port);
             return ExitCode::FAILURE;
         }
     };
-    if let Err(error) = introduce(&mock, &control, arguments.json) {
+    if let Err(error) = print_startup_info(&mock, &control, arguments.json) {
         return exit::code(Err(error.into()));
     }
     if arguments.until_stdin_closes {
@@ -72,7 +72,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn introduce(mock: &MockWebex, control: &str, json: bool) -> io::Result<()> {
+fn print_startup_info(mock: &MockWebex, control: &str, json: bool) -> io::Result<()> {
     let (base, service) = (mock.uri(), mock.service());
     if json {
         let words = json!({

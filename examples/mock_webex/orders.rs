@@ -8,20 +8,20 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use webex_oauth::testing::{MockRequest, MockWebex};
 
-use crate::answers::{self, Ordered};
-use crate::clock::MovableClock;
+use crate::answers::{self, EndpointFaults};
+use crate::clock::OffsetClock;
 use crate::faults;
 
 /// Executes commands.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct CommandHandler {
     pub(crate) mock: MockWebex,
-    pub(crate) clock: MovableClock,
+    pub(crate) clock: OffsetClock,
     /// The user of commands that do not specify one.
     pub(crate) user: String,
 }
 
-const WHICH_LOGIN: &str = "specify either `url` (an authorization URL) or `user_code` (shown by a device)";
+const LOGIN_SELECTION_ERROR: &str = "specify either `url` (an authorization URL) or `user_code` (shown by a device)";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +40,7 @@ struct Deny {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Whose {
+struct UserSelection {
     user: Option<String>,
 }
 
@@ -58,42 +58,42 @@ struct Advance {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Where {
+struct EndpointSelection {
     at: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+struct EmptyBody {}
 
-impl Desk {
+impl CommandHandler {
     /// Executes a command and returns its response, or the reason why it is invalid.
     ///
     /// # Panics
     ///
     /// Panics if the mock does, because of a mistake in the test.
-    pub(crate) fn carry_out(&self, order: &str, body: &str) -> Result<Value, String> {
+    pub(crate) fn execute(&self, order: &str, body: &str) -> Result<Value, String> {
         let mock = &self.mock;
         match order {
-            "approve" => return self.approve(read(body)?),
-            "deny" => return self.deny(read(body)?),
-            "revoke" => mock.revoke(self.whose(body)?),
-            "expire" => mock.expire_access_tokens(self.whose(body)?),
-            "secret" => mock.change_secret(read::<Secret>(body)?.client_secret),
-            "forbid" => read(body).map(|Nothing {}| mock.deny_by_administrator())?,
-            "keys" => read(body).map(|Nothing {}| mock.rotate_keys())?,
-            "advance" => self.clock.advance(Duration::from_secs(read::<Advance>(body)?.seconds)),
+            "approve" => return self.approve(parse_body(body)?),
+            "deny" => return self.deny(parse_body(body)?),
+            "revoke" => mock.revoke(self.user_or_default(body)?),
+            "expire" => mock.expire_access_tokens(self.user_or_default(body)?),
+            "secret" => mock.change_secret(parse_body::<Secret>(body)?.client_secret),
+            "forbid" => parse_body(body).map(|EmptyBody {}| mock.deny_by_administrator())?,
+            "keys" => parse_body(body).map(|EmptyBody {}| mock.rotate_keys())?,
+            "advance" => self.clock.advance(Duration::from_secs(parse_body::<Advance>(body)?.seconds)),
             "fault" => {
-                for (kind, name) in read::<BTreeMap<String, String>>(body)? {
-                    faults::order(mock, &kind, &name)?;
+                for (kind, name) in parse_body::<BTreeMap<String, String>>(body)? {
+                    faults::apply_named_fault(mock, &kind, &name)?;
                 }
             }
-            "answer" => Ordered::of(read(body)?)?.at(mock),
-            "clear" => read(body).map(|Nothing {}| mock.clear())?,
-            "offline" => read(body).map(|Nothing {}| mock.go_offline())?,
-            "online" => read(body).map(|Nothing {}| mock.go_online())?,
-            "requests" => return self.requests(read(body)?),
-            "counts" => return read(body).map(|Nothing {}| self.counts()),
+            "answer" => EndpointFaults::from_command(parse_body(body)?)?.apply_to(mock),
+            "clear" => parse_body(body).map(|EmptyBody {}| mock.clear())?,
+            "offline" => parse_body(body).map(|EmptyBody {}| mock.go_offline())?,
+            "online" => parse_body(body).map(|EmptyBody {}| mock.go_online())?,
+            "requests" => return self.requests(parse_body(body)?),
+            "counts" => return parse_body(body).map(|EmptyBody {}| self.counts()),
             _ => return Err(format!("unknown command {order:?}")),
         }
         Ok(json!({}))
@@ -107,7 +107,7 @@ impl Desk {
                 self.mock.approve_device_as(user_code, user.as_ref().unwrap_or(&self.user));
                 Ok(json!({}))
             }
-            _ => Err(WHICH_LOGIN.to_owned()),
+            _ => Err(LOGIN_SELECTION_ERROR.to_owned()),
         }
     }
 
@@ -118,17 +118,17 @@ impl Desk {
                 self.mock.deny_device(user_code);
                 Ok(json!({}))
             }
-            _ => Err(WHICH_LOGIN.to_owned()),
+            _ => Err(LOGIN_SELECTION_ERROR.to_owned()),
         }
     }
 
-    fn whose(&self, body: &str) -> Result<String, String> {
-        Ok(read::<Whose>(body)?.user.unwrap_or_else(|| self.user.clone()))
+    fn user_or_default(&self, body: &str) -> Result<String, String> {
+        Ok(parse_body::<UserSelection>(body)?.user.unwrap_or_else(|| self.user.clone()))
     }
 
-    fn requests(&self, Where { at }: Where) -> Result<Value, String> {
+    fn requests(&self, EndpointSelection { at }: EndpointSelection) -> Result<Value, String> {
         let endpoint = answers::endpoint(at.as_deref().unwrap_or("any"))?;
-        let requests: Vec<_> = self.mock.received(endpoint).iter().map(written).collect();
+        let requests: Vec<_> = self.mock.received(endpoint).iter().map(request_json).collect();
         Ok(json!({ "requests": requests }))
     }
 
@@ -143,7 +143,7 @@ impl Desk {
     }
 }
 
-fn written(request: &MockRequest) -> Value {
+fn request_json(request: &MockRequest) -> Value {
     json!({
         "method": request.method(),
         "path": request.path(),
@@ -156,7 +156,7 @@ fn written(request: &MockRequest) -> Value {
 }
 
 /// Parses a body. An empty body is an empty object.
-fn read<T: DeserializeOwned>(body: &str) -> Result<T, String> {
+fn parse_body<T: DeserializeOwned>(body: &str) -> Result<T, String> {
     let body = if body.trim().is_empty() { "{}" } else { body };
     serde_json::from_str(body).map_err(|error| format!("invalid body: {error}"))
 }

@@ -6,7 +6,7 @@ use std::io;
 /// Returns a future that completes on Ctrl-C or SIGTERM. Signals are caught from this call on: call
 /// it before there is anything to clean up.
 #[cfg(unix)]
-pub(crate) fn interrupted() -> io::Result<impl Future<Output = ()> + Send> {
+pub(crate) fn interrupt_signal() -> io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -10,7 +10,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::interrupt::interrupted;
+use super::interrupt::interrupt_signal;
 
 pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -24,7 +24,7 @@ Arguments (after `--` with cargo):
 For the real Webex, set the variables listed at the top of the example's main.rs.";
 
 /// The grace period at shutdown. Container managers kill a process after ten seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(4);
 
 #[derive(Default)]
 pub(crate) struct Arguments {
@@ -43,14 +43,14 @@ impl Arguments {
         let of_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let mut arguments = Self { port: default_port, ..Self::default() };
         if let Some(port) = of_environment("PORT") {
-            arguments.port = number(&port.to_string_lossy())?;
+            arguments.port = parse_port(&port.to_string_lossy())?;
         }
         arguments.data = of_environment("DATA").map(PathBuf::from);
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} requires a value"));
             match word.as_str() {
-                "--port" => arguments.port = number(&value()?)?,
+                "--port" => arguments.port = parse_port(&value()?)?,
                 "--data" => arguments.data = Some(value()?.into()),
                 "--until-stdin-closes" => arguments.until_stdin_closes = true,
                 "--help" | "-h" => {
@@ -70,12 +70,12 @@ impl Arguments {
 
     /// Returns a future that completes on Ctrl-C, on SIGTERM, or when standard input is closed.
     /// Call it before there is anything to clean up.
-    pub(crate) fn end(&self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let (interrupted, until_stdin_closes) = (interrupted()?, self.until_stdin_closes);
+    pub(crate) fn shutdown_signal(&self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        let (interrupted, until_stdin_closes) = (interrupt_signal()?, self.until_stdin_closes);
         Ok(async move {
             tokio::select! {
                 () = interrupted => {}
-                () = stdin_closed(), if until_stdin_closes => {}
+                () = wait_for_stdin_close(), if until_stdin_closes => {}
             }
         })
     }
@@ -94,7 +94,7 @@ pub(crate) async fn serve(
     });
     let too_late = async {
         let _ = ended.await;
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
     };
     tokio::select! {
         outcome = serving.into_future() => outcome,
@@ -102,7 +102,7 @@ pub(crate) async fn serve(
     }
 }
 
-async fn stdin_closed() {
+async fn wait_for_stdin_close() {
     let (sender, receiver) = oneshot::channel::<()>();
     // A thread, not a task: a blocking read cannot be canceled, and Tokio would wait for it at shutdown.
     thread::spawn(move || {
@@ -112,6 +112,6 @@ async fn stdin_closed() {
     let _ = receiver.await;
 }
 
-fn number(text: &str) -> Result<u16> {
+fn parse_port(text: &str) -> Result<u16> {
     Ok(text.parse().map_err(|error| format!("invalid port {text:?}: {error}"))?)
 }

@@ -20,7 +20,7 @@ use webex_oauth::clock::UnixTime;
 const LIFETIME: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 #[derive(Clone)]
-pub(crate) struct Sessions<T> {
+pub(crate) struct WebSessions<T> {
     held: Arc<Mutex<HashMap<String, (T, UnixTime)>>>,
     /// Provides the clock.
     webex: WebexOAuth,
@@ -31,7 +31,7 @@ pub(crate) struct Sessions<T> {
 /// A header that sets or removes the cookie.
 pub(crate) type SetCookie = [(HeaderName, String); 1];
 
-impl<T: Clone> Sessions<T> {
+impl<T: Clone> WebSessions<T> {
     /// Creates an empty collection that uses a cookie with this name.
     pub(crate) fn new(webex: &WebexOAuth, name: &str) -> Self {
         // `Lax`, because browsers do not send `Strict` cookies with the redirect from Webex.
@@ -45,7 +45,7 @@ impl<T: Clone> Sessions<T> {
     /// Returns the value of this browser's session.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Option<T> {
         let now = self.webex.now();
-        self.held().get(self.id_in(headers)?).filter(|(_, end)| *end > now).map(|(value, _)| value.clone())
+        self.lock_entries().get(self.session_id(headers)?).filter(|(_, end)| *end > now).map(|(value, _)| value.clone())
     }
 
     /// Begins a session under a new ID and ends the previous one of this browser.
@@ -55,9 +55,9 @@ impl<T: Clone> Sessions<T> {
         let id = URL_SAFE_NO_PAD.encode(bytes);
         let cookie = self.set_cookie(&id, LIFETIME);
         let now = self.webex.now();
-        let mut held = self.held();
+        let mut held = self.lock_entries();
         held.retain(|_, (_, end)| *end > now);
-        if let Some(old) = self.id_in(headers) {
+        if let Some(old) = self.session_id(headers) {
             held.remove(old);
         }
         held.insert(id, (value, now + LIFETIME));
@@ -66,8 +66,8 @@ impl<T: Clone> Sessions<T> {
 
     /// Ends the session of this browser, if it has one.
     pub(crate) fn end(&self, headers: &HeaderMap) -> SetCookie {
-        if let Some(id) = self.id_in(headers) {
-            self.held().remove(id);
+        if let Some(id) = self.session_id(headers) {
+            self.lock_entries().remove(id);
         }
         self.set_cookie("", Duration::ZERO)
     }
@@ -76,13 +76,13 @@ impl<T: Clone> Sessions<T> {
         [(SET_COOKIE, format!("{}={id}; Max-Age={}{}", self.cookie, age.as_secs(), self.attributes))]
     }
 
-    fn id_in<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+    fn session_id<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
         let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
         pairs.find(|(name, _)| *name == &*self.cookie).map(|(_, id)| id)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<String, (T, UnixTime)>> {
+    fn lock_entries(&self) -> MutexGuard<'_, HashMap<String, (T, UnixTime)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,18 +35,18 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Adds the shell to an application with this origin.
-pub(crate) fn around(router: Router, origin: String) -> Router {
+pub(crate) fn wrap_router(router: Router, origin: String) -> Router {
     router
         .route("/style.css", get(([(header::CONTENT_TYPE, "text/css")], STYLE)))
         .route("/page.js", get(([(header::CONTENT_TYPE, "text/javascript")], SCRIPT)))
         .route("/favicon.ico", get(StatusCode::NO_CONTENT))
-        .layer(from_fn_with_state(Arc::<str>::from(origin), guard))
+        .layer(from_fn_with_state(Arc::<str>::from(origin), check_origin))
 }
 
 /// Rejects changes that do not come from our own pages. Browsers send `Origin` with every POST, and
 /// a form of another site has the origin of that site. `SameSite=Lax` withholds our cookies from
 /// such a form as well.
-async fn guard(State(origin): State<Arc<str>>, request: Request, next: Next) -> Response {
+async fn check_origin(State(origin): State<Arc<str>>, request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let is_ours = request.headers().get(header::ORIGIN).is_some_and(|found| found.as_bytes() == origin.as_bytes());
     let mut answer = if changes && !is_ours {

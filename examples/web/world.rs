@@ -6,13 +6,13 @@ use webex_oauth::{WebexOAuth, WebexOAuthBuilder};
 
 use super::arguments::Result;
 
-pub(crate) struct World {
+pub(crate) struct Environment {
     pub(crate) webex: WebexOAuth,
     /// The simulated Webex, which runs until this is dropped.
     pub(crate) mock: Option<MockWebex>,
 }
 
-impl World {
+impl Environment {
     /// Creates a client that requests these scopes and receives callbacks on this path and port.
     pub(crate) async fn new(port: u16, path: &str, scopes: &str) -> Result<Self> {
         let here = format!("http://localhost:{port}{path}");
@@ -47,6 +47,6 @@ impl World {
 }
 
 /// Returns the origin of the application, which is that of its redirect URI.
-pub(crate) fn origin_of(webex: &WebexOAuth) -> Result<String> {
+pub(crate) fn redirect_origin(webex: &WebexOAuth) -> Result<String> {
     Ok(Url::parse(webex.redirect_uri().unwrap_or_default())?.origin().ascii_serialization())
 }

@@ -18,8 +18,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Creates a failure that only an operator can fix.
-    pub(crate) fn broken(error: impl Display) -> Self {
-        journal::note(format_args!("error: {error}"));
+    pub(crate) fn internal(error: impl Display) -> Self {
+        journal::write_line(format_args!("error: {error}"));
         let title = "Something went wrong";
         let advice = "Our operators have been notified.";
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, title, advice, return_to: ReturnTo::default() }
@@ -44,10 +44,10 @@ impl Failure {
             error if error.is_retryable() => {
                 (StatusCode::BAD_GATEWAY, "Webex is unavailable", "Please try again later.")
             }
-            error if error.is_misconfigured() => return Self::broken(error),
+            error if error.is_misconfigured() => return Self::internal(error),
             _ => (StatusCode::BAD_REQUEST, "The login failed", "Please log in again from our page."),
         };
-        journal::note(format_args!("login failed: {error}"));
+        journal::write_line(format_args!("login failed: {error}"));
         Self { status, title, advice, return_to }
     }
 }
@@ -60,6 +60,6 @@ impl From<Error> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, pages::failed(self.title, self.advice, &self.return_to)).into_response()
+        (self.status, pages::error_page(self.title, self.advice, &self.return_to)).into_response()
     }
 }

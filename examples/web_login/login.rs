@@ -8,17 +8,21 @@ use webex_oauth::{Callback, Error, PendingAuthorization, Prompt};
 
 use super::App;
 use super::failure::Failure;
-use super::return_to::{ReturnTo, Wish};
+use super::return_to::{LoginQuery, ReturnTo};
 use super::users::User;
 
 /// Begins a login and redirects the browser to Webex.
-pub(crate) async fn begin(app: State<App>, headers: HeaderMap, Query(wish): Query<Wish>) -> Result<Response, Failure> {
+pub(crate) async fn begin(
+    app: State<App>,
+    headers: HeaderMap,
+    Query(wish): Query<LoginQuery>,
+) -> Result<Response, Failure> {
     let mut request = app.webex.authorize().payload(&wish.return_to());
     if wish.is_another_account() {
         request = request.prompt(Prompt::SelectAccount);
     }
     let (url, pending) = request.begin()?;
-    let cookies = app.waiting.store(pending, headers.get_all(COOKIE))?;
+    let cookies = app.pending_cookies.store(pending, headers.get_all(COOKIE))?;
     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 }
 
@@ -32,7 +36,7 @@ pub(crate) async fn finish(
     if Callback::is_prefetch(&headers) {
         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
     }
-    let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
+    let (pending, over) = app.pending_cookies.take(&callback, headers.get_all(COOKIE))?;
     let answer = log_in(&app, &headers, pending, callback).await;
     Ok((AppendHeaders(over), answer).into_response())
 }
@@ -44,9 +48,9 @@ async fn log_in(
     callback: Callback,
 ) -> Result<Response, Failure> {
     let return_to: ReturnTo = pending.payload()?.unwrap_or_default();
-    match who_is_it(app, pending, callback).await {
+    match identify_user(app, pending, callback).await {
         Ok(user) => {
-            let session = app.sessions.begin(headers, user.id).map_err(Failure::broken)?;
+            let session = app.sessions.begin(headers, user.id).map_err(Failure::internal)?;
             Ok((AppendHeaders(session), Redirect::to(return_to.as_str())).into_response())
         }
         Err(error) => Err(Failure::new(&error, return_to)),
@@ -55,7 +59,7 @@ async fn log_in(
 
 /// Fetches the user from Webex. The tokens are dropped. See `connect_provider` for an application
 /// that stores them.
-async fn who_is_it(app: &App, pending: PendingAuthorization, callback: Callback) -> Result<User, Error> {
+async fn identify_user(app: &App, pending: PendingAuthorization, callback: Callback) -> Result<User, Error> {
     let mut login = app.webex.login(pending, callback).await?;
     let person = app.webex.identify(&mut login).await?;
     Ok(app.users.find_or_create(person))

@@ -41,26 +41,26 @@ use webex_oauth::cookies::PendingCookies;
 use webex_oauth::store::{EncryptionKey, EncryptionKeys};
 
 use self::arguments::{Arguments, Result};
-use self::sessions::Sessions;
+use self::sessions::WebSessions;
 use self::users::{User, Users};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = run().await else { return ExitCode::SUCCESS };
-    journal::note(format_args!("error: {error}"));
+    journal::write_line(format_args!("error: {error}"));
     ExitCode::FAILURE
 }
 
 async fn run() -> Result<()> {
     let Some(arguments) = Arguments::read(5000)? else { return Ok(()) };
-    let end = arguments.end()?;
+    let end = arguments.shutdown_signal()?;
     let listener = arguments.listen().await?;
-    let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", "spark:all").await?;
-    let origin = world::origin_of(&world.webex)?;
-    journal::note(format_args!("listening on {origin}"));
-    journal::note("Open this URL in a browser. Press Ctrl-C to stop.");
+    let world = world::Environment::new(listener.local_addr()?.port(), "/auth/cisco/callback", "spark:all").await?;
+    let origin = world::redirect_origin(&world.webex)?;
+    journal::write_line(format_args!("listening on {origin}"));
+    journal::write_line("Open this URL in a browser. Press Ctrl-C to stop.");
     if world.mock.is_some() {
-        journal::note("WEBEX_CLIENT_ID is not set: using a simulated Webex.");
+        journal::write_line("WEBEX_CLIENT_ID is not set: using a simulated Webex.");
     }
     Ok(arguments::serve(listener, router(App::new(&world.webex)?, origin), end).await?)
 }
@@ -69,8 +69,8 @@ async fn run() -> Result<()> {
 #[derive(Clone)]
 pub(crate) struct App {
     webex: WebexOAuth,
-    waiting: PendingCookies,
-    sessions: Sessions<u64>,
+    pending_cookies: PendingCookies,
+    sessions: WebSessions<u64>,
     users: Users,
 }
 
@@ -78,8 +78,8 @@ impl App {
     pub(crate) fn new(webex: &WebexOAuth) -> Result<Self> {
         // A new key for each run: pending logins do not survive a restart. Several processes would share a key.
         let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
-        let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "web_login"));
-        Ok(Self { webex: webex.clone(), waiting, sessions, users: Users::default() })
+        let (waiting, sessions) = (PendingCookies::new(webex, keys), WebSessions::new(webex, "web_login"));
+        Ok(Self { webex: webex.clone(), pending_cookies: waiting, sessions, users: Users::default() })
     }
 
     fn user(&self, headers: &HeaderMap) -> Option<User> {
@@ -96,7 +96,7 @@ pub(crate) fn router(app: App, origin: String) -> Router {
         .route("/api/current_user", get(current_user))
         // The workshop uses GET. Any page could then log the user out by embedding this URL as an image.
         .route("/api/logout", post(log_out));
-    shell::around(router.with_state(app), origin)
+    shell::wrap_router(router.with_state(app), origin)
 }
 
 async fn home(app: State<App>, headers: HeaderMap) -> Response {

@@ -46,7 +46,7 @@ pub(crate) fn login_required(uri: &Uri) -> Markup {
     page("Please log in", &content)
 }
 
-pub(crate) fn failed(title: &str, advice: &str, return_to: &ReturnTo) -> Markup {
+pub(crate) fn error_page(title: &str, advice: &str, return_to: &ReturnTo) -> Markup {
     let content = html! {
         p .note #advice role="alert" { (advice) }
         p { a .button #login href=(return_to.login_link()) { "Log in with Webex" } }

@@ -5,12 +5,12 @@ use url::Url;
 
 /// The query of a link to the login.
 #[derive(Deserialize)]
-pub(crate) struct Wish {
+pub(crate) struct LoginQuery {
     return_to: Option<String>,
     account: Option<String>,
 }
 
-impl Wish {
+impl LoginQuery {
     pub(crate) fn return_to(&self) -> ReturnTo {
         self.return_to.as_deref().map(ReturnTo::from_browser).unwrap_or_default()
     }
@@ -30,7 +30,7 @@ pub(crate) struct ReturnTo(String);
 const MAX_LEN: usize = 512;
 
 /// Paths that are not pages. The login itself would loop.
-const NO_PAGES: [&str; 2] = ["/auth/", "/api/"];
+const NON_PAGE_PREFIXES: [&str; 2] = ["/auth/", "/api/"];
 
 impl Default for ReturnTo {
     fn default() -> Self {
@@ -47,9 +47,9 @@ impl ReturnTo {
     pub(crate) fn from_browser(text: &str) -> Self {
         let is_plain =
             text.starts_with('/') && text.len() <= MAX_LEN && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let path = is_plain.then(|| path_here(text)).flatten();
+        let path = is_plain.then(|| local_path(text)).flatten();
         match path {
-            Some(path) if path_here(&path).as_ref() == Some(&path) => Self(path),
+            Some(path) if local_path(&path).as_ref() == Some(&path) => Self(path),
             _ => Self::default(),
         }
     }
@@ -67,10 +67,10 @@ impl ReturnTo {
 
 /// Resolves a reference like a browser. Returns path and query, or `None` if it leaves the
 /// application.
-fn path_here(text: &str) -> Option<String> {
+fn local_path(text: &str) -> Option<String> {
     let here = Url::parse("http://here.invalid/").ok()?;
     let url = here.join(text).ok().filter(|url| url.origin() == here.origin() && url.username().is_empty())?;
-    let is_page = NO_PAGES.iter().all(|folder| !format!("{}/", url.path()).starts_with(folder));
+    let is_page = NON_PAGE_PREFIXES.iter().all(|folder| !format!("{}/", url.path()).starts_with(folder));
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     is_page.then(|| format!("{}{query}", url.path()))
 }

@@ -22,14 +22,14 @@ pub(crate) struct User {
 
 impl Users {
     pub(crate) fn find(&self, id: u64) -> Option<User> {
-        self.all(|users| users.iter().find(|user| user.id == id).cloned())
+        self.with_users(|users| users.iter().find(|user| user.id == id).cloned())
     }
 
     /// Returns the user with this person ID, with the current name and e-mail address.
     pub(crate) fn find_or_create(&self, person: &Person) -> User {
         let email = person.email().map(str::to_owned);
         let name = person.display_name().or(person.email()).unwrap_or("unknown user").to_owned();
-        self.all(|users| {
+        self.with_users(|users| {
             if let Some(user) = users.iter_mut().find(|user| user.person_id == person.id()) {
                 (user.name, user.email) = (name, email);
                 return user.clone();
@@ -40,7 +40,7 @@ impl Users {
         })
     }
 
-    fn all<T>(&self, act: impl FnOnce(&mut Vec<User>) -> T) -> T {
+    fn with_users<T>(&self, act: impl FnOnce(&mut Vec<User>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -14,12 +14,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::integration_id::ApplicationId;
 #[cfg(feature = "oidc")]
 use crate::protocol::oidc::SigningAlgorithm;
-use crate::registration::{Credentials, Owner, Registration};
+use crate::registration::{ClientIdentity, Credentials, Registration};
 use crate::scope::{Scope, Scopes};
 use crate::secret::ClientSecret;
 use crate::service::Service;
 use crate::service::url::{Endpoints, RedirectUri, is_loopback};
-use crate::transport::retry::Retry;
+use crate::transport::retry::RetryTransport;
 use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, TlsBackend, Transport};
 use crate::value_check::{self, Characters};
 
@@ -53,7 +53,7 @@ pub struct WebexOAuthBuilder {
     client_secret: Option<ClientSecret>,
     redirect_uri: Option<String>,
     scopes: Scopes,
-    fault: Option<Error>,
+    error: Option<Error>,
     application: Option<String>,
     insecure_hosts: Vec<String>,
     transport: Option<Arc<dyn Transport>>,
@@ -62,7 +62,7 @@ pub struct WebexOAuthBuilder {
     pending_lifetime: Duration,
     limits: Limits,
     #[cfg(feature = "oidc")]
-    prover: IdTokenVerifier,
+    id_token_verifier: IdTokenVerifier,
 }
 
 impl WebexOAuthBuilder {
@@ -73,7 +73,7 @@ impl WebexOAuthBuilder {
             client_secret: None,
             redirect_uri: None,
             scopes: Scopes::new(),
-            fault: None,
+            error: None,
             application: None,
             insecure_hosts: Vec::new(),
             transport: None,
@@ -82,7 +82,7 @@ impl WebexOAuthBuilder {
             pending_lifetime: Duration::from_secs(10 * 60),
             limits: Limits::default(),
             #[cfg(feature = "oidc")]
-            prover: IdTokenVerifier::default(),
+            id_token_verifier: IdTokenVerifier::default(),
         }
     }
 
@@ -124,7 +124,7 @@ impl WebexOAuthBuilder {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = scopes,
             Err(error) => {
-                self.fault.get_or_insert(error);
+                self.error.get_or_insert(error);
             }
         }
         self
@@ -211,7 +211,7 @@ impl WebexOAuthBuilder {
     /// Sets the signature algorithms accepted for ID tokens. Defaults to RS256, which Webex uses.
     #[cfg(feature = "oidc")]
     pub fn id_token_algorithms(mut self, algorithms: impl IntoIterator<Item = SigningAlgorithm>) -> Self {
-        self.prover.algorithms = algorithms.into_iter().collect();
+        self.id_token_verifier.algorithms = algorithms.into_iter().collect();
         self
     }
 
@@ -219,7 +219,7 @@ impl WebexOAuthBuilder {
     /// seconds; at most 5 minutes.
     #[cfg(feature = "oidc")]
     pub fn id_token_skew(mut self, skew: Duration) -> Self {
-        self.prover.skew = skew;
+        self.id_token_verifier.skew = skew;
         self
     }
 
@@ -230,7 +230,7 @@ impl WebexOAuthBuilder {
     /// token.
     #[cfg(feature = "oidc")]
     pub fn insecure_accept_missing_at_hash(mut self) -> Self {
-        self.prover.accepts_missing_at_hash = true;
+        self.id_token_verifier.accepts_missing_at_hash = true;
         self
     }
 }
@@ -238,21 +238,21 @@ impl WebexOAuthBuilder {
 impl WebexOAuthBuilder {
     /// Checks the settings and converts them to the parts of a client.
     pub(crate) fn into_inner(self) -> Result<Inner> {
-        if let Some(error) = self.fault {
+        if let Some(error) = self.error {
             return Err(error);
         }
         check_hosts(&self.insecure_hosts)?;
         check_duration("timeout", self.limits.timeout)?;
         check_duration("pending lifetime", self.pending_lifetime)?;
         #[cfg(feature = "oidc")]
-        self.prover.check()?;
+        self.id_token_verifier.check_settings()?;
         let endpoints = self.service.endpoints(&self.insecure_hosts)?;
         let redirect_uri = self.redirect_uri.as_deref();
-        let client_id = checked_client_id(self.client_id)?;
-        let client_secret = self.client_secret.map(checked_client_secret).transpose()?;
+        let client_id = validate_client_id(self.client_id)?;
+        let client_secret = self.client_secret.map(validate_client_secret).transpose()?;
         let registration = Registration {
             credentials: client_secret.map(|secret| Credentials::new(&client_id, secret)).transpose()?,
-            owner: Arc::new(Owner { service: self.service.id(), client_id }),
+            client: Arc::new(ClientIdentity { service: self.service.id(), client_id }),
             redirect_uri: redirect_uri.map(|text| RedirectUri::parse(text, &self.insecure_hosts)).transpose()?,
             scopes: self.scopes,
             user_agent: user_agent(self.application)?,
@@ -267,13 +267,13 @@ impl WebexOAuthBuilder {
         Ok(Inner {
             pipeline: Arc::new(Pipeline {
                 registration: Arc::new(registration),
-                transport: Retry::new(transport, Arc::clone(&self.clock)),
+                transport: RetryTransport::new(transport, Arc::clone(&self.clock)),
                 clock: self.clock,
                 limits: self.limits,
             }),
             pending_lifetime: self.pending_lifetime,
             #[cfg(feature = "oidc")]
-            prover: self.prover,
+            id_token_verifier: self.id_token_verifier,
         })
     }
 }
@@ -283,12 +283,12 @@ pub(crate) struct Inner {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) pending_lifetime: Duration,
     #[cfg(feature = "oidc")]
-    pub(crate) prover: IdTokenVerifier,
+    pub(crate) id_token_verifier: IdTokenVerifier,
 }
 
 fn check_hosts(hosts: &[String]) -> Result<()> {
     for host in hosts {
-        value_check::check(ErrorKind::Configuration, "host of `insecure_http_to(..)`", host, Characters::Word)?;
+        value_check::check_value(ErrorKind::Configuration, "host of `insecure_http_to(..)`", host, Characters::Word)?;
     }
     match hosts.iter().find(|host| url::Host::parse(host).is_err()) {
         None => Ok(()),
@@ -308,19 +308,19 @@ fn check_duration(what: &str, duration: Duration) -> Result<()> {
 
 /// Returns a transport for these addresses, without TLS if all of them are loopback addresses.
 fn default_transport(builder: ReqwestTransportBuilder, endpoints: &Endpoints) -> Result<ReqwestTransport> {
-    if endpoints.asked().all(|endpoint| endpoint.url().scheme() == "http" && is_loopback(endpoint.url())) {
+    if endpoints.request_endpoints().all(|endpoint| endpoint.url().scheme() == "http" && is_loopback(endpoint.url())) {
         builder.loopback_only().build()
     } else {
         builder.build()
     }
 }
 
-fn checked_client_id(client_id: String) -> Result<String> {
+fn validate_client_id(client_id: String) -> Result<String> {
     let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
     if client_id.is_empty() {
         return refuse("missing client ID: call `client_id(..)` or set `WEBEX_CLIENT_ID`");
     }
-    value_check::check(ErrorKind::Configuration, "client ID", &client_id, Characters::Word)?;
+    value_check::check_value(ErrorKind::Configuration, "client ID", &client_id, Characters::Word)?;
     if let Ok(id) = client_id.parse::<ApplicationId>() {
         let message = format!("invalid client ID: the value is an Integration ID; set {:?} instead", id.client_id());
         return Err(Error::new(ErrorKind::Configuration, message));
@@ -328,12 +328,12 @@ fn checked_client_id(client_id: String) -> Result<String> {
     Ok(client_id)
 }
 
-fn checked_client_secret(secret: ClientSecret) -> Result<ClientSecret> {
+fn validate_client_secret(secret: ClientSecret) -> Result<ClientSecret> {
     let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
     if secret.expose().is_empty() {
         return refuse("empty client secret: copy it from the developer portal, or do not set it");
     }
-    value_check::check(ErrorKind::Configuration, "client secret", secret.expose(), Characters::Any)?;
+    value_check::check_value(ErrorKind::Configuration, "client secret", secret.expose(), Characters::Any)?;
     Ok(secret)
 }
 

@@ -19,20 +19,20 @@ const ISSUERS: &str = "WEBEX_ISSUERS";
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Reads a variable of this process.
-pub(crate) fn process(name: &str) -> Option<OsString> {
+pub(crate) fn process_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
 /// Creates a builder with all settings that a login requires.
-pub(crate) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
+pub(crate) fn complete_builder(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     let mut missing = Vec::new();
     for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES] {
-        if value(lookup, name)?.is_none() {
+        if read_variable(lookup, name)?.is_none() {
             missing.push(name);
         }
     }
     if missing.is_empty() {
-        return partial(lookup);
+        return partial_builder(lookup);
     }
     let message = format!(
         "missing environment variables: {}; set them, or use `WebexOAuthBuilder::from_env()` for a refresh-only worker",
@@ -42,18 +42,18 @@ pub(crate) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
 }
 
 /// Creates a builder with the variables that are set.
-pub(crate) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
+pub(crate) fn partial_builder(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     let mut builder = WebexOAuthBuilder::new().service(service(lookup)?);
-    if let Some(client_id) = value(lookup, CLIENT_ID)? {
+    if let Some(client_id) = read_variable(lookup, CLIENT_ID)? {
         builder = builder.client_id(client_id);
     }
-    if let Some(client_secret) = value(lookup, CLIENT_SECRET)? {
+    if let Some(client_secret) = read_variable(lookup, CLIENT_SECRET)? {
         builder = builder.client_secret(client_secret);
     }
-    if let Some(redirect_uri) = value(lookup, REDIRECT_URI)? {
+    if let Some(redirect_uri) = read_variable(lookup, REDIRECT_URI)? {
         builder = builder.redirect_uri(redirect_uri);
     }
-    if let Some(scopes) = value(lookup, SCOPES)? {
+    if let Some(scopes) = read_variable(lookup, SCOPES)? {
         builder = builder.scopes(scopes);
     }
     Ok(builder)
@@ -62,17 +62,17 @@ pub(crate) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
 /// Returns the service, with another base URL and other issuers if the variables are set.
 pub(crate) fn service(lookup: Lookup<'_>) -> Result<Service> {
     let mut service = named_service(lookup)?;
-    if let Some(base) = value(lookup, BASE_URL)? {
+    if let Some(base) = read_variable(lookup, BASE_URL)? {
         service = service.with_base_url(base);
     }
-    if let Some(issuers) = value(lookup, ISSUERS)? {
+    if let Some(issuers) = read_variable(lookup, ISSUERS)? {
         service = service.with_issuers(issuers.split_ascii_whitespace());
     }
     Ok(service)
 }
 
 fn named_service(lookup: Lookup<'_>) -> Result<Service> {
-    match value(lookup, SERVICE)?.as_deref() {
+    match read_variable(lookup, SERVICE)?.as_deref() {
         None | Some("webex") => Ok(Service::webex()),
         Some("webex-gov") => Ok(Service::webex_gov()),
         Some("meetings") => Ok(Service::meetings()),
@@ -85,13 +85,13 @@ fn named_service(lookup: Lookup<'_>) -> Result<Service> {
 
 /// Returns the value of a variable without surrounding whitespace, which is often copied from web
 /// pages. An empty variable counts as absent.
-fn value(lookup: Lookup<'_>, name: &str) -> Result<Option<String>> {
+fn read_variable(lookup: Lookup<'_>, name: &str) -> Result<Option<String>> {
     let Some(value) = lookup(name) else { return Ok(None) };
     // The error does not contain the value, which may be a secret.
     let refuse = |why: &str| Error::new(ErrorKind::Configuration, format!("{name} {why}"));
     let value = value.into_string().map_err(|_| refuse("is not valid UTF-8"))?;
     let value = value.trim();
-    match value_check::problem(value, characters_of(name)) {
+    match value_check::value_problem(value, characters_of(name)) {
         Some(why) => Err(refuse(&why)),
         None => Ok(Some(value.to_owned()).filter(|value| !value.is_empty())),
     }
@@ -114,7 +114,7 @@ impl WebexOAuthBuilder {
     ///
     /// - [`ErrorKind::Configuration`]: a variable has an invalid value.
     pub fn from_env() -> Result<Self> {
-        partial(&process)
+        partial_builder(&process_variable)
     }
 }
 
@@ -122,13 +122,13 @@ impl WebexOAuthBuilder {
 mod tests {
     use super::*;
 
-    fn complete_from(variables: &[(&str, &str)]) -> Result<crate::client::WebexOAuth> {
+    fn client_from_variables(variables: &[(&str, &str)]) -> Result<crate::client::WebexOAuth> {
         let lookup =
             |name: &str| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(*value));
-        complete(&lookup)?.build()
+        complete_builder(&lookup)?.build()
     }
 
-    const FULL: [(&str, &str); 4] = [
+    const ALL_VARIABLES: [(&str, &str); 4] = [
         (CLIENT_ID, " C1\n"),
         (CLIENT_SECRET, "hunter2"),
         (REDIRECT_URI, "http://localhost:5000/auth/cisco/callback"),
@@ -151,13 +151,13 @@ mod tests {
             asked.borrow_mut().insert(name.to_owned());
             None
         };
-        let _ = partial(&lookup).unwrap();
+        let _ = partial_builder(&lookup).unwrap();
         assert_eq!(asked.into_inner(), names.map(str::to_owned).into());
     }
 
     #[test]
     fn all_missing_variables_are_listed_in_one_error() {
-        let error = complete_from(&[(CLIENT_SECRET, "hunter2"), (SCOPES, "  ")]).unwrap_err();
+        let error = client_from_variables(&[(CLIENT_SECRET, "hunter2"), (SCOPES, "  ")]).unwrap_err();
         let beginning = "missing environment variables: WEBEX_CLIENT_ID, WEBEX_REDIRECT_URI, WEBEX_SCOPES; set";
         assert!(error.to_string().starts_with(beginning), "{error}");
         assert!(error.is_misconfigured());
@@ -166,9 +166,9 @@ mod tests {
     #[test]
     fn complete_environment_builds_client_for_each_service() {
         for (service, id) in [("webex", "webex"), ("webex-gov", "webex-gov"), ("meetings", "meetings"), ("", "webex")] {
-            let mut variables = FULL.to_vec();
+            let mut variables = ALL_VARIABLES.to_vec();
             variables.push((SERVICE, service));
-            let webex = complete_from(&variables).unwrap();
+            let webex = client_from_variables(&variables).unwrap();
             assert_eq!((webex.service().id().as_str(), webex.client_id()), (id, "C1"));
             webex.authorize().begin().unwrap();
         }
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn base_url_and_issuers_override_service_defaults() {
-        let mut variables = FULL.to_vec();
+        let mut variables = ALL_VARIABLES.to_vec();
         variables.push((BASE_URL, "http://127.0.0.1:8081/v1"));
         variables.push((ISSUERS, " http://127.0.0.1:8081/idb  http://127.0.0.1:8081/idb-eu "));
-        let webex = complete_from(&variables).unwrap();
+        let webex = client_from_variables(&variables).unwrap();
         assert_eq!(webex.service().token_endpoint(), "http://127.0.0.1:8081/v1/access_token");
         assert_eq!(webex.service().issuers(), ["http://127.0.0.1:8081/idb", "http://127.0.0.1:8081/idb-eu"]);
     }
@@ -190,11 +190,11 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
 
         for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, SERVICE, BASE_URL, ISSUERS] {
-            let lookup = |asked: &str| match FULL.iter().find(|(own, _)| *own == asked) {
+            let lookup = |asked: &str| match ALL_VARIABLES.iter().find(|(own, _)| *own == asked) {
                 _ if asked == name => Some(OsString::from_vec(b"hunter\xff".to_vec())),
                 found => found.map(|(_, value)| OsString::from(*value)),
             };
-            for error in [complete(&lookup).unwrap_err(), partial(&lookup).unwrap_err()] {
+            for error in [complete_builder(&lookup).unwrap_err(), partial_builder(&lookup).unwrap_err()] {
                 assert_eq!(error.to_string(), format!("{name} is not valid UTF-8"));
                 assert!(error.is_misconfigured() && !format!("{error:?}").contains("hunter"), "{error:?}");
             }
@@ -217,7 +217,7 @@ mod tests {
             ("", "\u{0}", "a control character (U+0000)"),
         ] {
             for name in all {
-                let mut variables = FULL.to_vec();
+                let mut variables = ALL_VARIABLES.to_vec();
                 variables.extend([
                     (SERVICE, "webex"),
                     (BASE_URL, "https://x.example"),
@@ -227,28 +227,28 @@ mod tests {
                 let value = format!("{before}{}{after}", value.trim());
                 variables.retain(|(own, _)| *own != name);
                 variables.push((name, &value));
-                let error = complete_from(&variables).unwrap_err();
+                let error = client_from_variables(&variables).unwrap_err();
                 let line = error.to_string();
                 assert!(line.starts_with(&format!("{name} ")) && line.contains(found), "{value:?}: {line}");
                 assert!(error.is_misconfigured() && !line.contains("hunter2"), "{line}");
             }
         }
         for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SERVICE, BASE_URL] {
-            let mut variables = FULL.to_vec();
+            let mut variables = ALL_VARIABLES.to_vec();
             variables.retain(|(own, _)| *own != name);
             variables.push((name, "hunter\n2"));
-            let line = complete_from(&variables).unwrap_err().to_string();
+            let line = client_from_variables(&variables).unwrap_err().to_string();
             assert_eq!(line, format!("{name} contains a line break: copy it again on one line"));
         }
     }
 
     #[test]
     fn multiline_scopes_and_issuers_are_parsed_as_lists() {
-        let mut variables = FULL.to_vec();
+        let mut variables = ALL_VARIABLES.to_vec();
         variables.retain(|(own, _)| *own != SCOPES);
         variables
             .extend([(SCOPES, "spark:all\n  spark:kms\r\n"), (ISSUERS, "https://a.example\n https://b.example\n")]);
-        let webex = complete_from(&variables).unwrap();
+        let webex = client_from_variables(&variables).unwrap();
         assert_eq!(webex.registration().scopes.to_string(), "spark:all spark:kms");
         assert_eq!(webex.service().issuers(), ["https://a.example", "https://b.example"]);
     }
@@ -262,10 +262,10 @@ mod tests {
             (SCOPES, "sp\"ark", "WEBEX_SCOPES contains a quotation mark"),
             (CLIENT_ID, "C 1", "WEBEX_CLIENT_ID contains whitespace"),
         ] {
-            let mut variables = FULL.to_vec();
+            let mut variables = ALL_VARIABLES.to_vec();
             variables.retain(|(own, _)| *own != name);
             variables.push((name, value));
-            let error = complete_from(&variables).unwrap_err();
+            let error = client_from_variables(&variables).unwrap_err();
             assert!(error.to_string().contains(hint), "{error}");
             assert!(!format!("{error:?}").contains("hunter2"));
         }

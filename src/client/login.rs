@@ -8,7 +8,7 @@ use crate::protocol::authorization::pending::Payload;
 use crate::protocol::oidc::{UserInfo, VerifiedIdToken};
 use crate::protocol::person::Person;
 use crate::service::Service;
-use crate::token::account::{FieldSource, KnownAddress};
+use crate::token::account::{EmailWithSource, FieldSource};
 use crate::token::rest_id::RestId;
 use crate::token::token_set::TokenSet;
 use crate::value_check::{self, Characters};
@@ -67,21 +67,21 @@ impl Login {
     }
 
     #[cfg(feature = "oidc")]
-    pub(crate) fn proven(mut self, id_token: Option<VerifiedIdToken>) -> Self {
+    pub(crate) fn with_id_token(mut self, id_token: Option<VerifiedIdToken>) -> Self {
         if let Some(id_token) = &id_token {
-            self.tokens.prove(id_token.subject_of());
+            self.tokens.set_subject(id_token.to_subject());
         }
         Self { id_token, ..self }
     }
 
-    pub(crate) fn note(&mut self, person: Person) -> &Person {
-        self.tokens.identify(person.identity());
+    pub(crate) fn set_person(&mut self, person: Person) -> &Person {
+        self.tokens.set_person(person.identity());
         self.person.insert(person)
     }
 
     #[cfg(feature = "oidc")]
-    pub(crate) fn describe(&mut self, info: &UserInfo) {
-        self.tokens.describe(info.profile());
+    pub(crate) fn set_user_info(&mut self, info: &UserInfo) {
+        self.tokens.set_profile(info.profile());
     }
 
     /// Returns the tokens.
@@ -135,12 +135,12 @@ impl Login {
         if organization.trim().is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "missing organization: specify its Webex ID or its UUID"));
         }
-        value_check::check(ErrorKind::InvalidInput, "organization", organization, Characters::Word)?;
+        value_check::check_value(ErrorKind::InvalidInput, "organization", organization, Characters::Word)?;
         if self.person.is_none() {
-            return Err(self.nobody_was_asked());
+            return Err(self.not_identified_error());
         }
         let found = self.tokens.account().organization_id();
-        if found.is_some_and(|found| RestId::are_same("ORGANIZATION", found, organization)) {
+        if found.is_some_and(|found| RestId::is_same_object("ORGANIZATION", found, organization)) {
             return Ok(());
         }
         let found = found.unwrap_or("unknown");
@@ -178,13 +178,13 @@ impl Login {
                 format!("invalid domain {domain:?}: specify the part after the \"@\", such as \"example.com\"");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        value_check::check(ErrorKind::InvalidInput, "domain", domain, Characters::NoSpace)?;
+        value_check::check_value(ErrorKind::InvalidInput, "domain", domain, Characters::NoSpace)?;
         let refuse = |why: &str| {
             let message = format!("login not allowed: a verified e-mail address in {domain:?} is required, but {why}");
             Err(Error::new(ErrorKind::AccountMismatch, message))
         };
         let account = self.tokens.account();
-        let is_denied = |address: &KnownAddress<'_>| {
+        let is_denied = |address: &EmailWithSource<'_>| {
             address.is_verified == Some(false)
                 && domain_of(address.email).is_some_and(|found| found.eq_ignore_ascii_case(domain))
         };
@@ -195,11 +195,11 @@ impl Login {
                 _ => "the user has not confirmed the address",
             });
         }
-        let Some(verified) = account.addresses().find(KnownAddress::is_verified) else {
+        let Some(verified) = account.addresses().find(EmailWithSource::is_verified) else {
             return if self.person.is_some() {
                 refuse("the user has no e-mail address")
             } else {
-                Err(self.nobody_was_asked())
+                Err(self.not_identified_error())
             };
         };
         match domain_of(verified.email) {
@@ -209,7 +209,7 @@ impl Login {
         }
     }
 
-    fn nobody_was_asked(&self) -> Error {
+    fn not_identified_error(&self) -> Error {
         if self.can_identify {
             let message = "user not identified: call `webex.identify(&mut login)` first";
             return Error::new(ErrorKind::InvalidInput, message);

@@ -18,7 +18,7 @@ use crate::client::builder::{Inner, WebexOAuthBuilder};
 use crate::client::login::Login;
 use crate::client::pipeline::Pipeline;
 use crate::clock::{Clock, UnixTime};
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::protocol::authorization::callback::{self, AcceptError, Callback};
 use crate::protocol::authorization::code::AuthorizationCode;
 #[cfg(feature = "oidc")]
@@ -28,10 +28,10 @@ use crate::protocol::authorization::pending::PendingAuthorization;
 use crate::protocol::authorization::pending::PendingImplicit;
 use crate::protocol::authorization::request::AuthorizationRequest;
 use crate::protocol::device::authorization::DeviceAuthorization;
-use crate::protocol::device::poll::Reply;
+use crate::protocol::device::poll::PollResponse;
 use crate::protocol::device::{self, DeviceGrant};
 use crate::protocol::grant::{ExchangeOptions, Grant};
-use crate::protocol::http_request::Asked;
+use crate::protocol::http_request::RequestKind;
 #[cfg(feature = "oidc")]
 use crate::protocol::oidc::{Discovery, UserInfo, VerifiedIdToken, discovery, user_info};
 use crate::protocol::person::{self, Person};
@@ -47,7 +47,7 @@ use crate::service::{Rotation, Service};
 #[cfg(feature = "oidc")]
 use crate::token::account::Account;
 use crate::token::imported::ImportedTokens;
-use crate::token::token_set::{Receipt, RepeatedExchange, TokenSet};
+use crate::token::token_set::{ExchangeParameters, Provenance, TokenSet};
 use crate::transport::{Limits, RetryPolicy};
 
 pub(crate) mod pipeline;
@@ -60,7 +60,7 @@ pub(crate) mod builder;
 pub(crate) mod env;
 
 /// The maximum size of an API response, in bytes.
-const MAX_RESPONSE: usize = 16 * 1024 * 1024;
+const MAX_RESPONSE_LEN: usize = 16 * 1024 * 1024;
 
 /// A client for a Webex application that logs users in.
 ///
@@ -122,7 +122,7 @@ impl WebexOAuth {
     /// - [`ErrorKind::Configuration`]: variables are missing (the error lists all of them), or one
     ///   has an invalid value.
     pub fn from_env() -> Result<Self> {
-        env::complete(&env::process)?.build()
+        env::complete_builder(&env::process_variable)?.build()
     }
 
     /// Creates an authorization request. Call [`begin`](AuthorizationRequest::begin) to begin the
@@ -152,7 +152,7 @@ impl WebexOAuth {
     pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
         let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
         let pending_lifetime = &self.inner.pending_lifetime;
-        callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
+        callback::accept_callback(registration, pending, &callback, *pending_lifetime, clock.now())
     }
 
     /// Exchanges an authorization code for tokens (RFC 6749, section 4.1.3).
@@ -197,10 +197,10 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn exchange_with(&self, code: AuthorizationCode, options: ExchangeOptions) -> Result<Login> {
         let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
-        registration.require_owner(&code.owner, "the code was accepted")?;
+        registration.require_same_client(&code.client, "the code was accepted")?;
         let grant = Grant::Code { code: &code, options: &options };
         let response = self.inner.pipeline.send(
-            Asked::Exchange,
+            RequestKind::Exchange,
             RetryPolicy::IfNotSent,
             self.inner.pipeline.limits,
             grant.request(registration)?,
@@ -208,21 +208,21 @@ impl WebexOAuth {
         );
         let response = response.await?;
         #[cfg(feature = "oidc")]
-        let id_token = self.inner.prover.login(&self.inner.pipeline, &code, &response).await?;
-        let exchange = registration
-            .service
-            .repeats_exchange()
-            .then(|| RepeatedExchange { redirect_uri: code.redirect_uri, code_verifier: code.verifier.into_secret() });
-        let receipt = Receipt {
-            owner: code.owner,
+        let id_token = self.inner.id_token_verifier.verify_login(&self.inner.pipeline, &code, &response).await?;
+        let exchange = registration.service.must_repeat_exchange().then(|| ExchangeParameters {
+            redirect_uri: code.redirect_uri,
+            code_verifier: code.verifier.into_secret(),
+        });
+        let receipt = Provenance {
+            client: code.client,
             service: &registration.service,
-            asked: code.asked,
+            requested_scopes: code.requested_scopes,
             exchange,
             now: clock.now(),
         };
-        let login = Login::new(TokenSet::received(response, receipt), code.payload, &registration.service);
+        let login = Login::new(TokenSet::from_response(response, receipt), code.payload, &registration.service);
         #[cfg(feature = "oidc")]
-        let login = login.proven(id_token);
+        let login = login.with_id_token(id_token);
         Ok(login)
     }
 
@@ -283,11 +283,11 @@ impl WebexOAuth {
             Rotation::Lenient => RetryPolicy::IfLost,
             Rotation::Strict => RetryPolicy::IfDeferred,
         };
-        self.refresh_within(tokens, self.inner.pipeline.limits, repeat).await
+        self.refresh_with_limits(tokens, self.inner.pipeline.limits, repeat).await
     }
 
     /// Refreshes a token set with the given limits, capped by the client's own, and retries.
-    pub(crate) async fn refresh_within(
+    pub(crate) async fn refresh_with_limits(
         &self,
         tokens: &TokenSet,
         limits: Limits,
@@ -295,22 +295,22 @@ impl WebexOAuth {
     ) -> Result<TokenSet> {
         let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
         let limits = limits.min(self.inner.pipeline.limits);
-        tokens.require_owner(&registration.owner)?;
+        tokens.require_same_client(&registration.client)?;
         let refresh_token = tokens.refresh_token().ok_or_else(|| {
             let message = "no refresh token: the user must log in again when the access token expires";
-            Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
+            Error::new(ErrorKind::Refresh, message).with_class(ErrorClass::LoginRequired)
         })?;
         let grant = Grant::Refresh { tokens, refresh_token };
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
-        let response = self.inner.pipeline.send(Asked::Refresh, repeat, limits, request, read).await?;
+        let response = self.inner.pipeline.send(RequestKind::Refresh, repeat, limits, request, read).await?;
         #[cfg(feature = "oidc")]
         let response = {
             let mut response = response;
-            self.inner.prover.refresh(&self.inner.pipeline, tokens, &mut response)?;
+            self.inner.id_token_verifier.check_refresh(&self.inner.pipeline, tokens, &mut response)?;
             response
         };
-        Ok(tokens.refreshed(response, &registration.service, clock.now()))
+        Ok(tokens.with_refresh_response(response, &registration.service, clock.now()))
     }
 
     /// Imports tokens obtained outside this crate.
@@ -330,23 +330,23 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn import(&self, tokens: ImportedTokens) -> Result<TokenSet> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
-        let tokens = tokens.checked(&registration.service)?;
-        if let Some(imported) = TokenSet::imported(&registration.owner, &tokens, clock.now())? {
+        let tokens = tokens.validate(&registration.service)?;
+        if let Some(imported) = TokenSet::from_imported(&registration.client, &tokens, clock.now())? {
             return Ok(imported);
         }
-        let grant = Grant::adopt(&tokens.refresh_token, tokens.site.as_deref())?;
+        let grant = Grant::import(&tokens.refresh_token, tokens.site.as_deref())?;
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
         let response =
-            self.inner.pipeline.send(Asked::Refresh, RetryPolicy::IfDeferred, *limits, request, read).await?;
-        let receipt = Receipt {
-            owner: Arc::clone(&registration.owner),
+            self.inner.pipeline.send(RequestKind::Refresh, RetryPolicy::IfDeferred, *limits, request, read).await?;
+        let receipt = Provenance {
+            client: Arc::clone(&registration.client),
             service: &registration.service,
-            asked: Scopes::new(),
+            requested_scopes: Scopes::new(),
             exchange: None,
             now: clock.now(),
         };
-        Ok(TokenSet::received(response, receipt).completed_by(&tokens))
+        Ok(TokenSet::from_response(response, receipt).with_imported_values(&tokens))
     }
 
     /// Fetches the person that an access token belongs to (`GET /people/me`).
@@ -367,9 +367,12 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn person(&self, access_token: &AccessToken) -> Result<Person> {
         let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
-        let request = person::request(registration, access_token)?;
-        let read = |answer: &Response<Bytes>| person::read(answer, access_token, clock.now());
-        self.inner.pipeline.send(Asked::Person, RetryPolicy::IfLost, self.inner.pipeline.limits, request, read).await
+        let request = person::person_request(registration, access_token)?;
+        let read = |answer: &Response<Bytes>| person::read_person(answer, access_token, clock.now());
+        self.inner
+            .pipeline
+            .send(RequestKind::Person, RetryPolicy::IfLost, self.inner.pipeline.limits, request, read)
+            .await
     }
 
     /// Verifies an ID token obtained outside this crate, for example by a mobile app.
@@ -388,7 +391,7 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn verify_id_token(&self, id_token: &IdToken, nonce: &str) -> Result<VerifiedIdToken> {
-        self.inner.prover.stray(&self.inner.pipeline, id_token, nonce).await
+        self.inner.id_token_verifier.verify_external(&self.inner.pipeline, id_token, nonce).await
     }
 
     /// Fetches the claims about a user beyond the ID token (`GET /userinfo`).
@@ -410,8 +413,8 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self, id_token: &VerifiedIdToken, access_token: &AccessToken) -> Result<UserInfo> {
-        let request = user_info::request(&self.inner.pipeline.registration, access_token)?;
-        self.ask_user_info(request, id_token.subject(), access_token).await
+        let request = user_info::user_info_request(&self.inner.pipeline.registration, access_token)?;
+        self.request_user_info(request, id_token.subject(), access_token).await
     }
 
     /// Fetches [`user_info`](Self::user_info) for a completed login, and adds the name and e-mail
@@ -437,25 +440,25 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn user_info_for(&self, login: &mut Login) -> Result<UserInfo> {
-        login.tokens().require_owner(&self.inner.pipeline.registration.owner)?;
-        let info = self.user_info_about(login.tokens().account(), login.tokens().access_token()).await?;
-        login.describe(&info);
+        login.tokens().require_same_client(&self.inner.pipeline.registration.client)?;
+        let info = self.user_info_of_account(login.tokens().account(), login.tokens().access_token()).await?;
+        login.set_user_info(&info);
         Ok(info)
     }
 
     /// Fetches the claims about the user of an account.
     #[cfg(feature = "oidc")]
-    pub(crate) async fn user_info_about(&self, account: &Account, access_token: &AccessToken) -> Result<UserInfo> {
-        let request = user_info::request(&self.inner.pipeline.registration, access_token)?;
-        self.ask_user_info(request, user_info::subject_of(account)?, access_token).await
+    pub(crate) async fn user_info_of_account(&self, account: &Account, access_token: &AccessToken) -> Result<UserInfo> {
+        let request = user_info::user_info_request(&self.inner.pipeline.registration, access_token)?;
+        self.request_user_info(request, user_info::subject_of(account)?, access_token).await
     }
 
     #[cfg(feature = "oidc")]
-    async fn ask_user_info(&self, request: Request<Bytes>, subject: &str, token: &AccessToken) -> Result<UserInfo> {
+    async fn request_user_info(&self, request: Request<Bytes>, subject: &str, token: &AccessToken) -> Result<UserInfo> {
         let Pipeline { clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let read = |answer: &Response<Bytes>| user_info::read(answer, subject, token, clock.now());
-        pipeline.send(Asked::UserInfo, RetryPolicy::IfLost, *limits, request, read).await
+        let read = |answer: &Response<Bytes>| user_info::read_user_info(answer, subject, token, clock.now());
+        pipeline.send(RequestKind::UserInfo, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Completes a login with the implicit flow: checks the callback and verifies the ID token.
@@ -484,13 +487,14 @@ impl WebexOAuth {
     ) -> Result<ImplicitLogin, AcceptError<PendingImplicit>> {
         let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
         let pending_lifetime = &self.inner.pending_lifetime;
-        let prover = &self.inner.prover;
-        let (login, brought) = implicit::accept(registration, pending, &callback, *pending_lifetime, clock.now())?;
-        let id_token = match prover.implicit(&self.inner.pipeline, &login, &brought).await {
+        let prover = &self.inner.id_token_verifier;
+        let (login, brought) =
+            implicit::accept_implicit_callback(registration, pending, &callback, *pending_lifetime, clock.now())?;
+        let id_token = match prover.verify_implicit(&self.inner.pipeline, &login, &brought).await {
             Ok(id_token) => id_token,
-            Err(error) => return Err(AcceptError::ended(error, login.pending.payload)),
+            Err(error) => return Err(AcceptError::without_pending(error, login.pending.payload)),
         };
-        Ok(implicit::finish(registration, login, brought.response, id_token, clock.now()))
+        Ok(implicit::complete_implicit_login(registration, login, brought.response, id_token, clock.now()))
     }
 
     /// Fetches the discovery document of the service (OpenID Connect Discovery 1.0).
@@ -514,7 +518,13 @@ impl WebexOAuth {
         let pipeline = &self.inner.pipeline;
         let read = |answer: &Response<Bytes>| discovery::read_discovery(registration, answer, clock.now());
         pipeline
-            .send(Asked::Discovery, RetryPolicy::IfLost, *limits, discovery::discovery_request(registration)?, read)
+            .send(
+                RequestKind::Discovery,
+                RetryPolicy::IfLost,
+                *limits,
+                discovery::discovery_request(registration)?,
+                read,
+            )
             .await
     }
 
@@ -540,7 +550,7 @@ impl WebexOAuth {
         let read = |answer: &Response<Bytes>| discovery::read_web_finger(registration, answer, clock.now());
         pipeline
             .send(
-                Asked::Discovery,
+                RequestKind::Discovery,
                 RetryPolicy::IfLost,
                 *limits,
                 discovery::web_finger_request(registration, email)?,
@@ -578,7 +588,7 @@ impl WebexOAuth {
     /// ```
     #[cfg(feature = "oidc")]
     pub fn logout_url(&self, issuer: Option<&str>, goto: impl AsRef<str>) -> Result<Url> {
-        discovery::url(&self.inner.pipeline.registration, issuer, goto.as_ref(), None)
+        discovery::logout_url(&self.inner.pipeline.registration, issuer, goto.as_ref(), None)
     }
 
     /// Returns the [`logout_url`](Self::logout_url) with the access token in its query.
@@ -596,7 +606,7 @@ impl WebexOAuth {
         goto: impl AsRef<str>,
         access_token: &AccessToken,
     ) -> Result<Url> {
-        discovery::url(&self.inner.pipeline.registration, issuer, goto.as_ref(), Some(access_token))
+        discovery::logout_url(&self.inner.pipeline.registration, issuer, goto.as_ref(), Some(access_token))
     }
 
     /// Fetches the expiry of an access token, for example a bot token
@@ -612,9 +622,9 @@ impl WebexOAuth {
     pub async fn token_expiry(&self, access_token: &AccessToken) -> Result<UnixTime> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let request = authorizations::request(registration, access_token)?;
-        let read = |answer: &Response<Bytes>| authorizations::read(answer, access_token, clock.now());
-        pipeline.send(Asked::Person, RetryPolicy::IfLost, *limits, request, read).await
+        let request = authorizations::token_expiry_request(registration, access_token)?;
+        let read = |answer: &Response<Bytes>| authorizations::read_token_expiry(answer, access_token, clock.now());
+        pipeline.send(RequestKind::Person, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Fetches the person who logged in, and adds it to the login.
@@ -634,9 +644,9 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn identify<'a>(&self, login: &'a mut Login) -> Result<&'a Person> {
-        login.tokens().require_owner(&self.inner.pipeline.registration.owner)?;
+        login.tokens().require_same_client(&self.inner.pipeline.registration.client)?;
         let person = self.person(login.tokens().access_token()).await?;
-        Ok(login.note(person))
+        Ok(login.set_person(person))
     }
 
     /// Revokes tokens (RFC 7009). For stored sessions, use
@@ -656,10 +666,11 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn revoke(&self, tokens: &TokenSet, reach: RevocationScope) -> Result<()> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
-        tokens.require_owner(&registration.owner)?;
-        let request = revocation::request(registration, tokens, reach)?;
-        let read = |answer: &Response<Bytes>| revocation::read(registration, tokens, answer, clock.now());
-        self.inner.pipeline.send(Asked::Revocation, RetryPolicy::IfLost, *limits, request, read).await
+        tokens.require_same_client(&registration.client)?;
+        let request = revocation::revocation_request(registration, tokens, reach)?;
+        let read =
+            |answer: &Response<Bytes>| revocation::read_revocation_response(registration, tokens, answer, clock.now());
+        self.inner.pipeline.send(RequestKind::Revocation, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Returns the current time of the client's clock.
@@ -691,41 +702,53 @@ impl WebexOAuth {
     }
 
     /// Sends an API request once. A response with any status is returned.
-    pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
-        let request = api_request::request(&self.inner.pipeline.registration, request, token)?;
-        self.inner.pipeline.call(Limits { max_body: MAX_RESPONSE, ..self.inner.pipeline.limits }, request).await
+    pub(crate) async fn send_api_request(
+        &self,
+        request: Request<Bytes>,
+        token: &AccessToken,
+    ) -> Result<Response<Bytes>> {
+        let request = api_request::authorized_request(&self.inner.pipeline.registration, request, token)?;
+        self.inner
+            .pipeline
+            .send_api_request(Limits { max_body: MAX_RESPONSE_LEN, ..self.inner.pipeline.limits }, request)
+            .await
     }
 
     /// Requests a device code.
-    pub(crate) async fn begin_device(&self, scopes: &Scopes) -> Result<DeviceAuthorization> {
+    pub(crate) async fn request_device_authorization(&self, scopes: &Scopes) -> Result<DeviceAuthorization> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let request = device::authorization::request(registration, scopes)?;
-        let read = |answer: &Response<Bytes>| device::authorization::read(registration, answer, clock.now());
-        pipeline.send(Asked::DeviceCode, RetryPolicy::IfLost, *limits, request, read).await
+        let request = device::authorization::device_authorization_request(registration, scopes)?;
+        let read = |answer: &Response<Bytes>| {
+            device::authorization::read_device_authorization(registration, answer, clock.now())
+        };
+        pipeline.send(RequestKind::DeviceAuthorization, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Polls once for the tokens of a device.
-    pub(crate) async fn poll_device(&self, grant: &DeviceGrant) -> Result<Reply<Login>> {
+    pub(crate) async fn poll_device_token(&self, grant: &DeviceGrant) -> Result<PollResponse<Login>> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
         let device_code = &grant.authorization.device_code;
-        let request = device::poll::request(registration, device_code, &grant.options)?;
-        let read = |answer: &Response<Bytes>| device::poll::read(registration, device_code, answer, clock.now());
-        let response = match pipeline.send(Asked::Device, RetryPolicy::Never, *limits, request, read).await? {
-            Reply::Granted(response) => response,
-            Reply::Pending(asked_for) => return Ok(Reply::Pending(asked_for)),
-            Reply::SlowDown(asked_for) => return Ok(Reply::SlowDown(asked_for)),
+        let request = device::poll::device_token_request(registration, device_code, &grant.options)?;
+        let read = |answer: &Response<Bytes>| {
+            device::poll::read_device_token_response(registration, device_code, answer, clock.now())
         };
-        let receipt = Receipt {
-            owner: Arc::clone(&registration.owner),
+        let response = match pipeline.send(RequestKind::DeviceToken, RetryPolicy::Never, *limits, request, read).await?
+        {
+            PollResponse::Granted(response) => response,
+            PollResponse::Pending(asked_for) => return Ok(PollResponse::Pending(asked_for)),
+            PollResponse::SlowDown(asked_for) => return Ok(PollResponse::SlowDown(asked_for)),
+        };
+        let receipt = Provenance {
+            client: Arc::clone(&registration.client),
             service: &registration.service,
-            asked: grant.asked.clone(),
+            requested_scopes: grant.requested_scopes.clone(),
             exchange: None,
             now: clock.now(),
         };
-        let tokens = TokenSet::received(response, receipt);
-        Ok(Reply::Granted(Login::new(tokens, grant.payload.clone(), &registration.service)))
+        let tokens = TokenSet::from_response(response, receipt);
+        Ok(PollResponse::Granted(Login::new(tokens, grant.payload.clone(), &registration.service)))
     }
 
     /// Returns the clock of the client.
@@ -741,7 +764,7 @@ impl WebexOAuth {
 impl fmt::Debug for WebexOAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebexOAuth")
-            .field("service_id", &self.inner.pipeline.registration.owner.service)
+            .field("service_id", &self.inner.pipeline.registration.client.service)
             .field("client_id", &self.client_id())
             .field("redirect_uri", &self.inner.pipeline.registration.redirect_uri)
             .field("scopes", &self.inner.pipeline.registration.scopes)
@@ -770,14 +793,16 @@ mod tests {
 
     #[test]
     fn client_handles_are_sync_and_futures_are_send() {
-        fn shared<T: Clone + Send + Sync + 'static>() {}
-        fn sent<T: Send>(_: impl FnOnce(WebexOAuth, TokenSet, AuthorizationCode, PendingAuthorization, Callback) -> T) {
+        fn assert_shareable<T: Clone + Send + Sync + 'static>() {}
+        fn assert_send<T: Send>(
+            _: impl FnOnce(WebexOAuth, TokenSet, AuthorizationCode, PendingAuthorization, Callback) -> T,
+        ) {
         }
-        shared::<WebexOAuth>();
-        shared::<TokenSet>();
-        sent(|webex, _, code, _, _| async move { webex.exchange(code).await });
-        sent(|webex, _, _, pending, callback| async move { webex.login(pending, callback).await });
-        sent(|webex, tokens, _, _, _| async move { webex.refresh(&tokens).await });
-        sent(|webex, tokens, _, _, _| async move { webex.person(tokens.access_token()).await });
+        assert_shareable::<WebexOAuth>();
+        assert_shareable::<TokenSet>();
+        assert_send(|webex, _, code, _, _| async move { webex.exchange(code).await });
+        assert_send(|webex, _, _, pending, callback| async move { webex.login(pending, callback).await });
+        assert_send(|webex, tokens, _, _, _| async move { webex.refresh(&tokens).await });
+        assert_send(|webex, tokens, _, _, _| async move { webex.person(tokens.access_token()).await });
     }
 }

@@ -7,10 +7,10 @@ use http::{Request, Response};
 
 use crate::clock::Clock;
 use crate::error::{Delivery, Error, ErrorKind, Result};
-use crate::protocol::http_request::{self, Asked};
+use crate::protocol::http_request::{self, RequestKind};
 use crate::registration::Registration;
-use crate::trace::watched::RequestSpan;
-use crate::transport::retry::Retry;
+use crate::trace::enabled::RequestSpan;
+use crate::transport::retry::RetryTransport;
 use crate::transport::{Limits, RetryPolicy};
 
 /// The request pipeline over a transport, with what every request of the client needs.
@@ -18,13 +18,13 @@ pub(crate) struct Pipeline {
     pub(crate) registration: Arc<Registration>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
-    pub(crate) transport: Retry,
+    pub(crate) transport: RetryTransport,
 }
 
 impl Pipeline {
     /// Sends one API request without retries. Returns any response within the size limit unchanged.
-    pub(crate) async fn call(&self, limits: Limits, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        self.carry("api", RetryPolicy::Never, limits, request, Ok).await
+    pub(crate) async fn send_api_request(&self, limits: Limits, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        self.send_in_span("api", RetryPolicy::Never, limits, request, Ok).await
     }
 
     /// Sends a request and converts its response with `read`.
@@ -32,18 +32,18 @@ impl Pipeline {
     /// Every error names the operation. It has a tracking ID if a server received the request.
     pub(crate) async fn send<T>(
         &self,
-        asked: Asked,
+        asked: RequestKind,
         repeat: RetryPolicy,
         limits: Limits,
         request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
-        let outcome = self.carry(asked.name(), repeat, limits, request, move |answer| read(&answer)).await;
-        outcome.map_err(|error| error.during(asked.kind()))
+        let outcome = self.send_in_span(asked.name(), repeat, limits, request, move |answer| read(&answer)).await;
+        outcome.map_err(|error| error.with_operation_kind(asked.kind()))
     }
 
     /// Sends a request with a span and limits, and adds the tracking ID to errors.
-    async fn carry<T>(
+    async fn send_in_span<T>(
         &self,
         endpoint: &'static str,
         repeat: RetryPolicy,
@@ -56,8 +56,8 @@ impl Pipeline {
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
         let span = RequestSpan::begin(endpoint, request.uri(), &*self.clock);
-        span.travel_with(&mut request);
-        let exchanged = span.around(self.transport.exchange(request)).await;
+        span.attach_to(&mut request);
+        let exchanged = span.instrument(self.transport.exchange(request)).await;
         let was_received =
             exchanged.as_ref().map_or_else(|error| error.delivery() == Some(Delivery::Unknown), |_| true);
         let tracking_id = || http_request::tracking_id_text(tracking_id.as_ref()?, &[]);
@@ -76,6 +76,6 @@ impl Pipeline {
         // With the port, and without user information.
         let place = || uri.authority().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
         // Cisco support cannot find the ID of a request that no server received.
-        outcome.map_err(|error| error.of_request(tracking_id().filter(|_| was_received), place()))
+        outcome.map_err(|error| error.with_request_context(tracking_id().filter(|_| was_received), place()))
     }
 }

@@ -9,17 +9,17 @@ use http::{HeaderMap, Method, Response};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 
-use crate::client::jwks::{Fetched, IssuerKind, JwksCache, JwksSource, KeyAddress};
+use crate::client::jwks::{FetchedKeys, IssuerKind, JwksCache, JwksSource, KeyAddress};
 use crate::client::pipeline::Pipeline;
 use crate::clock::{Clock, UnixTime};
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::protocol::authorization::code::AuthorizationCode;
-use crate::protocol::authorization::implicit::Brought;
+use crate::protocol::authorization::implicit::UnverifiedImplicitTokens;
 use crate::protocol::authorization::pending::PendingImplicit;
-use crate::protocol::error_response::{self, refusal};
-use crate::protocol::http_request::{self, Asked};
+use crate::protocol::error_response::{self, error_from_response};
+use crate::protocol::http_request::{self, RequestKind};
 use crate::protocol::oidc::key::JwkSet;
-use crate::protocol::oidc::verify::{Checked, Expected, Occasion, check_same_user};
+use crate::protocol::oidc::verify::{CheckedIdToken, Expected, IdTokenOrigin, check_same_user};
 use crate::protocol::oidc::{SigningAlgorithm, VerifiedIdToken};
 use crate::registration::Credentials;
 use crate::scope::Scope;
@@ -31,11 +31,11 @@ use crate::token::token_set::TokenSet;
 use crate::transport::RetryPolicy;
 
 /// The default clock skew.
-const SKEW: Duration = Duration::from_secs(60);
+const DEFAULT_SKEW: Duration = Duration::from_secs(60);
 /// The maximum clock skew.
 const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 /// The key set path of a Webex identity broker, relative to its issuer.
-const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
+const ISSUER_JWKS_PATH: &str = "/oauth2/v2/keys/verificationjwk";
 
 /// The settings and keys for verifying ID tokens.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Default for IdTokenVerifier {
     fn default() -> Self {
         Self {
             algorithms: vec![SigningAlgorithm::Rs256],
-            skew: SKEW,
+            skew: DEFAULT_SKEW,
             accepts_missing_at_hash: false,
             keys: Arc::default(),
         }
@@ -58,7 +58,7 @@ impl Default for IdTokenVerifier {
 }
 
 impl IdTokenVerifier {
-    pub(crate) fn check(&self) -> Result<()> {
+    pub(crate) fn check_settings(&self) -> Result<()> {
         let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
         if self.skew > MAX_SKEW {
             return refuse("invalid ID token skew: the maximum is 5 minutes; correct the clock of this host instead");
@@ -70,21 +70,21 @@ impl IdTokenVerifier {
     }
 
     /// Verifies the ID token of a login, if one was requested.
-    pub(crate) async fn login(
+    pub(crate) async fn verify_login(
         &self,
         client: &Arc<Pipeline>,
         code: &AuthorizationCode,
         response: &TokenResponse,
     ) -> Result<Option<VerifiedIdToken>> {
-        if !code.asked.contains(Scope::OPENID) && code.nonce.is_none() {
+        if !code.requested_scopes.contains(Scope::OPENID) && code.nonce.is_none() {
             return Ok(None);
         }
-        let nonce = code.nonce.as_ref().ok_or_else(without_nonce)?;
+        let nonce = code.nonce.as_ref().ok_or_else(missing_nonce_error)?;
         let id_token = response.id_token.as_ref().ok_or_else(|| {
             let message = "missing ID token: Webex sent none, although the scope `openid` was requested";
             Error::new(ErrorKind::MissingIdToken, message)
         })?;
-        let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: code.max_age };
+        let occasion = IdTokenOrigin::Login { nonce: nonce.expose_secret(), max_age: code.max_age };
         let mut secrets: Vec<_> = client.registration.credentials.iter().map(Credentials::expose).collect();
         secrets.extend(response.refresh_token.iter().map(|token| token.expose()));
         secrets.extend([response.access_token.expose(), code.code.expose_secret(), code.verifier.expose()]);
@@ -94,36 +94,36 @@ impl IdTokenVerifier {
             code: Some(code.code.expose_secret()),
             ..self.expected(client, occasion)
         };
-        self.prove(client, id_token, &expected).await.map(Some)
+        self.verify(client, id_token, &expected).await.map(Some)
     }
 
     /// Verifies an ID token obtained outside this crate.
-    pub(crate) async fn stray(
+    pub(crate) async fn verify_external(
         &self,
         client: &Arc<Pipeline>,
         id_token: &IdToken,
         nonce: &str,
     ) -> Result<VerifiedIdToken> {
-        let occasion = Occasion::Login { nonce, max_age: None };
-        self.prove(client, id_token, &self.expected(client, occasion)).await
+        let occasion = IdTokenOrigin::Login { nonce, max_age: None };
+        self.verify(client, id_token, &self.expected(client, occasion)).await
     }
 
     /// Verifies the ID token of the implicit flow.
-    pub(crate) async fn implicit(
+    pub(crate) async fn verify_implicit(
         &self,
         client: &Arc<Pipeline>,
         login: &PendingImplicit,
-        brought: &Brought,
+        brought: &UnverifiedImplicitTokens,
     ) -> Result<Option<VerifiedIdToken>> {
         let Some(id_token) = &brought.id_token else { return Ok(None) };
-        let nonce = login.pending.nonce.as_ref().ok_or_else(without_nonce)?;
-        let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: login.pending.max_age };
+        let nonce = login.pending.nonce.as_ref().ok_or_else(missing_nonce_error)?;
+        let occasion = IdTokenOrigin::Login { nonce: nonce.expose_secret(), max_age: login.pending.max_age };
         let expected = Expected {
             access_token: brought.response.as_ref().map(|response| response.access_token.expose()),
             requires_at_hash: !self.accepts_missing_at_hash,
             ..self.expected(client, occasion)
         };
-        self.prove(client, id_token, &expected).await.map(Some)
+        self.verify(client, id_token, &expected).await.map(Some)
     }
 
     /// Checks the ID token of a refresh response.
@@ -132,24 +132,31 @@ impl IdTokenVerifier {
     /// and must not be returned. An ID token of the same user that is invalid otherwise, or that
     /// the cached keys do not verify, is dropped. The refresh has succeeded, so its tokens must be
     /// neither lost nor delayed.
-    pub(crate) fn refresh(&self, client: &Pipeline, before: &TokenSet, response: &mut TokenResponse) -> Result<()> {
+    pub(crate) fn check_refresh(
+        &self,
+        client: &Pipeline,
+        before: &TokenSet,
+        response: &mut TokenResponse,
+    ) -> Result<()> {
         // An ID token that was not requested was not verified at the login either, and must not end
         // the session.
-        let Some(id_token) = response.id_token.as_ref().filter(|_| before.is_of_openid()) else { return Ok(()) };
+        let Some(id_token) = response.id_token.as_ref().filter(|_| before.has_requested_openid()) else {
+            return Ok(());
+        };
         let old = before.id_token().map(IdToken::expose);
         check_same_user(id_token.expose(), before.account().subject(), old, client.registration.client_id()).map_err(
             |error| match client.registration.service.rotation() {
                 Rotation::Lenient => error,
                 // The old refresh token is used up, and the new one may belong to another user.
-                Rotation::Strict => error.with_remedy(Remedy::Login),
+                Rotation::Strict => error.with_class(ErrorClass::LoginRequired),
             },
         )?;
-        let occasion = Occasion::Refresh { before: old.unwrap_or_default() };
+        let occasion = IdTokenOrigin::Refresh { before: old.unwrap_or_default() };
         let expected =
             Expected { access_token: Some(response.access_token.expose()), ..self.expected(client, occasion) };
-        let proven = Checked::new(id_token.expose(), &expected, client.clock.now()).ok().and_then(|checked| {
-            let addresses = addresses(client, &checked);
-            self.keys.known(&checked, &addresses, client.clock.elapsed())
+        let proven = CheckedIdToken::new(id_token.expose(), &expected, client.clock.now()).ok().and_then(|checked| {
+            let addresses = jwks_addresses(client, &checked);
+            self.keys.verify_with_cached_keys(&checked, &addresses, client.clock.elapsed())
         });
         if proven.is_none() {
             response.id_token = None;
@@ -157,13 +164,13 @@ impl IdTokenVerifier {
         Ok(())
     }
 
-    fn expected<'a>(&'a self, client: &'a Pipeline, occasion: Occasion<'a>) -> Expected<'a> {
+    fn expected<'a>(&'a self, client: &'a Pipeline, occasion: IdTokenOrigin<'a>) -> Expected<'a> {
         Expected {
             client_id: client.registration.client_id(),
             issuers: client.registration.service.issuers(),
             algorithms: &self.algorithms,
             skew: self.skew,
-            occasion,
+            origin: occasion,
             access_token: None,
             code: None,
             secrets: &[],
@@ -171,20 +178,20 @@ impl IdTokenVerifier {
         }
     }
 
-    async fn prove(
+    async fn verify(
         &self,
         client: &Arc<Pipeline>,
         id_token: &IdToken,
         expected: &Expected<'_>,
     ) -> Result<VerifiedIdToken> {
-        let checked = Checked::new(id_token.expose(), expected, client.clock.now())?;
-        let addresses = addresses(client, &checked);
-        let proven = self.keys.prove(&checked, &addresses, client).await?;
-        if let (Some(address), Ok(runtime)) = (proven.outdated, Handle::try_current()) {
+        let checked = CheckedIdToken::new(id_token.expose(), expected, client.clock.now())?;
+        let addresses = jwks_addresses(client, &checked);
+        let proven = self.keys.verify(&checked, &addresses, client).await?;
+        if let (Some(address), Ok(runtime)) = (proven.expired_address, Handle::try_current()) {
             let (keys, client) = (Arc::clone(&self.keys), Arc::clone(client));
             // No caller waits: the token is verified, and a failure appears when the next token
             // cannot be.
-            runtime.spawn(async move { keys.renew(&address, &client).await });
+            runtime.spawn(async move { keys.refresh_keys(&address, &client).await });
         }
         Ok(proven.id_token)
     }
@@ -192,21 +199,21 @@ impl IdTokenVerifier {
 
 /// Returns the error for a login without a nonce. A login that requests an ID token always has one,
 /// so its stored form was modified.
-fn without_nonce() -> Error {
+fn missing_nonce_error() -> Error {
     let message = "missing nonce: the ID token cannot be matched to this login; begin a new login";
     Error::new(ErrorKind::MissingIdToken, message)
 }
 
 /// Returns the addresses of the keys for a token: the service, then the token's issuer.
-fn addresses(client: &Pipeline, checked: &Checked<'_>) -> Vec<KeyAddress> {
+fn jwks_addresses(client: &Pipeline, checked: &CheckedIdToken<'_>) -> Vec<KeyAddress> {
     let own = client.registration.endpoints.keys.clone();
     // The issuer is one of the allowed issuers, so its address is trusted.
-    let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
+    let home = format!("{}{ISSUER_JWKS_PATH}", checked.issuer());
     let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
     // If the service has no keys, the issuers get all requests.
     let whose_home = if own.is_some() { IssuerKind::Issuer } else { IssuerKind::Service };
-    let own = own.map(|at| KeyAddress { at, whose: IssuerKind::Service });
-    own.into_iter().chain(home.map(|at| KeyAddress { at, whose: whose_home })).collect()
+    let own = own.map(|at| KeyAddress { endpoint: at, issuer_kind: IssuerKind::Service });
+    own.into_iter().chain(home.map(|at| KeyAddress { endpoint: at, issuer_kind: whose_home })).collect()
 }
 
 impl JwksSource for Pipeline {
@@ -214,21 +221,22 @@ impl JwksSource for Pipeline {
         &*self.clock
     }
 
-    async fn keys_at(&self, address: &Endpoint) -> Result<Fetched> {
-        let request = http_request::request(&self.registration, Method::GET, address, Bytes::new())?;
+    async fn fetch_keys(&self, address: &Endpoint) -> Result<FetchedKeys> {
+        let request = http_request::new_request(&self.registration, Method::GET, address, Bytes::new())?;
         let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());
         // The JWKS cache retries, because each attempt must be counted.
-        self.send(Asked::Keys, RetryPolicy::Never, self.limits, request, read).await
+        self.send(RequestKind::Jwks, RetryPolicy::Never, self.limits, request, read).await
     }
 }
 
-fn read_keys(answer: &Response<Bytes>, now: UnixTime) -> Result<Fetched> {
+fn read_keys(answer: &Response<Bytes>, now: UnixTime) -> Result<FetchedKeys> {
     if !answer.status().is_success() {
-        return Err(refusal(Asked::Keys, answer, &[], now));
+        return Err(error_from_response(RequestKind::Jwks, answer, &[], now));
     }
-    let keys = JwkSet::read(answer.body())
-        .map_err(|why| error_response::unusable(Asked::Keys, answer, "invalid key set", &why, &[]))?;
-    Ok(Fetched { keys, max_age: max_age(answer.headers()) })
+    let keys = JwkSet::read(answer.body()).map_err(|why| {
+        error_response::invalid_response_error(RequestKind::Jwks, answer, "invalid key set", &why, &[])
+    })?;
+    Ok(FetchedKeys { keys, max_age: max_age(answer.headers()) })
 }
 
 /// Returns the lifetime of a response (RFC 9111, section 5.2.2).

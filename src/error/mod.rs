@@ -75,7 +75,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
-    remedy: Option<Remedy>,
+    class: Option<ErrorClass>,
     delivery: Option<Delivery>,
     server: Option<ServerError>,
     tracking_id: Option<String>,
@@ -266,22 +266,22 @@ pub enum Transience {
 
 /// The remedy for an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remedy {
+pub(crate) enum ErrorClass {
     /// The user must log in again.
-    Login,
+    LoginRequired,
     /// The developer or an administrator must correct the settings or the registration.
-    Registration,
+    Misconfigured,
     /// Retry later.
-    Later,
+    Retryable,
     /// Use another access token.
-    AccessToken,
+    TokenRejected,
 }
 
 /// The message of a failed connection before [`Error::of_request`] adds the host.
-const NOT_REACHED: &str = "failed to connect to the server; retry later";
+const CONNECT_FAILED_MESSAGE: &str = "failed to connect to the server; retry later";
 
 /// The message of a lost response before [`Error::of_request`] adds the host.
-const RESPONSE_LOST: &str =
+const RESPONSE_LOST_MESSAGE: &str =
     "connection to the server was lost before a response arrived; the request may have been processed";
 
 impl Error {
@@ -292,10 +292,13 @@ impl Error {
     /// secret.
     pub fn transport(delivery: Delivery, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let message = match delivery {
-            Delivery::NotSent => NOT_REACHED,
-            Delivery::Unknown => RESPONSE_LOST,
+            Delivery::NotSent => CONNECT_FAILED_MESSAGE,
+            Delivery::Unknown => RESPONSE_LOST_MESSAGE,
         };
-        Self::new(ErrorKind::Transport, message).with_delivery(delivery).with_remedy(Remedy::Later).with_source(source)
+        Self::new(ErrorKind::Transport, message)
+            .with_delivery(delivery)
+            .with_class(ErrorClass::Retryable)
+            .with_source(source)
     }
 
     /// Creates an error for an implementation of [`TokenStore`](crate::store::TokenStore).
@@ -306,8 +309,8 @@ impl Error {
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>, transience: Transience) -> Self {
         let error = Self::new(ErrorKind::Store, "token store failed").with_source(source);
         match transience {
-            Transience::Transient => error.with_remedy(Remedy::Later),
-            Transience::Permanent => error.with_remedy(Remedy::Registration),
+            Transience::Transient => error.with_class(ErrorClass::Retryable),
+            Transience::Permanent => error.with_class(ErrorClass::Misconfigured),
         }
     }
 
@@ -322,7 +325,7 @@ impl Error {
     /// [`retry_after`](Self::retry_after) if it returns a duration. A code exchange is never
     /// retryable with the same code: begin a new login instead.
     pub fn is_retryable(&self) -> bool {
-        self.0.remedy == Some(Remedy::Later)
+        self.0.class == Some(ErrorClass::Retryable)
     }
 
     /// Returns `true` if the user must log in again.
@@ -331,7 +334,7 @@ impl Error {
     /// in time. Offer a new login. Do not redirect automatically, because the next attempt may fail
     /// in the same way.
     pub fn is_login_required(&self) -> bool {
-        self.0.remedy == Some(Remedy::Login)
+        self.0.class == Some(ErrorClass::LoginRequired)
     }
 
     /// Returns `true` if the developer or an administrator must correct the configuration.
@@ -339,7 +342,7 @@ impl Error {
     /// A setting, the client secret, a scope, or the registration is wrong. Log the error, or alert
     /// the operator.
     pub fn is_misconfigured(&self) -> bool {
-        self.0.remedy == Some(Remedy::Registration)
+        self.0.class == Some(ErrorClass::Misconfigured)
     }
 
     /// Returns `true` if the user or an administrator declined the login (`access_denied`).
@@ -357,7 +360,7 @@ impl Error {
     /// tokens that you manage yourself, call [`WebexOAuth::refresh`](crate::WebexOAuth::refresh)
     /// once, and repeat the request once.
     pub fn is_token_rejected(&self) -> bool {
-        self.0.remedy == Some(Remedy::AccessToken)
+        self.0.class == Some(ErrorClass::TokenRejected)
     }
 
     /// Returns the `Retry-After` duration reported by the server, clamped to between 1 second and 1
@@ -388,7 +391,7 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             message: message.into(),
-            remedy: kind.usual_remedy(),
+            class: kind.default_class(),
             delivery: None,
             server: None,
             tracking_id: None,
@@ -399,7 +402,7 @@ impl Error {
 
     /// Sets the kind of a transport error to that of the operation. Errors of other kinds are
     /// unchanged.
-    pub(crate) fn during(mut self, kind: ErrorKind) -> Self {
+    pub(crate) fn with_operation_kind(mut self, kind: ErrorKind) -> Self {
         if self.0.kind == ErrorKind::Transport {
             self.0.kind = kind;
         }
@@ -407,18 +410,18 @@ impl Error {
     }
 
     /// Replaces the kind, the message, and the remedy, and keeps the details of the response.
-    pub(crate) fn restated(mut self, kind: ErrorKind, message: &'static str) -> Self {
+    pub(crate) fn with_kind_and_message(mut self, kind: ErrorKind, message: &'static str) -> Self {
         self.0.kind = kind;
         self.0.message = message.into();
-        self.0.remedy = kind.usual_remedy();
+        self.0.class = kind.default_class();
         self
     }
 
     /// Adds the tracking ID that was sent, unless the response has one, and the host to the
     /// messages of [`Error::transport`].
-    pub(crate) fn of_request(mut self, sent: Option<String>, host: &str) -> Self {
+    pub(crate) fn with_request_context(mut self, sent: Option<String>, host: &str) -> Self {
         self.0.tracking_id = self.0.tracking_id.or(sent);
-        if self.0.message == NOT_REACHED || self.0.message == RESPONSE_LOST {
+        if self.0.message == CONNECT_FAILED_MESSAGE || self.0.message == RESPONSE_LOST_MESSAGE {
             self.0.message = self.0.message.replacen("the server", host, 1).into();
         }
         self
@@ -435,8 +438,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_remedy(mut self, remedy: Remedy) -> Self {
-        self.0.remedy = Some(remedy);
+    pub(crate) fn with_class(mut self, remedy: ErrorClass) -> Self {
+        self.0.class = Some(remedy);
         self
     }
 
@@ -463,7 +466,7 @@ impl Error {
 
 impl ErrorKind {
     /// Returns the default remedy for errors of this kind.
-    fn usual_remedy(self) -> Option<Remedy> {
+    fn default_class(self) -> Option<ErrorClass> {
         match self {
             Self::Configuration
             | Self::InvalidInput
@@ -471,10 +474,10 @@ impl ErrorKind {
             | Self::CorruptEntry
             | Self::ClientMismatch
             | Self::CallbackServer
-            | Self::NoRuntime => Some(Remedy::Registration),
-            Self::RandomSource => Some(Remedy::Later),
+            | Self::NoRuntime => Some(ErrorClass::Misconfigured),
+            Self::RandomSource => Some(ErrorClass::Retryable),
             Self::PendingNotFound | Self::PendingExpired | Self::DeviceCodeExpired | Self::CallbackTimeout => {
-                Some(Remedy::Login)
+                Some(ErrorClass::LoginRequired)
             }
             _ => None,
         }
@@ -514,7 +517,7 @@ impl fmt::Debug for Error {
         let inner = &*self.0;
         let mut debug = f.debug_struct("Error");
         debug.field("kind", &inner.kind).field("message", &inner.message);
-        if let Some(remedy) = &inner.remedy {
+        if let Some(remedy) = &inner.class {
             debug.field("remedy", remedy);
         }
         if let Some(delivery) = &inner.delivery {
@@ -562,8 +565,8 @@ mod tests {
 
     #[test]
     fn error_is_pointer_sized_send_and_sync() {
-        fn travels<T: StdError + Send + Sync + 'static>() {}
-        travels::<Error>();
+        fn assert_send_sync<T: StdError + Send + Sync + 'static>() {}
+        assert_send_sync::<Error>();
         assert_eq!(size_of::<Error>(), size_of::<usize>());
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
     }
@@ -583,8 +586,10 @@ mod tests {
 
     #[test]
     fn each_remedy_sets_exactly_one_predicate() {
-        for remedy in [Remedy::Login, Remedy::Registration, Remedy::Later, Remedy::AccessToken] {
-            let error = Error::new(ErrorKind::Refresh, "x").with_remedy(remedy);
+        for remedy in
+            [ErrorClass::LoginRequired, ErrorClass::Misconfigured, ErrorClass::Retryable, ErrorClass::TokenRejected]
+        {
+            let error = Error::new(ErrorKind::Refresh, "x").with_class(remedy);
             let answers =
                 [error.is_login_required(), error.is_misconfigured(), error.is_retryable(), error.is_token_rejected()];
             assert_eq!(answers.iter().filter(|answer| **answer).count(), 1);

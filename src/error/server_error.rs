@@ -15,7 +15,7 @@ pub struct ServerError {
     code: Option<String>,
     description: Option<String>,
     unrecognized: bool,
-    names_client: bool,
+    is_client_rejected: bool,
     body: BodyKind,
     content_type: Option<String>,
 }
@@ -64,8 +64,8 @@ impl ServerError {
         self
     }
 
-    pub(crate) fn naming_client(mut self) -> Self {
-        self.names_client = true;
+    pub(crate) fn with_client_rejected(mut self) -> Self {
+        self.is_client_rejected = true;
         self
     }
 
@@ -85,8 +85,8 @@ impl ServerError {
     ///
     /// This applies to `invalid_client`, and to a 401 response that is not a JSON object and
     /// requests client credentials.
-    pub(crate) fn names_client(&self) -> bool {
-        self.names_client
+    pub(crate) fn is_client_rejected(&self) -> bool {
+        self.is_client_rejected
     }
 
     /// Returns `true` if the response came from a proxy (407) or the network (511).
@@ -94,7 +94,7 @@ impl ServerError {
         self.status.is_some_and(is_intermediary)
     }
 
-    pub(crate) fn unrecognized(mut self) -> Self {
+    pub(crate) fn with_unrecognized(mut self) -> Self {
         self.unrecognized = true;
         self
     }

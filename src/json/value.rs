@@ -18,7 +18,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// exceed the range of `f64` with 1e308.
 ///
 /// The returned copy is zeroized on drop, because it may contain tokens.
-pub(crate) fn decode(json: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn decode_json(json: &[u8]) -> Zeroizing<Vec<u8>> {
     let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
     let invalid = json.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
     // A growing buffer would leave copies that are not zeroized.
@@ -29,7 +29,7 @@ pub(crate) fn decode(json: &[u8]) -> Zeroizing<Vec<u8>> {
             text.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    repair(&mut text);
+    repair_json(&mut text);
     text
 }
 
@@ -37,13 +37,13 @@ pub(crate) fn decode(json: &[u8]) -> Zeroizing<Vec<u8>> {
 ///
 /// Different originals may decode to the same string. Every comparison that decides about access
 /// must therefore reject it.
-pub(crate) fn is_damaged(text: &str) -> bool {
+pub(crate) fn has_replacement_character(text: &str) -> bool {
     text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// Replaces lone surrogates and oversized numbers in place. Neither replacement is longer than the
 /// original.
-fn repair(text: &mut [u8]) {
+fn repair_json(text: &mut [u8]) {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         at = match byte {
@@ -59,14 +59,16 @@ fn repair_string(text: &mut [u8], mut at: usize) -> usize {
     while let Some(byte) = text.get(at) {
         at += match (byte, code_unit(text, at)) {
             (b'"', _) => return at + 1,
-            (b'\\', Some(0xd800..=0xdbff)) if matches!(code_unit(text, at + ESCAPE), Some(0xdc00..=0xdfff)) => {
-                2 * ESCAPE
+            (b'\\', Some(0xd800..=0xdbff))
+                if matches!(code_unit(text, at + UNICODE_ESCAPE_LEN), Some(0xdc00..=0xdfff)) =>
+            {
+                2 * UNICODE_ESCAPE_LEN
             }
             (b'\\', Some(0xd800..=0xdfff)) => {
-                if let Some(digits) = text.get_mut(at + 2..at + ESCAPE) {
+                if let Some(digits) = text.get_mut(at + 2..at + UNICODE_ESCAPE_LEN) {
                     digits.copy_from_slice(b"fffd");
                 }
-                ESCAPE
+                UNICODE_ESCAPE_LEN
             }
             (b'\\', None) => 2,
             _ => 1,
@@ -76,11 +78,11 @@ fn repair_string(text: &mut [u8], mut at: usize) -> usize {
 }
 
 /// The length of `\uXXXX`.
-const ESCAPE: usize = 6;
+const UNICODE_ESCAPE_LEN: usize = 6;
 
 /// Returns the UTF-16 code unit of the `\uXXXX` escape at this position.
 fn code_unit(text: &[u8], at: usize) -> Option<u16> {
-    let digits = text.get(at..at.checked_add(ESCAPE)?)?.strip_prefix(b"\\u")?;
+    let digits = text.get(at..at.checked_add(UNICODE_ESCAPE_LEN)?)?.strip_prefix(b"\\u")?;
     let digits =
         std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
     u16::from_str_radix(digits, 16).ok()
@@ -94,7 +96,7 @@ fn repair_number(text: &mut [u8], at: usize) -> usize {
     let Some(number) = number.get_mut(..length) else { return at };
     let value = std::str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok());
     if value.is_some_and(f64::is_infinite) {
-        let replacement = LARGEST.iter().chain(std::iter::repeat(&b' '));
+        let replacement = LARGE_NUMBER_REPLACEMENT.iter().chain(std::iter::repeat(&b' '));
         number.iter_mut().zip(replacement).for_each(|(byte, replacement)| *byte = *replacement);
     }
     at + length
@@ -102,17 +104,17 @@ fn repair_number(text: &mut [u8], at: usize) -> usize {
 
 /// The replacement for oversized numbers. It fits, because the shortest oversized number is
 /// `2e308`.
-const LARGEST: &[u8] = b"1e308";
+const LARGE_NUMBER_REPLACEMENT: &[u8] = b"1e308";
 
 /// The name of the object that serde_json passes for a number if its feature `arbitrary_precision`
 /// is enabled.
-const NUMBER: &str = "$serde_json::private::Number";
+const NUMBER_FIELD: &str = "$serde_json::private::Number";
 
 /// The state of that feature. If it is disabled, an object with that name is an ordinary object.
-static NUMBERS_ARE_MAPS: LazyLock<bool> = LazyLock::new(|| {
-    struct Probe;
+static HAS_ARBITRARY_PRECISION: LazyLock<bool> = LazyLock::new(|| {
+    struct NumberVisitor;
 
-    impl<'de> Visitor<'de> for Probe {
+    impl<'de> Visitor<'de> for NumberVisitor {
         type Value = bool;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,23 +131,23 @@ static NUMBERS_ARE_MAPS: LazyLock<bool> = LazyLock::new(|| {
         }
     }
 
-    serde_json::Deserializer::from_str("1").deserialize_any(Probe).unwrap_or(false)
+    serde_json::Deserializer::from_str("1").deserialize_any(NumberVisitor).unwrap_or(false)
 });
 
 /// Returns `true` if an object that begins with this name is a number.
-pub(crate) fn is_number(name: &str) -> bool {
-    name == NUMBER && *NUMBERS_ARE_MAPS
+pub(crate) fn is_number_field(name: &str) -> bool {
+    name == NUMBER_FIELD && *HAS_ARBITRARY_PRECISION
 }
 
 /// A problem with the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum JsonError {
     Unreadable,
     NotAnObject,
     Repeated,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreadable => "invalid JSON",
@@ -157,14 +159,14 @@ impl fmt::Display for Fault {
 
 /// Reads a value that a server sent, with lenient [decoding](decode). The last of several duplicate
 /// names counts.
-pub(crate) fn value(json: &[u8]) -> Option<Value> {
-    let json = decode(json);
-    read(&json, Reader::lenient()).ok()
+pub(crate) fn parse_value(json: &[u8]) -> Option<Value> {
+    let json = decode_json(json);
+    parse_with(&json, ValueVisitor::lenient()).ok()
 }
 
 /// Reads an object like [`value`].
-pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
-    match value(json)? {
+pub(crate) fn parse_object(json: &[u8]) -> Option<Map<String, Value>> {
+    match parse_value(json)? {
         Value::Object(object) => Some(object),
         _ => None,
     }
@@ -173,18 +175,21 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
 /// Reads an object like [`value`], but rejects duplicate names.
 ///
 /// With `names`, only duplicates of these names at the top level are rejected.
-pub(crate) fn unambiguous(json: &[u8], names: Option<&'static [&'static str]>) -> Result<Map<String, Value>, Fault> {
-    let json = decode(json);
+pub(crate) fn parse_object_without_duplicates(
+    json: &[u8],
+    names: Option<&'static [&'static str]>,
+) -> Result<Map<String, Value>, JsonError> {
+    let json = decode_json(json);
     let mut is_repeated = false;
-    match read(&json, Reader { repeated: Some(&mut is_repeated), names }) {
+    match parse_with(&json, ValueVisitor { duplicate_found: Some(&mut is_repeated), unique_names: names }) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Fault::NotAnObject),
-        Err(_) if is_repeated => Err(Fault::Repeated),
-        Err(_) => Err(Fault::Unreadable),
+        Ok(_) => Err(JsonError::NotAnObject),
+        Err(_) if is_repeated => Err(JsonError::Repeated),
+        Err(_) => Err(JsonError::Unreadable),
     }
 }
 
-fn read(json: &[u8], reader: Reader<'_>) -> serde_json::Result<Value> {
+fn parse_with(json: &[u8], reader: ValueVisitor<'_>) -> serde_json::Result<Value> {
     let mut json = serde_json::Deserializer::from_slice(json);
     let value = reader.deserialize(&mut json)?;
     json.end().map(|()| value)
@@ -203,11 +208,11 @@ pub(crate) fn whole_number(value: &Value) -> Option<u64> {
 }
 
 /// The fields of an object, read like [`value`].
-pub(crate) struct Fields(pub(crate) Map<String, Value>);
+pub(crate) struct UntrustedObject(pub(crate) Map<String, Value>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for UntrustedObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_map(Reader::lenient())? {
+        match deserializer.deserialize_map(ValueVisitor::lenient())? {
             Value::Object(object) => Ok(Self(object)),
             _ => Err(D::Error::custom("not an object")),
         }
@@ -215,34 +220,37 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// A visitor that reads a value.
-pub(crate) struct Reader<'a> {
+pub(crate) struct ValueVisitor<'a> {
     /// Set to `true` if a name is duplicate, which is then an error.
-    repeated: Option<&'a mut bool>,
+    duplicate_found: Option<&'a mut bool>,
     /// The names that must not be repeated at the top level. Without a list, no name may be
     /// repeated at any level.
-    names: Option<&'static [&'static str]>,
+    unique_names: Option<&'static [&'static str]>,
 }
 
-impl Reader<'static> {
+impl ValueVisitor<'static> {
     /// Creates a reader that accepts duplicate names. The last of them counts.
     pub(crate) fn lenient() -> Self {
-        Self { repeated: None, names: None }
+        Self { duplicate_found: None, unique_names: None }
     }
 }
 
-impl Reader<'_> {
+impl ValueVisitor<'_> {
     /// Returns the reader of nested values.
-    fn inner(&mut self) -> Reader<'_> {
-        Reader { repeated: self.repeated.as_deref_mut().filter(|_| self.names.is_none()), names: None }
+    fn nested(&mut self) -> ValueVisitor<'_> {
+        ValueVisitor {
+            duplicate_found: self.duplicate_found.as_deref_mut().filter(|_| self.unique_names.is_none()),
+            unique_names: None,
+        }
     }
 
     /// Returns `true` if a second field of this name is an error.
-    fn is_guarded(&self, name: &str) -> bool {
-        self.repeated.is_some() && self.names.is_none_or(|names| names.contains(&name))
+    fn must_be_unique(&self, name: &str) -> bool {
+        self.duplicate_found.is_some() && self.unique_names.is_none_or(|names| names.contains(&name))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for ValueVisitor<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -250,7 +258,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for ValueVisitor<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -283,7 +291,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self.inner())? {
+        while let Some(item) = items.next_element_seed(self.nested())? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -292,14 +300,14 @@ impl<'de> Visitor<'de> for Reader<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if is_number(&name) {
+            if is_number_field(&name) {
                 let digits = map.next_value::<String>()?;
                 return digits.parse().map(Value::Number).map_err(|_| A::Error::custom("no number"));
             }
-            let is_guarded = self.is_guarded(&name);
-            let value = map.next_value_seed(self.inner())?;
+            let is_guarded = self.must_be_unique(&name);
+            let value = map.next_value_seed(self.nested())?;
             if object.insert(name, value).is_some() && is_guarded {
-                self.repeated.into_iter().for_each(|repeated| *repeated = true);
+                self.duplicate_found.into_iter().for_each(|repeated| *repeated = true);
                 return Err(A::Error::custom("repeated"));
             }
         }
@@ -312,8 +320,8 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    fn decoded(json: &[u8]) -> String {
-        String::from_utf8(decode(json).to_vec()).unwrap()
+    fn decode_to_string(json: &[u8]) -> String {
+        String::from_utf8(decode_json(json).to_vec()).unwrap()
     }
 
     #[test]
@@ -336,7 +344,7 @@ mod tests {
             "-",
         ] {
             let expected = json.replace("9e999", "1e308");
-            assert_eq!(decoded(json.as_bytes()), expected, "{json}");
+            assert_eq!(decode_to_string(json.as_bytes()), expected, "{json}");
         }
     }
 
@@ -358,9 +366,9 @@ mod tests {
             (br#""\\\ud800""#, "\\\u{fffd}"),
             (b"\xef\xbb\xbf\"x\"", "x"),
         ] {
-            let value: Value = serde_json::from_slice(&decode(json)).unwrap();
+            let value: Value = serde_json::from_slice(&decode_json(json)).unwrap();
             assert_eq!(value, text, "{}", String::from_utf8_lossy(json));
-            assert_eq!(is_damaged(text), text != "x");
+            assert_eq!(has_replacement_character(text), text != "x");
         }
     }
 
@@ -371,7 +379,7 @@ mod tests {
             [("1e999", 1e308), ("-1e999", -1e308), ("2e308", 1e308), ("17976931348623157e400", 1e308), (&*long, -1e308)]
         {
             for json in [json.to_owned(), format!("[{json},7]"), format!(r#"{{"a":{json}}}"#)] {
-                let value: Value = serde_json::from_slice(&decode(json.as_bytes())).unwrap();
+                let value: Value = serde_json::from_slice(&decode_json(json.as_bytes())).unwrap();
                 let found = value.get("a").or(value.get(0)).unwrap_or(&value);
                 assert_eq!(found.as_f64(), Some(expected), "{json}");
             }
@@ -380,10 +388,10 @@ mod tests {
 
     #[test]
     fn leading_byte_order_mark_is_removed_once() {
-        assert_eq!(decoded(b"\xef\xbb\xbf{}"), "{}");
-        assert_eq!(decoded(b"\xef\xbb\xbf\xef\xbb\xbf{}"), "\u{feff}{}");
-        assert_eq!(decoded(b" \xef\xbb\xbf{}"), " \u{feff}{}");
-        assert_eq!(decoded(b"\xef\xbb"), "\u{fffd}");
+        assert_eq!(decode_to_string(b"\xef\xbb\xbf{}"), "{}");
+        assert_eq!(decode_to_string(b"\xef\xbb\xbf\xef\xbb\xbf{}"), "\u{feff}{}");
+        assert_eq!(decode_to_string(b" \xef\xbb\xbf{}"), " \u{feff}{}");
+        assert_eq!(decode_to_string(b"\xef\xbb"), "\u{fffd}");
     }
 
     proptest::proptest! {
@@ -394,10 +402,10 @@ mod tests {
             proptest::prop_oneof![proptest::sample::select(br#""\ud8cefDC09-+.{}[]:, "#.to_vec()), proptest::prelude::any::<u8>()],
             0..64,
         )) {
-            let once = decode(&json);
+            let once = decode_json(&json);
             let text = std::str::from_utf8(&once).unwrap();
             if !text.starts_with('\u{feff}') {
-                proptest::prop_assert_eq!(&*decode(&once), &*once);
+                proptest::prop_assert_eq!(&*decode_json(&once), &*once);
             }
         }
     }
@@ -411,25 +419,25 @@ mod tests {
             "18446744073709551616",
             "null",
         ] {
-            assert_eq!(value(text.as_bytes()), serde_json::from_str::<Value>(text).ok(), "{text}");
-            assert_eq!(serde_json::from_str::<Fields>(text).is_ok(), text.starts_with('{'), "{text}");
+            assert_eq!(parse_value(text.as_bytes()), serde_json::from_str::<Value>(text).ok(), "{text}");
+            assert_eq!(serde_json::from_str::<UntrustedObject>(text).is_ok(), text.starts_with('{'), "{text}");
         }
         for text in ["", "{", "[1]x", "[1][2]", "\"\u{1}\"", "\0", "{}\0", "[1]\0"] {
-            assert_eq!(value(text.as_bytes()), None, "{text}");
+            assert_eq!(parse_value(text.as_bytes()), None, "{text}");
         }
-        assert_eq!(object(b"[]"), None);
+        assert_eq!(parse_object(b"[]"), None);
     }
 
     #[test]
     fn value_with_undecodable_text_has_replacement_characters() {
         let json = b"\xef\xbb\xbf{\"a\":\"J\xf6rg\",\"b\xff\":[\"\\ud800\"],\"c\":1e999}";
         let expected = serde_json::json!({"a": "J\u{fffd}rg", "b\u{fffd}": ["\u{fffd}"], "c": 1e308});
-        assert_eq!(value(json), Some(expected.clone()));
-        assert_eq!(unambiguous(json, None).map(Value::Object), Ok(expected));
+        assert_eq!(parse_value(json), Some(expected.clone()));
+        assert_eq!(parse_object_without_duplicates(json, None).map(Value::Object), Ok(expected));
         // Two names that decode to the same string count as one.
         let json = b"{\"\xe4\":1,\"\xf6\":2}";
-        assert_eq!(unambiguous(json, None), Err(Fault::Repeated));
-        assert_eq!(value(json), Some(serde_json::json!({"\u{fffd}": 2})));
+        assert_eq!(parse_object_without_duplicates(json, None), Err(JsonError::Repeated));
+        assert_eq!(parse_value(json), Some(serde_json::json!({"\u{fffd}": 2})));
     }
 
     #[test]
@@ -443,8 +451,8 @@ mod tests {
             (r#"{"y":{"id":1,"id":2},"x":[{"x":1,"x":2}]}"#, false),
             (r#"{"y":{"id":1,"id":2},"x":1,"x":2}"#, true),
         ] {
-            let found = unambiguous(json.as_bytes(), Some(NAMES));
-            assert_eq!(found.err(), is_rejected.then_some(Fault::Repeated), "{json}");
+            let found = parse_object_without_duplicates(json.as_bytes(), Some(NAMES));
+            assert_eq!(found.err(), is_rejected.then_some(JsonError::Repeated), "{json}");
         }
     }
 
@@ -455,23 +463,26 @@ mod tests {
             serde_json::from_str::<Value>(odd).is_err(),
             "serde_json no longer treats this name specially; this module is not needed"
         );
-        let read = value(odd.as_bytes()).unwrap();
+        let read = parse_value(odd.as_bytes()).unwrap();
         assert_eq!(read["$serde_json::private::RawValue"], "boom");
         assert_eq!(read["x"][0]["$serde_json::private::RawValue"], "[1]");
         assert_eq!(read.to_string(), odd);
-        assert_eq!(object(odd.as_bytes()), serde_json::from_str::<Fields>(odd).ok().map(|Fields(fields)| fields));
+        assert_eq!(
+            parse_object(odd.as_bytes()),
+            serde_json::from_str::<UntrustedObject>(odd).ok().map(|UntrustedObject(fields)| fields)
+        );
     }
 
     #[test]
     fn deep_nesting_is_rejected_and_strings_are_not_parsed() {
         let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(value(nested(100).as_bytes()).is_some());
-        assert!(value(nested(128).as_bytes()).is_none());
-        assert!(value("[".repeat(100_000).as_bytes()).is_none());
+        assert!(parse_value(nested(100).as_bytes()).is_some());
+        assert!(parse_value(nested(128).as_bytes()).is_none());
+        assert!(parse_value("[".repeat(100_000).as_bytes()).is_none());
         // Nested strings remain strings and are not parsed.
         let quoted = (0..8)
             .fold(nested(100), |inner, _| serde_json::json!({ "$serde_json::private::RawValue": inner }).to_string());
-        let Some(Value::Object(read)) = value(quoted.as_bytes()) else { panic!("it is an object") };
+        let Some(Value::Object(read)) = parse_value(quoted.as_bytes()) else { panic!("it is an object") };
         assert!(read.values().all(Value::is_string));
     }
 }

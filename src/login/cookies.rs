@@ -132,24 +132,24 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
-use crate::crypto::{Title, Unopened};
+use crate::crypto::{EnvelopeKind, OpenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::authorization::callback::Callback;
 use crate::protocol::authorization::pending::{PendingAuthorization, PendingId, Stopwatch, age_of_stored};
 
 pub use crate::crypto::{EncryptionKey, EncryptionKeys};
 
-const TITLE: Title = Title("webex-oauth cookie v");
+const ENVELOPE_KIND: EnvelopeKind = EnvelopeKind("webex-oauth cookie v");
 
 /// The prefix of cookie names, followed by the ID of the login.
-const NAME: &str = "webex-login-";
+const COOKIE_PREFIX: &str = "webex-login-";
 
 /// The prefix for HTTPS. Browsers accept such a cookie only from this host, over HTTPS, and for all
 /// paths (RFC 6265bis, section 4.1.3.2).
-const HOST_NAME: &str = "__Host-webex-login-";
+const HOST_COOKIE_PREFIX: &str = "__Host-webex-login-";
 
 /// The maximum number of pending logins per browser.
-const MAX_COUNT: usize = 4;
+const MAX_PENDING_LOGINS: usize = 4;
 
 /// The maximum total length of their names and values. Servers usually limit a header to 8 KiB,
 /// which includes the application's own cookies.
@@ -162,14 +162,14 @@ const MAX_TOTAL_LEN: usize = 6 * 1024;
 pub struct PendingCookies {
     keys: Arc<EncryptionKeys>,
     lifetime: Duration,
-    memory: Arc<Mutex<Memory>>,
+    recent_logins: Arc<Mutex<RecentLogins>>,
 }
 
 impl PendingCookies {
     /// Creates pending cookies encrypted with `keys`. They are valid for the client's [pending
     /// lifetime](WebexOAuth::pending_lifetime).
     pub fn new(webex: &WebexOAuth, keys: EncryptionKeys) -> Self {
-        Self { keys: Arc::new(keys), lifetime: webex.pending_lifetime(), memory: Arc::default() }
+        Self { keys: Arc::new(keys), lifetime: webex.pending_lifetime(), recent_logins: Arc::default() }
     }
 
     /// Encrypts a pending login. Add the returned cookies to the redirect to Webex.
@@ -189,16 +189,16 @@ impl PendingCookies {
         cookies: impl IntoIterator<Item = C>,
     ) -> Result<SetCookies> {
         let stored = pending.to_stored()?;
-        let name = format!("{}{}", prefix(&pending), pending.id());
-        let sealed = TITLE.seal(stored.expose().as_bytes(), self.keys.current(), name.as_bytes())?;
+        let name = format!("{}{}", cookie_prefix(&pending), pending.id());
+        let sealed = ENVELOPE_KIND.seal(stored.expose().as_bytes(), self.keys.current(), name.as_bytes())?;
         let value = URL_SAFE_NO_PAD.encode(sealed);
-        let surplus = self.surplus(cookies, name.len() + value.len(), pending.begun_at());
+        let surplus = self.names_to_evict(cookies, name.len() + value.len(), pending.begun_at());
         let mut set = vec![set_cookie(&name, &value, self.lifetime)?];
         for name in surplus {
             set.push(set_cookie(&name, "", Duration::ZERO)?);
         }
         if let Some(stopwatch) = pending.stopwatch.clone() {
-            self.memory().begin(pending.id(), stopwatch, self.lifetime);
+            self.recent_logins().record_begun(pending.id(), stopwatch, self.lifetime);
         }
         Ok(SetCookies(set))
     }
@@ -223,30 +223,33 @@ impl PendingCookies {
         callback: &Callback,
         cookies: impl IntoIterator<Item = C>,
     ) -> Result<(PendingAuthorization, SetCookies)> {
-        let id = PendingId::of_state(callback.state()?);
+        let id = PendingId::from_state(callback.state()?);
         let (mut trouble, mut is_rewritten) = (None, false);
         for cookie in cookies {
-            is_rewritten |= has_rewritten(cookie.as_ref(), &id);
-            for (name, value) in pairs(cookie.as_ref()).filter(|(name, _)| id_in(name) == Some(id.as_str())) {
+            is_rewritten |= has_rewritten_cookie(cookie.as_ref(), &id);
+            for (name, value) in
+                parse_cookie_pairs(cookie.as_ref()).filter(|(name, _)| pending_id_in(name) == Some(id.as_str()))
+            {
                 match self.open(name, value) {
                     Ok(mut pending) => {
                         let removal = set_cookie(name, "", Duration::ZERO)?;
-                        pending.stopwatch = self.memory().take(&id).ok_or_else(|| again(&id))?;
+                        pending.stopwatch =
+                            self.recent_logins().mark_taken(&id).ok_or_else(|| already_used_error(&id))?;
                         return Ok((pending, SetCookies(vec![removal])));
                     }
                     Err(why) => trouble = Some(why),
                 }
             }
         }
-        Err(missing(&id, trouble, is_rewritten))
+        Err(not_found_error(&id, trouble, is_rewritten))
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recent_logins(&self) -> MutexGuard<'_, RecentLogins> {
+        self.recent_logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the names of the cookies to remove when one of this length, begun now, is added.
-    fn surplus<C: AsRef<[u8]>>(
+    fn names_to_evict<C: AsRef<[u8]>>(
         &self,
         cookies: impl IntoIterator<Item = C>,
         length: usize,
@@ -254,7 +257,7 @@ impl PendingCookies {
     ) -> Vec<String> {
         let mut waiting = Vec::new();
         for cookie in cookies {
-            for (name, value) in pairs(cookie.as_ref()).filter(|(name, _)| id_in(name).is_some()) {
+            for (name, value) in parse_cookie_pairs(cookie.as_ref()).filter(|(name, _)| pending_id_in(name).is_some()) {
                 // A cookie that cannot be decrypted belongs to another application on this host, or
                 // expires on its own.
                 if let Ok(pending) = self.open(name, value) {
@@ -269,7 +272,7 @@ impl PendingCookies {
         let mut gone = Vec::new();
         for (begun_at, name, length) in waiting.into_iter().rev() {
             let has_expired = age_of_stored(begun_at, now).is_none_or(|age| age > self.lifetime);
-            if has_expired || count == MAX_COUNT || together + length > MAX_TOTAL_LEN {
+            if has_expired || count == MAX_PENDING_LOGINS || together + length > MAX_TOTAL_LEN {
                 gone.push(name);
             } else {
                 count += 1;
@@ -280,13 +283,13 @@ impl PendingCookies {
         gone
     }
 
-    fn open(&self, name: &str, value: &str) -> Result<PendingAuthorization, Unopened> {
+    fn open(&self, name: &str, value: &str) -> Result<PendingAuthorization, OpenError> {
         // RFC 6265, section 4.1.1 allows quotation marks around a value, and some proxies add them.
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        let sealed = URL_SAFE_NO_PAD.decode(value).map_err(|_| Unopened::Damaged)?;
-        let stored: Zeroizing<Box<[u8]>> = TITLE.open(&sealed, &self.keys, name.as_bytes())?;
-        let stored = std::str::from_utf8(&stored).map_err(|_| Unopened::Damaged)?;
-        PendingAuthorization::from_stored(stored).map_err(|_| Unopened::Damaged)
+        let sealed = URL_SAFE_NO_PAD.decode(value).map_err(|_| OpenError::Malformed)?;
+        let stored: Zeroizing<Box<[u8]>> = ENVELOPE_KIND.open(&sealed, &self.keys, name.as_bytes())?;
+        let stored = std::str::from_utf8(&stored).map_err(|_| OpenError::Malformed)?;
+        PendingAuthorization::from_stored(stored).map_err(|_| OpenError::Malformed)
     }
 }
 
@@ -325,26 +328,26 @@ impl fmt::Debug for SetCookies {
 }
 
 /// Returns the prefix of the cookie name. A response over plain HTTP cannot set a `__Host-` cookie.
-fn prefix(pending: &PendingAuthorization) -> &'static str {
+fn cookie_prefix(pending: &PendingAuthorization) -> &'static str {
     let scheme = pending.redirect_uri().split(':').next().unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("https") { HOST_NAME } else { NAME }
+    if scheme.eq_ignore_ascii_case("https") { HOST_COOKIE_PREFIX } else { COOKIE_PREFIX }
 }
 
 /// Returns the login ID in a cookie name.
-fn id_in(name: &str) -> Option<&str> {
-    name.strip_prefix(HOST_NAME).or_else(|| name.strip_prefix(NAME))
+fn pending_id_in(name: &str) -> Option<&str> {
+    name.strip_prefix(HOST_COOKIE_PREFIX).or_else(|| name.strip_prefix(COOKIE_PREFIX))
 }
 
 /// Parses the names and values of a `Cookie` header (RFC 6265, section 4.2.1). Pairs that are not
 /// valid UTF-8 are ignored.
-fn pairs(header: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+fn parse_cookie_pairs(header: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     let pairs = header.split(|byte| *byte == b';').filter_map(|pair| std::str::from_utf8(pair).ok());
     pairs.filter_map(|pair| pair.trim_ascii().split_once('='))
 }
 
 /// Builds a `Set-Cookie` value. A lifetime of zero removes the cookie.
 fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue> {
-    let secure = if name.starts_with(HOST_NAME) { "; Secure" } else { "" };
+    let secure = if name.starts_with(HOST_COOKIE_PREFIX) { "; Secure" } else { "" };
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
     let mut value = HeaderValue::try_from(text).map_err(|source| {
@@ -354,7 +357,7 @@ fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue
     Ok(value)
 }
 
-fn again(id: &PendingId) -> Error {
+fn already_used_error(id: &PendingId) -> Error {
     let message = format!("no pending login for callback {id}: it was already used");
     Error::new(ErrorKind::PendingNotFound, message)
 }
@@ -364,12 +367,12 @@ fn again(id: &PendingId) -> Error {
 ///
 /// Names are compared exactly, because other hosts can set cookies that resemble a `__Host-`
 /// cookie.
-fn has_rewritten(header: &[u8], id: &PendingId) -> bool {
+fn has_rewritten_cookie(header: &[u8], id: &PendingId) -> bool {
     let header = String::from_utf8_lossy(header).to_ascii_lowercase();
     header.contains(&id.as_str().to_ascii_lowercase())
 }
 
-fn missing(id: &PendingId, why: Option<Unopened>, is_rewritten: bool) -> Error {
+fn not_found_error(id: &PendingId, why: Option<OpenError>, is_rewritten: bool) -> Error {
     let why = match why {
         None if is_rewritten => {
             "its cookie was modified in transit: it is quoted, joined to others by a comma, percent-encoded, or \
@@ -379,37 +382,39 @@ fn missing(id: &PendingId, why: Option<Unopened>, is_rewritten: bool) -> Error {
         None => "it was already used, it expired, it began in another browser or under another host name (www., or \
              localhost and 127.0.0.1), or the browser blocks cookies"
             .to_owned(),
-        Some(Unopened::Later(version)) => format!("its cookie has format version {version}; update webex-oauth"),
-        Some(Unopened::UnknownKey(id)) => {
+        Some(OpenError::UnsupportedVersion(version)) => {
+            format!("its cookie has format version {version}; update webex-oauth")
+        }
+        Some(OpenError::UnknownKey(id)) => {
             format!("its cookie is encrypted with the unknown key `{id}`; all processes must share the keys")
         }
-        Some(Unopened::Refused(id)) => {
+        Some(OpenError::AuthenticationFailed(id)) => {
             format!(
                 "its cookie cannot be decrypted with the key `{id}`: it was modified, or the ID belongs to another key here"
             )
         }
-        Some(Unopened::Plain | Unopened::Damaged) => "its cookie is damaged".to_owned(),
+        Some(OpenError::NotEncrypted | OpenError::Malformed) => "its cookie is damaged".to_owned(),
     };
     Error::new(ErrorKind::PendingNotFound, format!("no pending login for callback {id}: {why}"))
 }
 
 /// The maximum number of logins remembered of each kind. They take a few megabytes, and exceed what
 /// a process completes in ten minutes.
-const MAX_REMEMBERED: usize = 65_536;
+const MAX_RECENT_LOGINS: usize = 65_536;
 
 /// The logins known to this process.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct RecentLogins {
     /// The logins stored in cookies.
-    begun: Recent<Stopwatch>,
+    stopwatches: RecentMap<Stopwatch>,
     /// The logins taken from cookies.
-    taken: Recent<()>,
+    taken: RecentMap<()>,
 }
 
-impl Memory {
-    pub(crate) fn begin(&mut self, id: PendingId, stopwatch: Stopwatch, lifetime: Duration) {
-        self.begun.forget_while(|stopwatch| stopwatch.age() > lifetime);
-        self.begun.add(id, stopwatch);
+impl RecentLogins {
+    pub(crate) fn record_begun(&mut self, id: PendingId, stopwatch: Stopwatch, lifetime: Duration) {
+        self.stopwatches.remove_oldest_while(|stopwatch| stopwatch.age() > lifetime);
+        self.stopwatches.add(id, stopwatch);
     }
 
     /// Marks a login as taken.
@@ -417,12 +422,12 @@ impl Memory {
     /// Returns `None` if it was already taken, and otherwise its stopwatch if this process began
     /// it.
     #[allow(clippy::option_option, reason = "the outer option is `None` if the login was already taken")]
-    pub(crate) fn take(&mut self, id: &PendingId) -> Option<Option<Stopwatch>> {
-        self.taken.add(id.clone(), ()).then(|| self.begun.values.remove(id))
+    pub(crate) fn mark_taken(&mut self, id: &PendingId) -> Option<Option<Stopwatch>> {
+        self.taken.add(id.clone(), ()).then(|| self.stopwatches.values.remove(id))
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for RecentLogins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} taken", self.taken.values.len())
     }
@@ -430,25 +435,25 @@ impl fmt::Debug for Memory {
 
 /// The values of the latest logins. Eviction does not depend on a clock: setting it back must not
 /// make a cookie valid again.
-struct Recent<T> {
+struct RecentMap<T> {
     values: HashMap<PendingId, T>,
     /// The IDs, oldest first. Some may have no value anymore.
     order: VecDeque<PendingId>,
 }
 
-impl<T> Default for Recent<T> {
+impl<T> Default for RecentMap<T> {
     fn default() -> Self {
         Self { values: HashMap::new(), order: VecDeque::new() }
     }
 }
 
-impl<T> Recent<T> {
+impl<T> RecentMap<T> {
     /// Adds a value. Returns `false` if the ID already has one.
     fn add(&mut self, id: PendingId, value: T) -> bool {
         if self.values.contains_key(&id) {
             return false;
         }
-        while self.order.len() >= MAX_REMEMBERED {
+        while self.order.len() >= MAX_RECENT_LOGINS {
             let Some(oldest) = self.order.pop_front() else { break };
             self.values.remove(&oldest);
         }
@@ -458,7 +463,7 @@ impl<T> Recent<T> {
     }
 
     /// Removes the oldest values while they have expired.
-    fn forget_while(&mut self, has_expired: impl Fn(&T) -> bool) {
+    fn remove_oldest_while(&mut self, has_expired: impl Fn(&T) -> bool) {
         while let Some(oldest) = self.order.front().filter(|id| self.values.get(id).is_none_or(&has_expired)) {
             self.values.remove(oldest);
             self.order.pop_front();
@@ -472,34 +477,34 @@ mod tests {
 
     #[test]
     fn cookie_types_are_clone_send_and_sync() {
-        fn shared<T: Clone + Send + Sync + 'static>() {}
-        shared::<PendingCookies>();
-        shared::<SetCookies>();
+        fn assert_shareable<T: Clone + Send + Sync + 'static>() {}
+        assert_shareable::<PendingCookies>();
+        assert_shareable::<SetCookies>();
     }
 
     #[test]
     fn cookie_pairs_are_parsed_as_sent_by_browsers() {
-        let read = |header: &'static str| pairs(header.as_bytes()).collect::<Vec<_>>();
+        let read = |header: &'static str| parse_cookie_pairs(header.as_bytes()).collect::<Vec<_>>();
         assert_eq!(read("a=1; b=2"), [("a", "1"), ("b", "2")]);
         assert_eq!(read("a=1;b=x==; c; =; d= "), [("a", "1"), ("b", "x=="), ("", ""), ("d", "")]);
         assert_eq!(read(""), []);
-        assert_eq!(pairs(b"\xff=1; a=1").collect::<Vec<_>>(), [("a", "1")]);
+        assert_eq!(parse_cookie_pairs(b"\xff=1; a=1").collect::<Vec<_>>(), [("a", "1")]);
     }
 
     #[test]
     fn oldest_recent_login_is_evicted_beyond_limit() {
-        let id = |number: usize| PendingId::of_state(&number.to_string());
-        let mut recent = Recent::default();
-        for number in 0..MAX_REMEMBERED {
+        let id = |number: usize| PendingId::from_state(&number.to_string());
+        let mut recent = RecentMap::default();
+        for number in 0..MAX_RECENT_LOGINS {
             assert!(recent.add(id(number), number) && !recent.add(id(number), 0));
         }
         assert!(!recent.add(id(0), 0), "no value is evicted below the limit");
-        assert!(recent.add(id(MAX_REMEMBERED), 7));
-        assert_eq!((recent.values.len(), recent.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        assert!(recent.add(id(MAX_RECENT_LOGINS), 7));
+        assert_eq!((recent.values.len(), recent.order.len()), (MAX_RECENT_LOGINS, MAX_RECENT_LOGINS));
         assert!(recent.add(id(0), 0), "the oldest value is evicted");
         // A removed value leaves its ID in the order until that ID is the oldest.
         recent.values.remove(&id(2));
-        recent.forget_while(|number| *number < 5);
+        recent.remove_oldest_while(|number| *number < 5);
         assert_eq!((recent.values.contains_key(&id(4)), recent.values.contains_key(&id(5))), (false, true));
         assert_eq!(recent.values.len(), recent.order.len());
     }

@@ -7,7 +7,7 @@ use qrcode::{Color, EcLevel};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The margin required by ISO/IEC 18004, in modules.
-const QUIET: usize = 4;
+const QUIET_ZONE: usize = 4;
 
 /// A QR code, for example of a URL that the user opens with a phone.
 ///
@@ -67,8 +67,8 @@ impl QrCode {
     /// The image can be part of an HTML page or stored as a file. It contains the text as its title
     /// for screen readers, has no external references, and scales to the available space.
     pub fn to_svg(&self) -> String {
-        let size = self.width + 2 * QUIET;
-        let title = escaped(&self.text);
+        let size = self.width + 2 * QUIET_ZONE;
+        let title = escape_svg_text(&self.text);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" role=\"img\" \
              shape-rendering=\"crispEdges\"><title>QR code: {title}</title>\
@@ -76,14 +76,14 @@ impl QrCode {
         );
         for (at, _) in self.is_dark.iter().enumerate().filter(|(_, is_dark)| **is_dark) {
             // Writing to a `String` does not fail.
-            let _ = write!(svg, "M{} {}h1v1h-1z", at % self.width + QUIET, at / self.width + QUIET);
+            let _ = write!(svg, "M{} {}h1v1h-1z", at % self.width + QUIET_ZONE, at / self.width + QUIET_ZONE);
         }
         svg + "\" fill=\"#000\"/></svg>"
     }
 
     /// Renders two rows per line, with `drawn` modules as blocks and the others as spaces.
     fn half_blocks(&self, drawn: bool) -> String {
-        let size = self.width + 2 * QUIET;
+        let size = self.width + 2 * QUIET_ZONE;
         let mut text = String::with_capacity(3 * (size + 1) * size.div_ceil(2));
         for row in (0..size).step_by(2) {
             for column in 0..size {
@@ -102,13 +102,13 @@ impl QrCode {
 
     /// Returns `true` if a module is dark. Positions include the margin.
     fn is_dark(&self, column: usize, row: usize) -> bool {
-        let within = |at: usize| at.checked_sub(QUIET).filter(|at| *at < self.width);
+        let within = |at: usize| at.checked_sub(QUIET_ZONE).filter(|at| *at < self.width);
         let module = within(column).zip(within(row)).and_then(|(x, y)| self.is_dark.get(y * self.width + x));
         module.copied().unwrap_or(false)
     }
 }
 
-fn escaped(text: &str) -> String {
+fn escape_svg_text(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -126,7 +126,7 @@ mod tests {
     const URI: &str = "https://oauth-helper-r.wbx2.com/verify?userCode=e9e1&x=<1>";
 
     /// Returns the text that a scanner reads from a screen of `size` modules.
-    fn scanned(size: usize, is_dark: impl Fn(usize, usize) -> bool) -> String {
+    fn scan(size: usize, is_dark: impl Fn(usize, usize) -> bool) -> String {
         const SCALE: usize = 4;
         let mut image = rqrr::PreparedImage::prepare_from_greyscale(size * SCALE, size * SCALE, |x, y| {
             if is_dark(x / SCALE, y / SCALE) { 0 } else { 255 }
@@ -152,8 +152,8 @@ mod tests {
             let code = QrCode::new(uri).unwrap();
             for (text, drawn) in [(code.light_on_dark(), false), (code.dark_on_light(), true)] {
                 let (size, rows) = modules(&text, drawn);
-                assert_eq!(scanned(size, |x, y| rows[y][x]), uri);
-                let margin = |at: usize| at < QUIET || at >= size - QUIET;
+                assert_eq!(scan(size, |x, y| rows[y][x]), uri);
+                let margin = |at: usize| at < QUIET_ZONE || at >= size - QUIET_ZONE;
                 for (y, row) in rows.iter().take(size).enumerate() {
                     let is_quiet = |(x, is_dark): (usize, &bool)| !*is_dark || !(margin(x) || margin(y));
                     assert!(row.iter().enumerate().all(is_quiet), "the margin must be light");
@@ -175,7 +175,7 @@ mod tests {
                 (x.parse().unwrap(), rest.split_once('h').unwrap().0.parse().unwrap())
             })
             .collect();
-        assert_eq!(scanned(size, |x, y| modules.contains(&(x, y))), URI);
+        assert_eq!(scan(size, |x, y| modules.contains(&(x, y))), URI);
         assert!(
             head.contains(
                 "<title>QR code: https://oauth-helper-r.wbx2.com/verify?userCode=e9e1&amp;x=&lt;1&gt;</title>"

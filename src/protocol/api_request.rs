@@ -9,13 +9,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::http_request;
 use crate::registration::Registration;
 use crate::secret::AccessToken;
-use crate::service::url::is_trusted_plain;
+use crate::service::url::is_plain_http_allowed;
 
 /// Checks that an access token may be sent to `uri`.
 ///
 /// The scheme must be https, or http for a loopback address or a test host. The host must belong to
 /// the service or have been added by the application.
-pub(crate) fn check(registration: &Registration, uri: &Uri) -> Result<()> {
+pub(crate) fn check_token_destination(registration: &Registration, uri: &Uri) -> Result<()> {
     let refuse = |why: &str| {
         let host = uri.host().unwrap_or("no host");
         Err(Error::new(ErrorKind::InvalidInput, format!("access token not sent to {host:?}: {why}")))
@@ -28,7 +28,7 @@ pub(crate) fn check(registration: &Registration, uri: &Uri) -> Result<()> {
     }
     match url.scheme() {
         "https" => {}
-        "http" if is_trusted_plain(&url, &registration.insecure_hosts) => {}
+        "http" if is_plain_http_allowed(&url, &registration.insecure_hosts) => {}
         _ => return refuse("the connection is unencrypted; use https"),
     }
     let host = url.host_str().unwrap_or_default();
@@ -43,17 +43,17 @@ pub(crate) fn check(registration: &Registration, uri: &Uri) -> Result<()> {
 }
 
 /// Adds the access token and the common headers to a request.
-pub(crate) fn request(
+pub(crate) fn authorized_request(
     registration: &Registration,
     mut request: Request<Bytes>,
     token: &AccessToken,
 ) -> Result<Request<Bytes>> {
-    check(registration, request.uri())?;
-    let bearer = http_request::bearer(token)?;
+    check_token_destination(registration, request.uri())?;
+    let bearer = http_request::bearer_header(token)?;
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, bearer);
     headers.entry(USER_AGENT).or_insert_with(|| registration.user_agent.clone());
-    http_request::track(headers)?;
+    http_request::add_tracking_id(headers)?;
     // Responses are not decompressed.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Ok(request)
@@ -62,7 +62,7 @@ pub(crate) fn request(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registration::Owner;
+    use crate::registration::ClientIdentity;
     use crate::scope::Scopes;
     use crate::service::Service;
     use std::sync::Arc;
@@ -72,7 +72,7 @@ mod tests {
         let service = Service::webex().with_api_host("analytics.webexapis.com");
         let registration = Registration {
             endpoints: service.endpoints(&[]).unwrap(),
-            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            client: Arc::new(ClientIdentity { service: service.id(), client_id: "C1".into() }),
             service,
             credentials: None,
             redirect_uri: None,
@@ -93,7 +93,7 @@ mod tests {
             ("http://localhost:1/", false),
             ("/v1/rooms", false),
         ] {
-            assert_eq!(check(&registration, &uri.parse().unwrap()).is_ok(), fits, "{uri}");
+            assert_eq!(check_token_destination(&registration, &uri.parse().unwrap()).is_ok(), fits, "{uri}");
         }
     }
 }

@@ -11,12 +11,12 @@ use serde::Serialize;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::authorization::code::AuthorizationCode;
-use crate::protocol::error_response::{self, refusal};
-use crate::protocol::http_request::{self, Asked, Form};
+use crate::protocol::error_response::{self, error_from_response};
+use crate::protocol::http_request::{self, Form, RequestKind};
 use crate::registration::{Credentials, Registration};
 use crate::secret::RefreshToken;
 use crate::token::account::check_site_name;
-use crate::token::response::{NoTokens, TokenResponse};
+use crate::token::response::{InvalidTokenResponse, TokenResponse};
 use crate::token::token_set::TokenSet;
 
 /// Webex-specific parameters of a token request.
@@ -101,7 +101,7 @@ pub(crate) enum Grant<'a> {
         refresh_token: &'a RefreshToken,
     },
     /// A refresh token that was issued outside this crate, with its site if known.
-    Adopt {
+    ImportedRefreshToken {
         refresh_token: &'a RefreshToken,
         site: Option<&'a str>,
     },
@@ -113,15 +113,15 @@ impl<'a> Grant<'a> {
     /// # Errors
     ///
     /// - [`ErrorKind::InvalidInput`]: `site` is not a single host name label.
-    pub(crate) fn adopt(refresh_token: &'a RefreshToken, site: Option<&'a str>) -> Result<Self> {
+    pub(crate) fn import(refresh_token: &'a RefreshToken, site: Option<&'a str>) -> Result<Self> {
         site.map_or(Ok(()), check_site_name)?;
-        Ok(Self::Adopt { refresh_token, site })
+        Ok(Self::ImportedRefreshToken { refresh_token, site })
     }
 
-    pub(crate) fn asked(&self) -> Asked {
+    pub(crate) fn request_kind(&self) -> RequestKind {
         match self {
-            Self::Code { .. } => Asked::Exchange,
-            Self::Refresh { .. } | Self::Adopt { .. } => Asked::Refresh,
+            Self::Code { .. } => RequestKind::Exchange,
+            Self::Refresh { .. } | Self::ImportedRefreshToken { .. } => RequestKind::Refresh,
         }
     }
 
@@ -132,11 +132,11 @@ impl<'a> Grant<'a> {
     /// - [`ErrorKind::Configuration`]: the client has no secret.
     pub(crate) fn request(&self, registration: &Registration) -> Result<Request<Bytes>> {
         let mut form = Form::new();
-        self.write(registration, &mut form);
+        self.append_to(registration, &mut form);
         http_request::authenticated_request(registration, &registration.endpoints.token, form)
     }
 
-    fn write(&self, registration: &Registration, form: &mut Form) {
+    fn append_to(&self, registration: &Registration, form: &mut Form) {
         let service = &registration.service;
         match self {
             Self::Code { code, options } => {
@@ -148,16 +148,16 @@ impl<'a> Grant<'a> {
             }
             Self::Refresh { tokens, refresh_token } => {
                 form.append_pair("grant_type", "refresh_token");
-                let site = tokens.account().site_name().filter(|_| service.prefixes_site());
-                write_refresh_token(site, refresh_token, form);
-                if let Some(exchange) = tokens.exchange().filter(|_| service.repeats_exchange()) {
+                let site = tokens.account().site_name().filter(|_| service.must_prefix_site());
+                append_refresh_token(site, refresh_token, form);
+                if let Some(exchange) = tokens.exchange().filter(|_| service.must_repeat_exchange()) {
                     form.append_pair("redirect_uri", &exchange.redirect_uri);
                     form.append_pair("code_verifier", exchange.code_verifier.expose_secret());
                 }
             }
-            Self::Adopt { refresh_token, site } => {
+            Self::ImportedRefreshToken { refresh_token, site } => {
                 form.append_pair("grant_type", "refresh_token");
-                write_refresh_token(site.filter(|_| service.prefixes_site()), refresh_token, form);
+                append_refresh_token(site.filter(|_| service.must_prefix_site()), refresh_token, form);
             }
         }
     }
@@ -172,7 +172,7 @@ impl<'a> Grant<'a> {
                 secrets.push(tokens.access_token().expose());
                 secrets.extend(tokens.exchange().map(|exchange| exchange.code_verifier.expose_secret()));
             }
-            Self::Adopt { refresh_token, .. } => secrets.push(refresh_token.expose()),
+            Self::ImportedRefreshToken { refresh_token, .. } => secrets.push(refresh_token.expose()),
         }
         secrets
     }
@@ -189,33 +189,36 @@ impl<'a> Grant<'a> {
     ) -> Result<TokenResponse> {
         let credentials = registration.require_secret()?;
         let is_success = response.status().is_success();
-        let read = if is_success { TokenResponse::read(response.body()) } else { Err(NoTokens::Refusal) };
+        let read =
+            if is_success { TokenResponse::read(response.body()) } else { Err(InvalidTokenResponse::ErrorResponse) };
         read.map_err(|why| {
             // Secrets are collected for errors only: a response body might quote them.
             let secrets = self.secrets(credentials);
             match why {
-                NoTokens::Refusal => refusal(self.asked(), response, &secrets, now),
+                InvalidTokenResponse::ErrorResponse => {
+                    error_from_response(self.request_kind(), response, &secrets, now)
+                }
                 // A success status without tokens, for example from a proxy. The problem may be
                 // temporary.
                 why => {
                     let problem = "invalid response from the token endpoint";
-                    error_response::unusable(self.asked(), response, problem, &why, &secrets)
+                    error_response::invalid_response_error(self.request_kind(), response, problem, &why, &secrets)
                 }
             }
         })
     }
 }
 
-fn write_refresh_token(site: Option<&str>, refresh_token: &RefreshToken, form: &mut Form) {
+fn append_refresh_token(site: Option<&str>, refresh_token: &RefreshToken, form: &mut Form) {
     let refresh_token = refresh_token.expose();
-    let prefixed = site.and_then(|site| prefixed(site, refresh_token));
+    let prefixed = site.and_then(|site| with_site_prefix(site, refresh_token));
     form.append_pair("refresh_token", prefixed.as_deref().map_or(refresh_token, String::as_str));
 }
 
 /// Returns the refresh token with the prefix `<site>_`, or `None` if it already has this prefix.
 ///
 /// Cisco's table of parameters does not state whether the issued token includes the prefix.
-fn prefixed(site: &str, refresh_token: &str) -> Option<Zeroizing<String>> {
+fn with_site_prefix(site: &str, refresh_token: &str) -> Option<Zeroizing<String>> {
     let head = refresh_token.get(..site.len());
     let stands =
         head.is_some_and(|head| head.eq_ignore_ascii_case(site)) && refresh_token[site.len()..].starts_with('_');
@@ -239,7 +242,7 @@ mod tests {
             (None, "r1", "r1"),
         ] {
             let mut form = Form::new();
-            write_refresh_token(site, &RefreshToken::new(token).unwrap(), &mut form);
+            append_refresh_token(site, &RefreshToken::new(token).unwrap(), &mut form);
             assert_eq!(form.into_bytes(), format!("refresh_token={sent}"), "{site:?} {token}");
         }
     }

@@ -19,10 +19,10 @@ use crate::{random, redact};
 const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
 /// The maximum length of a tracking ID in bytes. Longer values are ignored.
-const MAX_TRACKING_ID: usize = 128;
+const MAX_TRACKING_ID_LEN: usize = 128;
 
 /// Creates a request with the common headers and a new tracking ID.
-pub(crate) fn request(
+pub(crate) fn new_request(
     registration: &Registration,
     method: Method,
     endpoint: &Endpoint,
@@ -39,22 +39,22 @@ pub(crate) fn request(
     // is decoded here.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, registration.user_agent.clone());
-    track(headers)?;
+    add_tracking_id(headers)?;
     Ok(request)
 }
 
 /// Returns the `Authorization` value for an access token, marked as sensitive.
-pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
+pub(crate) fn bearer_header(access_token: &AccessToken) -> Result<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", access_token.expose()));
-    secret::header(text).ok_or_else(|| {
+    secret::sensitive_header_value(text).ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, "access token contains characters that are not allowed in a header")
     })
 }
 
 /// Adds a new tracking ID, unless the request has one.
-pub(crate) fn track(headers: &mut HeaderMap) -> Result<()> {
+pub(crate) fn add_tracking_id(headers: &mut HeaderMap) -> Result<()> {
     if let Entry::Vacant(place) = headers.entry(TRACKING_ID) {
-        let tracking_id = ["WEBEXOAUTH_", &random::token()?].concat();
+        let tracking_id = ["WEBEXOAUTH_", &random::url_safe_string()?].concat();
         // The string consists of visible ASCII, so the conversion cannot fail.
         place.insert(HeaderValue::try_from(tracking_id).unwrap_or_else(|_| HeaderValue::from_static("WEBEXOAUTH")));
     }
@@ -92,12 +92,12 @@ pub(crate) fn received_tracking_id(
 
 fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {
     // Must precede the split, because a secret may contain a comma.
-    if redact::tells(text, secrets) {
+    if redact::contains_secret(text, secrets) {
         return None;
     }
     // Webex sometimes repeats the ID, separated by a comma.
     let id = text.split(',').next()?.trim();
-    let fits = (1..=MAX_TRACKING_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = (1..=MAX_TRACKING_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| id.to_owned())
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn authenticated_request(
     }
     form.append_pair("client_id", registration.client_id());
     form.append_pair("client_secret", registration.require_secret()?.expose());
-    plain_request(registration, endpoint, form)
+    unauthenticated_request(registration, endpoint, form)
 }
 
 /// Creates a request that authenticates the client with HTTP Basic.
@@ -155,15 +155,19 @@ pub(crate) fn authenticated_request(
 ///
 /// - [`ErrorKind::Configuration`](crate::ErrorKind::Configuration): the client has no secret.
 pub(crate) fn basic_request(registration: &Registration, endpoint: &Endpoint, form: Form) -> Result<Request<Bytes>> {
-    let authorization = registration.require_secret()?.basic();
-    let mut request = plain_request(registration, endpoint, form)?;
+    let authorization = registration.require_secret()?.basic_header();
+    let mut request = unauthenticated_request(registration, endpoint, form)?;
     request.headers_mut().insert(AUTHORIZATION, authorization);
     Ok(request)
 }
 
 /// Creates a request without client authentication.
-pub(crate) fn plain_request(registration: &Registration, endpoint: &Endpoint, form: Form) -> Result<Request<Bytes>> {
-    let mut request = request(registration, Method::POST, endpoint, form.into_bytes())?;
+pub(crate) fn unauthenticated_request(
+    registration: &Registration,
+    endpoint: &Endpoint,
+    form: Form,
+) -> Result<Request<Bytes>> {
+    let mut request = new_request(registration, Method::POST, endpoint, form.into_bytes())?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     Ok(request)
@@ -171,22 +175,22 @@ pub(crate) fn plain_request(registration: &Registration, endpoint: &Endpoint, fo
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum RequestKind {
     /// A code exchange.
     Exchange,
     /// A refresh.
     Refresh,
     /// A device authorization request.
-    DeviceCode,
+    DeviceAuthorization,
     /// A device access token request.
-    Device,
+    DeviceToken,
     /// A request for the person's details, with an access token.
     Person,
     /// The revocation of a token.
     Revocation,
     /// A request for the key set (JWKS).
     #[cfg(feature = "oidc")]
-    Keys,
+    Jwks,
     /// A userinfo request, with an access token.
     #[cfg(feature = "oidc")]
     UserInfo,
@@ -195,18 +199,18 @@ pub(crate) enum Asked {
     Discovery,
 }
 
-impl Asked {
+impl RequestKind {
     /// Returns the name for traces.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Exchange => "exchange",
             Self::Refresh => "refresh",
-            Self::DeviceCode => "device_code",
-            Self::Device => "device",
+            Self::DeviceAuthorization => "device_code",
+            Self::DeviceToken => "device",
             Self::Person => "person",
             Self::Revocation => "revocation",
             #[cfg(feature = "oidc")]
-            Self::Keys => "keys",
+            Self::Jwks => "keys",
             #[cfg(feature = "oidc")]
             Self::UserInfo => "userinfo",
             #[cfg(feature = "oidc")]
@@ -215,7 +219,7 @@ impl Asked {
     }
 
     /// Returns `true` if the request is for a protected resource and contains an access token.
-    pub(crate) fn is_resource(self) -> bool {
+    pub(crate) fn is_resource_request(self) -> bool {
         match self {
             Self::Person => true,
             #[cfg(feature = "oidc")]
@@ -225,8 +229,8 @@ impl Asked {
     }
 
     /// Returns `true` if the request contains a grant: a code, a refresh token, or a device code.
-    pub(crate) fn is_grant(self) -> bool {
-        matches!(self, Self::Exchange | Self::Refresh | Self::Device)
+    pub(crate) fn has_grant(self) -> bool {
+        matches!(self, Self::Exchange | Self::Refresh | Self::DeviceToken)
     }
 
     /// Returns the kind of errors of this request.
@@ -234,11 +238,11 @@ impl Asked {
         match self {
             Self::Exchange => ErrorKind::CodeExchange,
             Self::Refresh => ErrorKind::Refresh,
-            Self::DeviceCode | Self::Device => ErrorKind::DeviceGrant,
+            Self::DeviceAuthorization | Self::DeviceToken => ErrorKind::DeviceGrant,
             Self::Person => ErrorKind::PersonRequest,
             Self::Revocation => ErrorKind::Revocation,
             #[cfg(feature = "oidc")]
-            Self::Keys => ErrorKind::Jwks,
+            Self::Jwks => ErrorKind::Jwks,
             #[cfg(feature = "oidc")]
             Self::UserInfo => ErrorKind::UserInfo,
             #[cfg(feature = "oidc")]

@@ -32,7 +32,7 @@ use crate::token::rest_id::{self, RestId};
 pub struct ApplicationId(RestId);
 
 /// The type in application IDs.
-const KIND: &str = "APPLICATION";
+const APPLICATION_KIND: &str = "APPLICATION";
 
 impl ApplicationId {
     /// Creates the application ID for a client ID of the commercial platform.
@@ -42,8 +42,8 @@ impl ApplicationId {
     /// - [`ErrorKind::InvalidInput`]: the client ID is empty, or contains a slash or a character
     ///   that is not visible ASCII.
     pub fn new(client_id: impl Into<String>) -> Result<Self> {
-        let id = checked(client_id.into(), "client ID")?;
-        Ok(Self(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: KIND.to_owned(), id }))
+        let id = check_id_part(client_id.into(), "client ID")?;
+        Ok(Self(RestId { cluster: rest_id::COMMERCIAL_CLUSTER.to_owned(), kind: APPLICATION_KIND.to_owned(), id }))
     }
 
     /// Sets the cluster. IDs of Webex for Government have been observed with
@@ -54,7 +54,7 @@ impl ApplicationId {
     /// - [`ErrorKind::InvalidInput`]: the cluster is empty, or contains a slash or a character that
     ///   is not visible ASCII.
     pub fn with_cluster(mut self, cluster: impl Into<String>) -> Result<Self> {
-        self.0.cluster = checked(cluster.into(), "cluster")?;
+        self.0.cluster = check_id_part(cluster.into(), "cluster")?;
         Ok(self)
     }
 
@@ -69,8 +69,8 @@ impl ApplicationId {
     }
 }
 
-fn checked(text: String, what: &str) -> Result<String> {
-    if rest_id::is_part(&text) {
+fn check_id_part(text: String, what: &str) -> Result<String> {
+    if rest_id::is_valid_part(&text) {
         return Ok(text);
     }
     let message = format!("invalid {what}: use one or more visible ASCII characters without \"/\"");
@@ -97,7 +97,7 @@ impl FromStr for ApplicationId {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let text = text.trim_matches(['"', '\'', '`', '<', '>']);
         match RestId::parse(text) {
-            Some(id) if id.kind == KIND => Ok(Self(id)),
+            Some(id) if id.kind == APPLICATION_KIND => Ok(Self(id)),
             Some(_) => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "invalid application ID: it is the ID of another kind of object",

@@ -90,7 +90,7 @@ impl SecurityContext {
     pub fn new(site_name: impl Into<String>, user: User, access_token: &AccessToken) -> Result<Self> {
         let site_name = site_name.into();
         check_site_name(&site_name)?;
-        if user.name().is_empty() || !user.name().chars().all(is_xml) {
+        if user.name().is_empty() || !user.name().chars().all(is_xml_character) {
             let message = "invalid user name: use one or more characters that are allowed in XML, \
                            without control characters";
             return Err(Error::new(ErrorKind::InvalidInput, message));
@@ -109,10 +109,10 @@ impl SecurityContext {
     ///   [`Service::meetings`](crate::Service::meetings) do.
     /// - [`ErrorKind::InvalidInput`]: see [`new`](Self::new).
     pub fn from_tokens(tokens: &TokenSet) -> Result<Self> {
-        Self::of_account(tokens.account(), tokens.access_token())
+        Self::from_account(tokens.account(), tokens.access_token())
     }
 
-    pub(crate) fn of_account(account: &Account, access_token: &AccessToken) -> Result<Self> {
+    pub(crate) fn from_account(account: &Account, access_token: &AccessToken) -> Result<Self> {
         let lacks = |what: &str| {
             let message = format!("tokens do not contain the name of the {what}: use `SecurityContext::new(..)`");
             Error::new(ErrorKind::Unsupported, message)
@@ -148,12 +148,12 @@ impl SecurityContext {
         ];
         // The capacity covers the longest escapes: a reallocation would leave a copy of the token
         // in memory.
-        let longest = elements.iter().map(|(_, text)| text.len() * MAX_ESCAPE).sum::<usize>() + MARKUP;
+        let longest = elements.iter().map(|(_, text)| text.len() * MAX_ESCAPE_LEN).sum::<usize>() + MAX_MARKUP_LEN;
         let mut xml = Zeroizing::new(String::with_capacity(longest));
         xml.push_str("<securityContext>");
         for (element, text) in elements {
             xml.extend(["<", element, ">"]);
-            escape(text, &mut xml);
+            push_escaped_xml(text, &mut xml);
             xml.extend(["</", element, ">"]);
         }
         xml.push_str("</securityContext>");
@@ -171,21 +171,21 @@ impl User {
 }
 
 /// The maximum length of an escaped byte.
-const MAX_ESCAPE: usize = "&amp;".len();
+const MAX_ESCAPE_LEN: usize = "&amp;".len();
 
 /// An upper bound for the length of all tags.
-const MARKUP: usize = 160;
+const MAX_MARKUP_LEN: usize = 160;
 
 /// Returns `true` if XML 1.0 allows this character. Other characters cannot be escaped (section
 /// 2.2).
-fn is_xml(c: char) -> bool {
+fn is_xml_character(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// Escapes `text` as the content of an element (XML 1.0, sections 2.4 and 2.11).
 ///
 /// The `escape` function of an XML crate would return a copy of the token that is not zeroized.
-fn escape(text: &str, xml: &mut String) {
+fn push_escaped_xml(text: &str, xml: &mut String) {
     for c in text.chars() {
         match c {
             '&' => xml.push_str("&amp;"),

@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::value::{self, is_damaged};
-use crate::protocol::error_response::{self, refusal};
-use crate::protocol::http_request::{self, Asked};
+use crate::json::value::{self, has_replacement_character};
+use crate::protocol::error_response::{self, error_from_response};
+use crate::protocol::http_request::{self, RequestKind};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
-use crate::token::account::{Address, Identity};
+use crate::token::account::{EmailAddress, Identity};
 
 /// A person (<https://developer.webex.com/docs/api/v1/people/get-my-own-details>).
 ///
@@ -109,7 +109,7 @@ impl Person {
     ///
     /// Webex sends this field as a string. Returns `None` if it is missing or not recognized.
     pub fn is_login_enabled(&self) -> Option<bool> {
-        self.truth("loginEnabled")
+        self.bool_or_string("loginEnabled")
     }
 
     /// Returns `true` if the person has not accepted the invitation yet, or `None` if the field is
@@ -119,7 +119,7 @@ impl Person {
     /// person's e-mail address is only trusted if this is not `true`.
     pub fn is_invite_pending(&self) -> Option<bool> {
         self.field("invitePending").filter(|value| !value.is_null())?;
-        Some(self.truth("invitePending").unwrap_or(true))
+        Some(self.bool_or_string("invitePending").unwrap_or(true))
     }
 
     /// Returns any field by its name.
@@ -135,7 +135,7 @@ impl Person {
             display_name: self.display_name().map(str::to_owned),
             // Webex omits the field depending on scopes and licenses. The person has then at least
             // signed in.
-            address: Address::new(self.email(), Some(self.is_invite_pending() != Some(true))),
+            address: EmailAddress::new(self.email(), Some(self.is_invite_pending() != Some(true))),
         }
     }
 
@@ -153,7 +153,7 @@ impl Person {
             .filter(|text| !text.is_empty())
     }
 
-    fn truth(&self, name: &str) -> Option<bool> {
+    fn bool_or_string(&self, name: &str) -> Option<bool> {
         match self.0.get(name)? {
             Value::Bool(truth) => Some(*truth),
             Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
@@ -163,39 +163,42 @@ impl Person {
 }
 
 /// Returns the request for the person that the access token belongs to.
-pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
+pub(crate) fn person_request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.person.as_ref().ok_or_else(|| {
         let message = format!(
             "service {:?} has no person endpoint: use `TokenSet::account()` for the values in the token response",
-            registration.owner.service
+            registration.client.service
         );
         Error::new(ErrorKind::Unsupported, message)
     })?;
-    let mut request = http_request::request(registration, Method::GET, endpoint, Bytes::new())?;
-    request.headers_mut().insert(AUTHORIZATION, http_request::bearer(access_token)?);
+    let mut request = http_request::new_request(registration, Method::GET, endpoint, Bytes::new())?;
+    request.headers_mut().insert(AUTHORIZATION, http_request::bearer_header(access_token)?);
     Ok(request)
 }
 
 /// Reads the response. A person without an ID is an error.
-pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: UnixTime) -> Result<Person> {
+pub(crate) fn read_person(response: &Response<Bytes>, access_token: &AccessToken, now: UnixTime) -> Result<Person> {
     if !response.status().is_success() {
-        return Err(refusal(Asked::Person, response, &[access_token.expose()], now));
+        return Err(error_from_response(RequestKind::Person, response, &[access_token.expose()], now));
     }
     let unusable = |why: &dyn fmt::Display| {
         let problem = "invalid response from the person endpoint";
-        error_response::unusable(Asked::Person, response, problem, why, &[access_token.expose()])
+        error_response::invalid_response_error(RequestKind::Person, response, problem, why, &[access_token.expose()])
     };
-    let person = Person(value::unambiguous(response.body(), Some(&IDENTIFYING)).map_err(|fault| unusable(&fault))?);
+    let person = Person(
+        value::parse_object_without_duplicates(response.body(), Some(&IDENTIFYING_FIELDS))
+            .map_err(|fault| unusable(&fault))?,
+    );
     match person.id() {
         "" => Err(unusable(&"missing `id`")),
         // Different IDs could look equal after lossy decoding.
-        id if is_damaged(id) => Err(unusable(&"`id` contains characters that cannot be decoded")),
+        id if has_replacement_character(id) => Err(unusable(&"`id` contains characters that cannot be decoded")),
         _ => Ok(person),
     }
 }
 
 /// The fields that identify the person. They must not be duplicated.
-const IDENTIFYING: [&str; 5] = ["id", "emails", "orgId", "invitePending", "type"];
+const IDENTIFYING_FIELDS: [&str; 5] = ["id", "emails", "orgId", "invitePending", "type"];
 
 #[cfg(test)]
 mod tests {
@@ -203,7 +206,7 @@ mod tests {
 
     fn read_body(body: &str) -> Result<Person> {
         let response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
-        read(&response, &AccessToken::new("hunter2")?, UnixTime::from_secs(0))
+        read_person(&response, &AccessToken::new("hunter2")?, UnixTime::from_secs(0))
     }
 
     #[test]
@@ -224,7 +227,7 @@ mod tests {
     fn person_accepts_undecodable_text_except_in_id() {
         let read = |body: &[u8]| {
             let response = Response::new(Bytes::copy_from_slice(body));
-            read(&response, &AccessToken::new("hunter2")?, UnixTime::from_secs(0))
+            read_person(&response, &AccessToken::new("hunter2")?, UnixTime::from_secs(0))
         };
         let body =
             b"\xef\xbb\xbf{\"id\":\"P1\",\"displayName\":\"J\xf6rg\",\"x\":\"\\ud800\",\"x\":1e999,\"emails\":null}";

@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::value;
-use crate::protocol::error_response::refusal;
-use crate::protocol::http_request::{self, Asked, Form};
+use crate::protocol::error_response::error_from_response;
+use crate::protocol::http_request::{self, Form, RequestKind};
 use crate::registration::Registration;
 use crate::token::token_set::TokenSet;
 
@@ -26,7 +26,7 @@ pub enum RevocationScope {
 }
 
 /// Returns the revocation request.
-pub(crate) fn request(
+pub(crate) fn revocation_request(
     registration: &Registration,
     tokens: &TokenSet,
     reach: RevocationScope,
@@ -53,26 +53,27 @@ pub(crate) fn request(
 ///
 /// Success means that the token is invalid, even if it already was (RFC 7009, section 2.2). A
 /// success status with an HTML page, for example from a captive portal, is an error.
-pub(crate) fn read(
+pub(crate) fn read_revocation_response(
     registration: &Registration,
     tokens: &TokenSet,
     response: &Response<Bytes>,
     now: UnixTime,
 ) -> Result<()> {
-    if response.status().is_success() && is_answer(response.body()) {
+    if response.status().is_success() && is_success_body(response.body()) {
         return Ok(());
     }
     let mut secrets = registration.require_secret()?.secrets().to_vec();
     secrets.push(tokens.access_token().expose());
     secrets.extend(tokens.refresh_token().map(|token| token.expose()));
-    Err(refusal(Asked::Revocation, response, &secrets, now))
+    Err(error_from_response(RequestKind::Revocation, response, &secrets, now))
 }
 
 /// Returns `true` for an empty body or a JSON object without an error. RFC 7009 does not define the
 /// body.
-fn is_answer(body: &[u8]) -> bool {
+fn is_success_body(body: &[u8]) -> bool {
     let is_silent = |error: &Value| matches!(error, Value::Null | Value::Bool(false)) || error == "" || error == 0;
-    body.trim_ascii().is_empty() || value::object(body).is_some_and(|fields| fields.get("error").is_none_or(is_silent))
+    body.trim_ascii().is_empty()
+        || value::parse_object(body).is_some_and(|fields| fields.get("error").is_none_or(is_silent))
 }
 
 #[cfg(test)]
@@ -97,7 +98,7 @@ mod tests {
             ("[]", false),
             ("null", false),
         ] {
-            assert_eq!(is_answer(body.as_bytes()), is_one, "{body}");
+            assert_eq!(is_success_body(body.as_bytes()), is_one, "{body}");
         }
     }
 }

@@ -50,33 +50,33 @@ impl FromStr for Scope {
     /// - [`ErrorKind::InvalidInput`]: `text` is empty or contains an invalid character. The message
     ///   explains how to parse a list or a URL.
     fn from_str(text: &str) -> Result<Self> {
-        let is_scope = is_scope(text) && value_check::problem(text, Characters::Word).is_none();
-        if is_scope { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(no_scope(text)) }
+        let is_scope = is_scope(text) && value_check::value_problem(text, Characters::Word).is_none();
+        if is_scope { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(invalid_scope_error(text)) }
     }
 }
 
 /// The explanation of the error code `invalid_scope`.
-pub(crate) const REFUSED: &str = "scopes rejected by Webex: request at least one, and register each individually with \
+pub(crate) const INVALID_SCOPE_MESSAGE: &str = "scopes rejected by Webex: request at least one, and register each individually with \
                                   the integration at developer.webex.com (`spark:all` does not include other scopes)";
 
 /// Characters that occur in lists, queries, URLs, and quoted strings, but not in Webex scopes.
-const FOREIGN: &[u8] = b"\"'`<>[]{}\\,+%&=?";
+const EXCLUDED_CHARACTERS: &[u8] = b"\"'`<>[]{}\\,+%&=?";
 
 fn is_scope(text: &str) -> bool {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !FOREIGN.contains(&byte));
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !EXCLUDED_CHARACTERS.contains(&byte));
     !text.is_empty() && is_plain && !text.contains("://")
 }
 
 /// Returns the error for an invalid scope. The message does not quote the text, which may be a
 /// secret.
-fn no_scope(text: &str) -> Error {
+fn invalid_scope_error(text: &str) -> Error {
     let message: Cow<'static, str> = if text.contains(['&', '=', '?']) || text.contains("://") {
         "invalid scope: found a URL or a query; use the value of its `scope` parameter, or call \
          `Scopes::from_authorization_url(..)`"
             .into()
     } else if text.contains([',', '+', '%', ' ']) {
         "invalid scope: found a list or an encoded scope; parse it as `Scopes`".into()
-    } else if let Some(why) = value_check::problem(text, Characters::Word) {
+    } else if let Some(why) = value_check::value_problem(text, Characters::Word) {
         format!("scope {why}; a valid scope is spark:all").into()
     } else {
         "invalid scope: use one or more visible ASCII characters without brackets, such as spark:all".into()
@@ -230,16 +230,16 @@ impl FromStr for Scopes {
     /// - [`ErrorKind::InvalidInput`]: a scope contains an invalid character, or `text` is a URL.
     ///   For URLs, use [`from_authorization_url`](Self::from_authorization_url).
     fn from_str(text: &str) -> Result<Self> {
-        value_check::check(ErrorKind::InvalidInput, "list of scopes", text, Characters::List)?;
+        value_check::check_value(ErrorKind::InvalidInput, "list of scopes", text, Characters::List)?;
         if text.contains(['&', '=', '?']) || text.contains("://") {
-            return Err(no_scope(text));
+            return Err(invalid_scope_error(text));
         }
-        Self::from_decoded(&percent_decoded(text))
+        Self::from_decoded(&decode_form_value(text))
     }
 }
 
 /// Decodes percent-encoding. Without `&` and `=`, the form has a single name and no value.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
+fn decode_form_value(text: &str) -> Cow<'_, str> {
     form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name).unwrap_or_default()
 }
 
@@ -357,14 +357,14 @@ mod tests {
         ("webexsquare:", "admin"),
     ];
 
-    fn named() -> Vec<(&'static str, Scope)> {
+    fn named_scopes() -> Vec<(&'static str, Scope)> {
         crate::scope::constants::NAMED.to_vec()
     }
 
     #[cfg(feature = "testing")]
     #[test]
     fn each_scope_constant_has_summary() {
-        for (name, scope) in named() {
+        for (name, scope) in named_scopes() {
             let summary = scope.summary().unwrap();
             assert!(!summary.is_empty() && !summary.contains(['[', '`', '\n']), "{name}: {summary}");
         }
@@ -380,7 +380,7 @@ mod tests {
         let mut documented: Vec<_> = families
             .flat_map(|(family, names)| names.split_whitespace().map(move |name| format!("{family}{name}")))
             .collect();
-        let mut constants: Vec<_> = named().into_iter().map(|(_, scope)| scope.to_string()).collect();
+        let mut constants: Vec<_> = named_scopes().into_iter().map(|(_, scope)| scope.to_string()).collect();
         documented.sort_unstable();
         constants.sort_unstable();
         assert_eq!(constants, documented);
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn each_scope_constant_is_valid_and_named_after_scope() {
-        for (name, scope) in named() {
+        for (name, scope) in named_scopes() {
             assert_eq!(scope.as_str().parse::<Scope>().unwrap(), scope);
             let capital = if scope.as_str().starts_with("Identity:") { "CAPITAL_" } else { "" };
             let expected = format!("{capital}{}", scope.as_str().to_uppercase().replace([':', '-'], "_"));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::error::{ErrorKind, Result};
 use crate::service::pkce::Pkce;
-use crate::service::url::{COMMERCIAL, Endpoint, Endpoints, GOVERNMENT, MEETINGS, PLATFORM, Paths, without_query};
+use crate::service::url::{
+    COMMERCIAL_ISSUERS, Endpoint, Endpoints, GOVERNMENT_ISSUERS, MEETINGS, PLATFORM, Paths, without_query,
+};
 use crate::value_check::{self, Characters};
 
 pub(crate) mod url;
@@ -28,7 +30,7 @@ pub(crate) mod pkce;
 #[derive(Clone)]
 pub struct Service {
     name: &'static str,
-    home: &'static str,
+    default_base_url: &'static str,
     paths: &'static Paths,
     id: Option<String>,
     /// The base URL of the platform's API.
@@ -44,11 +46,11 @@ pub struct Service {
     client_auth: ClientAuth,
     pkce: Pkce,
     rotation: Rotation,
-    repeats_exchange: bool,
-    prefixes_site: bool,
+    must_repeat_exchange: bool,
+    must_prefix_site: bool,
     lifetimes: Option<Lifetimes>,
     issuers: Vec<String>,
-    names_issuer: bool,
+    has_issuer_in_callbacks: bool,
     api_hosts: Vec<String>,
 }
 
@@ -87,10 +89,10 @@ impl Service {
     /// Returns the commercial Webex platform: `https://webexapis.com/v1`
     /// (<https://developer.webex.com/docs/login-with-webex>).
     pub fn webex() -> Self {
-        let issuers = COMMERCIAL.iter().map(|issuer| (*issuer).to_owned()).collect();
+        let issuers = COMMERCIAL_ISSUERS.iter().map(|issuer| (*issuer).to_owned()).collect();
         Self {
             name: "webex",
-            home: "https://webexapis.com/v1",
+            default_base_url: "https://webexapis.com/v1",
             paths: &PLATFORM,
             id: None,
             base: String::new(),
@@ -105,14 +107,14 @@ impl Service {
             client_auth: ClientAuth::Basic,
             pkce: Pkce::S256,
             rotation: Rotation::Lenient,
-            repeats_exchange: false,
-            prefixes_site: false,
+            must_repeat_exchange: false,
+            must_prefix_site: false,
             lifetimes: None,
             issuers,
-            names_issuer: false,
+            has_issuer_in_callbacks: false,
             api_hosts: Vec::new(),
         }
-        .at_home()
+        .with_default_base_url()
     }
 
     /// Returns Webex for Government (FedRAMP): `https://api-usgov.webex.com/v1`
@@ -122,8 +124,9 @@ impl Service {
     /// on the commercial platform. The [device](crate::DeviceLogin) endpoints are assumed to have
     /// the same paths as on the commercial platform, but this is not verified.
     pub fn webex_gov() -> Self {
-        let issuers = GOVERNMENT.iter().map(|issuer| (*issuer).to_owned()).collect();
-        Self { name: "webex-gov", home: "https://api-usgov.webex.com/v1", issuers, ..Self::webex() }.at_home()
+        let issuers = GOVERNMENT_ISSUERS.iter().map(|issuer| (*issuer).to_owned()).collect();
+        Self { name: "webex-gov", default_base_url: "https://api-usgov.webex.com/v1", issuers, ..Self::webex() }
+            .with_default_base_url()
     }
 
     /// Returns the service for Webex Meetings integrations: `https://api.webex.com/v1/oauth2`.
@@ -150,12 +153,12 @@ impl Service {
     pub fn meetings() -> Self {
         Self {
             name: "meetings",
-            home: "https://api.webex.com/v1/oauth2",
+            default_base_url: "https://api.webex.com/v1/oauth2",
             paths: &MEETINGS,
             client_auth: ClientAuth::Body,
             pkce: Pkce::ShortPlain,
-            repeats_exchange: true,
-            prefixes_site: true,
+            must_repeat_exchange: true,
+            must_prefix_site: true,
             lifetimes: Some(Lifetimes {
                 access_token: Duration::from_secs(2 * 60 * 60),
                 refresh_token: Duration::from_secs(60 * 24 * 60 * 60),
@@ -163,7 +166,7 @@ impl Service {
             issuers: Vec::new(),
             ..Self::webex()
         }
-        .at_home()
+        .with_default_base_url()
     }
 
     /// Sets the base URL, for example of a test server or a gateway.
@@ -189,8 +192,8 @@ impl Service {
         self
     }
 
-    fn at_home(self) -> Self {
-        let home = self.home;
+    fn with_default_base_url(self) -> Self {
+        let home = self.default_base_url;
         self.with_base_url(home)
     }
 
@@ -300,7 +303,7 @@ impl Service {
     /// [`with_discovery`](Self::with_discovery) enables it if the discovery document states this. Webex's
     /// document does not, so by default `iss` is only verified if present.
     pub fn with_issuer_in_callbacks(mut self) -> Self {
-        self.names_issuer = true;
+        self.has_issuer_in_callbacks = true;
         self
     }
 
@@ -333,7 +336,7 @@ impl Service {
             return id.clone();
         }
         let endpoint = without_query(&self.token_endpoint);
-        match endpoint.strip_prefix(self.home) {
+        match endpoint.strip_prefix(self.default_base_url) {
             Some(path) if path == self.paths.token => self.name.to_owned(),
             _ => format!("{} at {endpoint}", self.name),
         }
@@ -399,13 +402,13 @@ impl Service {
     }
 
     /// Returns `true` if a refresh repeats the redirect URI and the code verifier of the login.
-    pub(crate) fn repeats_exchange(&self) -> bool {
-        self.repeats_exchange
+    pub(crate) fn must_repeat_exchange(&self) -> bool {
+        self.must_repeat_exchange
     }
 
     /// Returns `true` if a refresh prefixes the refresh token with the site name.
-    pub(crate) fn prefixes_site(&self) -> bool {
-        self.prefixes_site
+    pub(crate) fn must_prefix_site(&self) -> bool {
+        self.must_prefix_site
     }
 
     pub(crate) fn lifetimes(&self) -> Option<Lifetimes> {
@@ -413,7 +416,7 @@ impl Service {
     }
 
     /// Returns `true` if the issuers of the service are known. Those of Webex Meetings are not.
-    pub(crate) fn knows_issuers(&self) -> bool {
+    pub(crate) fn has_issuers(&self) -> bool {
         !self.issuers.is_empty()
     }
 
@@ -422,8 +425,8 @@ impl Service {
     }
 
     /// Returns `true` if every callback has an `iss` parameter.
-    pub(crate) fn names_issuer(&self) -> bool {
-        self.names_issuer
+    pub(crate) fn has_issuer_in_callbacks(&self) -> bool {
+        self.has_issuer_in_callbacks
     }
 
     pub(crate) fn api_hosts(&self) -> &[String] {
@@ -439,7 +442,7 @@ impl Service {
         let base = std::iter::once(("base URL", &self.base));
         let issuers = self.issuers.iter().map(|issuer| ("issuer", issuer));
         for (what, text) in base.chain(issuers).chain(self.api_hosts.iter().map(|host| ("API host", host))) {
-            value_check::check(ErrorKind::Configuration, what, text, Characters::Word)?;
+            value_check::check_value(ErrorKind::Configuration, what, text, Characters::Word)?;
         }
         let parse = |what, url: &Option<String>| -> Result<Option<Endpoint>> {
             url.as_deref().map(|url| Endpoint::parse(what, url, insecure_hosts)).transpose()
@@ -481,7 +484,7 @@ impl Default for Service {
 }
 
 /// `true` if this build can verify ID tokens: it needs the feature `oidc` and a signature library.
-pub(crate) const ARE_VERIFIED: bool =
+pub(crate) const CAN_VERIFY_ID_TOKENS: bool =
     cfg!(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")));
 
 #[cfg(test)]

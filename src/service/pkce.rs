@@ -51,7 +51,7 @@ pub(crate) struct CodeVerifier {
 
 impl CodeVerifier {
     /// Creates a code verifier from a random token.
-    pub(crate) fn of(mut token: String, method: Pkce) -> Self {
+    pub(crate) fn from_random(mut token: String, method: Pkce) -> Self {
         token.truncate(method.verifier_length());
         Self { text: token.into(), method }
     }
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn generated_verifier_has_length_of_method() {
-        assert_eq!(CodeVerifier::of(random::token().unwrap(), Pkce::S256).expose().len(), 43);
-        let short = CodeVerifier::of(random::token().unwrap(), Pkce::ShortPlain);
+        assert_eq!(CodeVerifier::from_random(random::url_safe_string().unwrap(), Pkce::S256).expose().len(), 43);
+        let short = CodeVerifier::from_random(random::url_safe_string().unwrap(), Pkce::ShortPlain);
         assert_eq!((short.expose().len(), short.challenge().as_str()), (10, short.expose()));
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Parses and validates a URL. Errors refer to it as `what`.
     pub(crate) fn parse(what: &'static str, text: &str, insecure_hosts: &[String]) -> Result<Self> {
-        value_check::check(ErrorKind::Configuration, what, text, Characters::Word)?;
+        value_check::check_value(ErrorKind::Configuration, what, text, Characters::Word)?;
         let shown = without_query(text);
         let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("invalid {what} {shown:?}: {why}")));
         if text.contains('@') {
@@ -26,13 +26,13 @@ impl Endpoint {
             let message = format!("invalid {what}: it must not contain a user name, a password, or an \"@\"");
             return Err(Error::new(ErrorKind::Configuration, message));
         }
-        if !is_plain(text) {
+        if !has_only_url_characters(text) {
             return refuse("it contains a character that is not allowed in a URL");
         }
         let Ok(url) = Url::parse(text) else {
             return refuse("it is not a complete URL such as https://webexapis.com/v1");
         };
-        if !begins_with_authority(text) {
+        if !has_authority(text) {
             return refuse("it is not a complete URL such as https://webexapis.com/v1");
         }
         if url.fragment().is_some() {
@@ -40,7 +40,7 @@ impl Endpoint {
         }
         match url.scheme() {
             "https" => {}
-            "http" if is_trusted_plain(&url, insecure_hosts) => {}
+            "http" if is_plain_http_allowed(&url, insecure_hosts) => {}
             "http" => {
                 return refuse(
                     "secrets would be sent unencrypted; use https, or allow a test host with `insecure_http_to(..)`",
@@ -80,7 +80,7 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// Returns the endpoints that this crate sends requests to.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = &Endpoint> {
+    pub(crate) fn request_endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         let optional = [
             &self.base,
             &self.person,
@@ -103,18 +103,18 @@ pub(crate) fn without_query(url: &str) -> &str {
 ///
 /// URL parsers silently drop or rewrite other characters, so the validated URL would differ from
 /// the one in use.
-pub(crate) fn is_plain(text: &str) -> bool {
+pub(crate) fn has_only_url_characters(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte))
 }
 
 /// Returns `true` if the scheme is followed by `//` and a host. URL parsers also accept URLs
 /// without the slashes.
-pub(crate) fn begins_with_authority(text: &str) -> bool {
+pub(crate) fn has_authority(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, rest)| !scheme.contains([':', '/']) && !rest.starts_with('/'))
 }
 
 /// Returns `true` if plain HTTP is allowed: to a loopback address or to an explicitly allowed host.
-pub(crate) fn is_trusted_plain(url: &Url, insecure_hosts: &[String]) -> bool {
+pub(crate) fn is_plain_http_allowed(url: &Url, insecure_hosts: &[String]) -> bool {
     is_loopback(url)
         || url.host_str().is_some_and(|host| insecure_hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
 }
@@ -147,8 +147,8 @@ impl RedirectUri {
                 "invalid redirect URI: it must not contain a user name or password",
             ));
         }
-        value_check::check(ErrorKind::Configuration, "redirect URI", text, Characters::Word)?;
-        match fault(text, insecure_hosts) {
+        value_check::check_value(ErrorKind::Configuration, "redirect URI", text, Characters::Word)?;
+        match redirect_uri_problem(text, insecure_hosts) {
             None => Ok(Self(text.to_owned())),
             Some(why) => Err(Error::new(ErrorKind::Configuration, format!("invalid redirect URI {text:?}: {why}"))),
         }
@@ -172,8 +172,8 @@ impl fmt::Debug for RedirectUri {
 }
 
 /// Returns the reason why `text` is not a valid redirect URI.
-fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
-    if !is_plain(text) {
+fn redirect_uri_problem(text: &str, insecure_hosts: &[String]) -> Option<String> {
+    if !has_only_url_characters(text) {
         let why = "it contains a character that is not allowed in a URL; remove or percent-encode it";
         return Some(why.to_owned());
     }
@@ -197,7 +197,7 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
         }
         Err(cause) => return Some(format!("it is not a URL: {cause}")),
     };
-    if matches!(url.scheme(), "http" | "https") && !names_its_host(text, &url) {
+    if matches!(url.scheme(), "http" | "https") && !has_literal_host(text, &url) {
         return Some("its host is ambiguous to URL parsers; use the form scheme://host".to_owned());
     }
     if let Some((name, _)) = url.query_pairs().find(|(name, _)| RESPONSE_PARAMETERS.contains(&&**name)) {
@@ -205,13 +205,13 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
     }
     match url.scheme() {
         "https" => None,
-        "http" if is_trusted_plain(&url, insecure_hosts) => None,
+        "http" if is_plain_http_allowed(&url, insecure_hosts) => None,
         "http" => {
             let why = "the code would be sent unencrypted; use https, http://localhost, or for a test network \
                        `insecure_http_to(..)`";
             Some(why.to_owned())
         }
-        foreign if FOREIGN_SCHEMES.contains(&foreign) => Some(
+        foreign if RESERVED_SCHEMES.contains(&foreign) => Some(
             "its scheme is reserved for other purposes; use https, http://localhost, or a private-use scheme"
                 .to_owned(),
         ),
@@ -221,7 +221,7 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
 
 /// Schemes that cannot belong to an application: they run scripts, display content, or open other
 /// programs.
-const FOREIGN_SCHEMES: [&str; 19] = [
+const RESERVED_SCHEMES: [&str; 19] = [
     "javascript",
     "vbscript",
     "data",
@@ -248,8 +248,8 @@ const RESPONSE_PARAMETERS: [&str; 6] = ["code", "state", "error", "error_descrip
 
 /// Returns `true` if the parsed host appears literally in `text`: not as a number, percent-encoded,
 /// or after an `@`.
-fn names_its_host(text: &str, url: &Url) -> bool {
-    let Some((_, rest)) = text.split_once("://").filter(|_| begins_with_authority(text)) else {
+fn has_literal_host(text: &str, url: &Url) -> bool {
+    let Some((_, rest)) = text.split_once("://").filter(|_| has_authority(text)) else {
         return false;
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -305,7 +305,7 @@ pub(crate) const MEETINGS: Paths = Paths {
 
 /// The issuers of the commercial platform, one per region (help.webex.com, "BroadWorks" solution
 /// guide; the samples of developer.webex.com/docs/login-with-webex).
-pub(crate) const COMMERCIAL: &[&str] = &[
+pub(crate) const COMMERCIAL_ISSUERS: &[&str] = &[
     "https://idbroker.webex.com/idb",
     "https://idbroker-b-us.webex.com/idb",
     "https://idbroker-eu.webex.com/idb",
@@ -318,7 +318,7 @@ pub(crate) const COMMERCIAL: &[&str] = &[
 
 /// The issuer of Webex for Government. Its host is taken from Cisco's code. Its path is assumed by
 /// analogy.
-pub(crate) const GOVERNMENT: &[&str] = &["https://idbroker-f.webex.com/idb"];
+pub(crate) const GOVERNMENT_ISSUERS: &[&str] = &["https://idbroker-f.webex.com/idb"];
 
 #[cfg(test)]
 mod tests {

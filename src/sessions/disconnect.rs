@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use crate::client::WebexOAuth;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::protocol::authorization::request::{AuthorizationRequest, Prompt};
 use crate::protocol::revocation::RevocationScope;
 use crate::sessions::refresh::shared::CacheRef;
@@ -60,16 +60,16 @@ pub(crate) async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result
         let message = "no Tokio runtime: disconnect a session from within a runtime";
         return Err(Error::new(ErrorKind::NoRuntime, message));
     };
-    let keeper = Arc::clone(slot.keeper());
-    let task = runtime.spawn(keeper.count(remove_and_revoke(slot, scope)));
+    let keeper = Arc::clone(slot.refresher());
+    let task = runtime.spawn(keeper.track_future(remove_and_revoke(slot, scope)));
     task.await.unwrap_or_else(|_| {
         let message = "disconnecting was interrupted: the runtime shut down; check whether the session is still stored";
-        Err(Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later))
+        Err(Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable))
     })
 }
 
 async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
-    let keeper = slot.keeper();
+    let keeper = slot.refresher();
     keeper.wait_for_refresh(&slot).await;
     let revoked = match keeper.remove(&slot).await? {
         Some(Ok(record)) => keeper.webex.revoke(&record.tokens, scope).await,

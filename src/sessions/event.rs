@@ -103,7 +103,7 @@ impl SessionEvent {
         Self::LoginRequired { key: key.clone(), error: error.clone() }
     }
 
-    pub(crate) fn login_expiring(key: &TokenKey, at: UnixTime) -> Self {
+    pub(crate) fn expiring(key: &TokenKey, at: UnixTime) -> Self {
         Self::Expiring { key: key.clone(), at }
     }
 

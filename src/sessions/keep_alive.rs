@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::clock::{EARLIEST, MAX_CLOCK_SKEW, UnixTime};
+use crate::clock::{MAX_CLOCK_SKEW, MIN_PLAUSIBLE_TIME, UnixTime};
 use crate::error::{Error, ErrorKind, Result, Transience};
 use crate::random;
 use crate::sessions::event::SessionEvent;
@@ -21,26 +21,26 @@ use crate::sessions::refresh::protocol::StoredLogin;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
 use crate::sessions::refresh::shared::CacheRef;
 use crate::store::TokenKey;
-use crate::trace::{causes, event};
+use crate::trace::{as_dyn_error, event};
 
 /// The default time between two sweeps.
-const INTERVAL: Duration = Duration::from_secs(60 * 60);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 const MIN_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_INTERVAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The divisor of the interval after a sweep that stopped early.
-const SOONER: u32 = 12;
+const EARLY_INTERVAL_DIVISOR: u32 = 12;
 /// The relative variation of the interval, so that processes started together drift apart.
 const JITTER: f64 = 0.1;
 /// The default pause after each session that was refreshed.
-const PACE: Duration = Duration::from_millis(100);
+const DEFAULT_DELAY: Duration = Duration::from_millis(100);
 /// The time in which every entry is checked once.
-const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const CHECK_PERIOD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The number of keys per page of a listing.
-const PAGE: usize = 256;
+const SWEEP_PAGE_SIZE: usize = 256;
 /// The number of consecutive failures not specific to one session after which a sweep stops early.
-const PATIENCE: usize = 3;
+const MAX_CONSECUTIVE_FAILURES: usize = 3;
 /// The maximum number of unfinished sessions that are remembered until the next sweep.
-const MAX_LEFT: usize = 10_000;
+const MAX_UNFINISHED: usize = 10_000;
 
 /// Periodic refreshes of idle sessions, so that they do not expire.
 ///
@@ -111,18 +111,18 @@ const MAX_LEFT: usize = 10_000;
 pub struct KeepAlive {
     manager: TokenManager,
     interval: Duration,
-    pace: Duration,
-    memory: Mutex<Memory>,
+    delay: Duration,
+    state: Mutex<SweepState>,
 }
 
 /// State that is carried over to the next sweep.
 #[derive(Default)]
-struct Memory {
+struct SweepState {
     /// Sessions that failed in a sweep that stopped early. The next sweep skips them and tries the
     /// others.
-    tried: HashSet<TokenKey>,
+    failed: HashSet<TokenKey>,
     /// The cache entries of unfinished sessions, which remember foreign leases and failures.
-    left: HashMap<TokenKey, CacheRef>,
+    unfinished: HashMap<TokenKey, CacheRef>,
     /// The monotonic time at which entries were last checked for a receipt in the future.
     checked_at: Option<Duration>,
 }
@@ -161,19 +161,19 @@ pub struct KeepAliveHandle(JoinHandle<()>);
 /// The result of visiting one session.
 enum SessionOutcome {
     /// The session is no longer due, or it belongs to another client.
-    Passed,
+    Skipped,
     /// Another process holds the lease.
-    Left,
+    LeaseHeld,
     Refreshed,
-    Ended,
+    LoginRequired,
     Failed(FailureScope),
 }
 
 /// The scope of a failure: one session, or all of them.
 #[derive(PartialEq, Eq)]
 enum FailureScope {
-    ThisLogins,
-    Everybodys,
+    OneSession,
+    AllSessions,
 }
 
 impl KeepAlive {
@@ -186,7 +186,7 @@ impl KeepAlive {
     /// - [`ErrorKind::Configuration`]: the store cannot list sessions.
     pub fn new(manager: &TokenManager) -> Result<Self> {
         manager.index()?;
-        Ok(Self { manager: manager.clone(), interval: INTERVAL, pace: PACE, memory: Mutex::default() })
+        Ok(Self { manager: manager.clone(), interval: DEFAULT_INTERVAL, delay: DEFAULT_DELAY, state: Mutex::default() })
     }
 
     /// Sets the time between the end of a sweep and the start of the next one. Defaults to 1 hour.
@@ -205,7 +205,7 @@ impl KeepAlive {
     /// The default allows at most 36,000 sessions per hour.
     #[must_use]
     pub fn delay_between(mut self, delay: Duration) -> Self {
-        self.pace = delay;
+        self.delay = delay;
         self
     }
 
@@ -239,17 +239,17 @@ impl KeepAlive {
     pub async fn sweep(&self) -> Result<SweepReport> {
         let mut swept = self.sweep_due().await?;
         if swept.is_complete {
-            self.check(WEEK, Duration::ZERO, &mut swept).await?;
+            self.check_receipt_times(CHECK_PERIOD, Duration::ZERO, &mut swept).await?;
         }
         Ok(swept)
     }
 
     /// Performs one of many sweeps. Its part of the weekly check covers only the time since the
     /// last one.
-    async fn sweep_regularly(&self) -> Result<SweepReport> {
+    async fn sweep_and_check(&self) -> Result<SweepReport> {
         let mut swept = self.sweep_due().await?;
         if swept.is_complete {
-            self.check(self.interval, self.pace, &mut swept).await?;
+            self.check_receipt_times(self.interval, self.delay, &mut swept).await?;
         }
         Ok(swept)
     }
@@ -258,24 +258,24 @@ impl KeepAlive {
     ///
     /// Only the keys whose weekly check falls into the time since the last one are loaded. `first`
     /// is that time if there was no check yet.
-    async fn check(&self, first: Duration, pause: Duration, swept: &mut SweepReport) -> Result<()> {
-        let clock = self.manager.keeper().webex.clock();
+    async fn check_receipt_times(&self, first: Duration, pause: Duration, swept: &mut SweepReport) -> Result<()> {
+        let clock = self.manager.refresher().webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
-        if now < EARLIEST {
+        if now < MIN_PLAUSIBLE_TIME {
             return Ok(());
         }
-        let last = self.memory().checked_at.replace(elapsed);
+        let last = self.state().checked_at.replace(elapsed);
         let time = last.map_or(first, |last| elapsed.saturating_sub(last));
         let mut place = None;
         loop {
             // Every session with a due time, however far ahead.
-            let page = with_timeout(self.manager.index()?.due(UnixTime::MAX, place.as_ref(), PAGE)).await?;
-            for key in page.keys.iter().filter(|key| has_its_turn(key, now, time)) {
+            let page = with_timeout(self.manager.index()?.due(UnixTime::MAX, place.as_ref(), SWEEP_PAGE_SIZE)).await?;
+            for key in page.keys.iter().filter(|key| is_check_due(key, now, time)) {
                 tokio::task::yield_now().await;
                 match self.visit(key, Reason::Check).await? {
-                    SessionOutcome::Passed | SessionOutcome::Left => {}
+                    SessionOutcome::Skipped | SessionOutcome::LeaseHeld => {}
                     SessionOutcome::Refreshed => swept.refreshed += 1,
-                    SessionOutcome::Ended => swept.login_required += 1,
+                    SessionOutcome::LoginRequired => swept.login_required += 1,
                     SessionOutcome::Failed(_) => swept.failed += 1,
                 }
                 if !pause.is_zero() {
@@ -288,44 +288,45 @@ impl KeepAlive {
     }
 
     async fn sweep_due(&self) -> Result<SweepReport> {
-        let keeper = self.manager.keeper();
+        let keeper = self.manager.refresher();
         keeper.release_unused();
         let (mut swept, mut failures, mut place) = (SweepReport::default(), 0, None);
         loop {
-            let page = with_timeout(self.manager.index()?.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
+            let page =
+                with_timeout(self.manager.index()?.due(keeper.webex.now(), place.as_ref(), SWEEP_PAGE_SIZE)).await?;
             for key in &page.keys {
                 // A store in memory never yields, so let other tasks run.
                 tokio::task::yield_now().await;
-                if self.memory().tried.contains(key) {
+                if self.state().failed.contains(key) {
                     continue;
                 }
                 match self.visit(key, Reason::Due).await? {
-                    SessionOutcome::Passed | SessionOutcome::Left => continue,
+                    SessionOutcome::Skipped | SessionOutcome::LeaseHeld => continue,
                     SessionOutcome::Refreshed => (swept.refreshed, failures) = (swept.refreshed + 1, 0),
-                    SessionOutcome::Ended => (swept.login_required, failures) = (swept.login_required + 1, 0),
+                    SessionOutcome::LoginRequired => (swept.login_required, failures) = (swept.login_required + 1, 0),
                     SessionOutcome::Failed(whose) => {
                         swept.failed += 1;
-                        failures += usize::from(whose == FailureScope::Everybodys);
-                        self.memory().tried.insert(key.clone());
+                        failures += usize::from(whose == FailureScope::AllSessions);
+                        self.state().failed.insert(key.clone());
                     }
                 }
-                if failures >= PATIENCE || keeper.paused().is_some() {
+                if failures >= MAX_CONSECUTIVE_FAILURES || keeper.pause_error().is_some() {
                     return Ok(swept);
                 }
-                if !self.pace.is_zero() {
-                    keeper.webex.clock().sleep(self.pace).await;
+                if !self.delay.is_zero() {
+                    keeper.webex.clock().sleep(self.delay).await;
                 }
             }
             let Some(next) = page.next else { break };
             place = Some(next);
         }
-        self.memory().tried.clear();
+        self.state().failed.clear();
         Ok(SweepReport { is_complete: true, ..swept })
     }
 
     async fn run(self) {
         loop {
-            let is_complete = match caught(self.sweep_regularly()).await {
+            let is_complete = match catch_panic(self.sweep_and_check()).await {
                 Ok(swept) => {
                     let SweepReport { refreshed, login_required, failed, is_complete } = swept;
                     event!(
@@ -339,37 +340,38 @@ impl KeepAlive {
                     is_complete
                 }
                 Err(error) => {
-                    event!(WARN, error = causes(&error), "sweep failed");
-                    self.manager.keeper().announce(SessionEvent::SweepFailed { error });
+                    event!(WARN, error = as_dyn_error(&error), "sweep failed");
+                    self.manager.refresher().emit_event(SessionEvent::SweepFailed { error });
                     false
                 }
             };
-            let interval = if is_complete { self.interval } else { (self.interval / SOONER).max(MIN_INTERVAL) };
-            let interval = interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * random::chance());
-            self.manager.keeper().webex.clock().sleep(interval).await;
+            let interval =
+                if is_complete { self.interval } else { (self.interval / EARLY_INTERVAL_DIVISOR).max(MIN_INTERVAL) };
+            let interval = interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * random::jitter());
+            self.manager.refresher().webex.clock().sleep(interval).await;
         }
     }
 
     async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<SessionOutcome> {
         let known = match reason {
-            Reason::Due => self.memory().left.remove(key),
+            Reason::Due => self.state().unfinished.remove(key),
             // Kept in the map: the next visit of a due session needs it.
-            Reason::Check => self.memory().left.get(key).cloned(),
+            Reason::Check => self.state().unfinished.get(key).cloned(),
         };
-        let slot = known.unwrap_or_else(|| CacheRef::get_transient(self.manager.keeper(), key));
-        let visit = self.look_after(&slot, reason).await;
-        let mut memory = self.memory();
+        let slot = known.unwrap_or_else(|| CacheRef::get_transient(self.manager.refresher(), key));
+        let visit = self.refresh_if_due(&slot, reason).await;
+        let mut memory = self.state();
         // Also remember a rejected session, so that its event is not emitted again.
-        if matches!(visit, SessionOutcome::Left | SessionOutcome::Failed(_) | SessionOutcome::Ended)
-            && memory.left.len() < MAX_LEFT
+        if matches!(visit, SessionOutcome::LeaseHeld | SessionOutcome::Failed(_) | SessionOutcome::LoginRequired)
+            && memory.unfinished.len() < MAX_UNFINISHED
         {
-            memory.left.insert(key.clone(), slot);
+            memory.unfinished.insert(key.clone(), slot);
         }
         Ok(visit)
     }
 
-    async fn look_after(&self, slot: &CacheRef, reason: Reason) -> SessionOutcome {
-        let keeper = self.manager.keeper();
+    async fn refresh_if_due(&self, slot: &CacheRef, reason: Reason) -> SessionOutcome {
+        let keeper = self.manager.refresher();
         let epoch = slot.epoch();
         let known = match keeper.load(&slot.key).await {
             Ok(Some(known))
@@ -377,63 +379,63 @@ impl KeepAlive {
             {
                 known
             }
-            Ok(Some(known)) if reason == Reason::Check && is_from_the_future(&known, keeper.webex.now()) => known,
+            Ok(Some(known)) if reason == Reason::Check && is_received_in_future(&known, keeper.webex.now()) => known,
             // Another task or process was faster.
-            Ok(_) => return SessionOutcome::Passed,
+            Ok(_) => return SessionOutcome::Skipped,
             // Several clients may share a store.
-            Err(error) if error.kind() == ErrorKind::ClientMismatch => return SessionOutcome::Passed,
+            Err(error) if error.kind() == ErrorKind::ClientMismatch => return SessionOutcome::Skipped,
             Err(error) => {
-                event!(WARN, key = ?slot.key, error = causes(&error), "session load failed");
-                return SessionOutcome::Failed(whose(&error));
+                event!(WARN, key = ?slot.key, error = as_dyn_error(&error), "session load failed");
+                return SessionOutcome::Failed(failure_scope(&error));
             }
         };
         match keeper.refresh_if_needed(slot, epoch, &known).await {
             Ok(true) => SessionOutcome::Refreshed,
-            Ok(false) => SessionOutcome::Passed,
+            Ok(false) => SessionOutcome::Skipped,
             // Removed in the meantime, or refreshed by another process at the moment.
             Err(error) if error.kind() == ErrorKind::SessionNotFound && error.is_login_required() => {
-                SessionOutcome::Passed
+                SessionOutcome::Skipped
             }
-            Err(error) if error.kind() == ErrorKind::SessionBusy => SessionOutcome::Left,
-            Err(error) if error.is_login_required() => SessionOutcome::Ended,
-            Err(error) => SessionOutcome::Failed(whose(&error)),
+            Err(error) if error.kind() == ErrorKind::SessionBusy => SessionOutcome::LeaseHeld,
+            Err(error) if error.is_login_required() => SessionOutcome::LoginRequired,
+            Err(error) => SessionOutcome::Failed(failure_scope(&error)),
         }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, SweepState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Returns `true` if the weekly check of `key` falls into the `time` before `now`.
-fn has_its_turn(key: &TokenKey, now: UnixTime, time: Duration) -> bool {
+fn is_check_due(key: &TokenKey, now: UnixTime, time: Duration) -> bool {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
-    let week = WEEK.as_secs();
+    let week = CHECK_PERIOD.as_secs();
     let since = (now.as_secs() % week + week - hasher.finish() % week) % week;
     since < time.as_secs()
 }
 
 /// Returns `true` if a refreshable session was received further in the future than the clock skew
 /// allows.
-fn is_from_the_future(known: &StoredLogin<SessionData>, now: UnixTime) -> bool {
+fn is_received_in_future(known: &StoredLogin<SessionData>, now: UnixTime) -> bool {
     let tokens = &known.tokens.tokens;
     tokens.refresh_token().is_some() && !known.head.is_rejected() && tokens.received_at() > now + MAX_CLOCK_SKEW
 }
 
 /// Returns the scope of a failure. A failing store, network, or server affects the next session as
 /// well.
-fn whose(error: &Error) -> FailureScope {
+fn failure_scope(error: &Error) -> FailureScope {
     let status = error.server().and_then(|server| server.status());
     let is_everybodys = error.kind() == ErrorKind::Store
         || error.delivery().is_some()
         || status.is_some_and(|status| status >= 500 || matches!(status, 407 | 423 | 429));
-    if is_everybodys { FailureScope::Everybodys } else { FailureScope::ThisLogins }
+    if is_everybodys { FailureScope::AllSessions } else { FailureScope::OneSession }
 }
 
 /// Runs a sweep and converts a panic of the store into an error, so that keep-alive does not stop
 /// silently.
-async fn caught<T>(sweep: impl Future<Output = Result<T>>) -> Result<T> {
+async fn catch_panic<T>(sweep: impl Future<Output = Result<T>>) -> Result<T> {
     let mut sweep = pin!(sweep);
     std::future::poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| sweep.as_mut().poll(context)))
@@ -445,7 +447,7 @@ async fn caught<T>(sweep: impl Future<Output = Result<T>>) -> Result<T> {
 impl fmt::Debug for KeepAlive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("KeepAlive");
-        debug.field("manager", &self.manager).field("interval", &self.interval).field("pace", &self.pace);
+        debug.field("manager", &self.manager).field("interval", &self.interval).field("pace", &self.delay);
         debug.finish_non_exhaustive()
     }
 }
@@ -471,23 +473,24 @@ impl Drop for KeepAliveHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registration::Owner;
+    use crate::registration::ClientIdentity;
     use crate::scope::Scopes;
     use crate::service::Service;
     use crate::store::Head;
     use crate::store::entry::RefreshBlock;
     use crate::token::response::TokenResponse;
-    use crate::token::token_set::{Receipt, TokenSet};
+    use crate::token::token_set::{Provenance, TokenSet};
     use std::sync::Arc;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-    fn known(json: &str) -> StoredLogin<SessionData> {
-        let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
+    fn stored_login(json: &str) -> StoredLogin<SessionData> {
+        let owner = Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() });
         let (service, asked) = (Service::webex(), Scopes::new());
-        let receipt = Receipt { owner, service: &service, asked, exchange: None, now: NOW };
-        let tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
-        StoredLogin { head: Head::begin(None).unwrap(), tokens: SessionData::new(tokens) }
+        let receipt =
+            Provenance { client: owner, service: &service, requested_scopes: asked, exchange: None, now: NOW };
+        let tokens = TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
+        StoredLogin { head: Head::new(None).unwrap(), tokens: SessionData::new(tokens) }
     }
 
     #[test]
@@ -495,25 +498,25 @@ mod tests {
         let (key, second) = (TokenKey::new("jane").unwrap(), Duration::from_secs(1));
         let turns = |time: Duration| {
             let step = time.as_secs() as usize;
-            (0..WEEK.as_secs())
+            (0..CHECK_PERIOD.as_secs())
                 .step_by(step)
-                .filter(|after| has_its_turn(&key, NOW + second * *after as u32, time))
+                .filter(|after| is_check_due(&key, NOW + second * *after as u32, time))
                 .count()
         };
         assert_eq!(turns(second), 1);
         assert_eq!(turns(second * 3600), 1);
-        assert_eq!(turns(WEEK), 1);
+        assert_eq!(turns(CHECK_PERIOD), 1);
     }
 
     #[test]
     fn session_beyond_clock_skew_is_from_future_if_refreshable() {
-        let plain = known(r#"{"access_token":"a","refresh_token":"r"}"#);
+        let plain = stored_login(r#"{"access_token":"a","refresh_token":"r"}"#);
         let before = |seconds| NOW - MAX_CLOCK_SKEW - Duration::from_secs(seconds);
-        assert!(is_from_the_future(&plain, before(1)));
-        assert!(!is_from_the_future(&plain, before(0)), "clocks may differ by that");
-        assert!(!is_from_the_future(&known(r#"{"access_token":"a"}"#), before(1)), "it cannot be refreshed");
+        assert!(is_received_in_future(&plain, before(1)));
+        assert!(!is_received_in_future(&plain, before(0)), "clocks may differ by that");
+        assert!(!is_received_in_future(&stored_login(r#"{"access_token":"a"}"#), before(1)), "it cannot be refreshed");
         let mut rejected = plain;
         rejected.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
-        assert!(!is_from_the_future(&rejected, before(1)), "its refresh token was rejected");
+        assert!(!is_received_in_future(&rejected, before(1)), "its refresh token was rejected");
     }
 }

@@ -71,7 +71,7 @@ const PAGE_SIZE: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TokenManager {
-    keeper: Arc<Refresher>,
+    refresher: Arc<Refresher>,
 }
 
 /// A builder for [`TokenManager`], created by [`TokenManager::builder`].
@@ -151,7 +151,7 @@ impl TokenManagerBuilder {
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
-        Ok(TokenManager { keeper: Arc::new(Refresher::new(self.webex, self.store, self.listener)?) })
+        Ok(TokenManager { refresher: Arc::new(Refresher::new(self.webex, self.store, self.listener)?) })
     }
 }
 
@@ -210,7 +210,7 @@ impl TokenManager {
     ///
     /// - [`ErrorKind::InvalidInput`]: the data cannot be converted to JSON.
     pub async fn put_opts(&self, key: &TokenKey, tokens: impl Into<TokenSet>, options: PutOptions) -> Result<Session> {
-        self.keep(key, tokens.into(), options, None).await
+        self.store_session(key, tokens.into(), options, None).await
     }
 
     /// Imports existing tokens, for example from another program's store, and returns the session.
@@ -234,15 +234,15 @@ impl TokenManager {
     /// }
     /// ```
     pub async fn import(&self, key: &TokenKey, tokens: ImportedTokens) -> Result<Session> {
-        let webex = &self.keeper.webex;
+        let webex = &self.refresher.webex;
         let tokens = webex.import(tokens).await?;
         // Without a known expiry of the refresh token, it is due at once: a refresh finds it out.
-        self.keep(key, tokens, PutOptions::new(), Some(webex.now())).await
+        self.store_session(key, tokens, PutOptions::new(), Some(webex.now())).await
     }
 
     /// Returns a handle for the session under `key`, without accessing the store.
     pub fn session(&self, key: &TokenKey) -> Session {
-        Session::new(self.slot(key))
+        Session::new(self.cache_ref(key))
     }
 
     /// Returns a valid access token for the session under `key`. See [`Session::access_token`].
@@ -251,9 +251,9 @@ impl TokenManager {
     ///
     /// The errors of [`Session::access_token`].
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
-        match self.keeper.cached_if_fresh(key) {
+        match self.refresher.cached_if_fresh(key) {
             Some(token) => Ok(token),
-            None => self.keeper.access_token(&self.slot(key)).await,
+            None => self.refresher.access_token(&self.cache_ref(key)).await,
         }
     }
 
@@ -272,8 +272,8 @@ impl TokenManager {
     /// - [`ErrorKind::Store`]: the store failed.
     /// - [`ErrorKind::CorruptEntry`]: the stored session cannot be read.
     pub async fn data<T: DeserializeOwned>(&self, key: &TokenKey) -> Result<Option<T>> {
-        let Some(entry) = self.keeper.store.load(key).await? else { return Ok(None) };
-        let record = self.read(&entry)?;
+        let Some(entry) = self.refresher.store.load(key).await? else { return Ok(None) };
+        let record = self.read_entry(&entry)?;
         let Some(data) = record.data else { return Ok(None) };
         // The message of serde_json may quote the data.
         serde_json::from_str(data.get()).map(Some).map_err(|_| {
@@ -292,12 +292,12 @@ impl TokenManager {
     /// - [`ErrorKind::CorruptEntry`]: the stored session cannot be read.
     pub async fn set_data(&self, key: &TokenKey, data: &impl Serialize) -> Result<()> {
         let data = to_json(data)?;
-        let slot = self.slot(key);
+        let slot = self.cache_ref(key);
         let amend = |_: &Head, record: &mut SessionData| {
             record.data = Some(data.clone());
             true
         };
-        if self.keeper.amend(&slot, amend).await? { Ok(()) } else { Err(slot.absent()) }
+        if self.refresher.update_session_data(&slot, amend).await? { Ok(()) } else { Err(slot.not_found_error()) }
     }
 
     /// Removes the session under `key` from the store. A refresh in progress does not restore it.
@@ -310,7 +310,7 @@ impl TokenManager {
     ///
     /// - [`ErrorKind::Store`]: the store failed. The session may or may not have been removed.
     pub async fn remove(&self, key: &TokenKey) -> Result<()> {
-        self.keeper.remove(&self.slot(key)).await?;
+        self.refresher.remove(&self.cache_ref(key)).await?;
         Ok(())
     }
 
@@ -350,7 +350,7 @@ impl TokenManager {
     /// - [`ErrorKind::Store`]: the store failed.
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub async fn unblock(&self, key: &TokenKey) -> Result<()> {
-        self.keeper.unblock(&self.slot(key)).await
+        self.refresher.unblock(&self.cache_ref(key)).await
     }
 
     /// Waits until no refresh is running and all new tokens are stored.
@@ -366,18 +366,18 @@ impl TokenManager {
     /// - [`ErrorKind::SessionBusy`], retryable: a refresh is still running after three minutes.
     /// - [`ErrorKind::NoRuntime`]: there is something to store, and there is no Tokio runtime.
     pub async fn wait_idle(&self) -> Result<()> {
-        self.keeper.wait_idle().await
+        self.refresher.wait_idle().await
     }
 
-    pub(crate) fn keeper(&self) -> &Arc<Refresher> {
-        &self.keeper
+    pub(crate) fn refresher(&self) -> &Arc<Refresher> {
+        &self.refresher
     }
 
     pub(crate) fn index(&self) -> Result<&dyn TokenIndex> {
-        self.keeper.store.as_index().ok_or_else(traits::cannot_list)
+        self.refresher.store.as_index().ok_or_else(traits::cannot_list_error)
     }
 
-    async fn keep(
+    async fn store_session(
         &self,
         key: &TokenKey,
         tokens: TokenSet,
@@ -386,24 +386,26 @@ impl TokenManager {
     ) -> Result<Session> {
         let PutOptions { data, replaces_account } = options;
         let data = data.transpose()?;
-        tokens.require_owner(&self.keeper.webex.registration().owner)?;
-        let slot = self.slot(key);
+        tokens.require_same_client(&self.refresher.webex.registration().client)?;
+        let slot = self.cache_ref(key);
         let mut record = SessionData::new(tokens);
-        let turn = slot.turn_in_time().await?;
+        let turn = slot.lock_for_write_with_timeout().await?;
         let mut change = None;
-        let mut editing = Editing::new(&self.keeper, key);
+        let mut editing = Editing::new(&self.refresher, key);
         loop {
             let before = editing.peek().await?;
             let kept = match &before {
-                Some(before) if !replaces_account => self.same_account(key, &mut record, before).await?.data,
+                Some(before) if !replaces_account => self.require_same_account(key, &mut record, before).await?.data,
                 _ => None,
             };
             record.data = data.clone().or(kept);
-            let entry = Entry { head: Head::begin(after_login(&record.tokens).due.or(due))?, body: record.write()? };
+            let entry = Entry { head: Head::new(after_login(&record.tokens).due.or(due))?, body: record.write()? };
             // Not earlier: rejected tokens change nothing.
             let begun = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&slot));
             if editing.save(&entry).await? {
-                begun.confirm(Some(self.keeper.current(&slot, &StoredLogin { head: entry.head, tokens: record })));
+                begun.confirm(Some(
+                    self.refresher.to_cached_token(&slot, &StoredLogin { head: entry.head, tokens: record }),
+                ));
                 drop(turn);
                 event!(INFO, key = ?key, "session stored");
                 return Ok(Session::new(slot.clone()));
@@ -414,12 +416,17 @@ impl TokenManager {
 
     /// Returns the stored session, unless it belongs to another account. If only the stored account
     /// is known, the person is fetched from Webex.
-    async fn same_account(&self, key: &TokenKey, record: &mut SessionData, before: &Entry) -> Result<SessionData> {
-        let before = self.read(before)?;
+    async fn require_same_account(
+        &self,
+        key: &TokenKey,
+        record: &mut SessionData,
+        before: &Entry,
+    ) -> Result<SessionData> {
+        let before = self.read_entry(before)?;
         let is_known = |record: &SessionData| record.tokens.account().person.is_some();
         if is_known(&before) && !is_known(record) {
-            let person = self.keeper.webex.person(record.tokens.access_token()).await?;
-            record.tokens.identify(person.identity());
+            let person = self.refresher.webex.person(record.tokens.access_token()).await?;
+            record.tokens.set_person(person.identity());
         }
         let is_proven = |record: &SessionData| record.tokens.account().subject().is_some();
         if is_proven(&before) && !is_known(&before) && !is_proven(record) {
@@ -429,7 +436,7 @@ impl TokenManager {
             );
             return Err(Error::new(ErrorKind::AccountMismatch, message));
         }
-        if !record.tokens.is_of_another_account(&before.tokens) {
+        if !record.tokens.belongs_to_other_account(&before.tokens) {
             return Ok(before);
         }
         let message = format!(
@@ -439,12 +446,12 @@ impl TokenManager {
         Err(Error::new(ErrorKind::AccountMismatch, message))
     }
 
-    fn slot(&self, key: &TokenKey) -> CacheRef {
-        CacheRef::new(&self.keeper, key)
+    fn cache_ref(&self, key: &TokenKey) -> CacheRef {
+        CacheRef::new(&self.refresher, key)
     }
 
-    fn read(&self, entry: &Entry) -> Result<SessionData> {
-        SessionData::read(&entry.body, &self.keeper.webex.registration().owner)
+    fn read_entry(&self, entry: &Entry) -> Result<SessionData> {
+        SessionData::read(&entry.body, &self.refresher.webex.registration().client)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::protocol::revocation::RevocationScope;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
 use crate::sessions::disconnect::{Disconnected, disconnect};
-use crate::sessions::refresh::protocol::MAX_HOLD;
+use crate::sessions::refresh::protocol::MAX_BLOCK;
 use crate::sessions::refresh::shared::{CacheRef, Refresher};
 use crate::sessions::status::{SessionState, SessionStatus};
 use crate::source::TokenSource;
@@ -61,25 +61,25 @@ use crate::transport::retry::retry_after;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Session {
-    slot: CacheRef,
+    cache_ref: CacheRef,
 }
 
 impl Session {
     pub(crate) fn new(slot: CacheRef) -> Self {
-        Self { slot }
+        Self { cache_ref: slot }
     }
 
-    fn keeper(&self) -> &Arc<Refresher> {
-        self.slot.keeper()
+    fn refresher(&self) -> &Arc<Refresher> {
+        self.cache_ref.refresher()
     }
 
     pub(crate) fn webex(&self) -> &WebexOAuth {
-        &self.keeper().webex
+        &self.refresher().webex
     }
 
     /// Returns the key under which the session is stored.
     pub fn key(&self) -> &TokenKey {
-        &self.slot.key
+        &self.cache_ref.key
     }
 
     /// Returns a valid access token, refreshing it if necessary.
@@ -106,7 +106,7 @@ impl Session {
     /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): a refresh was required outside a
     ///   Tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
-        self.keeper().access_token(&self.slot).await
+        self.refresher().access_token(&self.cache_ref).await
     }
 
     /// Refreshes the tokens before they are due, for example after an administrator has changed the
@@ -124,7 +124,7 @@ impl Session {
     /// The errors of [`access_token`](Self::access_token), even while the current token is valid.
     /// Other callers still receive that token.
     pub async fn refresh(&self) -> Result<()> {
-        self.keeper().refresh(&self.slot).await
+        self.refresher().refresh(&self.cache_ref).await
     }
 
     /// Reports that the API responded with 401 to `token`.
@@ -149,9 +149,9 @@ impl Session {
     ///
     /// Do not call this after a 403: a new token of the same session has the same permissions.
     pub fn invalidate(&self, token: &AccessToken) {
-        if self.slot.mark_unauthorized(token, false) {
-            self.slot.await_replacement(token);
-            event!(DEBUG, key = ?self.slot.key, "access token rejected by the API");
+        if self.cache_ref.mark_unauthorized(token, false) {
+            self.cache_ref.await_replacement(token);
+            event!(DEBUG, key = ?self.cache_ref.key, "access token rejected by the API");
         }
     }
 
@@ -176,12 +176,12 @@ impl Session {
         E: From<Error>,
         F: Future<Output = Result<T, E>>,
     {
-        self.call_again(call, is_unauthorized, false).await
+        self.call_with_retry(call, is_unauthorized, false).await
     }
 
     /// Implements [`with_token`](Self::with_token). `may_cut_pause` is set for endpoints that
     /// accept every valid token.
-    async fn call_again<T, E, F>(
+    async fn call_with_retry<T, E, F>(
         &self,
         mut call: impl FnMut(AccessToken) -> F,
         is_unauthorized: impl Fn(&Result<T, E>) -> bool,
@@ -196,8 +196,8 @@ impl Session {
         if !is_unauthorized(&response) {
             return response;
         }
-        event!(DEBUG, key = ?self.slot.key, "access token rejected by the API");
-        match self.keeper().replacement(&self.slot, &token, may_cut_pause).await {
+        event!(DEBUG, key = ?self.cache_ref.key, "access token rejected by the API");
+        match self.refresher().replacement(&self.cache_ref, &token, may_cut_pause).await {
             Ok(Some(newer)) => call(newer).await,
             Ok(None) => response,
             // More specific than the 401 that caused the refresh.
@@ -238,10 +238,10 @@ impl Session {
     /// ```
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let webex = self.webex();
-        api_request::check(webex.registration(), request.uri())?;
+        api_request::check_token_destination(webex.registration(), request.uri())?;
         let call = |token: AccessToken| {
             let request = request.clone();
-            async move { webex.call(request, &token).await }
+            async move { webex.send_api_request(request, &token).await }
         };
         let is_unauthorized = |answer: &Result<Response<Bytes>>| {
             answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED)
@@ -267,24 +267,24 @@ impl Session {
     /// - [`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch): the stored session
     ///   belongs to another client.
     pub async fn status(&self) -> Result<Option<SessionStatus>> {
-        let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
+        let Some(known) = self.refresher().load(&self.cache_ref.key).await? else { return Ok(None) };
         // New tokens are used before they are saved.
-        let unsaved = self.slot.unsaved().filter(|unsaved| unsaved.is_newer_than(&known.head));
+        let unsaved = self.cache_ref.unsaved().filter(|unsaved| unsaved.is_newer_than(&known.head));
         let known = unsaved.unwrap_or(known);
         let now = self.webex().now();
         let state = match known.head.hold {
             Some(RefreshBlock::Rejected { generation, code, at, .. }) if generation == known.head.generation => {
                 SessionState::LoginRequired { code, since: at, was_interrupted: known.head.interrupted }
             }
-            Some(RefreshBlock::RetryAt(until)) if until > now && until.since(now) <= MAX_HOLD => {
+            Some(RefreshBlock::RetryAt(until)) if until > now && until.since(now) <= MAX_BLOCK => {
                 SessionState::BackingOff { until }
             }
-            _ => SessionState::of(&known.tokens.tokens, now),
+            _ => SessionState::from_tokens(&known.tokens.tokens, now),
         };
         // A pause of the whole client concerns every session that could be refreshed.
-        let own = self.slot.last_error();
+        let own = self.cache_ref.last_error();
         let is_over = own.as_ref().is_some_and(Error::is_login_required);
-        let trouble = self.keeper().paused().filter(|_| !is_over).or(own);
+        let trouble = self.refresher().pause_error().filter(|_| !is_over).or(own);
         Ok(Some(SessionStatus::new(state, trouble, known.head.ends, &known.tokens.tokens)))
     }
 
@@ -331,21 +331,21 @@ impl Session {
     pub async fn person(&self) -> Result<Person> {
         let webex = self.webex();
         let call = |token: AccessToken| async move {
-            let login = self.keeper().login_of(&self.slot, &token);
+            let login = self.refresher().login_of(&self.cache_ref, &token);
             let person = webex.person(&token).await?;
             Ok::<_, Error>((login, person))
         };
         let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_token_rejected);
-        let (login, person) = self.call_again(call, is_refused, true).await?;
-        self.slot.note_accepted();
+        let (login, person) = self.call_with_retry(call, is_refused, true).await?;
+        self.cache_ref.record_token_accepted();
         if let Some(login) = login {
             let identity = person.identity();
             let note = move |tokens: &mut TokenSet| {
                 // A different person is not stored over a known one.
                 let is_another = tokens.account().person_id().is_some_and(|known| known != identity.id);
-                !is_another && tokens.identify(identity.clone())
+                !is_another && tokens.set_person(identity.clone())
             };
-            self.keeper().note(&self.slot, login, note).await;
+            self.refresher().save_account(&self.cache_ref, login, note).await;
         }
         Ok(person)
     }
@@ -360,15 +360,18 @@ impl Session {
     /// [`access_token`](Self::access_token), and [`account`](Self::account).
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self) -> Result<UserInfo> {
-        let webex = &self.keeper().webex;
-        let known = self.keeper().load(&self.slot.key).await?.ok_or_else(|| self.slot.absent())?;
+        let webex = &self.refresher().webex;
+        let known =
+            self.refresher().load(&self.cache_ref.key).await?.ok_or_else(|| self.cache_ref.not_found_error())?;
         let account = known.tokens.tokens.account();
         let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_token_rejected);
-        let call = |token: AccessToken| async move { webex.user_info_about(account, &token).await };
-        let info = self.call_again(call, is_refused, true).await?;
-        self.slot.note_accepted();
+        let call = |token: AccessToken| async move { webex.user_info_of_account(account, &token).await };
+        let info = self.call_with_retry(call, is_refused, true).await?;
+        self.cache_ref.record_token_accepted();
         let profile = info.profile();
-        self.keeper().note(&self.slot, known.head.login, move |tokens| tokens.describe(profile.clone())).await;
+        self.refresher()
+            .save_account(&self.cache_ref, known.head.login, move |tokens| tokens.set_profile(profile.clone()))
+            .await;
         Ok(info)
     }
 
@@ -432,7 +435,7 @@ impl Session {
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub async fn security_context(&self) -> Result<SecurityContext> {
         let token = self.access_token().await?;
-        SecurityContext::of_account(&self.account().await?, &token)
+        SecurityContext::from_account(&self.account().await?, &token)
     }
 
     /// Removes the session from the store and revokes its access token, if the service supports it.
@@ -465,7 +468,7 @@ impl Session {
     /// # }
     /// ```
     pub async fn disconnect(&self) -> Result<Disconnected> {
-        disconnect(self.slot.clone(), RevocationScope::ThisSession).await
+        disconnect(self.cache_ref.clone(), RevocationScope::ThisSession).await
     }
 
     /// Removes the session from the store and revokes its refresh token, if the service supports
@@ -479,11 +482,11 @@ impl Session {
     ///
     /// The errors of [`disconnect`](Self::disconnect).
     pub async fn disconnect_everywhere(&self) -> Result<Disconnected> {
-        disconnect(self.slot.clone(), RevocationScope::AllSessions).await
+        disconnect(self.cache_ref.clone(), RevocationScope::AllSessions).await
     }
 
     async fn stored_status(&self) -> Result<SessionStatus> {
-        self.status().await?.ok_or_else(|| self.slot.absent())
+        self.status().await?.ok_or_else(|| self.cache_ref.not_found_error())
     }
 }
 
@@ -495,6 +498,6 @@ impl TokenSource for Session {
 
     async fn invalidate(&self, token: &AccessToken) {
         // `access_token` reports an error that requires a login.
-        let _ = self.keeper().replacement(&self.slot, token, false).await;
+        let _ = self.refresher().replacement(&self.cache_ref, token, false).await;
     }
 }

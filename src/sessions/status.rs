@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::clock::{EARLIEST, UnixTime};
+use crate::clock::{MIN_PLAUSIBLE_TIME, UnixTime};
 use crate::error::Error;
 use crate::scope::Scopes;
 use crate::token::account::Account;
@@ -90,7 +90,7 @@ pub enum SessionState {
 impl SessionState {
     /// Returns the state by the expiry of the tokens alone. Without a valid refresh token, a
     /// session expires with its access token.
-    pub(crate) fn of(tokens: &TokenSet, now: UnixTime) -> Self {
+    pub(crate) fn from_tokens(tokens: &TokenSet, now: UnixTime) -> Self {
         let refresh_end = match (tokens.refresh_token(), tokens.refresh_token_expires_at()) {
             (Some(_), None) => return Self::Connected,
             (Some(_), Some(end)) => Some(end),
@@ -98,7 +98,7 @@ impl SessionState {
         };
         // A receipt time before 2020 was written by a clock that was never set, so the expiry is
         // meaningless.
-        match tokens.expires_at().filter(|_| tokens.received_at() >= EARLIEST) {
+        match tokens.expires_at().filter(|_| tokens.received_at() >= MIN_PLAUSIBLE_TIME) {
             Some(end) if now >= end && refresh_end.is_none_or(|end| now >= end) => Self::LoginRequired {
                 code: None,
                 since: Some(refresh_end.map_or(end, |refresh_end| refresh_end.max(end))),

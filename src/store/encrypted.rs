@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::clock::UnixTime;
-use crate::crypto::{EncryptionKeys, NamedKey, Title, Unopened};
+use crate::crypto::{EncryptionKeys, EnvelopeKind, NamedKey, OpenError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::entry::{Body, Entry, Head, Revision};
 use crate::store::key::TokenKey;
@@ -180,18 +180,18 @@ impl<S> Encrypted<S> {
         &self.inner
     }
 
-    fn bound<'a>(&'a self, key: &'a TokenKey, entry: &'a Entry) -> AssociatedData<'a> {
+    fn associated_data<'a>(&'a self, key: &'a TokenKey, entry: &'a Entry) -> AssociatedData<'a> {
         AssociatedData { namespace: &self.namespace, key, head: &entry.head }
     }
 
     fn seal(&self, key: &TokenKey, entry: &Entry) -> Result<Entry> {
-        let body = seal(&entry.body, self.keys.current(), self.bound(key, entry))?;
+        let body = seal_body(&entry.body, self.keys.current(), self.associated_data(key, entry))?;
         Ok(Entry { head: entry.head.clone(), body })
     }
 
-    fn open(&self, key: &TokenKey, kept: &Entry) -> Result<Entry, Unopened> {
-        let body = match open(&kept.body, &self.keys, self.bound(key, kept)) {
-            Err(Unopened::Plain) if self.accepts_unencrypted => kept.body.clone(),
+    fn open(&self, key: &TokenKey, kept: &Entry) -> Result<Entry, OpenError> {
+        let body = match open_body(&kept.body, &self.keys, self.associated_data(key, kept)) {
+            Err(OpenError::NotEncrypted) if self.accepts_unencrypted => kept.body.clone(),
             opened => opened?,
         };
         Ok(Entry { head: kept.head.clone(), body })
@@ -212,7 +212,7 @@ impl<S: TokenStore> Encrypted<S> {
     ///   method again.
     pub async fn reencrypt(&self, key: &TokenKey) -> Result<bool> {
         while let Some(kept) = self.inner.load(key).await? {
-            let mut entry = self.open(key, &kept).map_err(|why| unopened(key, why))?;
+            let mut entry = self.open(key, &kept).map_err(|why| decryption_error(key, why))?;
             if key_id(&kept.body) == Ok(self.keys.current_id()) {
                 return Ok(false);
             }
@@ -247,7 +247,9 @@ impl<S: TokenStore> Encrypted<S> {
                     return Err(Error::new(ErrorKind::InvalidInput, message));
                 }
                 // Other programs can still read it.
-                Err(why @ (Unopened::Later(_) | Unopened::Plain)) => return Err(unopened(key, why)),
+                Err(why @ (OpenError::UnsupportedVersion(_) | OpenError::NotEncrypted)) => {
+                    return Err(decryption_error(key, why));
+                }
                 Err(_) => {}
             }
             if self.inner.delete(key, Precondition::Revision(kept.head.revision())).await? == WriteOutcome::Committed {
@@ -260,22 +262,26 @@ impl<S: TokenStore> Encrypted<S> {
 
 /// Converts a decryption failure. The remedy is the operator's: with the right settings, the
 /// session can be decrypted again.
-fn unopened(key: &TokenKey, why: Unopened) -> Error {
+fn decryption_error(key: &TokenKey, why: OpenError) -> Error {
     let why = match why {
-        Unopened::Plain => "it is not encrypted; if it was stored before encryption was enabled, allow it with \
+        OpenError::NotEncrypted => {
+            "it is not encrypted; if it was stored before encryption was enabled, allow it with \
              `insecure_accept_unencrypted()`"
-            .to_owned(),
-        Unopened::Later(version) => format!("it has encryption format version {version}; update webex-oauth"),
-        Unopened::Damaged => {
+                .to_owned()
+        }
+        OpenError::UnsupportedVersion(version) => {
+            format!("it has encryption format version {version}; update webex-oauth")
+        }
+        OpenError::Malformed => {
             "the encrypted data is damaged; restore it, or remove the session with `discard(..)`".to_owned()
         }
-        Unopened::UnknownKey(id) => {
+        OpenError::UnknownKey(id) => {
             format!(
                 "encryption key `{id}` is missing; add it with `EncryptionKeys::with_previous(..)`, or, if it is permanently \
                  lost, remove the session with `discard(..)`"
             )
         }
-        Unopened::Refused(id) => format!(
+        OpenError::AuthenticationFailed(id) => format!(
             "authentication failed with encryption key `{id}`: another encryption key has this ID, or the entry was \
              modified, or it belongs to another key, namespace, or login; check the encryption key and the namespace"
         ),
@@ -287,7 +293,7 @@ fn unopened(key: &TokenKey, why: Unopened) -> Error {
 impl<S: TokenStore> TokenStore for Encrypted<S> {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
         let Some(kept) = self.inner.load(key).await? else { return Ok(None) };
-        self.open(key, &kept).map(Some).map_err(|why| unopened(key, why))
+        self.open(key, &kept).map(Some).map_err(|why| decryption_error(key, why))
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
@@ -320,10 +326,10 @@ impl<S: TokenStore> TokenIndex for Encrypted<S> {
 }
 
 fn inner_index(inner: &impl TokenStore) -> Result<&dyn TokenIndex> {
-    inner.as_index().ok_or_else(crate::store::traits::cannot_list)
+    inner.as_index().ok_or_else(crate::store::traits::cannot_list_error)
 }
 
-const TITLE: Title = Title("webex-oauth sealed v");
+const TITLE: EnvelopeKind = EnvelopeKind("webex-oauth sealed v");
 
 /// The context that a body is bound to. Decryption with another context fails.
 #[derive(Clone, Copy)]
@@ -357,18 +363,18 @@ impl AssociatedData<'_> {
 /// # Errors
 ///
 /// - The errors of [`Title::seal`].
-pub(crate) fn seal(body: &Body, with: &NamedKey, bound: AssociatedData<'_>) -> Result<Body> {
+pub(crate) fn seal_body(body: &Body, with: &NamedKey, bound: AssociatedData<'_>) -> Result<Body> {
     TITLE.seal(body.expose(), with, &bound.to_bytes()).map(Body::new)
 }
 
 /// Decrypts a body that [`seal`] encrypted.
-pub(crate) fn open(body: &Body, keys: &EncryptionKeys, bound: AssociatedData<'_>) -> Result<Body, Unopened> {
+pub(crate) fn open_body(body: &Body, keys: &EncryptionKeys, bound: AssociatedData<'_>) -> Result<Body, OpenError> {
     let mut content = TITLE.open(body.expose(), keys, &bound.to_bytes())?;
     Ok(Body::new(std::mem::take(&mut *content)))
 }
 
 /// Returns the ID of the encryption key, read from the body without authentication.
-pub(crate) fn key_id(body: &Body) -> Result<&str, Unopened> {
+pub(crate) fn key_id(body: &Body) -> Result<&str, OpenError> {
     TITLE.key_id(body.expose())
 }
 
@@ -392,13 +398,13 @@ mod tests {
     }
 
     fn head() -> Head {
-        let mut head = Head::begin(None).unwrap();
+        let mut head = Head::new(None).unwrap();
         head.login = LoginId::from_bytes([7; 16]);
         head
     }
 
-    fn sealed(text: &[u8], key: &TokenKey, head: &Head) -> Body {
-        seal(&Body::new(text), keys("k1", 1).current(), AssociatedData { namespace: "", key, head }).unwrap()
+    fn seal_bytes(text: &[u8], key: &TokenKey, head: &Head) -> Body {
+        seal_body(&Body::new(text), keys("k1", 1).current(), AssociatedData { namespace: "", key, head }).unwrap()
     }
 
     #[test]
@@ -407,8 +413,8 @@ mod tests {
         let bound = AssociatedData { namespace: "n", key: &key, head: &head };
         for length in [0, 1, 15, 16, 63, 64, 65, 1000, 64 << 10] {
             let text: Vec<_> = (0..length).map(|place: u32| place.to_le_bytes()[0]).collect();
-            let sealed = seal(&Body::new(text.as_slice()), keys("2026-11", 1).current(), bound).unwrap();
-            assert_eq!(open(&sealed, &keys("2026-11", 1), bound).unwrap().expose(), text);
+            let sealed = seal_body(&Body::new(text.as_slice()), keys("2026-11", 1).current(), bound).unwrap();
+            assert_eq!(open_body(&sealed, &keys("2026-11", 1), bound).unwrap().expose(), text);
             assert_eq!(sealed.expose().len(), text.len() + 63 + "2026-11".len());
             assert_eq!(key_id(&sealed), Ok("2026-11"));
         }
@@ -425,14 +431,14 @@ mod tests {
         head.generation = 3;
         let bound = AssociatedData { namespace: "production", key: &key, head: &head };
         let body = Body::new(STANDARD.decode(SEALED).unwrap());
-        assert_eq!(open(&body, &keys("2026-11", 9), bound).unwrap().expose(), b"{\"v\":1}");
+        assert_eq!(open_body(&body, &keys("2026-11", 9), bound).unwrap().expose(), b"{\"v\":1}");
     }
 
     #[test]
     fn sealed_body_uses_fresh_nonce_and_hides_plaintext() {
         let (key, head) = (token_key("a", "b"), head());
         let secret = b"hunter2 hunter2 hunter2 hunter2";
-        let [one, two] = [(); 2].map(|()| sealed(secret, &key, &head));
+        let [one, two] = [(); 2].map(|()| seal_bytes(secret, &key, &head));
         assert_ne!(one, two);
         // After the two lines.
         let nonce = |body: &Body| body.expose()[25..25 + 24].to_owned();
@@ -444,24 +450,24 @@ mod tests {
     fn sealed_body_opens_only_with_same_key_and_associated_data() {
         let (key, head) = (token_key("ab", "c"), head());
         let bound = AssociatedData { namespace: "n", key: &key, head: &head };
-        let body = seal(&Body::new(*b"{}"), keys("k1", 1).current(), bound).unwrap();
-        let refused = Err(Unopened::Refused("k1".into()));
+        let body = seal_body(&Body::new(*b"{}"), keys("k1", 1).current(), bound).unwrap();
+        let refused = Err(OpenError::AuthenticationFailed("k1".into()));
 
         for other in [token_key("a", "bc"), token_key("abc", "c"), token_key("ab", "d"), TokenKey::new("abc").unwrap()]
         {
-            assert_eq!(open(&body, &keys("k1", 1), AssociatedData { key: &other, ..bound }), refused, "{other}");
+            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { key: &other, ..bound }), refused, "{other}");
         }
         for namespace in ["", "N", "nn"] {
-            assert_eq!(open(&body, &keys("k1", 1), AssociatedData { namespace, ..bound }), refused, "{namespace}");
+            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { namespace, ..bound }), refused, "{namespace}");
         }
         let mut others = [head.clone(), head.clone()];
         others[0].login = LoginId::from_bytes([8; 16]);
         others[1].generation += 1;
         for head in &others {
-            assert_eq!(open(&body, &keys("k1", 1), AssociatedData { head, ..bound }), refused, "{head:?}");
+            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { head, ..bound }), refused, "{head:?}");
         }
-        assert_eq!(open(&body, &keys("k1", 2), bound), refused);
-        assert_eq!(open(&body, &keys("k2", 1), bound), Err(Unopened::UnknownKey("k1".into())));
+        assert_eq!(open_body(&body, &keys("k1", 2), bound), refused);
+        assert_eq!(open_body(&body, &keys("k2", 1), bound), Err(OpenError::UnknownKey("k1".into())));
     }
 
     #[test]
@@ -483,7 +489,7 @@ mod tests {
     #[test]
     fn mutable_head_fields_are_not_in_associated_data() {
         let (key, before) = (token_key("a", "b"), head());
-        let body = sealed(b"{}", &key, &before);
+        let body = seal_bytes(b"{}", &key, &before);
         let time = UnixTime::from_secs(1_700_000_000);
         let mut after = before;
         after.revision = Revision::new().unwrap();
@@ -491,28 +497,28 @@ mod tests {
         after.hold = Some(RefreshBlock::RetryAt(time));
         after.due = Some(time);
         let bound = AssociatedData { namespace: "", key: &key, head: &after };
-        assert_eq!(open(&body, &keys("k1", 1), bound).unwrap().expose(), b"{}");
+        assert_eq!(open_body(&body, &keys("k1", 1), bound).unwrap().expose(), b"{}");
     }
 
     #[test]
     fn sealed_body_with_flipped_bit_or_truncation_is_rejected() {
         let (key, head) = (token_key("a", "b"), head());
         let bound = AssociatedData { namespace: "", key: &key, head: &head };
-        let whole = sealed(b"{\"v\":1}", &key, &head);
+        let whole = seal_bytes(b"{\"v\":1}", &key, &head);
         let whole = whole.expose();
         let keys = keys("k1", 1);
         for place in 0..whole.len() {
             for bit in 0..8 {
                 let mut bad = whole.to_vec();
                 bad[place] ^= 1 << bit;
-                assert!(open(&Body::new(bad), &keys, bound).is_err(), "bit {bit} of byte {place} was flipped");
+                assert!(open_body(&Body::new(bad), &keys, bound).is_err(), "bit {bit} of byte {place} was flipped");
             }
         }
         for length in 0..whole.len() {
-            assert!(open(&Body::new(&whole[..length]), &keys, bound).is_err(), "cut to {length} bytes");
-            assert!(open(&Body::new(&whole[length + 1..]), &keys, bound).is_err(), "begins after {length} bytes");
+            assert!(open_body(&Body::new(&whole[..length]), &keys, bound).is_err(), "cut to {length} bytes");
+            assert!(open_body(&Body::new(&whole[length + 1..]), &keys, bound).is_err(), "begins after {length} bytes");
         }
-        assert!(open(&Body::new([whole, b"x"].concat()), &keys, bound).is_err());
+        assert!(open_body(&Body::new([whole, b"x"].concat()), &keys, bound).is_err());
     }
 
     #[test]
@@ -521,23 +527,23 @@ mod tests {
         let bound = AssociatedData { namespace: "", key: &key, head: &head };
         let rest = "\nk1\n0123456789abcdef0123456789abcdef0123456789";
         for (body, why) in [
-            (String::new(), Unopened::Plain),
-            ("{\"v\":1}".into(), Unopened::Plain),
-            ("webex-oauth sealed ".into(), Unopened::Plain),
-            ("webex-oauth sealed v".into(), Unopened::Damaged),
-            (format!("webex-oauth sealed v2{rest}"), Unopened::Later(2)),
-            ("webex-oauth sealed v2\n".into(), Unopened::Later(2)),
-            (format!("webex-oauth sealed v0{rest}"), Unopened::Damaged),
-            (format!("webex-oauth sealed vX{rest}"), Unopened::Damaged),
+            (String::new(), OpenError::NotEncrypted),
+            ("{\"v\":1}".into(), OpenError::NotEncrypted),
+            ("webex-oauth sealed ".into(), OpenError::NotEncrypted),
+            ("webex-oauth sealed v".into(), OpenError::Malformed),
+            (format!("webex-oauth sealed v2{rest}"), OpenError::UnsupportedVersion(2)),
+            ("webex-oauth sealed v2\n".into(), OpenError::UnsupportedVersion(2)),
+            (format!("webex-oauth sealed v0{rest}"), OpenError::Malformed),
+            (format!("webex-oauth sealed vX{rest}"), OpenError::Malformed),
             // The header is authenticated byte by byte, so another spelling of the version fails.
-            (format!("webex-oauth sealed v01{rest}"), Unopened::Refused("k1".into())),
-            (format!("webex-oauth sealed v1\n{rest}"), Unopened::Damaged),
-            (format!("webex-oauth sealed v1\nk 1{rest}"), Unopened::Damaged),
-            (format!("webex-oauth sealed v1\n{}{rest}", "k".repeat(65)), Unopened::Damaged),
-            (format!("webex-oauth sealed v1{rest}"), Unopened::Refused("k1".into())),
-            ("webex-oauth sealed v1\nk1\n0123456789abcdef".into(), Unopened::Damaged),
+            (format!("webex-oauth sealed v01{rest}"), OpenError::AuthenticationFailed("k1".into())),
+            (format!("webex-oauth sealed v1\n{rest}"), OpenError::Malformed),
+            (format!("webex-oauth sealed v1\nk 1{rest}"), OpenError::Malformed),
+            (format!("webex-oauth sealed v1\n{}{rest}", "k".repeat(65)), OpenError::Malformed),
+            (format!("webex-oauth sealed v1{rest}"), OpenError::AuthenticationFailed("k1".into())),
+            ("webex-oauth sealed v1\nk1\n0123456789abcdef".into(), OpenError::Malformed),
         ] {
-            assert_eq!(open(&Body::new(body.as_bytes()), &keys("k1", 1), bound), Err(why), "{body}");
+            assert_eq!(open_body(&Body::new(body.as_bytes()), &keys("k1", 1), bound), Err(why), "{body}");
         }
     }
 
@@ -549,7 +555,7 @@ mod tests {
         ) {
             let (key, head) = (token_key("a", "b"), head());
             let body = Body::new([start.as_bytes(), &rest].concat());
-            let opened = open(&body, &keys("k1", 1), AssociatedData { namespace: "", key: &key, head: &head });
+            let opened = open_body(&body, &keys("k1", 1), AssociatedData { namespace: "", key: &key, head: &head });
             prop_assert!(opened.is_err());
         }
     }

@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::random;
-use crate::secret::same_bytes;
+use crate::secret::constant_time_eq_bytes;
 
 /// A stored session.
 ///
@@ -118,7 +118,7 @@ impl Head {
     ///
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     #[allow(dead_code, reason = "used by the refresh engine and the conformance suite")]
-    pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
+    pub(crate) fn new(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
         let (claim, hold, interrupted, ends, anchor) = (None, None, false, None, None);
         let (unauthorized, unexplained) = (None, 0);
@@ -199,7 +199,7 @@ impl Head {
         let Versioned { v } = serde_json::from_str(text).map_err(unreadable)?;
         if v != VERSION {
             let message = format!("unsupported session head: version {v}; update webex-oauth");
-            return Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration));
+            return Err(Error::new(ErrorKind::CorruptEntry, message).with_class(ErrorClass::Misconfigured));
         }
         serde_json::from_str(text).map_err(unreadable)
     }
@@ -337,7 +337,7 @@ impl Body {
 
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
-        same_bytes(self.expose(), other.expose())
+        constant_time_eq_bytes(self.expose(), other.expose())
     }
 }
 
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn head_round_trips_through_json() {
         let time = UnixTime::from_secs(1_700_000_000);
-        let mut head = Head::begin(Some(time)).unwrap();
+        let mut head = Head::new(Some(time)).unwrap();
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
         head.claim = Some(Lease { id: LeaseId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
         head.hold = Some(RefreshBlock::Rejected {
@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn unknown_head_members_of_later_version_are_dropped() {
-        let head = Head::begin(Some(UnixTime::from_secs(1_700_000_000))).unwrap();
+        let head = Head::new(Some(UnixTime::from_secs(1_700_000_000))).unwrap();
         let later = head.to_text().replacen('{', "{\"later\":{\"x\":[1]},", 1);
         assert_eq!(Head::from_text(&later).unwrap(), head);
         assert_eq!(Head::from_text(&later).unwrap().to_text(), head.to_text());
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn corrupt_and_later_heads_are_rejected() {
-        let text = Head::begin(None).unwrap().to_text();
+        let text = Head::new(None).unwrap().to_text();
         for (bad, hint) in [
             (text.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
             (text[..20].to_owned(), "corrupt session head"),

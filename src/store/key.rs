@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest part of a key, in bytes.
-const MAX_PART: usize = 255;
+const MAX_PART_LEN: usize = 255;
 
 /// The application's name for a stored session: a root, or a root and a child.
 ///
@@ -50,7 +50,7 @@ impl TokenKey {
     ///
     /// - [`ErrorKind::InvalidInput`]: `root` is empty or longer than 255 bytes.
     pub fn new(root: impl AsRef<str>) -> Result<Self> {
-        let root = checked(root.as_ref())?;
+        let root = check_part(root.as_ref())?;
         Ok(Self { parts: root.into(), split: 0 })
     }
 
@@ -60,7 +60,7 @@ impl TokenKey {
     ///
     /// - [`ErrorKind::InvalidInput`]: `name` is empty or longer than 255 bytes.
     pub fn child(&self, name: impl AsRef<str>) -> Result<Self> {
-        let (root, name) = (self.root(), checked(name.as_ref())?);
+        let (root, name) = (self.root(), check_part(name.as_ref())?);
         // No part is longer than 255 bytes.
         let split = u8::try_from(root.len()).unwrap_or(u8::MAX);
         Ok(Self { parts: [root, name].concat().into(), split })
@@ -80,11 +80,11 @@ impl TokenKey {
     }
 }
 
-fn checked(part: &str) -> Result<&str> {
-    if (1..=MAX_PART).contains(&part.len()) {
+fn check_part(part: &str) -> Result<&str> {
+    if (1..=MAX_PART_LEN).contains(&part.len()) {
         return Ok(part);
     }
-    let message = format!("invalid session key: each part must be 1 to {MAX_PART} bytes long, not {}", part.len());
+    let message = format!("invalid session key: each part must be 1 to {MAX_PART_LEN} bytes long, not {}", part.len());
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 

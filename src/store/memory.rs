@@ -21,7 +21,7 @@ const SHARDS: usize = 64;
 
 /// The maximum number of entries that are examined for one page, so that a listing holds no lock
 /// for long.
-const LOOKS: usize = 4096;
+const MAX_SCANNED_ENTRIES: usize = 4096;
 
 /// A store in memory, for tests and for programs whose users log in again after each start.
 ///
@@ -51,7 +51,7 @@ pub struct MemoryStore(Arc<Shards>);
 
 struct Shards {
     hasher: RandomState,
-    maps: [RwLock<BTreeMap<Position, Kept>>; SHARDS],
+    maps: [RwLock<BTreeMap<Position, StoredEntry>>; SHARDS],
 }
 
 /// The position of a key. The hash is compared quickly and, unlike the order of a hash map, is
@@ -63,18 +63,18 @@ struct Position {
 }
 
 /// An entry, with its rarely used fields in a separate allocation to save memory.
-struct Kept {
+struct StoredEntry {
     revision: Revision,
     login: LoginId,
     generation: u64,
     due: Option<UnixTime>,
-    marks: Option<Box<Marks>>,
+    rare_fields: Option<Box<RareHeadFields>>,
     body: Body,
 }
 
 /// The rarely used fields of a head.
 #[derive(Clone, Default, PartialEq, Eq)]
-struct Marks {
+struct RareHeadFields {
     claim: Option<Lease>,
     hold: Option<RefreshBlock>,
     interrupted: bool,
@@ -90,30 +90,35 @@ impl MemoryStore {
         Self(Arc::new(Shards { hasher: RandomState::new(), maps: std::array::from_fn(|_| RwLock::default()) }))
     }
 
-    fn place(&self, key: &TokenKey) -> Position {
+    fn position(&self, key: &TokenKey) -> Position {
         Position { hash: self.0.hasher.hash_one(key), key: key.clone() }
     }
 
-    fn read(&self, shard: usize) -> RwLockReadGuard<'_, BTreeMap<Position, Kept>> {
+    fn read_shard(&self, shard: usize) -> RwLockReadGuard<'_, BTreeMap<Position, StoredEntry>> {
         self.0.maps[shard].read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, shard: usize) -> RwLockWriteGuard<'_, BTreeMap<Position, Kept>> {
+    fn write_shard(&self, shard: usize) -> RwLockWriteGuard<'_, BTreeMap<Position, StoredEntry>> {
         self.0.maps[shard].write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn list(&self, after: Option<&Cursor>, limit: usize, asked_for: impl Fn(&TokenKey, &Kept) -> bool) -> Result<Page> {
-        let after = after.map(Position::read).transpose()?;
+    fn list(
+        &self,
+        after: Option<&Cursor>,
+        limit: usize,
+        asked_for: impl Fn(&TokenKey, &StoredEntry) -> bool,
+    ) -> Result<Page> {
+        let after = after.map(Position::from_cursor).transpose()?;
         let (mut page, mut looks) = (Page::default(), 0);
         for shard in after.as_ref().map_or(0, Position::shard)..SHARDS {
-            let map = self.read(shard);
+            let map = self.read_shard(shard);
             let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             for (place, kept) in map.range((start, Bound::Unbounded)) {
                 if asked_for(&place.key, kept) {
                     page.keys.push(place.key.clone());
                 }
                 looks += 1;
-                if page.keys.len() >= limit.max(1) || looks == LOOKS {
+                if page.keys.len() >= limit.max(1) || looks == MAX_SCANNED_ENTRIES {
                     page.next = Some(place.cursor());
                     return Ok(page);
                 }
@@ -138,26 +143,26 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl TokenStore for MemoryStore {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
-        let place = self.place(key);
-        Ok(self.read(place.shard()).get(&place).map(Kept::entry))
+        let place = self.position(key);
+        Ok(self.read_shard(place.shard()).get(&place).map(StoredEntry::to_entry))
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
-        let place = self.place(key);
-        let mut map = self.write(place.shard());
+        let place = self.position(key);
+        let mut map = self.write_shard(place.shard());
         if !expect.matches(map.get(&place).map(|kept| kept.revision)) {
             return Ok(WriteOutcome::Conflict);
         }
-        map.insert(place, Kept::new(entry));
+        map.insert(place, StoredEntry::new(entry));
         Ok(WriteOutcome::Committed)
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
-        let place = self.place(key);
-        let mut map = self.write(place.shard());
+        let place = self.position(key);
+        let mut map = self.write_shard(place.shard());
         match map.get_mut(&place) {
             Some(kept) if kept.revision == expected => {
-                *kept = Kept::new(&Entry { head: head.clone(), body: kept.body.clone() });
+                *kept = StoredEntry::new(&Entry { head: head.clone(), body: kept.body.clone() });
                 Ok(WriteOutcome::Committed)
             }
             _ => Ok(WriteOutcome::Conflict),
@@ -165,8 +170,8 @@ impl TokenStore for MemoryStore {
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
-        let place = self.place(key);
-        let mut map = self.write(place.shard());
+        let place = self.position(key);
+        let mut map = self.write_shard(place.shard());
         if !expect.matches(map.get(&place).map(|kept| kept.revision)) {
             return Ok(WriteOutcome::Conflict);
         }
@@ -203,7 +208,7 @@ impl Position {
         Cursor::new(format!("{:016x}{}", self.hash, self.key))
     }
 
-    fn read(cursor: &Cursor) -> Result<Self> {
+    fn from_cursor(cursor: &Cursor) -> Result<Self> {
         let place = || {
             let (hash, key) = cursor.as_str().split_at_checked(16)?;
             Some(Self { hash: u64::from_str_radix(hash, 16).ok()?, key: key.parse().ok()? })
@@ -213,7 +218,7 @@ impl Position {
     }
 }
 
-impl Kept {
+impl StoredEntry {
     fn new(entry: &Entry) -> Self {
         let Head {
             v: Version,
@@ -229,14 +234,14 @@ impl Kept {
             unauthorized,
             unexplained,
         } = entry.head.clone();
-        let marks = Marks { claim, hold, interrupted, ends, anchor, unauthorized, unexplained };
-        let marks = (marks != Marks::default()).then(|| Box::new(marks));
-        Self { revision, login, generation, due, marks, body: entry.body.clone() }
+        let marks = RareHeadFields { claim, hold, interrupted, ends, anchor, unauthorized, unexplained };
+        let marks = (marks != RareHeadFields::default()).then(|| Box::new(marks));
+        Self { revision, login, generation, due, rare_fields: marks, body: entry.body.clone() }
     }
 
-    fn entry(&self) -> Entry {
-        let Marks { claim, hold, interrupted, ends, anchor, unauthorized, unexplained } =
-            self.marks.as_deref().cloned().unwrap_or_default();
+    fn to_entry(&self) -> Entry {
+        let RareHeadFields { claim, hold, interrupted, ends, anchor, unauthorized, unexplained } =
+            self.rare_fields.as_deref().cloned().unwrap_or_default();
         let (revision, login, generation, due) = (self.revision, self.login, self.generation, self.due);
         let head = Head {
             v: Version,
@@ -265,17 +270,21 @@ mod tests {
         let store = MemoryStore::new();
         let key = TokenKey::new("cüst").unwrap();
         for key in [key.clone(), key.child("00jane").unwrap()] {
-            let place = store.place(&key);
-            assert!(Position::read(&place.cursor()).unwrap() == place);
+            let place = store.position(&key);
+            assert!(Position::from_cursor(&place.cursor()).unwrap() == place);
         }
         for text in ["", "0", "zzzzzzzzzzzzzzzz00a", "000000000000000000", "000000000000000009a", "00000000000000é0a"]
         {
-            assert_eq!(Position::read(&Cursor::new(text)).err().unwrap().kind(), ErrorKind::InvalidInput, "{text}");
+            assert_eq!(
+                Position::from_cursor(&Cursor::new(text)).err().unwrap().kind(),
+                ErrorKind::InvalidInput,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn memory_entry_stays_within_size_limit() {
-        assert!(size_of::<Kept>() <= 72 && size_of::<Position>() <= 32);
+        assert!(size_of::<StoredEntry>() <= 72 && size_of::<Position>() <= 32);
     }
 }

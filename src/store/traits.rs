@@ -148,7 +148,7 @@ store_for_pointer!(Arc);
 store_for_pointer!(Box);
 
 /// The error of a store that does not implement [`TokenIndex`].
-pub(crate) fn cannot_list() -> Error {
+pub(crate) fn cannot_list_error() -> Error {
     Error::new(ErrorKind::Configuration, "store cannot list sessions: use a store that implements `TokenIndex`")
 }
 
@@ -215,4 +215,4 @@ impl Cursor {
 
 // Both traits are dyn-compatible.
 #[allow(dead_code, reason = "it only has to compile")]
-fn stand_behind(_: &dyn TokenStore, _: &dyn TokenIndex) {}
+fn assert_dyn_compatible(_: &dyn TokenStore, _: &dyn TokenIndex) {}

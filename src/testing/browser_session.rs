@@ -6,7 +6,7 @@ use crate::clock::UnixTime;
 use crate::testing::token_codec;
 
 /// The name of the session cookie.
-const COOKIE: &str = "mock-webex-session";
+const COOKIE_NAME: &str = "mock-webex-session";
 
 /// The user who is signed in and the time of the sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) struct Sessions(HashMap<String, SignedIn>);
 impl Sessions {
     /// Opens a session and returns its ID for the cookie.
     pub(crate) fn open(&mut self, signed_in: SignedIn, random: [u8; 32]) -> String {
-        let name = token_codec::text(&random);
+        let name = token_codec::encode_alphanumeric(&random);
         self.0.insert(name.clone(), signed_in);
         name
     }
@@ -39,18 +39,18 @@ impl Sessions {
 }
 
 /// Returns the session ID in a `Cookie` header.
-pub(crate) fn named_in(cookies: &str) -> Option<&str> {
+pub(crate) fn session_id_in(cookies: &str) -> Option<&str> {
     let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
-    cookies.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    cookies.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
 }
 
 /// Returns the `Set-Cookie` header that stores or removes the session ID.
 ///
 /// `SameSite=Lax` sends the cookie with links from the application, but not with forms and frames
 /// of third parties.
-pub(crate) fn cookie(name: Option<&str>) -> String {
+pub(crate) fn set_cookie_value(name: Option<&str>) -> String {
     match name {
-        Some(name) => format!("{COOKIE}={name}; Path=/; HttpOnly; SameSite=Lax"),
-        None => format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"),
+        Some(name) => format!("{COOKIE_NAME}={name}; Path=/; HttpOnly; SameSite=Lax"),
+        None => format!("{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"),
     }
 }

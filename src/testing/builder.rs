@@ -47,7 +47,7 @@ pub struct MockWebexBuilder {
     renews_refresh_tokens: bool,
     writes_at_hash: bool,
     devices: Devices,
-    succession: RotationPolicy,
+    rotation_policy: RotationPolicy,
     recording: Recording,
     pub(crate) is_relayed: bool,
     pub(crate) clock: Arc<dyn Clock>,
@@ -68,7 +68,7 @@ impl MockWebexBuilder {
             renews_refresh_tokens: false,
             writes_at_hash: false,
             devices: Devices::default(),
-            succession: RotationPolicy::default(),
+            rotation_policy: RotationPolicy::default(),
             recording: Recording::Off,
             is_relayed: false,
             clock: Arc::new(SystemClock::new()),
@@ -168,7 +168,7 @@ impl MockWebexBuilder {
     /// has no other effect. Each login then has its own refresh token. [`MockWebex::service`] is
     /// configured accordingly.
     pub fn rotation(mut self, rotation: Rotation) -> Self {
-        self.succession.rotation = rotation;
+        self.rotation_policy.rotation = rotation;
         self
     }
 
@@ -177,7 +177,7 @@ impl MockWebexBuilder {
     /// If a spent refresh token is used again, the newest refresh token and all access tokens of
     /// that login are revoked. Each login has its own token family.
     pub fn detect_reuse(mut self) -> Self {
-        (self.succession.rotation, self.succession.revokes_families) = (Rotation::Strict, true);
+        (self.rotation_policy.rotation, self.rotation_policy.revokes_families) = (Rotation::Strict, true);
         self
     }
 
@@ -188,7 +188,7 @@ impl MockWebexBuilder {
     /// Afterwards it is rejected. With [`detect_reuse`](Self::detect_reuse), a rejected
     /// use also revokes the family.
     pub fn rotation_grace(mut self, grace: Duration) -> Self {
-        (self.succession.rotation, self.succession.grace) = (Rotation::Strict, grace);
+        (self.rotation_policy.rotation, self.rotation_policy.grace) = (Rotation::Strict, grace);
         self
     }
 
@@ -198,7 +198,7 @@ impl MockWebexBuilder {
     /// By default every refresh issues a new access token. Some Webex servers return the same token
     /// for a day.
     pub fn same_access_token_within(mut self, window: Duration) -> Self {
-        self.succession.repeats_within = window;
+        self.rotation_policy.access_token_reuse_window = window;
         self
     }
 
@@ -260,7 +260,7 @@ impl MockWebexBuilder {
     /// Webex (<https://github.com/wr-org/webex-rust/issues/23>). [`MockWebex::approve_device`]
     /// panics in this case.
     pub fn require_device_redirects(mut self) -> Self {
-        self.devices.wants_helpers = true;
+        self.devices.requires_helper_redirects = true;
         self
     }
 
@@ -287,7 +287,7 @@ impl MockWebexBuilder {
         if let Some(user) = self.users.iter().find(|user| !is_label(user.region())) {
             panic!("invalid region {:?}: use only ASCII letters, digits, and \"-\"", user.region());
         }
-        let usual = self.service.usual_lifetimes();
+        let usual = self.service.default_lifetimes();
         let lifetimes = Lifetimes {
             access_token: self.access_token_lifetime.unwrap_or(usual.access_token),
             refresh_token: self.refresh_token_lifetime.unwrap_or(usual.refresh_token),
@@ -295,13 +295,20 @@ impl MockWebexBuilder {
         };
         let own = self
             .integration
-            .client_id(self.client_id.unwrap_or_else(|| format!("C{}", token_codec::hex(&server::random()))))
-            .client_secret(self.client_secret.unwrap_or_else(|| token_codec::hex(&server::random())));
-        let mut state =
-            State::new(self.service, origin, self.users, own.registered(self.service), lifetimes, server::random());
-        state.integrations.extend(self.integrations.into_iter().map(|other| other.registered(self.service)));
-        (state.writes_at_hash, state.succession, state.devices) = (self.writes_at_hash, self.succession, self.devices);
-        state.ledger.recording = self.recording;
+            .client_id(self.client_id.unwrap_or_else(|| format!("C{}", token_codec::hex(&server::random_bytes()))))
+            .client_secret(self.client_secret.unwrap_or_else(|| token_codec::hex(&server::random_bytes())));
+        let mut state = State::new(
+            self.service,
+            origin,
+            self.users,
+            own.into_integration(self.service),
+            lifetimes,
+            server::random_bytes(),
+        );
+        state.integrations.extend(self.integrations.into_iter().map(|other| other.into_integration(self.service)));
+        (state.writes_at_hash, state.rotation_policy, state.devices) =
+            (self.writes_at_hash, self.rotation_policy, self.devices);
+        state.request_log.recording = self.recording;
         state
     }
 }

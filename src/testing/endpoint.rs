@@ -75,7 +75,7 @@ impl MockEndpoint {
 
     /// Returns the most specific endpoint of a request, or `None` if the mock does not implement
     /// its path.
-    pub(crate) fn of(request: &Request, service: MockService) -> Option<Self> {
+    pub(crate) fn from_request(request: &Request, service: MockService) -> Option<Self> {
         if request.path.ends_with(KEYS_OF_ISSUER) {
             return Some(Self::Jwks);
         }
@@ -129,9 +129,9 @@ mod tests {
     use super::*;
     use crate::testing::message::Fields;
 
-    fn place(service: MockService, path: &str, form: Option<&str>) -> Option<MockEndpoint> {
+    fn endpoint_of(service: MockService, path: &str, form: Option<&str>) -> Option<MockEndpoint> {
         let form = form.map(|form| Fields::parse(form.as_bytes()));
-        MockEndpoint::of(&Request { path: path.into(), form, ..Request::default() }, service)
+        MockEndpoint::from_request(&Request { path: path.into(), form, ..Request::default() }, service)
     }
 
     #[test]
@@ -157,9 +157,9 @@ mod tests {
             ("/v1/rooms", None, None),
             ("/access_token", None, None),
         ] {
-            assert_eq!(place(MockService::Webex, path, form), endpoint, "{path}");
+            assert_eq!(endpoint_of(MockService::Webex, path, form), endpoint, "{path}");
         }
-        assert_eq!(place(MockService::Meetings, "/v1/oauth2/token", None), Some(MockEndpoint::Token));
+        assert_eq!(endpoint_of(MockService::Meetings, "/v1/oauth2/token", None), Some(MockEndpoint::Token));
     }
 
     #[test]

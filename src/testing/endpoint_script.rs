@@ -5,9 +5,9 @@ use std::sync::Mutex;
 
 use crate::testing::endpoint::MockEndpoint;
 use crate::testing::faults::fault::Fault;
-use crate::testing::faults::script::Left;
+use crate::testing::faults::script::Remaining;
 use crate::testing::model::state::State;
-use crate::testing::server::lock;
+use crate::testing::server::lock_ignoring_poison;
 
 /// The message for a connection fault on a mock without a relay.
 pub(crate) const NO_RELAY: &str =
@@ -40,19 +40,19 @@ impl<'a> EndpointScript<'a> {
 
     /// Clears the faults that were added for exactly this endpoint.
     pub fn clear(self) {
-        lock(self.state).orders.clear(&self.endpoint);
+        lock_ignoring_poison(self.state).fault_script.clear(&self.endpoint);
     }
 
     #[track_caller]
     #[expect(clippy::panic, reason = "a fault that requires a missing relay is a mistake in the test")]
     fn add(&self, fault: &Fault) -> u64 {
-        if fault.fate.needs_relay() && !self.has_relay {
+        if fault.delivery.needs_relay() && !self.has_relay {
             panic!("{NO_RELAY} (\"{fault}\")");
         }
         if let Some(named) = fault.named {
             assert_eq!(self.endpoint, named.endpoint(), "{fault} cannot occur at this endpoint");
         }
-        lock(self.state).orders.add(self.endpoint.clone(), fault.clone())
+        lock_ignoring_poison(self.state).fault_script.add(self.endpoint.clone(), fault.clone())
     }
 }
 
@@ -66,13 +66,13 @@ pub struct ScriptedFault<'a> {
 impl ScriptedFault<'_> {
     /// Sets the number of responses that the fault applies to. With 0, the fault is removed.
     pub fn times(self, times: usize) -> Self {
-        self.set(Left::Times(times))
+        self.set_remaining(Remaining::Times(times))
     }
 
     /// Sets the fault to apply to all responses until [`MockWebex::clear`] or
     /// [`EndpointScript::clear`] is called. Faults that are added later wait until then.
     pub fn until_cleared(self) -> Self {
-        self.set(Left::UntilCleared)
+        self.set_remaining(Remaining::UntilCleared)
     }
 
     /// Adds another fault at the same endpoint, for one response. Call [`times`](Self::times) or
@@ -88,8 +88,8 @@ impl ScriptedFault<'_> {
         Self { id, fault, ..self }
     }
 
-    fn set(self, left: Left) -> Self {
-        lock(self.script.state).orders.set(self.id, &self.script.endpoint, &self.fault, left);
+    fn set_remaining(self, left: Remaining) -> Self {
+        lock_ignoring_poison(self.script.state).fault_script.set(self.id, &self.script.endpoint, &self.fault, left);
         self
     }
 }
@@ -135,7 +135,7 @@ impl RequestExpectation<'_> {
     }
 
     fn expect(self, least: usize, most: Option<usize>) {
-        lock(self.state).ledger.expect(self.endpoint, least, most);
+        lock_ignoring_poison(self.state).request_log.expect(self.endpoint, least, most);
     }
 }
 

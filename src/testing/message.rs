@@ -37,7 +37,7 @@ impl Fields {
     }
 
     /// Returns the first value with this name, or `None` if it is blank.
-    pub(crate) fn filled(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get_non_blank(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.trim().is_empty())
     }
 
@@ -69,7 +69,7 @@ pub(crate) enum Body {
     Page(Page),
     Empty,
     /// An error of the device grant with this code and format.
-    Spelled(&'static str, DeviceErrorFormat),
+    DeviceError(&'static str, DeviceErrorFormat),
     /// A redirect to this URL.
     Redirect(String),
     /// A body that also signs the browser in with this session ID, or out if `None`.
@@ -88,18 +88,18 @@ impl Body {
 }
 
 /// The result of a rule: a status and a body, or an error.
-pub(crate) type Outcome = Result<(u16, Body), Refusal>;
+pub(crate) type RuleResult = Result<(u16, Body), RestError>;
 
 /// An error in the documented format (the `Error` schema of the REST API's OpenAPI description).
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct RestError {
     pub(crate) status: u16,
     pub(crate) message: &'static str,
     pub(crate) description: &'static str,
     pub(crate) reason: &'static str,
 }
 
-impl Refusal {
+impl RestError {
     /// Creates the generic 400 error (the sample error in
     /// developer.webex.com/docs/login-with-webex).
     pub(crate) fn malformed(description: &'static str, reason: &'static str) -> Self {
@@ -186,15 +186,15 @@ impl RawResponse {
     }
 
     /// Creates an empty response with a tracking ID.
-    pub(crate) fn tracked(status: u16, tracking_id: String) -> Self {
+    pub(crate) fn with_tracking_id(status: u16, tracking_id: String) -> Self {
         let mut raw = Self::empty(status);
         raw.add(TRACKING_ID, tracking_id);
         raw
     }
 
     /// Converts a reply of the rules.
-    pub(crate) fn of(reply: Reply) -> Self {
-        let mut raw = Self::tracked(reply.status, reply.tracking_id);
+    pub(crate) fn from_reply(reply: Reply) -> Self {
+        let mut raw = Self::with_tracking_id(reply.status, reply.tracking_id);
         raw.add(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         raw.add(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         if let Some(reason) = reply.reason {
@@ -203,25 +203,25 @@ impl RawResponse {
         if reply.status == 429 && !matches!(reply.body, Body::WithoutRetryAfter(_)) {
             raw.add(header::RETRY_AFTER, RETRY_AFTER);
         }
-        raw.fill(reply.body);
+        raw.write_body(reply.body);
         raw
     }
 
-    fn fill(&mut self, body: Body) {
+    fn write_body(&mut self, body: Body) {
         match body {
             Body::Json(value) => self.write(JSON, value.to_string()),
-            Body::Page(page) => self.show(&page),
-            Body::Empty | Body::Spelled(..) => {}
-            Body::WithoutRetryAfter(body) => self.fill(*body),
+            Body::Page(page) => self.write_page(&page),
+            Body::Empty | Body::DeviceError(..) => {}
+            Body::WithoutRetryAfter(body) => self.write_body(*body),
             Body::Redirect(url) => self.add(header::LOCATION, url),
             Body::Session(name, then) => {
-                self.add(header::SET_COOKIE, browser_session::cookie(name.as_deref()));
-                self.fill(*then);
+                self.add(header::SET_COOKIE, browser_session::set_cookie_value(name.as_deref()));
+                self.write_body(*then);
             }
         }
     }
 
-    fn show(&mut self, page: &Page) {
+    fn write_page(&mut self, page: &Page) {
         self.add(header::CONTENT_SECURITY_POLICY, document::content_security_policy());
         self.add(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.write(HTML, page.html());
@@ -254,17 +254,17 @@ pub(crate) fn append_one(value: &mut Value) {
 }
 
 /// Moves a time to the past.
-pub(crate) fn set_back(time: &mut Value, seconds: u64) {
+pub(crate) fn subtract_seconds(time: &mut Value, seconds: u64) {
     *time = time.as_u64().unwrap_or_default().saturating_sub(seconds).into();
 }
 
 /// Moves a time to the future.
-pub(crate) fn put_off(time: &mut Value, seconds: u64) {
+pub(crate) fn add_seconds(time: &mut Value, seconds: u64) {
     *time = time.as_u64().unwrap_or_default().saturating_add(seconds).into();
 }
 
 /// Removes a member of an object.
-pub(crate) fn remove(object: &mut Value, name: &str) {
+pub(crate) fn remove_member(object: &mut Value, name: &str) {
     if let Some(members) = object.as_object_mut() {
         members.remove(name);
     }

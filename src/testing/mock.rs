@@ -20,9 +20,9 @@ use crate::testing::model::state::{State, StepContext};
 use crate::testing::pages::error_page::ErrorPage;
 use crate::testing::registry::{MockIntegration, MockService};
 use crate::testing::request_log::MockRequest;
-use crate::testing::rules::authorize::{self, Turned};
+use crate::testing::rules::authorize::{self, RequestRejection};
 use crate::testing::rules::device;
-use crate::testing::server::{self, Desk, Server};
+use crate::testing::server::{self, Responder, Server};
 
 /// A simulated Webex on a loopback port. See the [module](self) for an overview.
 ///
@@ -35,7 +35,7 @@ use crate::testing::server::{self, Desk, Server};
 #[derive(Clone)]
 pub struct MockWebex {
     /// Checks the expectations when the last clone is dropped. Dropped before the other fields.
-    _verdict: Arc<Verdict>,
+    _expectation_guard: Arc<ExpectationGuard>,
     /// Stops when the last clone is dropped.
     server: Arc<Server>,
     state: Arc<Mutex<State>>,
@@ -65,7 +65,7 @@ impl MockWebex {
             MockService::WebexGov => Service::webex_gov(),
             MockService::Meetings => Service::meetings(),
         };
-        let service = service.with_base_url(self.uri()).with_rotation(self.state().succession.rotation);
+        let service = service.with_base_url(self.uri()).with_rotation(self.state().rotation_policy.rotation);
         if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
     }
 
@@ -89,7 +89,7 @@ impl MockWebex {
 
     /// Creates a builder with the settings of the mock's integration and the mock's clock.
     pub fn client_builder(&self) -> WebexOAuthBuilder {
-        self.settings_of(0)
+        self.client_builder_at(0)
     }
 
     /// Returns the integration's client ID. By default it is `C` and 64 hexadecimal digits, and
@@ -133,7 +133,7 @@ impl MockWebex {
     /// Panics if the mock has no such integration.
     #[track_caller]
     pub fn client_builder_for(&self, integration: &MockIntegration) -> WebexOAuthBuilder {
-        self.settings_of(self.position_of(integration))
+        self.client_builder_at(self.position_of(integration))
     }
 
     /// Replaces the integration's client secret, like "Regenerate" in the developer portal. Tokens
@@ -187,7 +187,7 @@ impl MockWebex {
     /// authorization endpoint. To test such pages, use [`try_approve`](Self::try_approve).
     #[track_caller]
     pub fn approve(&self, authorization_url: impl AsRef<str>) -> String {
-        redirected(self.try_approve(authorization_url))
+        expect_redirect(self.try_approve(authorization_url))
     }
 
     /// Approves the authorization request as the user with this e-mail address. Otherwise identical
@@ -200,7 +200,7 @@ impl MockWebex {
     #[track_caller]
     pub fn approve_as(&self, authorization_url: impl AsRef<str>, email: impl AsRef<str>) -> String {
         let user = self.user(email.as_ref());
-        redirected(self.walk(authorization_url.as_ref(), Answer::Accept(Some(user))))
+        expect_redirect(self.decide(authorization_url.as_ref(), UserDecision::Accept(Some(user))))
     }
 
     /// Approves the authorization request like [`approve`](Self::approve), but returns an error if
@@ -215,7 +215,7 @@ impl MockWebex {
     /// Panics if the URL is not the mock's authorization endpoint.
     #[track_caller]
     pub fn try_approve(&self, authorization_url: impl AsRef<str>) -> Result<String, ErrorPage> {
-        self.walk(authorization_url.as_ref(), Answer::Accept(None))
+        self.decide(authorization_url.as_ref(), UserDecision::Accept(None))
     }
 
     /// Denies the authorization request and returns the redirect URI with `error=access_denied`.
@@ -225,7 +225,7 @@ impl MockWebex {
     /// Panics under the same conditions as [`approve`](Self::approve).
     #[track_caller]
     pub fn deny(&self, authorization_url: impl AsRef<str>) -> String {
-        redirected(self.walk(authorization_url.as_ref(), Answer::Deny))
+        expect_redirect(self.decide(authorization_url.as_ref(), UserDecision::Deny))
     }
 
     /// Approves the device login with this user code as the first user. The next poll of the device
@@ -270,7 +270,7 @@ impl MockWebex {
     #[track_caller]
     pub fn approve_device(&self, user_code: impl AsRef<str>) {
         let at = self.clock.now();
-        self.answer_device(user_code.as_ref(), Decision::Approved { user: 0, at });
+        self.decide_device(user_code.as_ref(), Decision::Approved { user: 0, at });
     }
 
     /// Approves the device login as the user with this e-mail address.
@@ -284,7 +284,7 @@ impl MockWebex {
     #[track_caller]
     pub fn approve_device_as(&self, user_code: impl AsRef<str>, email: impl AsRef<str>) {
         let (user, at) = (self.user(email.as_ref()), self.clock.now());
-        self.answer_device(user_code.as_ref(), Decision::Approved { user, at });
+        self.decide_device(user_code.as_ref(), Decision::Approved { user, at });
     }
 
     /// Denies the device login. The next poll of the device returns `access_denied`.
@@ -294,7 +294,7 @@ impl MockWebex {
     /// Panics under the same conditions as [`approve_device`](Self::approve_device).
     #[track_caller]
     pub fn deny_device(&self, user_code: impl AsRef<str>) {
-        self.answer_device(user_code.as_ref(), Decision::Denied);
+        self.decide_device(user_code.as_ref(), Decision::Denied);
     }
 
     /// Revokes the user's grants, as a password change or an administrator does.
@@ -421,13 +421,13 @@ impl MockWebex {
 
     /// Clears all faults.
     pub fn clear(&self) {
-        self.state().orders.clear_all();
+        self.state().fault_script.clear_all();
     }
 
     /// Returns the number of faults that are not used up. It is 0 if everything scripted has
     /// occurred.
     pub fn faults_left(&self) -> usize {
-        self.state().orders.len()
+        self.state().fault_script.len()
     }
 
     /// Closes all connections and rejects new ones, like a server that is down.
@@ -441,7 +441,7 @@ impl MockWebex {
     /// lost.
     #[track_caller]
     pub fn go_offline(&self) {
-        self.open(false);
+        self.set_port_open(false);
     }
 
     /// Opens the port again after [`go_offline`](Self::go_offline).
@@ -451,7 +451,7 @@ impl MockWebex {
     /// Panics under the same conditions as [`go_offline`](Self::go_offline).
     #[track_caller]
     pub fn go_online(&self) {
-        self.open(true);
+        self.set_port_open(true);
     }
 
     /// Begins an expectation about the requests to `endpoint` from now on.
@@ -493,7 +493,7 @@ impl MockWebex {
     #[track_caller]
     #[expect(clippy::panic, reason = "an expectation that is not met fails the test")]
     pub fn verify(&self) {
-        let unmet = self.state().ledger.unmet();
+        let unmet = self.state().request_log.take_unmet_message();
         if let Some(message) = unmet {
             panic!("{message}");
         }
@@ -527,7 +527,7 @@ impl MockWebex {
     ///
     /// [recording]: crate::testing::MockWebexBuilder::record_requests
     pub fn received(&self, endpoint: MockEndpoint) -> Vec<MockRequest> {
-        self.state().ledger.received(&endpoint)
+        self.state().request_log.received(&endpoint)
     }
 
     /// Returns the number of requests to `endpoint`, including failed and intercepted ones.
@@ -535,7 +535,7 @@ impl MockWebex {
     /// A mock counts requests for up to 1024 different paths. For other paths,
     /// [`MockEndpoint::Path`] returns zero.
     pub fn requests_to(&self, endpoint: MockEndpoint) -> usize {
-        self.state().ledger.requests_to(&endpoint)
+        self.state().request_log.requests_to(&endpoint)
     }
 
     /// Returns the number of requests to the token endpoint, including failed ones.
@@ -603,7 +603,7 @@ impl MockWebex {
     ///
     /// A client that follows it with a code, a token, or a secret has leaked it to a third party.
     pub fn followed_redirects(&self) -> usize {
-        self.state().ledger.followed_redirects
+        self.state().request_log.followed_redirects
     }
 
     /// Returns `true` if a refresh with this token would succeed now.
@@ -614,17 +614,17 @@ impl MockWebex {
     }
 
     #[track_caller]
-    fn walk(&self, authorization_url: &str, answer: Answer) -> Result<String, ErrorPage> {
+    fn decide(&self, authorization_url: &str, answer: UserDecision) -> Result<String, ErrorPage> {
         let query = self.authorization_query(authorization_url);
         let mut moment =
-            StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut server::random };
+            StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut server::random_bytes };
         let mut state = self.state();
-        let authorization = match authorize::check(&query, None, moment.now, &state) {
+        let authorization = match authorize::validate_request(&query, None, moment.now, &state) {
             Ok((authorization, _)) => authorization,
-            Err(Turned::Away(page)) => return Err(page),
-            Err(Turned::Back(way)) => return Ok(way.into_text()),
+            Err(RequestRejection::ErrorPage(page)) => return Err(page),
+            Err(RequestRejection::ErrorResponse(way)) => return Ok(way.into_callback()),
         };
-        Ok(answer.give(authorization, &mut state, &mut moment))
+        Ok(answer.apply(authorization, &mut state, &mut moment))
     }
 
     #[track_caller]
@@ -644,19 +644,19 @@ impl MockWebex {
 
     #[track_caller]
     #[expect(clippy::panic, reason = "an unknown user code is a mistake in the test")]
-    fn answer_device(&self, user_code: &str, answer: Decision) {
+    fn decide_device(&self, user_code: &str, answer: Decision) {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
-        let Some((device_code, device)) = state.devices.waiting(user_code, elapsed) else {
+        let Some((device_code, device)) = state.devices.find_by_user_code(user_code, elapsed) else {
             panic!(
                 "no device login is waiting with code {user_code:?}: it was never issued, was completed, or expired"
             );
         };
-        if let Some(page) = device::refusal(device.integration, &state) {
+        if let Some(page) = device::error_page(device.integration, &state) {
             panic!("Webex would show an error page instead of asking for consent: {page}");
         }
         let device_code = device_code.to_owned();
-        state.devices.answer(&device_code, answer, elapsed);
+        state.devices.record_decision(&device_code, answer, elapsed);
     }
 
     #[track_caller]
@@ -668,7 +668,7 @@ impl MockWebex {
         })
     }
 
-    fn settings_of(&self, position: usize) -> WebexOAuthBuilder {
+    fn client_builder_at(&self, position: usize) -> WebexOAuthBuilder {
         let service = self.service();
         let state = self.state();
         let integration = &state.integrations[position];
@@ -683,9 +683,9 @@ impl MockWebex {
 
     #[track_caller]
     #[expect(clippy::panic, reason = "a mock without a relay is a mistake in the test")]
-    fn open(&self, is_open: bool) {
+    fn set_port_open(&self, is_open: bool) {
         let Some(relay) = self.server.relay() else { panic!("{NO_RELAY}") };
-        if let Err(error) = relay.open(is_open) {
+        if let Err(error) = relay.set_open(is_open) {
             panic!("failed to open or close the port of the mock: {error}");
         }
     }
@@ -698,7 +698,7 @@ impl MockWebex {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        server::lock(&self.state)
+        server::lock_ignoring_poison(&self.state)
     }
 }
 
@@ -716,10 +716,10 @@ impl MockWebexBuilder {
     /// - a user's region cannot be part of a path.
     pub async fn start(self) -> MockWebex {
         let (clock, is_relayed) = (self.clock.clone(), self.is_relayed);
-        let (listener, origin) = server::listen(self.port);
+        let (listener, origin) = server::listen_on_loopback(self.port);
         let state = Arc::new(Mutex::new(self.state(origin)));
-        let server = Server::start(Desk::new(state.clone(), clock.clone()), listener, is_relayed).await;
-        MockWebex { _verdict: Verdict::on(state.clone()), server, state, clock }
+        let server = Server::start(Responder::new(state.clone(), clock.clone()), listener, is_relayed).await;
+        MockWebex { _expectation_guard: ExpectationGuard::new(state.clone()), server, state, clock }
     }
 }
 
@@ -730,27 +730,27 @@ impl fmt::Debug for MockWebex {
 }
 
 /// The user's decision.
-enum Answer {
+enum UserDecision {
     /// Consent by this user, or by the default user if `None`.
     Accept(Option<usize>),
     Deny,
 }
 
-impl Answer {
-    fn give(self, authorization: Authorization, state: &mut State, moment: &mut StepContext<'_>) -> String {
+impl UserDecision {
+    fn apply(self, authorization: Authorization, state: &mut State, moment: &mut StepContext<'_>) -> String {
         match self {
             Self::Accept(user) => {
                 let user = user.or_else(|| authorize::hinted_user(&authorization, state)).unwrap_or(0);
-                authorize::accept(authorization, user, state, moment).way.into_text()
+                authorize::grant_authorization(authorization, user, state, moment).response.into_callback()
             }
-            Self::Deny => authorize::deny(authorization, state).way.into_text(),
+            Self::Deny => authorize::deny_authorization(authorization, state).response.into_callback(),
         }
     }
 }
 
 #[track_caller]
 #[expect(clippy::panic, reason = "the test expects a redirect; `try_approve` returns pages")]
-fn redirected(outcome: Result<String, ErrorPage>) -> String {
+fn expect_redirect(outcome: Result<String, ErrorPage>) -> String {
     match outcome {
         Ok(url) => url,
         Err(page) => panic!("Webex would show a page instead of redirecting: {page}; use `try_approve` to test pages"),
@@ -758,22 +758,22 @@ fn redirected(outcome: Result<String, ErrorPage>) -> String {
 }
 
 /// A guard that checks the expectations when the last clone of a mock is dropped.
-struct Verdict(Arc<Mutex<State>>);
+struct ExpectationGuard(Arc<Mutex<State>>);
 
-impl Verdict {
-    fn on(state: Arc<Mutex<State>>) -> Arc<Self> {
+impl ExpectationGuard {
+    fn new(state: Arc<Mutex<State>>) -> Arc<Self> {
         Arc::new(Self(state))
     }
 }
 
-impl Drop for Verdict {
+impl Drop for ExpectationGuard {
     #[expect(clippy::panic, reason = "an expectation that is not met fails the test")]
     fn drop(&mut self) {
         // A second panic would abort the process and hide the reason of the failed test.
         if std::thread::panicking() {
             return;
         }
-        let unmet = server::lock(&self.0).ledger.unmet();
+        let unmet = server::lock_ignoring_poison(&self.0).request_log.take_unmet_message();
         if let Some(message) = unmet {
             panic!("{message}");
         }

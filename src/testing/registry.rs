@@ -170,7 +170,7 @@ impl MockService {
     }
 
     /// Returns the default registered scopes of an integration.
-    pub(crate) fn usual_scopes(self) -> &'static str {
+    pub(crate) fn default_scopes(self) -> &'static str {
         match self {
             Self::Webex | Self::WebexGov => "spark:all spark:people_read",
             Self::Meetings => "all_read user_modify meeting_modify recording_modify",
@@ -178,7 +178,7 @@ impl MockService {
     }
 
     /// Returns the default token lifetimes, as reported in Webex's responses.
-    pub(crate) fn usual_lifetimes(self) -> Lifetimes {
+    pub(crate) fn default_lifetimes(self) -> Lifetimes {
         let (access_token, refresh_token) = match self {
             Self::Webex => (1_209_599, 7_775_999),
             Self::WebexGov => (43_199, 5_183_999),
@@ -290,8 +290,8 @@ impl MockIntegration {
     ///
     /// Panics if the scopes or a redirect URI are invalid.
     #[expect(clippy::panic, reason = "an invalid registration is a mistake in the test")]
-    pub(crate) fn registered(mut self, service: MockService) -> Integration {
-        let scopes = self.scopes.as_deref().unwrap_or(service.usual_scopes());
+    pub(crate) fn into_integration(mut self, service: MockService) -> Integration {
+        let scopes = self.scopes.as_deref().unwrap_or(service.default_scopes());
         let scopes = scopes.parse().unwrap_or_else(|error| panic!("invalid scopes {scopes:?}: {error}"));
         if self.redirect_uris.is_empty() {
             self.redirect_uris.push("http://localhost:8080/callback".to_owned());

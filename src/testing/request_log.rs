@@ -11,21 +11,21 @@ use crate::testing::message::{Fields, Request};
 const REDACTED: &str = "[redacted]";
 
 /// The maximum stored size of a request's parameters, in bytes of names and values.
-const MAX_BYTES: usize = 16 * 1024;
+const MAX_PARAMETER_BYTES: usize = 16 * 1024;
 
 /// The overhead of a stored parameter in addition to its name and value, in bytes.
-const COST: usize = 64;
+const PARAMETER_OVERHEAD: usize = 64;
 
 /// The maximum stored size of the method, the path, and the `Authorization` header each, in bytes.
-const MAX_OF_A_LINE: usize = 4096;
+const MAX_FIELD_BYTES: usize = 4096;
 
 /// The maximum length of a path segment that is stored unredacted, in bytes. Longer ones may be
 /// tokens, codes, or IDs. Webex's own path segments have at most 28 letters.
-const MAX_CLEAR_PART: usize = 32;
+const MAX_UNREDACTED_SEGMENT: usize = 32;
 
 /// The parameters that are never secret according to the standards and Webex's documentation. All
 /// others are redacted.
-const CLEAR: [&str; 18] = [
+const UNREDACTED_PARAMETERS: [&str; 18] = [
     "grant_type",
     "client_id",
     "scope",
@@ -68,43 +68,44 @@ pub struct MockRequest {
     authorization: Option<String>,
     status: Option<u16>,
     fault: Option<String>,
-    is_cut: bool,
+    is_truncated: bool,
 }
 
 impl MockRequest {
     pub(crate) fn new(request: &Request, endpoint: Option<MockEndpoint>, shows_secrets: bool) -> Self {
         let form = request.form.as_ref().map(Fields::pairs).unwrap_or_default();
-        let mut parameters = Parameters { kept: Vec::new(), left: MAX_BYTES, is_cut: false };
+        let mut parameters =
+            LoggedParameters { pairs: Vec::new(), remaining_bytes: MAX_PARAMETER_BYTES, is_truncated: false };
         for (name, value) in form.iter().chain(request.query.pairs()) {
-            let is_clear = shows_secrets || CLEAR.contains(&name.as_str());
-            parameters.keep(name, if is_clear { value } else { REDACTED });
+            let is_clear = shows_secrets || UNREDACTED_PARAMETERS.contains(&name.as_str());
+            parameters.add(name, if is_clear { value } else { REDACTED });
         }
         let authorization = request.authorization.as_ref().map(|header| match header.split_once(' ') {
             Some((scheme, _)) if !shows_secrets => format!("{scheme} {REDACTED}"),
             None if !shows_secrets => REDACTED.to_owned(),
             _ => header.clone(),
         });
-        let mut is_cut = parameters.is_cut;
+        let mut is_cut = parameters.is_truncated;
         let mut line = |text: &str| {
-            let beginning = beginning(text, MAX_OF_A_LINE);
+            let beginning = truncate_to(text, MAX_FIELD_BYTES);
             is_cut |= beginning.len() < text.len();
             beginning.to_owned()
         };
         Self {
             method: line(&request.method),
-            path: if shows_secrets { line(&request.path) } else { line(&clear(&request.path)) },
-            path_hash: hash(&request.path),
+            path: if shows_secrets { line(&request.path) } else { line(&redact_path(&request.path)) },
+            path_hash: hash_path(&request.path),
             endpoint,
-            parameters: parameters.kept,
+            parameters: parameters.pairs,
             authorization: authorization.as_deref().map(line),
             status: None,
             fault: None,
-            is_cut,
+            is_truncated: is_cut,
         }
     }
 
     /// Sets the status of the response, if one was sent, and the scripted fault.
-    pub(crate) fn ended(mut self, status: Option<u16>, fault: Option<String>) -> Self {
+    pub(crate) fn with_outcome(mut self, status: Option<u16>, fault: Option<String>) -> Self {
         (self.status, self.fault) = (status, fault);
         self
     }
@@ -153,46 +154,46 @@ impl MockRequest {
 
     /// Returns `true` if the request was too long to be stored completely.
     pub fn is_truncated(&self) -> bool {
-        self.is_cut
+        self.is_truncated
     }
 }
 
 /// Returns a hash that identifies a path, which may itself be long or secret.
-pub(crate) fn hash(path: &str) -> u64 {
+pub(crate) fn hash_path(path: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
     hasher.finish()
 }
 
 /// The stored parameters and the remaining space.
-struct Parameters {
-    kept: Vec<(String, String)>,
-    left: usize,
-    is_cut: bool,
+struct LoggedParameters {
+    pairs: Vec<(String, String)>,
+    remaining_bytes: usize,
+    is_truncated: bool,
 }
 
-impl Parameters {
-    fn keep(&mut self, name: &str, value: &str) {
-        let Some(left) = self.left.checked_sub(name.len() + COST) else {
-            self.is_cut = true;
+impl LoggedParameters {
+    fn add(&mut self, name: &str, value: &str) {
+        let Some(left) = self.remaining_bytes.checked_sub(name.len() + PARAMETER_OVERHEAD) else {
+            self.is_truncated = true;
             return;
         };
-        let kept = beginning(value, left);
-        self.is_cut |= kept.len() < value.len();
-        self.left = left - kept.len();
-        self.kept.push((name.to_owned(), kept.to_owned()));
+        let kept = truncate_to(value, left);
+        self.is_truncated |= kept.len() < value.len();
+        self.remaining_bytes = left - kept.len();
+        self.pairs.push((name.to_owned(), kept.to_owned()));
     }
 }
 
 /// Returns at most `most` bytes of `text`, shortened to a character boundary.
-fn beginning(text: &str, most: usize) -> &str {
+fn truncate_to(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }
 
 /// Returns the path with segments that may be IDs or secrets redacted.
-fn clear(path: &str) -> String {
-    let parts = path.split('/').map(|part| if part.len() > MAX_CLEAR_PART { REDACTED } else { part });
+fn redact_path(path: &str) -> String {
+    let parts = path.split('/').map(|part| if part.len() > MAX_UNREDACTED_SEGMENT { REDACTED } else { part });
     parts.collect::<Vec<_>>().join("/")
 }
 
@@ -208,7 +209,7 @@ impl fmt::Display for MockRequest {
             Some(status) => write!(f, " -> {status}")?,
             None => f.write_str(" -> no response")?,
         }
-        if self.is_cut {
+        if self.is_truncated {
             f.write_str(" [cut]")?;
         }
         match &self.fault {
@@ -240,18 +241,18 @@ pub(crate) struct RequestLog {
     pub(crate) recording: Recording,
     pub(crate) followed_redirects: usize,
     total: usize,
-    places: HashMap<MockEndpoint, usize>,
+    endpoint_counts: HashMap<MockEndpoint, usize>,
     /// Counters by [`hash`] of the path, because a path may be long.
-    paths: HashMap<u64, usize>,
-    kept: VecDeque<MockRequest>,
+    path_counts: HashMap<u64, usize>,
+    requests: VecDeque<MockRequest>,
     expectations: Vec<Expectation>,
 }
 
 /// An expected number of requests.
 struct Expectation {
     endpoint: MockEndpoint,
-    least: usize,
-    most: Option<usize>,
+    min: usize,
+    max: Option<usize>,
     /// The number of earlier requests to the endpoint.
     count: usize,
     total: usize,
@@ -262,33 +263,33 @@ impl RequestLog {
     pub(crate) fn count(&mut self, place: Option<&MockEndpoint>, path: &str) {
         self.total += 1;
         if let Some(place) = place {
-            *self.places.entry(place.clone()).or_default() += 1;
+            *self.endpoint_counts.entry(place.clone()).or_default() += 1;
         }
-        let path = hash(path);
-        if let Some(count) = self.paths.get_mut(&path) {
+        let path = hash_path(path);
+        if let Some(count) = self.path_counts.get_mut(&path) {
             *count += 1;
-        } else if self.paths.len() < MAX_PATHS {
-            self.paths.insert(path, 1);
+        } else if self.path_counts.len() < MAX_PATHS {
+            self.path_counts.insert(path, 1);
         }
     }
 
     /// Logs a request if recording is enabled.
-    pub(crate) fn keep(&mut self, request: impl FnOnce(bool) -> MockRequest) {
+    pub(crate) fn log(&mut self, request: impl FnOnce(bool) -> MockRequest) {
         if self.recording == Recording::Off {
             return;
         }
-        if self.kept.len() == MAX_REQUESTS {
-            self.kept.pop_front();
+        if self.requests.len() == MAX_REQUESTS {
+            self.requests.pop_front();
         }
-        self.kept.push_back(request(self.recording == Recording::WithSecrets));
+        self.requests.push_back(request(self.recording == Recording::WithSecrets));
     }
 
     /// Returns the number of requests to an endpoint.
     pub(crate) fn requests_to(&self, endpoint: &MockEndpoint) -> usize {
-        let at = |place: &MockEndpoint| self.places.get(place).copied().unwrap_or_default();
+        let at = |place: &MockEndpoint| self.endpoint_counts.get(place).copied().unwrap_or_default();
         match endpoint {
             MockEndpoint::Any => self.total,
-            MockEndpoint::Path(path) => self.paths.get(&hash(path)).copied().unwrap_or_default(),
+            MockEndpoint::Path(path) => self.path_counts.get(&hash_path(path)).copied().unwrap_or_default(),
             MockEndpoint::Token => at(endpoint) + at(&MockEndpoint::Exchange) + at(&MockEndpoint::Refresh),
             _ => at(endpoint),
         }
@@ -297,11 +298,11 @@ impl RequestLog {
     /// Returns the logged requests to an endpoint, oldest first.
     pub(crate) fn received(&self, endpoint: &MockEndpoint) -> Vec<MockRequest> {
         let covered = |request: &&MockRequest| match endpoint {
-            MockEndpoint::Path(path) => request.path_hash == hash(path),
+            MockEndpoint::Path(path) => request.path_hash == hash_path(path),
             // None of these variants depends on the path.
             _ => endpoint.covers(request.endpoint(), ""),
         };
-        self.kept.iter().filter(covered).cloned().collect()
+        self.requests.iter().filter(covered).cloned().collect()
     }
 
     /// Adds an expectation about requests from now on, and enables the log for its message.
@@ -310,38 +311,39 @@ impl RequestLog {
             self.recording = Recording::Redacted;
         }
         let count = self.requests_to(&endpoint);
-        self.expectations.push(Expectation { endpoint, least, most, count, total: self.total });
+        self.expectations.push(Expectation { endpoint, min: least, max: most, count, total: self.total });
     }
 
     /// Returns a message about unmet expectations and removes all expectations.
-    pub(crate) fn unmet(&mut self) -> Option<String> {
+    pub(crate) fn take_unmet_message(&mut self) -> Option<String> {
         let expectations = std::mem::take(&mut self.expectations);
         let mut message = String::new();
         let mut since = self.total;
         for expectation in expectations {
             let came = self.requests_to(&expectation.endpoint) - expectation.count;
-            if came < expectation.least || expectation.most.is_some_and(|most| came > most) {
+            if came < expectation.min || expectation.max.is_some_and(|most| came > most) {
                 // Writing to a `String` cannot fail.
                 _ = write!(message, "\n  {}: expected {}, received {came}", expectation.endpoint, expectation.range());
                 since = since.min(expectation.total);
             }
         }
-        (!message.is_empty()).then(|| format!("request expectations not met:{message}\n{}", self.list(since)))
+        (!message.is_empty())
+            .then(|| format!("request expectations not met:{message}\n{}", self.format_requests(since)))
     }
 
     /// Lists the requests after the first `since`.
-    fn list(&self, since: usize) -> String {
+    fn format_requests(&self, since: usize) -> String {
         let came = self.total - since;
         if came == 0 {
             return "no requests were received".to_owned();
         }
-        let shown = came.min(MAX_LINES).min(self.kept.len());
+        let shown = came.min(MAX_LINES).min(self.requests.len());
         let mut text = if shown < came {
             format!("last {shown} of {came} received requests:")
         } else {
             "received requests:".to_owned()
         };
-        for request in self.kept.iter().skip(self.kept.len() - shown) {
+        for request in self.requests.iter().skip(self.requests.len() - shown) {
             // Writing to a `String` cannot fail.
             _ = write!(text, "\n  {request}");
         }
@@ -351,7 +353,7 @@ impl RequestLog {
 
 impl Expectation {
     fn range(&self) -> String {
-        match (self.least, self.most) {
+        match (self.min, self.max) {
             (least, Some(most)) if least == most => format!("{least}"),
             (0, Some(most)) => format!("at most {most}"),
             (least, Some(most)) => format!("{least} to {most}"),
@@ -365,7 +367,7 @@ mod tests {
     use super::*;
     use crate::testing::message::{Fields, Request};
 
-    fn kept(path: &str, form: &[u8], shows_secrets: bool) -> MockRequest {
+    fn logged_request(path: &str, form: &[u8], shows_secrets: bool) -> MockRequest {
         let form = Some(Fields::parse(form));
         MockRequest::new(&Request { path: path.into(), form, ..Request::default() }, None, shows_secrets)
     }
@@ -376,16 +378,20 @@ mod tests {
         let many = "a=b&".repeat(100_000);
         let wide = format!("scope={}", "%C3%A9".repeat(20_000));
         for form in [&long, &many, &wide] {
-            let request = kept("/v1/access_token", form.as_bytes(), true);
+            let request = logged_request("/v1/access_token", form.as_bytes(), true);
             let bytes: usize = request.parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
-            assert!(request.is_truncated() && bytes <= MAX_BYTES && request.parameters.len() <= MAX_BYTES / COST);
+            assert!(
+                request.is_truncated()
+                    && bytes <= MAX_PARAMETER_BYTES
+                    && request.parameters.len() <= MAX_PARAMETER_BYTES / PARAMETER_OVERHEAD
+            );
             assert!(request.to_string().ends_with(" -> no response [cut]"));
         }
         let path = format!("/v1/{}", "x".repeat(100_000));
-        let request = kept(&path, b"", true);
-        assert!(request.is_truncated() && request.path().len() == MAX_OF_A_LINE);
-        assert_ne!(request.path_hash, kept(request.path(), b"", true).path_hash);
-        assert!(!kept("/v1/access_token", b"grant_type=refresh_token&refresh_token=x", true).is_truncated());
+        let request = logged_request(&path, b"", true);
+        assert!(request.is_truncated() && request.path().len() == MAX_FIELD_BYTES);
+        assert_ne!(request.path_hash, logged_request(request.path(), b"", true).path_hash);
+        assert!(!logged_request("/v1/access_token", b"grant_type=refresh_token&refresh_token=x", true).is_truncated());
     }
 
     #[test]
@@ -397,18 +403,18 @@ mod tests {
             ("/v1/people/Y2lzY29zcGFyazovL3VzL1BFT1BMRS8xMjM/x", "/v1/people/[redacted]/x"),
             ("/8bb0ef5e-6b7b-4e5c-9d33-4f3c6ad5b9d1", "/[redacted]"),
         ] {
-            let secret = kept(path, b"", false);
-            assert_eq!((secret.path(), kept(path, b"", true).path()), (shown, path));
+            let secret = logged_request(path, b"", false);
+            assert_eq!((secret.path(), logged_request(path, b"", true).path()), (shown, path));
             assert!(!secret.is_truncated());
         }
     }
 
-    fn come(ledger: &mut RequestLog, endpoint: &MockEndpoint, form: &str) {
+    fn receive_request(ledger: &mut RequestLog, endpoint: &MockEndpoint, form: &str) {
         let path = "/v1/access_token";
         ledger.count(Some(endpoint), path);
         let form = Some(Fields::parse(form.as_bytes()));
         let request = Request { method: "POST".into(), path: path.into(), form, ..Request::default() };
-        ledger.keep(|shows| MockRequest::new(&request, Some(endpoint.clone()), shows).ended(Some(200), None));
+        ledger.log(|shows| MockRequest::new(&request, Some(endpoint.clone()), shows).with_outcome(Some(200), None));
     }
 
     #[test]
@@ -416,32 +422,32 @@ mod tests {
         let mut ledger = RequestLog { recording: Recording::Redacted, ..RequestLog::default() };
         for number in 0..1_000_000 {
             ledger.count(Some(&MockEndpoint::Refresh), &format!("/{number}"));
-            ledger.keep(|shows| MockRequest::new(&Request::default(), Some(MockEndpoint::Refresh), shows));
+            ledger.log(|shows| MockRequest::new(&Request::default(), Some(MockEndpoint::Refresh), shows));
         }
         assert_eq!(
             (ledger.requests_to(&MockEndpoint::Token), ledger.requests_to(&MockEndpoint::Any)),
             (1_000_000, 1_000_000)
         );
-        assert_eq!((ledger.kept.len(), ledger.paths.len()), (MAX_REQUESTS, MAX_PATHS));
+        assert_eq!((ledger.requests.len(), ledger.path_counts.len()), (MAX_REQUESTS, MAX_PATHS));
     }
 
     #[test]
     fn request_is_not_recorded_by_default() {
         let mut ledger = RequestLog::default();
-        come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=x");
-        assert_eq!((ledger.kept.len(), ledger.requests_to(&MockEndpoint::Refresh)), (0, 1));
+        receive_request(&mut ledger, &MockEndpoint::Refresh, "refresh_token=x");
+        assert_eq!((ledger.requests.len(), ledger.requests_to(&MockEndpoint::Refresh)), (0, 1));
     }
 
     #[test]
     fn unmet_expectations_list_redacted_requests_once() {
         let mut ledger = RequestLog::default();
-        come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=before");
+        receive_request(&mut ledger, &MockEndpoint::Refresh, "refresh_token=before");
         ledger.expect(MockEndpoint::Refresh, 1, Some(1));
         ledger.expect(MockEndpoint::Exchange, 0, Some(0));
         ledger.expect(MockEndpoint::Jwks, 2, None);
-        come(&mut ledger, &MockEndpoint::Exchange, "grant_type=authorization_code&code=s3cret&client_id=C1");
+        receive_request(&mut ledger, &MockEndpoint::Exchange, "grant_type=authorization_code&code=s3cret&client_id=C1");
         assert_eq!(
-            ledger.unmet().unwrap(),
+            ledger.take_unmet_message().unwrap(),
             "request expectations not met:\
              \n  MockEndpoint::Refresh: expected 1, received 0\
              \n  MockEndpoint::Exchange: expected 0, received 1\
@@ -449,7 +455,7 @@ mod tests {
              \nreceived requests:\
              \n  POST /v1/access_token grant_type=authorization_code code=[redacted] client_id=C1 -> 200"
         );
-        assert_eq!(ledger.unmet(), None, "an expectation is checked only once");
+        assert_eq!(ledger.take_unmet_message(), None, "an expectation is checked only once");
     }
 
     #[test]
@@ -457,11 +463,11 @@ mod tests {
         let mut ledger = RequestLog::default();
         ledger.expect(MockEndpoint::Refresh, 0, Some(20));
         for _ in 0..21 {
-            come(&mut ledger, &MockEndpoint::Refresh, "");
+            receive_request(&mut ledger, &MockEndpoint::Refresh, "");
         }
-        let message = ledger.unmet().unwrap();
+        let message = ledger.take_unmet_message().unwrap();
         assert!(message.contains("expected at most 20, received 21\nlast 20 of 21 received requests:\n"), "{message}");
         ledger.expect(MockEndpoint::Refresh, 1, None);
-        assert!(ledger.unmet().unwrap().ends_with("at least 1, received 0\nno requests were received"));
+        assert!(ledger.take_unmet_message().unwrap().ends_with("at least 1, received 0\nno requests were received"));
     }
 }

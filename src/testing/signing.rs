@@ -22,8 +22,9 @@ struct Pair {
 }
 
 /// A P-256 test key: the private key, and the point in base64url.
-const ELLIPTIC: &[u8] = include_bytes!("keys/p256.pk8");
-const POINT: [&str; 2] = ["5iDcN6tWxvlR8PDFtrU0cpRTEAjgak1aRexII4nGJvo", "h8-OrmiaoVCPOtP3JUiLSxDuOVA9cK_G4IrASsbO1JA"];
+const P256_KEY: &[u8] = include_bytes!("keys/p256.pk8");
+const P256_POINT: [&str; 2] =
+    ["5iDcN6tWxvlR8PDFtrU0cpRTEAjgak1aRexII4nGJvo", "h8-OrmiaoVCPOtP3JUiLSxDuOVA9cK_G4IrASsbO1JA"];
 
 /// A signature algorithm. RS256 unless a fault selects another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +64,12 @@ impl Algorithm {
 pub(crate) struct SigningKeys {
     oldest: usize,
     newest: usize,
-    publishes_elliptic: bool,
+    publishes_p256_key: bool,
 }
 
 impl SigningKeys {
     pub(crate) fn new() -> Self {
-        Self { oldest: 0, newest: 0, publishes_elliptic: false }
+        Self { oldest: 0, newest: 0, publishes_p256_key: false }
     }
 
     /// Adds a new signing key. The previous ones stay published.
@@ -80,28 +81,28 @@ impl SigningKeys {
     pub(crate) fn replace(&mut self) {
         self.newest += 1;
         self.oldest = self.newest;
-        self.publishes_elliptic = false;
+        self.publishes_p256_key = false;
     }
 
     /// Returns the ID of the key for this algorithm. The P-256 key is published from then on.
     pub(crate) fn id_for(&mut self, algorithm: Algorithm) -> String {
         if algorithm == Algorithm::Es256 {
-            self.publishes_elliptic = true;
-            elliptic_id()
+            self.publishes_p256_key = true;
+            p256_key_id()
         } else {
-            id(self.newest)
+            key_id(self.newest)
         }
     }
 
     /// Returns the published key set, without `alg`, as shown in
     /// developer.webex.com/docs/login-with-webex.
-    pub(crate) fn published(&self) -> Value {
-        let elliptic = self.publishes_elliptic.then(|| elliptic_key(elliptic_id().into()));
+    pub(crate) fn key_set(&self) -> Value {
+        let elliptic = self.publishes_p256_key.then(|| p256_key(p256_key_id().into()));
         json!({ "keys": (self.oldest..=self.newest).map(rsa_key).chain(elliptic).collect::<Vec<_>>() })
     }
 
     /// Returns the current public key and the next one.
-    pub(crate) fn this_and_next(&self) -> [Value; 2] {
+    pub(crate) fn current_and_next(&self) -> [Value; 2] {
         [rsa_key(self.newest), rsa_key(self.newest + 1)]
     }
 
@@ -113,34 +114,34 @@ impl SigningKeys {
                 let modulus = URL_SAFE_NO_PAD.decode(PAIRS[pair].modulus).unwrap_or_default();
                 sign_hs256(&modulus, input)
             }
-            Algorithm::Es256 => without_der(&sign(PAIRS.len(), algorithm, input.as_bytes())),
-            Algorithm::Rs256 | Algorithm::Rs384 => sign(pair, algorithm, input.as_bytes()),
+            Algorithm::Es256 => der_to_jws_signature(&sign_with_key(PAIRS.len(), algorithm, input.as_bytes())),
+            Algorithm::Rs256 | Algorithm::Rs384 => sign_with_key(pair, algorithm, input.as_bytes()),
         }
     }
 }
 
-fn id(number: usize) -> String {
+fn key_id(number: usize) -> String {
     token_codec::uuid_of(&format!("key {number}"))
 }
 
-fn elliptic_id() -> String {
+fn p256_key_id() -> String {
     token_codec::uuid_of("key on P-256")
 }
 
 fn rsa_key(number: usize) -> Value {
     let modulus = PAIRS[number % PAIRS.len()].modulus;
-    json!({"kty": "RSA", "e": "AQAB", "n": modulus, "kid": id(number), "use": "sig"})
+    json!({"kty": "RSA", "e": "AQAB", "n": modulus, "kid": key_id(number), "use": "sig"})
 }
 
 /// Returns the P-256 key with this key ID.
-pub(crate) fn elliptic_key(id: Value) -> Value {
-    let [x, y] = POINT;
+pub(crate) fn p256_key(id: Value) -> Value {
+    let [x, y] = P256_POINT;
     json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": id, "use": "sig"})
 }
 
 /// Converts an ECDSA signature from DER to the two numbers of 32 bytes used by JWS (RFC 7518,
 /// section 3.4).
-fn without_der(signature: &[u8]) -> Vec<u8> {
+fn der_to_jws_signature(signature: &[u8]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(64);
     let mut rest = signature.get(2..).unwrap_or_default();
     while let [2, length, tail @ ..] = rest {
@@ -154,21 +155,21 @@ fn without_der(signature: &[u8]) -> Vec<u8> {
 
 #[cfg(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")))]
 #[expect(clippy::expect_used, reason = "the keys are this crate's own, and a test loads all of them")]
-fn sign(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
+fn sign_with_key(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
     use std::sync::{Arc, LazyLock};
 
     use rustls::SignatureScheme;
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use rustls::sign::SigningKey;
 
-    static LOADED: LazyLock<[Arc<dyn SigningKey>; 3]> = LazyLock::new(|| {
+    static SIGNING_KEYS: LazyLock<[Arc<dyn SigningKey>; 3]> = LazyLock::new(|| {
         // Use the same provider for signing and verification.
         #[cfg(feature = "rustls")]
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         #[cfg(not(feature = "rustls"))]
         let provider = rustls::crypto::ring::default_provider();
         let [one, two] = PAIRS.map(|pair| pair.private);
-        [one, two, ELLIPTIC].map(|private| {
+        [one, two, P256_KEY].map(|private| {
             let key = provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(private).into());
             key.expect("the test keys can be loaded")
         })
@@ -179,7 +180,7 @@ fn sign(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
         Algorithm::Rs384 => SignatureScheme::RSA_PKCS1_SHA384,
         _ => SignatureScheme::RSA_PKCS1_SHA256,
     };
-    let signer = LOADED[key].choose_scheme(&[scheme]).expect("the key is of the algorithm's kind");
+    let signer = SIGNING_KEYS[key].choose_scheme(&[scheme]).expect("the key is of the algorithm's kind");
     signer.sign(input).expect("a key that was loaded signs")
 }
 
@@ -187,18 +188,18 @@ fn sign(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
 /// sign.
 #[cfg(not(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls"))))]
 fn sign(key: usize, _: Algorithm, _: &[u8]) -> Vec<u8> {
-    PAIRS.get(key).map_or(ELLIPTIC, |pair| pair.private)[..0].to_vec()
+    PAIRS.get(key).map_or(P256_KEY, |pair| pair.private)[..0].to_vec()
 }
 
 /// The DER prefix of a 2048-bit modulus in a `SubjectPublicKeyInfo` (RFC 5280, section 4.1).
-const BEFORE: [u8; 33] = [
+const DER_PREFIX: [u8; 33] = [
     0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
     0x03, 0x82, 0x01, 0x0f, 0x00, 0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0x00,
 ];
 /// The DER suffix after the modulus: the exponent 65537.
-const AFTER: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
+const DER_SUFFIX: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
 /// The block size of SHA-256, in bytes.
-const BLOCK: usize = 64;
+const BLOCK_SIZE: usize = 64;
 
 /// Signs with the PEM file of the public key as the secret.
 pub(crate) fn sign_hs256(modulus: &[u8], input: &str) -> Vec<u8> {
@@ -211,7 +212,7 @@ pub(crate) fn sign_with_client_secret(client_secret: &str, input: &str) -> Vec<u
 }
 
 fn pem(modulus: &[u8]) -> String {
-    let text = STANDARD.encode([&BEFORE, modulus, &AFTER].concat());
+    let text = STANDARD.encode([&DER_PREFIX, modulus, &DER_SUFFIX].concat());
     let lines = text.as_bytes().chunks(64).map(|line| line.iter().copied().map(char::from).collect());
     let begin = iter::once("-----BEGIN PUBLIC KEY-----".to_owned());
     let end = iter::once("-----END PUBLIC KEY-----\n".to_owned());
@@ -220,8 +221,8 @@ fn pem(modulus: &[u8]) -> String {
 
 /// Computes an HMAC with SHA-256 (RFC 2104).
 fn hmac(key: &[u8], input: &[u8]) -> [u8; 32] {
-    let mut block = [0; BLOCK];
-    if key.len() > BLOCK {
+    let mut block = [0; BLOCK_SIZE];
+    if key.len() > BLOCK_SIZE {
         block[..32].copy_from_slice(&Sha256::digest(key));
     } else {
         block[..key.len()].copy_from_slice(key);
@@ -238,7 +239,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     fn ids(keys: &SigningKeys) -> Vec<String> {
-        let set = keys.published();
+        let set = keys.key_set();
         set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -269,9 +270,9 @@ mod tests {
     fn signature_integer_is_padded_or_truncated_to_32_bytes() {
         let (long, short) = ([&[2, 33, 0][..], &[0x80; 32]].concat(), [2, 1, 7].to_vec());
         let der = [&[0x30, 38][..], &long, &short].concat();
-        let raw = without_der(&der);
+        let raw = der_to_jws_signature(&der);
         assert_eq!((raw.len(), &raw[..32], &raw[32..63], raw[63]), (64, &[0x80; 32][..], &[0; 31][..], 7));
-        assert_eq!(without_der(&[]), [0; 0]);
+        assert_eq!(der_to_jws_signature(&[]), [0; 0]);
     }
 
     #[cfg(feature = "oidc")]
@@ -290,10 +291,10 @@ mod tests {
                 (Algorithm::Es256, SigningAlgorithm::Es256),
             ] {
                 let (id, signed) = (keys.id_for(algorithm), keys.sign(algorithm, "input"));
-                let set = JwkSet::read(keys.published().to_string().as_bytes()).unwrap();
+                let set = JwkSet::read(keys.key_set().to_string().as_bytes()).unwrap();
                 let own = set.candidates(verified_as, Some(&id))[0];
-                assert!(key::is_valid(verified_as, own, "input", &signed), "{algorithm:?}");
-                assert!(!key::is_valid(verified_as, own, "inpus", &signed), "{algorithm:?}");
+                assert!(key::is_valid_signature(verified_as, own, "input", &signed), "{algorithm:?}");
+                assert!(!key::is_valid_signature(verified_as, own, "inpus", &signed), "{algorithm:?}");
             }
             let signed = keys.sign(Algorithm::Rs256, "input");
             assert_ne!(before.replace(signed.clone()), Some(signed), "the next key differs");

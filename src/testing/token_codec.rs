@@ -11,7 +11,7 @@ use crate::clock::UnixTime;
 /// Encodes bytes with letters and digits only.
 ///
 /// Webex's own strings are base64 of hexadecimal digits, so that `_` can separate other parts.
-pub(crate) fn text(bytes: &[u8]) -> String {
+pub(crate) fn encode_alphanumeric(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(hex(bytes))
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn rest_id(region: &str, kind: &str, id: &str) -> String {
 pub(crate) struct TokenCodec([u8; 32]);
 
 /// The content of an access token.
-pub(crate) struct Sealed {
+pub(crate) struct TokenContent {
     pub(crate) grant: u64,
     pub(crate) serial: u64,
     pub(crate) expires: UnixTime,
@@ -66,37 +66,37 @@ impl TokenCodec {
         Self(random)
     }
 
-    pub(crate) fn close(&self, token: &Sealed) -> String {
+    pub(crate) fn encode(&self, token: &TokenContent) -> String {
         let payload = [token.grant, token.serial, token.expires.as_secs()].map(u64::to_be_bytes).concat();
-        text(&[payload.as_slice(), &self.check(&payload)].concat())
+        encode_alphanumeric(&[payload.as_slice(), &self.checksum(&payload)].concat())
     }
 
-    pub(crate) fn open(&self, token: &str) -> Option<Sealed> {
+    pub(crate) fn decode(&self, token: &str) -> Option<TokenContent> {
         let hex = STANDARD_NO_PAD.decode(token).ok()?;
-        let bytes = hex.chunks(2).map(byte).collect::<Option<Vec<_>>>()?;
+        let bytes = hex.chunks(2).map(parse_hex_byte).collect::<Option<Vec<_>>>()?;
         let (payload, check) = bytes.split_at_checked(PAYLOAD)?;
-        if check != self.check(payload) {
+        if check != self.checksum(payload) {
             return None;
         }
         let mut numbers = payload.as_chunks().0.iter().map(|number| u64::from_be_bytes(*number));
         let (grant, serial, expires) = (numbers.next()?, numbers.next()?, numbers.next()?);
-        Some(Sealed { grant, serial, expires: UnixTime::from_secs(expires) })
+        Some(TokenContent { grant, serial, expires: UnixTime::from_secs(expires) })
     }
 
-    fn check(&self, payload: &[u8]) -> [u8; 8] {
+    fn checksum(&self, payload: &[u8]) -> [u8; 8] {
         let [a, b, c, d, e, f, g, h, ..] =
             <[u8; 32]>::from(Sha256::new().chain_update(self.0).chain_update(payload).finalize());
         [a, b, c, d, e, f, g, h]
     }
 }
 
-fn byte(hex: &[u8]) -> Option<u8> {
+fn parse_hex_byte(hex: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
 }
 
 /// Returns a token with the visible structure of an encrypted one: a header, an encrypted key, a
 /// nonce, a ciphertext, and a tag (RFC 7516, section 3.1).
-pub(crate) fn encrypted(key_id: &str) -> String {
+pub(crate) fn encrypted_token(key_id: &str) -> String {
     let header = serde_json::json!({"alg": "RSA-OAEP", "enc": "A256GCM", "cty": "JWT", "kid": key_id}).to_string();
     let parts = [header.as_bytes(), &[1; 256], &[2; 12], &[3; 400], &[4; 16]];
     parts.map(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(part)).join(".")
@@ -109,17 +109,17 @@ mod tests {
     #[test]
     fn access_token_is_opened_only_if_unchanged_and_own_key() {
         let seal = TokenCodec::new([1; 32]);
-        let token = seal.close(&Sealed { grant: 7, serial: 9, expires: UnixTime::from_secs(1234) });
-        let opened = seal.open(&token).unwrap();
+        let token = seal.encode(&TokenContent { grant: 7, serial: 9, expires: UnixTime::from_secs(1234) });
+        let opened = seal.decode(&token).unwrap();
         assert_eq!((opened.grant, opened.serial, opened.expires.as_secs()), (7, 9, 1234));
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token}");
-        assert!(TokenCodec::new([2; 32]).open(&token).is_none());
+        assert!(TokenCodec::new([2; 32]).decode(&token).is_none());
         for position in 0..token.len() {
             let mut other = token.clone().into_bytes();
             other[position] = if other[position] == b'M' { b'N' } else { b'M' };
-            assert!(seal.open(std::str::from_utf8(&other).unwrap()).is_none(), "position {position}");
+            assert!(seal.decode(std::str::from_utf8(&other).unwrap()).is_none(), "position {position}");
         }
-        assert!(seal.open(&token[1..]).is_none() && seal.open("").is_none());
+        assert!(seal.decode(&token[1..]).is_none() && seal.decode("").is_none());
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) struct Subject {
     pub(crate) issuer: String,
     pub(crate) subject: String,
     pub(crate) name: Option<String>,
-    pub(crate) address: Option<Address>,
+    pub(crate) address: Option<EmailAddress>,
 }
 
 /// The values of a [`Person`](crate::Person) that are stored with the tokens.
@@ -75,19 +75,19 @@ pub(crate) struct Identity {
     pub(crate) id: String,
     pub(crate) organization_id: Option<String>,
     pub(crate) display_name: Option<String>,
-    pub(crate) address: Option<Address>,
+    pub(crate) address: Option<EmailAddress>,
 }
 
 /// The userinfo claims that are stored with the tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     pub(crate) name: Option<String>,
-    pub(crate) address: Option<Address>,
+    pub(crate) address: Option<EmailAddress>,
 }
 
 /// An e-mail address and its verification status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct EmailAddress {
     pub(crate) email: String,
     /// The verification status, or `None` if it is unknown.
     pub(crate) is_verified: Option<bool>,
@@ -95,19 +95,19 @@ pub(crate) struct Address {
 
 /// A known e-mail address of an account, with its source.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct KnownAddress<'a> {
+pub(crate) struct EmailWithSource<'a> {
     pub(crate) origin: FieldSource,
     pub(crate) email: &'a str,
     pub(crate) is_verified: Option<bool>,
 }
 
-impl Address {
+impl EmailAddress {
     pub(crate) fn new(email: Option<&str>, is_verified: Option<bool>) -> Option<Self> {
         Some(Self { email: email?.to_owned(), is_verified })
     }
 }
 
-impl KnownAddress<'_> {
+impl EmailWithSource<'_> {
     /// Returns `true` if the address is verified. An address in a token response never is.
     pub(crate) fn is_verified(&self) -> bool {
         self.is_verified == Some(true)
@@ -126,7 +126,7 @@ pub struct AccountField<'a> {
     pub value: &'a str,
     /// The source of the value.
     pub origin: FieldSource,
-    is_proof: bool,
+    is_verified: bool,
 }
 
 impl AccountField<'_> {
@@ -135,7 +135,7 @@ impl AccountField<'_> {
     /// Values from ID tokens and from Webex endpoints are verified. E-mail addresses must also be
     /// marked as verified. Values from a token response are not verified.
     pub fn is_verified(&self) -> bool {
-        self.is_proof
+        self.is_verified
     }
 }
 
@@ -192,7 +192,7 @@ impl Account {
             name: if address.origin == FieldSource::PeopleMe { "emails" } else { "email" },
             value: address.email,
             origin: address.origin,
-            is_proof: address.is_verified(),
+            is_verified: address.is_verified(),
         });
         let proven = [
             ("iss", subject.map(|subject| subject.issuer.as_str()), FieldSource::IdToken),
@@ -211,24 +211,24 @@ impl Account {
             ("authentication_id", self.authentication_id.as_deref(), FieldSource::TokenResponse),
         ];
         let others = proven.into_iter().chain(told).filter_map(|(name, value, origin)| {
-            Some(AccountField { name, value: value?, origin, is_proof: origin != FieldSource::TokenResponse })
+            Some(AccountField { name, value: value?, origin, is_verified: origin != FieldSource::TokenResponse })
         });
         addresses.chain(others)
     }
 
     /// Returns the e-mail addresses in order of precedence.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = KnownAddress<'_>> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = EmailWithSource<'_>> {
         let told = [
             (FieldSource::IdToken, self.subject.as_ref().and_then(|subject| subject.address.as_ref())),
             (FieldSource::UserInfo, self.profile.as_ref().and_then(|profile| profile.address.as_ref())),
             (FieldSource::PeopleMe, self.person.as_ref().and_then(|person| person.address.as_ref())),
         ];
         let told = told.into_iter().filter_map(|(origin, address)| {
-            let Address { email, is_verified } = address?;
-            Some(KnownAddress { origin, email, is_verified: *is_verified })
+            let EmailAddress { email, is_verified } = address?;
+            Some(EmailWithSource { origin, email, is_verified: *is_verified })
         });
         // Webex does not document whether the address in a token response is verified.
-        let of_response = |email| KnownAddress { origin: FieldSource::TokenResponse, email, is_verified: None };
+        let of_response = |email| EmailWithSource { origin: FieldSource::TokenResponse, email, is_verified: None };
         told.chain(self.email.as_deref().map(of_response))
     }
 
@@ -267,7 +267,7 @@ impl Account {
     /// sources is: ID token, userinfo, person, token response. [`details`](Self::details) contains
     /// the source of each address.
     pub fn email(&self) -> Option<&str> {
-        let proven = self.addresses().find(KnownAddress::is_verified);
+        let proven = self.addresses().find(EmailWithSource::is_verified);
         proven.or_else(|| self.addresses().next()).map(|address| address.email)
     }
 
@@ -289,7 +289,7 @@ impl Account {
     }
 
     /// Returns the values of `newer`, and those of `self` for fields that are missing in `newer`.
-    pub(crate) fn updated_by(&self, newer: Self) -> Self {
+    pub(crate) fn merge_newer(&self, newer: Self) -> Self {
         let keep = |newer: Option<String>, older: &Option<String>| newer.or_else(|| older.clone());
         Self {
             user_name: keep(newer.user_name, &self.user_name),
@@ -309,7 +309,7 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.email().or(self.user_name()).or(self.display_name()).or(self.person_id());
         let name = name.or_else(|| self.subject().map(|(subject, _)| subject));
-        f.write_str(&redact::on_one_line(name.unwrap_or("an unknown Webex user")))
+        f.write_str(&redact::to_single_line(name.unwrap_or("an unknown Webex user")))
     }
 }
 
@@ -318,7 +318,7 @@ pub(crate) fn check_site_name(site: &str) -> Result<()> {
     if !site.is_empty() && site.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return Ok(());
     }
-    let found = value_check::problem(site, Characters::Word).map(|why| format!("site name {why}; "));
+    let found = value_check::value_problem(site, Characters::Word).map(|why| format!("site name {why}; "));
     let message = format!(
         "{}a site name is the first label of the site's host name: for https://acme.webex.com, use \"acme\"",
         found.unwrap_or_default()
@@ -339,7 +339,7 @@ mod tests {
         let odd = Account { user_name: Some("jane\nroot \u{202e}".into()), ..Account::default() };
         assert_eq!(odd.to_string(), "jane root  ");
         account.email = Some("old@example.com".into());
-        let address = Address::new(Some("jane@example.com"), Some(true));
+        let address = EmailAddress::new(Some("jane@example.com"), Some(true));
         account.person = Some(Identity { id: "P1".into(), address, ..Identity::default() });
         assert_eq!(account.to_string(), "jane@example.com");
         let (person, response) = (FieldSource::PeopleMe, FieldSource::TokenResponse);
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn account_email_prefers_verified_address() {
-        let told = |email: &str, is_verified| Address::new(Some(email), is_verified);
+        let told = |email: &str, is_verified| EmailAddress::new(Some(email), is_verified);
         let account = |id_token: Option<bool>, user_info: Option<bool>, person: Option<bool>| Account {
             subject: Some(Subject { address: told("id_token", id_token), ..Subject::default() }),
             profile: Some(Profile { address: told("userinfo", user_info), ..Profile::default() }),

@@ -6,7 +6,7 @@ use serde_json::Map;
 
 use crate::clock::UnixTime;
 use crate::error::Result;
-use crate::registration::Owner;
+use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::service::Service;
@@ -74,9 +74,9 @@ impl ImportedTokens {
     }
 
     /// Checks the site, and drops it if the service does not use it.
-    pub(crate) fn checked(mut self, service: &Service) -> Result<Self> {
+    pub(crate) fn validate(mut self, service: &Service) -> Result<Self> {
         self.site.as_deref().map_or(Ok(()), check_site_name)?;
-        self.site = self.site.filter(|_| service.prefixes_site());
+        self.site = self.site.filter(|_| service.must_prefix_site());
         Ok(self)
     }
 }
@@ -84,18 +84,22 @@ impl ImportedTokens {
 impl TokenSet {
     /// Creates a token set from imported tokens, or returns `None` if there is no valid access
     /// token.
-    pub(crate) fn imported(owner: &Arc<Owner>, tokens: &ImportedTokens, now: UnixTime) -> Result<Option<Self>> {
+    pub(crate) fn from_imported(
+        owner: &Arc<ClientIdentity>,
+        tokens: &ImportedTokens,
+        now: UnixTime,
+    ) -> Result<Option<Self>> {
         let valid = |(_, expires_at): &(AccessToken, UnixTime)| *expires_at > now;
         let Some((access_token, expires_at)) = tokens.access_token.clone().filter(valid) else { return Ok(None) };
         let set = Self {
-            owner: Arc::clone(owner),
+            client: Arc::clone(owner),
             access_token,
             expires_at: Some(expires_at),
             refresh_token: None,
             refresh_token_expires_at: None,
-            states_refresh_end: false,
+            has_stated_refresh_expiry: false,
             granted: None,
-            asked: Scopes::new(),
+            requested_scopes: Scopes::new(),
             id_token: None,
             received_at: now,
             account: Account::default(),
@@ -103,12 +107,12 @@ impl TokenSet {
             extra: Map::new(),
             unknown: Map::new(),
         };
-        Ok(Some(set.completed_by(tokens)))
+        Ok(Some(set.with_imported_values(tokens)))
     }
 
     /// Adds the values that only the imported tokens contain: the refresh token (unless a response
     /// replaced it), the scopes, and the site.
-    pub(crate) fn completed_by(mut self, tokens: &ImportedTokens) -> Self {
+    pub(crate) fn with_imported_values(mut self, tokens: &ImportedTokens) -> Self {
         let is_imported =
             self.refresh_token.get_or_insert_with(|| tokens.refresh_token.clone()) == &tokens.refresh_token;
         if is_imported && self.refresh_token_expires_at.is_none() {

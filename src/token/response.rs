@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
-use crate::json::value::is_damaged;
-use crate::json::{Fault, Object};
+use crate::json::value::has_replacement_character;
+use crate::json::{Object, ObjectError};
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, IdToken, RefreshToken};
 use crate::token::account::Account;
@@ -43,66 +43,68 @@ pub(crate) struct TokenResponse {
 
 /// The reason why a response with a success status contains no tokens.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoTokens {
+pub(crate) enum InvalidTokenResponse {
     /// An error response with a success status, from Webex or a proxy.
-    Refusal,
-    Json(Fault),
+    ErrorResponse,
+    Json(ObjectError),
     NoAccessToken,
-    BadAccessToken,
+    InvalidAccessToken,
     TokenType,
 }
 
-impl fmt::Display for NoTokens {
+impl fmt::Display for InvalidTokenResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refusal => f.write_str("it is an error response"),
+            Self::ErrorResponse => f.write_str("it is an error response"),
             Self::Json(fault) => fault.fmt(f),
             Self::NoAccessToken => f.write_str("missing `access_token`"),
-            Self::BadAccessToken => f.write_str("`access_token` contains characters that are not allowed in a header"),
+            Self::InvalidAccessToken => {
+                f.write_str("`access_token` contains characters that are not allowed in a header")
+            }
             Self::TokenType => f.write_str("`token_type` is not \"Bearer\""),
         }
     }
 }
 
 impl TokenResponse {
-    pub(crate) fn read(body: &[u8]) -> Result<Self, NoTokens> {
-        let mut fields = Object::read_response(body, &FIELDS).map_err(NoTokens::Json)?;
-        if fields.says("error") {
-            return Err(NoTokens::Refusal);
+    pub(crate) fn read(body: &[u8]) -> Result<Self, InvalidTokenResponse> {
+        let mut fields = Object::read_response(body, &FIELDS).map_err(InvalidTokenResponse::Json)?;
+        if fields.take_truthy("error") {
+            return Err(InvalidTokenResponse::ErrorResponse);
         }
         // Cisco's samples omit the type. RFC 6749, section 5.1, makes it case insensitive.
-        if fields.plain("token_type").is_some_and(|found| !found.trim().eq_ignore_ascii_case("bearer")) {
-            return Err(NoTokens::TokenType);
+        if fields.take_string("token_type").is_some_and(|found| !found.trim().eq_ignore_ascii_case("bearer")) {
+            return Err(InvalidTokenResponse::TokenType);
         }
-        let access_token = fields.secret("access_token").ok_or(NoTokens::NoAccessToken)?;
+        let access_token = fields.take_secret("access_token").ok_or(InvalidTokenResponse::NoAccessToken)?;
         Ok(Self {
-            access_token: AccessToken::checked(access_token).ok_or(NoTokens::BadAccessToken)?,
-            expires_in: fields.seconds("expires_in").map(Duration::from_secs),
+            access_token: AccessToken::from_response(access_token).ok_or(InvalidTokenResponse::InvalidAccessToken)?,
+            expires_in: fields.take_seconds("expires_in").map(Duration::from_secs),
             // An invalid value counts as missing, so that the current refresh token is kept.
             refresh_token: fields
-                .secret("refresh_token")
-                .filter(|token| !is_damaged(token.expose_secret()))
-                .and_then(RefreshToken::checked),
+                .take_secret("refresh_token")
+                .filter(|token| !has_replacement_character(token.expose_secret()))
+                .and_then(RefreshToken::from_response),
             // A new refresh token has not expired, so 0 counts as unknown.
             refresh_token_expires_in: fields
-                .seconds("refresh_token_expires_in")
+                .take_seconds("refresh_token_expires_in")
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
             scopes: fields
-                .words("scope")
+                .take_string_list("scope")
                 .map(|text| Scopes::from_server(text.expose_secret()))
                 .filter(|scopes| !scopes.is_empty()),
-            id_token: fields.secret("id_token").map(IdToken::of),
+            id_token: fields.take_secret("id_token").map(IdToken::of),
             account: Account {
                 person: None,
                 subject: None,
                 profile: None,
-                user_name: fields.plain("user_name"),
-                iss: fields.plain("iss"),
-                siteid: fields.plain("siteid"),
-                userid: fields.plain("userid"),
-                authentication_id: fields.plain("authentication_id"),
-                email: fields.plain("email"),
+                user_name: fields.take_string("user_name"),
+                iss: fields.take_string("iss"),
+                siteid: fields.take_string("siteid"),
+                userid: fields.take_string("userid"),
+                authentication_id: fields.take_string("authentication_id"),
+                email: fields.take_string("email"),
             },
             extra: fields.extra,
         })
@@ -113,7 +115,7 @@ impl TokenResponse {
 mod tests {
     use super::*;
 
-    fn refusal(json: &str) -> NoTokens {
+    fn parse_invalid_response(json: &str) -> InvalidTokenResponse {
         TokenResponse::read(json.as_bytes()).err().unwrap()
     }
 
@@ -131,23 +133,29 @@ mod tests {
             let json = format!("{{\"access_token\":\"a\",\"token_type\":{good}}}");
             assert!(TokenResponse::read(json.as_bytes()).is_ok(), "{good}");
         }
-        assert_eq!(refusal(r#"{"access_token":"a","token_type":"mac"}"#), NoTokens::TokenType);
+        assert_eq!(
+            parse_invalid_response(r#"{"access_token":"a","token_type":"mac"}"#),
+            InvalidTokenResponse::TokenType
+        );
     }
 
     #[test]
     fn invalid_token_response_is_rejected_and_not_quoted() {
         for (json, why) in [
-            (r#"{}"#, NoTokens::NoAccessToken),
-            (r#"{"access_token":""}"#, NoTokens::NoAccessToken),
-            (r#"{"access_token":null}"#, NoTokens::NoAccessToken),
-            (r#"{"access_token":["hunter2"]}"#, NoTokens::NoAccessToken),
-            (r#"{"access_token":12}"#, NoTokens::NoAccessToken),
-            (r#"{"access_token":"hunter2\n"}"#, NoTokens::BadAccessToken),
-            (r#"{"access_token":"hunter2","error":"invalid_grant"}"#, NoTokens::Refusal),
-            (r#"{"access_token":"hunter2","access_token":"x"}"#, NoTokens::Json(Fault::Repeated("access_token"))),
-            (r#"["hunter2"]"#, NoTokens::Json(Fault::NotAnObject)),
+            (r#"{}"#, InvalidTokenResponse::NoAccessToken),
+            (r#"{"access_token":""}"#, InvalidTokenResponse::NoAccessToken),
+            (r#"{"access_token":null}"#, InvalidTokenResponse::NoAccessToken),
+            (r#"{"access_token":["hunter2"]}"#, InvalidTokenResponse::NoAccessToken),
+            (r#"{"access_token":12}"#, InvalidTokenResponse::NoAccessToken),
+            (r#"{"access_token":"hunter2\n"}"#, InvalidTokenResponse::InvalidAccessToken),
+            (r#"{"access_token":"hunter2","error":"invalid_grant"}"#, InvalidTokenResponse::ErrorResponse),
+            (
+                r#"{"access_token":"hunter2","access_token":"x"}"#,
+                InvalidTokenResponse::Json(ObjectError::DuplicateField("access_token")),
+            ),
+            (r#"["hunter2"]"#, InvalidTokenResponse::Json(ObjectError::NotAnObject)),
         ] {
-            let found = refusal(json);
+            let found = parse_invalid_response(json);
             assert!(!found.to_string().contains("hunter2") && !format!("{found:?}").contains("hunter2"));
             assert_eq!(found, why, "{json}");
         }
@@ -172,9 +180,12 @@ mod tests {
         assert_eq!(response.expires_in, Some(Duration::from_secs(u64::MAX)));
         assert_eq!(response.extra["x\u{fffd}"][0], "\u{fffd}");
         for (body, why) in [
-            (&b"{\"access_token\":\"a\xff\"}"[..], NoTokens::BadAccessToken),
-            (b"{\"access_token\":\"a\",\"token_type\":\"Bearer\xff\"}", NoTokens::TokenType),
-            (b"{\"access_token\":\"\xff\",\"access_token\":\"a\"}", NoTokens::Json(Fault::Repeated("access_token"))),
+            (&b"{\"access_token\":\"a\xff\"}"[..], InvalidTokenResponse::InvalidAccessToken),
+            (b"{\"access_token\":\"a\",\"token_type\":\"Bearer\xff\"}", InvalidTokenResponse::TokenType),
+            (
+                b"{\"access_token\":\"\xff\",\"access_token\":\"a\"}",
+                InvalidTokenResponse::Json(ObjectError::DuplicateField("access_token")),
+            ),
         ] {
             assert_eq!(TokenResponse::read(body).err(), Some(why));
         }

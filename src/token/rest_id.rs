@@ -9,15 +9,15 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crate::secret::{AccessToken, RefreshToken};
 
 /// Webex omits padding, but copied IDs may have it.
-const EITHER: GeneralPurposeConfig =
+const PADDING_INDIFFERENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false);
-const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, EITHER);
-const SAFE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, EITHER);
+const STANDARD_BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, PADDING_INDIFFERENT);
+const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, PADDING_INDIFFERENT);
 
 const SCHEME: &str = "ciscospark://";
 
 /// The cluster in IDs of the commercial platform.
-pub(crate) const COMMERCIAL: &str = "us";
+pub(crate) const COMMERCIAL_CLUSTER: &str = "us";
 
 /// The parts of a REST ID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,12 +34,12 @@ impl RestId {
     /// Parses a REST ID in standard or URL-safe base64, with or without padding.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let bytes = PLAIN.decode(text).or_else(|_| SAFE.decode(text)).ok()?;
+        let bytes = STANDARD_BASE64.decode(text).or_else(|_| URL_SAFE_BASE64.decode(text)).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let mut parts = text.strip_prefix(SCHEME)?.split('/');
         let parts = (parts.next()?, parts.next()?, parts.next()?, parts.next());
         let (cluster, kind, id, None) = parts else { return None };
-        [cluster, kind, id].into_iter().all(is_part).then(|| Self {
+        [cluster, kind, id].into_iter().all(is_valid_part).then(|| Self {
             cluster: cluster.to_owned(),
             kind: kind.to_owned(),
             id: id.to_owned(),
@@ -50,7 +50,7 @@ impl RestId {
     /// as its unique part.
     ///
     /// UUIDs are compared without regard to case. Base64 is case sensitive.
-    pub(crate) fn are_same(kind: &str, one: &str, other: &str) -> bool {
+    pub(crate) fn is_same_object(kind: &str, one: &str, other: &str) -> bool {
         let unique = |text: &str| match Self::parse(text) {
             Some(id) if id.kind == kind => id.id,
             _ => text.to_owned(),
@@ -64,7 +64,7 @@ impl RestId {
 impl fmt::Display for RestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cluster, kind, id } = self;
-        f.write_str(&PLAIN.encode(format!("{SCHEME}{cluster}/{kind}/{id}")))
+        f.write_str(&STANDARD_BASE64.encode(format!("{SCHEME}{cluster}/{kind}/{id}")))
     }
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 }
 
 /// Returns `true` if `text` is a valid part of a REST ID.
-pub(crate) fn is_part(text: &str) -> bool {
+pub(crate) fn is_valid_part(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
@@ -130,7 +130,7 @@ impl TokenHint {
     /// commercial platform have this format.
     pub fn organization_id(&self) -> Option<String> {
         let id = self.organization.clone()?;
-        Some(RestId { cluster: COMMERCIAL.to_owned(), kind: "ORGANIZATION".to_owned(), id }.to_string())
+        Some(RestId { cluster: COMMERCIAL_CLUSTER.to_owned(), kind: "ORGANIZATION".to_owned(), id }.to_string())
     }
 
     /// Returns `true` if the user belongs to no organization, according to the token.
@@ -201,7 +201,7 @@ mod tests {
             ("ORGANIZATION", whole, "x", false),
             ("PEOPLE", "x", "", false),
         ] {
-            assert_eq!(RestId::are_same(kind, one, other), same, "{kind} {one} {other}");
+            assert_eq!(RestId::is_same_object(kind, one, other), same, "{kind} {one} {other}");
         }
     }
 

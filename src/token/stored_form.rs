@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 use crate::clock::UnixTime;
 use crate::error::Result;
 use crate::json::Object;
-use crate::registration::Owner;
+use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, IdToken, RefreshToken, StoredString};
-use crate::stored::{self, unreadable};
-use crate::token::account::{Account, Address, Identity, Profile, Subject};
-use crate::token::token_set::{RepeatedExchange, TokenSet};
+use crate::stored::{self, unreadable_error};
+use crate::token::account::{Account, EmailAddress, Identity, Profile, Subject};
+use crate::token::token_set::{ExchangeParameters, TokenSet};
 
-const WHAT: &str = "token set";
+const STORED_TOKENS_NAME: &str = "token set";
 
 const FIELDS: [&str; 33] = [
     "v",
@@ -54,10 +54,10 @@ const FIELDS: [&str; 33] = [
     "code_verifier",
 ];
 
-type Stored = Object<{ FIELDS.len() }>;
+type StoredFields = Object<{ FIELDS.len() }>;
 
 #[derive(Serialize)]
-struct Form<'a> {
+struct StoredTokenSet<'a> {
     v: u64,
     service: &'a str,
     client_id: &'a str,
@@ -124,23 +124,23 @@ struct Form<'a> {
     unknown: &'a Map<String, Value>,
 }
 
-pub(crate) fn write(tokens: &TokenSet) -> Result<StoredString> {
+pub(crate) fn write_token_set(tokens: &TokenSet) -> Result<StoredString> {
     let account = &tokens.account;
     let (person, subject, profile) = (account.person.as_ref(), account.subject.as_ref(), account.profile.as_ref());
     let of_person = person.and_then(|person| person.address.as_ref());
     let of_id_token = subject.and_then(|subject| subject.address.as_ref());
     let of_user_info = profile.and_then(|profile| profile.address.as_ref());
-    let form = Form {
+    let form = StoredTokenSet {
         v: stored::VERSION,
-        service: &tokens.owner.service,
-        client_id: &tokens.owner.client_id,
+        service: &tokens.client.service,
+        client_id: &tokens.client.client_id,
         access_token: tokens.access_token.expose(),
         token_type: tokens.token_type(),
         expires_at: tokens.expires_at.map(UnixTime::as_secs),
         refresh_token: tokens.refresh_token.as_ref().map(RefreshToken::expose),
         refresh_token_expires_at: tokens.refresh_token_expires_at.map(UnixTime::as_secs),
         scope: tokens.granted.as_ref().map(Scopes::to_string),
-        asked: tokens.asked.to_string(),
+        asked: tokens.requested_scopes.to_string(),
         id_token: tokens.id_token.as_ref().map(IdToken::expose),
         received_at: tokens.received_at.as_secs(),
         user_name: account.user_name(),
@@ -167,73 +167,78 @@ pub(crate) fn write(tokens: &TokenSet) -> Result<StoredString> {
         extra: &tokens.extra,
         unknown: &tokens.unknown,
     };
-    stored::to_text(WHAT, &form)
+    stored::serialize_form(STORED_TOKENS_NAME, &form)
 }
 
-pub(crate) fn read(json: &str) -> Result<TokenSet> {
-    let mut form = Stored::read(json.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
-    stored::check_version(WHAT, form.exact("v"))?;
-    let missing = |name| move || unreadable(WHAT, format!("missing `{name}`"));
-    let owner = Owner {
-        service: plain(&mut form, "service")?.ok_or_else(missing("service"))?,
-        client_id: plain(&mut form, "client_id")?.ok_or_else(missing("client_id"))?,
+pub(crate) fn read_token_set(json: &str) -> Result<TokenSet> {
+    let mut form =
+        StoredFields::read(json.as_bytes(), &FIELDS).map_err(|fault| unreadable_error(STORED_TOKENS_NAME, fault))?;
+    stored::check_version(STORED_TOKENS_NAME, form.take_exact_integer("v"))?;
+    let missing = |name| move || unreadable_error(STORED_TOKENS_NAME, format!("missing `{name}`"));
+    let owner = ClientIdentity {
+        service: read_string(&mut form, "service")?.ok_or_else(missing("service"))?,
+        client_id: read_string(&mut form, "client_id")?.ok_or_else(missing("client_id"))?,
     };
-    if plain(&mut form, "token_type")?.is_some_and(|found| found != "Bearer") {
-        return Err(unreadable(WHAT, "`token_type` is not \"Bearer\""));
+    if read_string(&mut form, "token_type")?.is_some_and(|found| found != "Bearer") {
+        return Err(unreadable_error(STORED_TOKENS_NAME, "`token_type` is not \"Bearer\""));
     }
-    let account = account(&mut form)?;
-    let (granted, asked) = (plain(&mut form, "scope")?, plain(&mut form, "asked")?);
-    let redirect_uri = plain(&mut form, "redirect_uri")?;
-    let exchange = redirect_uri.zip(text(&mut form, "code_verifier")?);
-    let access_token = text(&mut form, "access_token")?.ok_or_else(missing("access_token"))?;
-    let access_token = AccessToken::checked(access_token)
-        .ok_or_else(|| unreadable(WHAT, "`access_token` contains characters that are not allowed in a header"))?;
-    let refresh_token = text(&mut form, "refresh_token")?.map(RefreshToken::of);
-    let id_token = text(&mut form, "id_token")?.map(IdToken::of);
-    let mut time =
-        |name| form.exact(name).map(|time| time.map(UnixTime::from_secs)).map_err(|why| unreadable(WHAT, why));
+    let account = read_account(&mut form)?;
+    let (granted, asked) = (read_string(&mut form, "scope")?, read_string(&mut form, "asked")?);
+    let redirect_uri = read_string(&mut form, "redirect_uri")?;
+    let exchange = redirect_uri.zip(read_secret(&mut form, "code_verifier")?);
+    let access_token = read_secret(&mut form, "access_token")?.ok_or_else(missing("access_token"))?;
+    let access_token = AccessToken::from_response(access_token).ok_or_else(|| {
+        unreadable_error(STORED_TOKENS_NAME, "`access_token` contains characters that are not allowed in a header")
+    })?;
+    let refresh_token = read_secret(&mut form, "refresh_token")?.map(RefreshToken::of);
+    let id_token = read_secret(&mut form, "id_token")?.map(IdToken::of);
+    let mut time = |name| {
+        form.take_exact_integer(name)
+            .map(|time| time.map(UnixTime::from_secs))
+            .map_err(|why| unreadable_error(STORED_TOKENS_NAME, why))
+    };
     Ok(TokenSet {
-        owner: Arc::new(owner),
+        client: Arc::new(owner),
         access_token,
         expires_at: time("expires_at")?,
         refresh_token,
         refresh_token_expires_at: time("refresh_token_expires_at")?,
-        states_refresh_end: false,
+        has_stated_refresh_expiry: false,
         granted: granted.map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
-        asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        requested_scopes: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         id_token,
         received_at: time("received_at")?.ok_or_else(missing("received_at"))?,
         account,
-        exchange: exchange.map(|(redirect_uri, code_verifier)| RepeatedExchange { redirect_uri, code_verifier }),
-        extra: taken_extra(&mut form.extra)?,
+        exchange: exchange.map(|(redirect_uri, code_verifier)| ExchangeParameters { redirect_uri, code_verifier }),
+        extra: take_extra(&mut form.extra)?,
         unknown: form.extra,
     })
 }
 
-fn account(form: &mut Stored) -> Result<Account> {
+fn read_account(form: &mut StoredFields) -> Result<Account> {
     let person = Identity {
-        id: plain(form, "person_id")?.unwrap_or_default(),
-        organization_id: plain(form, "person_organization_id")?,
-        display_name: plain(form, "person_display_name")?,
-        address: address(form, "person_email", "person_email_verified")?,
+        id: read_string(form, "person_id")?.unwrap_or_default(),
+        organization_id: read_string(form, "person_organization_id")?,
+        display_name: read_string(form, "person_display_name")?,
+        address: read_email_address(form, "person_email", "person_email_verified")?,
     };
     let subject = Subject {
-        issuer: plain(form, "id_token_issuer")?.unwrap_or_default(),
-        subject: plain(form, "id_token_subject")?.unwrap_or_default(),
-        name: plain(form, "id_token_name")?,
-        address: address(form, "id_token_email", "id_token_email_verified")?,
+        issuer: read_string(form, "id_token_issuer")?.unwrap_or_default(),
+        subject: read_string(form, "id_token_subject")?.unwrap_or_default(),
+        name: read_string(form, "id_token_name")?,
+        address: read_email_address(form, "id_token_email", "id_token_email_verified")?,
     };
     let profile = Profile {
-        name: plain(form, "user_info_name")?,
-        address: address(form, "user_info_email", "user_info_email_verified")?,
+        name: read_string(form, "user_info_name")?,
+        address: read_email_address(form, "user_info_email", "user_info_email_verified")?,
     };
     Ok(Account {
-        user_name: plain(form, "user_name")?,
-        iss: plain(form, "iss")?,
-        siteid: plain(form, "siteid")?,
-        userid: plain(form, "userid")?,
-        authentication_id: plain(form, "authentication_id")?,
-        email: plain(form, "email")?,
+        user_name: read_string(form, "user_name")?,
+        iss: read_string(form, "iss")?,
+        siteid: read_string(form, "siteid")?,
+        userid: read_string(form, "userid")?,
+        authentication_id: read_string(form, "authentication_id")?,
+        email: read_string(form, "email")?,
         person: Some(person).filter(|person| !person.id.is_empty()),
         subject: Some(subject).filter(|subject| !subject.subject.is_empty()),
         profile: Some(profile).filter(|profile| *profile != Profile::default()),
@@ -241,24 +246,28 @@ fn account(form: &mut Stored) -> Result<Account> {
 }
 
 /// Reads an e-mail address. Earlier versions did not store whether it is verified.
-fn address(form: &mut Stored, email: &'static str, is_verified: &'static str) -> Result<Option<Address>> {
-    let is_verified = form.exact_truth(is_verified).map_err(|why| unreadable(WHAT, why))?;
-    Ok(Address::new(plain(form, email)?.as_deref(), is_verified))
+fn read_email_address(
+    form: &mut StoredFields,
+    email: &'static str,
+    is_verified: &'static str,
+) -> Result<Option<EmailAddress>> {
+    let is_verified = form.take_exact_bool(is_verified).map_err(|why| unreadable_error(STORED_TOKENS_NAME, why))?;
+    Ok(EmailAddress::new(read_string(form, email)?.as_deref(), is_verified))
 }
 
-fn plain(form: &mut Stored, name: &'static str) -> Result<Option<String>> {
-    Ok(text(form, name)?.map(|text| text.expose_secret().to_owned()))
+fn read_string(form: &mut StoredFields, name: &'static str) -> Result<Option<String>> {
+    Ok(read_secret(form, name)?.map(|text| text.expose_secret().to_owned()))
 }
 
-fn text(form: &mut Stored, name: &'static str) -> Result<Option<SecretString>> {
-    form.exact_text(name).map_err(|why| unreadable(WHAT, why))
+fn read_secret(form: &mut StoredFields, name: &'static str) -> Result<Option<SecretString>> {
+    form.take_exact_string(name).map_err(|why| unreadable_error(STORED_TOKENS_NAME, why))
 }
 
-fn taken_extra(unknown: &mut Map<String, Value>) -> Result<Map<String, Value>> {
+fn take_extra(unknown: &mut Map<String, Value>) -> Result<Map<String, Value>> {
     match unknown.remove("extra") {
         None => Ok(Map::new()),
         Some(Value::Object(extra)) => Ok(extra),
-        Some(_) => Err(unreadable(WHAT, "`extra` is damaged")),
+        Some(_) => Err(unreadable_error(STORED_TOKENS_NAME, "`extra` is damaged")),
     }
 }
 
@@ -274,7 +283,7 @@ impl TokenSet {
     ///
     /// This function never fails in the current version.
     pub fn to_stored(&self) -> Result<StoredString> {
-        write(self)
+        write_token_set(self)
     }
 
     /// Reads a token set written by [`to_stored`](TokenSet::to_stored) of this or an earlier
@@ -285,7 +294,7 @@ impl TokenSet {
     /// - [`ErrorKind::CorruptEntry`]: `text` is damaged or was written by a later version. The
     ///   error does not quote `text`.
     pub fn from_stored(text: &str) -> Result<Self> {
-        read(text)
+        read_token_set(text)
     }
 }
 
@@ -294,7 +303,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    const STORED: &str = r#"{"v":1,"service":"meetings","client_id":"C1","access_token":"a","token_type":"Bearer",
+    const STORED_MEETINGS_TOKENS: &str = r#"{"v":1,"service":"meetings","client_id":"C1","access_token":"a","token_type":"Bearer",
         "expires_at":1700007200,"refresh_token":"r","refresh_token_expires_at":1705184000,"scope":"all_read",
         "asked":"all_read user_modify","received_at":1700000000,"user_name":"jane","iss":"https://acme.webex.com/x",
         "siteid":"7","userid":"8","authentication_id":"9","email":"jane@example.com",
@@ -302,21 +311,21 @@ mod tests {
 
     #[test]
     fn invalid_stored_scopes_fall_back_to_requested_scopes() {
-        let tokens = read(&STORED.replace("\"all_read\"", "\"$?\"")).unwrap();
+        let tokens = read_token_set(&STORED_MEETINGS_TOKENS.replace("\"all_read\"", "\"$?\"")).unwrap();
         assert_eq!(tokens.scopes().unwrap().to_string(), "all_read user_modify");
-        assert!(read(write(&tokens).unwrap().expose()).is_ok());
+        assert!(read_token_set(write_token_set(&tokens).unwrap().expose()).is_ok());
     }
 
     #[test]
     fn stored_token_set_round_trips() {
-        let tokens = TokenSet::from_stored(STORED).unwrap();
+        let tokens = TokenSet::from_stored(STORED_MEETINGS_TOKENS).unwrap();
         assert_eq!(tokens.missing_scopes().to_string(), "user_modify");
         assert_eq!(tokens.exchange().unwrap().code_verifier.expose_secret(), "0123456789");
         let again: Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
-        assert_eq!(again, serde_json::from_str::<Value>(STORED).unwrap());
+        assert_eq!(again, serde_json::from_str::<Value>(STORED_MEETINGS_TOKENS).unwrap());
     }
 
-    const KNOWN: &str = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","token_type":"Bearer","asked":"openid",
+    const STORED_IDENTIFIED_TOKENS: &str = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","token_type":"Bearer","asked":"openid",
         "received_at":1700000000,"person_id":"P1","person_email":"p@example.com","person_email_verified":false,
         "id_token_issuer":"https://idbroker.webex.com/idb","id_token_subject":"s","id_token_email":"i@example.com",
         "id_token_email_verified":true,"id_token_name":"Jane","user_info_email":"u@example.com",
@@ -324,9 +333,9 @@ mod tests {
 
     #[test]
     fn account_sources_and_verification_round_trip() {
-        let tokens = TokenSet::from_stored(KNOWN).unwrap();
+        let tokens = TokenSet::from_stored(STORED_IDENTIFIED_TOKENS).unwrap();
         let again: Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
-        assert_eq!(again, serde_json::from_str::<Value>(KNOWN).unwrap());
+        assert_eq!(again, serde_json::from_str::<Value>(STORED_IDENTIFIED_TOKENS).unwrap());
         let proven = |tokens: &TokenSet| {
             let account = tokens.account();
             let proven =
@@ -347,25 +356,31 @@ mod tests {
         for (text, hint) in [
             ("", "invalid JSON"),
             ("hunter2", "invalid JSON"),
-            (&STORED[..100], "invalid JSON"),
-            (&STORED.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
-            (&STORED.replace("\"v\":1,", ""), "missing version"),
-            (&STORED.replace("\"v\":1", "\"v\":0"), "missing version"),
-            (&STORED.replace("\"v\":1", "\"v\":1.9"), "`v` is damaged"),
+            (&STORED_MEETINGS_TOKENS[..100], "invalid JSON"),
+            (&STORED_MEETINGS_TOKENS.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
+            (&STORED_MEETINGS_TOKENS.replace("\"v\":1,", ""), "missing version"),
+            (&STORED_MEETINGS_TOKENS.replace("\"v\":1", "\"v\":0"), "missing version"),
+            (&STORED_MEETINGS_TOKENS.replace("\"v\":1", "\"v\":1.9"), "`v` is damaged"),
             (
-                &STORED.replace("\"refresh_token\":\"r\"", "\"refresh_token\":{\"hunter2\":1}"),
+                &STORED_MEETINGS_TOKENS.replace("\"refresh_token\":\"r\"", "\"refresh_token\":{\"hunter2\":1}"),
                 "`refresh_token` is damaged",
             ),
-            (&STORED.replace("\"expires_at\":1700007200", "\"expires_at\":\"soon\""), "`expires_at` is damaged"),
-            (&STORED.replace("Bearer", "mac"), "token_type"),
             (
-                &KNOWN.replace("\"id_token_email_verified\":true", "\"id_token_email_verified\":1"),
+                &STORED_MEETINGS_TOKENS.replace("\"expires_at\":1700007200", "\"expires_at\":\"soon\""),
+                "`expires_at` is damaged",
+            ),
+            (&STORED_MEETINGS_TOKENS.replace("Bearer", "mac"), "token_type"),
+            (
+                &STORED_IDENTIFIED_TOKENS.replace("\"id_token_email_verified\":true", "\"id_token_email_verified\":1"),
                 "`id_token_email_verified`",
             ),
-            (&STORED.replace("{\"odd\":[1]}", "7"), "`extra` is damaged"),
-            (&STORED.replace("\"access_token\":\"a\"", "\"access_token\":\"hunter2\\n\""), "access_token"),
-            (&STORED.replace("\"client_id\":\"C1\"", "\"client_id\":null"), "client_id"),
-            (&STORED.replace("\"received_at\":1700000000,", ""), "received_at"),
+            (&STORED_MEETINGS_TOKENS.replace("{\"odd\":[1]}", "7"), "`extra` is damaged"),
+            (
+                &STORED_MEETINGS_TOKENS.replace("\"access_token\":\"a\"", "\"access_token\":\"hunter2\\n\""),
+                "access_token",
+            ),
+            (&STORED_MEETINGS_TOKENS.replace("\"client_id\":\"C1\"", "\"client_id\":null"), "client_id"),
+            (&STORED_MEETINGS_TOKENS.replace("\"received_at\":1700000000,", ""), "received_at"),
         ] {
             let error = TokenSet::from_stored(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::CorruptEntry);

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::value::{self, is_damaged};
-use crate::registration::Owner;
+use crate::json::value::{self, has_replacement_character};
+use crate::registration::ClientIdentity;
 #[cfg(feature = "oidc")]
 use crate::scope::Scope;
 use crate::scope::Scopes;
@@ -56,19 +56,19 @@ use crate::token::response::TokenResponse;
 /// ```
 #[derive(Clone)]
 pub struct TokenSet {
-    pub(crate) owner: Arc<Owner>,
+    pub(crate) client: Arc<ClientIdentity>,
     pub(crate) access_token: AccessToken,
     pub(crate) expires_at: Option<UnixTime>,
     pub(crate) refresh_token: Option<RefreshToken>,
     pub(crate) refresh_token_expires_at: Option<UnixTime>,
     /// `true` if the server sent `refresh_token_expires_in` with these tokens. Not stored.
-    pub(crate) states_refresh_end: bool,
+    pub(crate) has_stated_refresh_expiry: bool,
     pub(crate) granted: Option<Scopes>,
-    pub(crate) asked: Scopes,
+    pub(crate) requested_scopes: Scopes,
     pub(crate) id_token: Option<IdToken>,
     pub(crate) received_at: UnixTime,
     pub(crate) account: Account,
-    pub(crate) exchange: Option<RepeatedExchange>,
+    pub(crate) exchange: Option<ExchangeParameters>,
     pub(crate) extra: Map<String, Value>,
     /// Fields of the stored form that were written by a later version of this crate.
     pub(crate) unknown: Map<String, Value>,
@@ -76,7 +76,7 @@ pub struct TokenSet {
 
 /// Parameters of the code exchange that some services require again on each refresh.
 #[derive(Clone)]
-pub(crate) struct RepeatedExchange {
+pub(crate) struct ExchangeParameters {
     pub(crate) redirect_uri: String,
     pub(crate) code_verifier: SecretString,
 }
@@ -124,18 +124,18 @@ impl TokenSet {
     /// If the response contained no scopes, these are the requested scopes (RFC 6749, section 5.1).
     /// The scopes of [imported](ImportedTokens) tokens are unknown if none were specified.
     pub fn scopes(&self) -> Option<&Scopes> {
-        self.granted.as_ref().or(Some(&self.asked).filter(|asked| !asked.is_empty()))
+        self.granted.as_ref().or(Some(&self.requested_scopes).filter(|asked| !asked.is_empty()))
     }
 
     /// Returns the scopes that were requested but not granted. `spark:all` does not include other
     /// scopes.
     pub fn missing_scopes(&self) -> Scopes {
-        self.scopes().map(|granted| self.asked.without(granted)).unwrap_or_default()
+        self.scopes().map(|granted| self.requested_scopes.without(granted)).unwrap_or_default()
     }
 
     /// Returns the scopes that were granted but not requested. Webex often adds `spark:kms`.
     pub fn extra_scopes(&self) -> Scopes {
-        self.scopes().map(|granted| granted.without(&self.asked)).unwrap_or_default()
+        self.scopes().map(|granted| granted.without(&self.requested_scopes)).unwrap_or_default()
     }
 
     /// Returns the ID token of the response, if there was one. This function does not verify it.
@@ -164,31 +164,31 @@ impl TokenSet {
 
     /// Returns the ID of the service that issued the tokens, see [`Service::id`].
     pub fn service_id(&self) -> &str {
-        &self.owner.service
+        &self.client.service
     }
 
     /// Returns the client ID that the tokens were issued to.
     pub fn client_id(&self) -> &str {
-        &self.owner.client_id
+        &self.client.client_id
     }
 
     /// Creates the token set of the first response.
-    pub(crate) fn received(response: TokenResponse, receipt: Receipt<'_>) -> Self {
-        let Receipt { owner, service, asked, exchange, now } = receipt;
+    pub(crate) fn from_response(response: TokenResponse, receipt: Provenance<'_>) -> Self {
+        let Provenance { client: owner, service, requested_scopes: asked, exchange, now } = receipt;
         let lifetimes = service.lifetimes();
         let lives = |stated: Option<Duration>, documented: Option<Duration>| stated.or(documented).map(|d| now + d);
         // The documented lifetime applies to a new refresh token only. A stated one may also apply
         // to the current refresh token.
         let documented = lifetimes.filter(|_| response.refresh_token.is_some()).map(|own| own.refresh_token);
         Self {
-            owner,
+            client: owner,
             expires_at: lives(response.expires_in, lifetimes.map(|own| own.access_token)),
             refresh_token_expires_at: lives(response.refresh_token_expires_in, documented),
-            states_refresh_end: response.refresh_token_expires_in.is_some(),
+            has_stated_refresh_expiry: response.refresh_token_expires_in.is_some(),
             access_token: response.access_token,
             refresh_token: response.refresh_token,
             granted: response.scopes,
-            asked,
+            requested_scopes: asked,
             id_token: response.id_token,
             received_at: now,
             account: response.account,
@@ -199,7 +199,7 @@ impl TokenSet {
     }
 
     /// Returns the token set after a refresh. Values missing from the response are kept.
-    pub(crate) fn refreshed(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
+    pub(crate) fn with_refresh_response(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
         let is_same_token = response.refresh_token.is_none() || response.refresh_token == self.refresh_token;
         // Without `refresh_token_expires_in`, the known expiry of the same refresh token is kept.
         // If this expiry has passed, the successful refresh shows that it was wrong, and the
@@ -208,12 +208,12 @@ impl TokenSet {
         let kept_end = self.refresh_token_expires_at.filter(|end| keeps_end && *end > now);
         let begins_anew = keeps_end && kept_end.is_none() && self.refresh_token_expires_at.is_some();
         let documented = service.lifetimes().filter(|_| begins_anew).map(|own| now + own.refresh_token);
-        let new = Self::received(
+        let new = Self::from_response(
             response,
-            Receipt {
-                owner: Arc::clone(&self.owner),
+            Provenance {
+                client: Arc::clone(&self.client),
                 service,
-                asked: self.asked.clone(),
+                requested_scopes: self.requested_scopes.clone(),
                 exchange: self.exchange.clone(),
                 now,
             },
@@ -222,7 +222,7 @@ impl TokenSet {
         let extra = if new.extra.is_empty() { self.extra.clone() } else { new.extra };
         // The site belongs to the refresh token, so both are kept or replaced together.
         let keeps_refresh_token = new.refresh_token.is_none();
-        let mut account = self.account.updated_by(new.account);
+        let mut account = self.account.merge_newer(new.account);
         if keeps_refresh_token && self.account.iss.is_some() {
             account.iss.clone_from(&self.account.iss);
         }
@@ -239,26 +239,26 @@ impl TokenSet {
     }
 
     /// Checks that the tokens belong to `owner`.
-    pub(crate) fn require_owner(&self, owner: &Owner) -> Result<()> {
-        if *self.owner == *owner {
+    pub(crate) fn require_same_client(&self, owner: &ClientIdentity) -> Result<()> {
+        if *self.client == *owner {
             return Ok(());
         }
         let message = format!(
             "tokens belong to client {:?} (service {:?}), not to client {:?} (service {:?}); use the client that obtained \
              them",
-            self.owner.client_id, self.owner.service, owner.client_id, owner.service,
+            self.client.client_id, self.client.service, owner.client_id, owner.service,
         );
         Err(Error::new(ErrorKind::ClientMismatch, message))
     }
 
     /// Records the subject of a verified ID token.
     #[cfg(feature = "oidc")]
-    pub(crate) fn prove(&mut self, subject: Subject) {
+    pub(crate) fn set_subject(&mut self, subject: Subject) {
         self.account.subject = Some(subject);
     }
 
     /// Records the person returned by Webex. Returns `true` if this changes the account.
-    pub(crate) fn identify(&mut self, identity: Identity) -> bool {
+    pub(crate) fn set_person(&mut self, identity: Identity) -> bool {
         let told = Some(identity);
         let is_news = self.account.person != told;
         self.account.person = told;
@@ -268,7 +268,7 @@ impl TokenSet {
     /// Records the userinfo claims of the ID token's subject. Returns `true` if this changes the
     /// account.
     #[cfg(feature = "oidc")]
-    pub(crate) fn describe(&mut self, profile: Profile) -> bool {
+    pub(crate) fn set_profile(&mut self, profile: Profile) -> bool {
         let told = Some(profile).filter(|profile| *profile != Profile::default());
         let is_news = self.account.profile != told;
         self.account.profile = told;
@@ -277,32 +277,32 @@ impl TokenSet {
 
     /// Returns `true` if the login requested an ID token, which was then verified.
     #[cfg(feature = "oidc")]
-    pub(crate) fn is_of_openid(&self) -> bool {
-        self.asked.contains(Scope::OPENID)
+    pub(crate) fn has_requested_openid(&self) -> bool {
+        self.requested_scopes.contains(Scope::OPENID)
     }
 
     /// Returns `true` if the server sent `refresh_token_expires_in` with these tokens.
-    pub(crate) fn states_refresh_end(&self) -> bool {
-        self.states_refresh_end
+    pub(crate) fn has_stated_refresh_expiry(&self) -> bool {
+        self.has_stated_refresh_expiry
     }
 
-    pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {
+    pub(crate) fn exchange(&self) -> Option<&ExchangeParameters> {
         self.exchange.as_ref()
     }
 }
 
 /// The context in which a token response was received.
-pub(crate) struct Receipt<'a> {
-    pub(crate) owner: Arc<Owner>,
+pub(crate) struct Provenance<'a> {
+    pub(crate) client: Arc<ClientIdentity>,
     pub(crate) service: &'a Service,
-    pub(crate) asked: Scopes,
-    pub(crate) exchange: Option<RepeatedExchange>,
+    pub(crate) requested_scopes: Scopes,
+    pub(crate) exchange: Option<ExchangeParameters>,
     pub(crate) now: UnixTime,
 }
 
 impl crate::stored::sealed::Sealed for TokenSet {}
 
-impl crate::stored::Text for TokenSet {
+impl crate::stored::StringForm for TokenSet {
     fn to_text(&self) -> Result<StoredString> {
         self.to_stored()
     }
@@ -315,8 +315,8 @@ impl crate::stored::Text for TokenSet {
 impl fmt::Debug for TokenSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenSet")
-            .field("service_id", &self.owner.service)
-            .field("client_id", &self.owner.client_id)
+            .field("service_id", &self.client.service)
+            .field("client_id", &self.client.client_id)
             .field("access_token", &self.access_token)
             .field("expires_at", &self.expires_at)
             .field("refresh_token", &self.refresh_token)
@@ -338,10 +338,10 @@ impl TokenSet {
     /// The comparison uses the person, the subject of the ID token, the user and site of Webex
     /// Meetings, and the organization in opaque tokens. A value that is known for one of them only
     /// is ignored.
-    pub(crate) fn is_of_another_account(&self, other: &Self) -> bool {
+    pub(crate) fn belongs_to_other_account(&self, other: &Self) -> bool {
         // A value with undecodable characters is ambiguous, so two equal ones may still differ.
         let differs = |own: Option<&str>, other: Option<&str>| {
-            own.zip(other).is_some_and(|(own, other)| own != other || is_damaged(own))
+            own.zip(other).is_some_and(|(own, other)| own != other || has_replacement_character(own))
         };
         let (own, others) = (self.account(), other.account());
         // An equal person ID from Webex outweighs differences in the tokens.
@@ -351,16 +351,16 @@ impl TokenSet {
         if let (Some(own), Some(others)) = (own.subject(), others.subject()) {
             return own != others;
         }
-        differs(self.subject().as_deref(), other.subject().as_deref())
+        differs(self.unverified_subject().as_deref(), other.unverified_subject().as_deref())
             || differs(own.user_id(), others.user_id())
             || differs(own.site_id(), others.site_id())
             || differs(self.organization_hint().as_deref(), other.organization_hint().as_deref())
     }
 
     /// Returns the subject of the ID token without verifying it. Only used to keep accounts apart.
-    fn subject(&self) -> Option<String> {
+    fn unverified_subject(&self) -> Option<String> {
         let payload = self.id_token()?.expose().split('.').nth(1)?;
-        let claims = value::unambiguous(&URL_SAFE_NO_PAD.decode(payload).ok()?, None).ok()?;
+        let claims = value::parse_object_without_duplicates(&URL_SAFE_NO_PAD.decode(payload).ok()?, None).ok()?;
         Some(claims.get("sub")?.as_str()?.to_owned())
     }
 
@@ -379,15 +379,20 @@ mod tests {
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
     fn tokens(service: &Service, json: &str) -> TokenSet {
-        let owner = Arc::new(Owner { service: service.id(), client_id: "C1".into() });
-        let receipt =
-            Receipt { owner, service, asked: "spark:all spark:people_read".parse().unwrap(), exchange: None, now: NOW };
-        TokenSet::received(TokenResponse::read(json.as_bytes()).unwrap(), receipt)
+        let owner = Arc::new(ClientIdentity { service: service.id(), client_id: "C1".into() });
+        let receipt = Provenance {
+            client: owner,
+            service,
+            requested_scopes: "spark:all spark:people_read".parse().unwrap(),
+            exchange: None,
+            now: NOW,
+        };
+        TokenSet::from_response(TokenResponse::read(json.as_bytes()).unwrap(), receipt)
     }
 
-    fn refreshed(tokens: &TokenSet, service: &Service, json: &str) -> TokenSet {
+    fn refresh_with_json(tokens: &TokenSet, service: &Service, json: &str) -> TokenSet {
         let later = NOW + Duration::from_secs(1000);
-        tokens.refreshed(TokenResponse::read(json.as_bytes()).unwrap(), service, later)
+        tokens.with_refresh_response(TokenResponse::read(json.as_bytes()).unwrap(), service, later)
     }
 
     const FULL: &str = r#"{"access_token":"a","expires_in":100,"refresh_token":"r","refresh_token_expires_in":5000,
@@ -429,7 +434,7 @@ mod tests {
     fn refresh_keeps_fields_missing_in_response() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
-        let new = refreshed(&old, &service, r#"{"access_token":"b","expires_in":100}"#);
+        let new = refresh_with_json(&old, &service, r#"{"access_token":"b","expires_in":100}"#);
         assert_eq!(new.access_token().expose(), "b");
         assert_eq!(new.expires_at(), Some(UnixTime::from_secs(1_700_001_100)));
         assert_eq!(new.refresh_token(), old.refresh_token());
@@ -446,7 +451,7 @@ mod tests {
         let service = Service::webex();
         let old = tokens(&service, FULL);
         let answer = r#"{"access_token":"b","refresh_token":"s","scope":"spark:all","email":"j@example.com"}"#;
-        let new = refreshed(&old, &service, answer);
+        let new = refresh_with_json(&old, &service, answer);
         assert_eq!(new.refresh_token().unwrap().expose(), "s");
         // The expiry of the previous refresh token does not apply to the new one.
         assert_eq!(new.refresh_token_expires_at(), None);
@@ -459,12 +464,13 @@ mod tests {
     fn refresh_without_new_refresh_token_keeps_site() {
         let service = Service::meetings();
         let old = tokens(&service, r#"{"access_token":"a","refresh_token":"r","iss":"https://acme.webex.com/x"}"#);
-        let silent = refreshed(&old, &service, r#"{"access_token":"b","iss":"https://idbroker.webex.com/idb"}"#);
+        let silent =
+            refresh_with_json(&old, &service, r#"{"access_token":"b","iss":"https://idbroker.webex.com/idb"}"#);
         assert_eq!(silent.account().site_name(), Some("acme"));
-        let same = refreshed(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
+        let same = refresh_with_json(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
         assert_eq!(same.refresh_token_expires_at(), old.refresh_token_expires_at());
         let moved = r#"{"access_token":"b","refresh_token":"s","iss":"https://other.webex.com/x"}"#;
-        let moved = refreshed(&old, &service, moved);
+        let moved = refresh_with_json(&old, &service, moved);
         assert_eq!(moved.account().site_name(), Some("other"));
         assert_eq!(moved.refresh_token_expires_at(), Some(NOW + Duration::from_secs(1000 + 60 * 86_400)));
     }
@@ -473,11 +479,11 @@ mod tests {
     fn expiry_without_refresh_token_applies_to_existing_token() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
-        let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
+        let new = refresh_with_json(&old, &service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
         assert_eq!(new.refresh_token(), old.refresh_token());
         assert_eq!(new.refresh_token_expires_at(), Some(NOW + Duration::from_secs(6000)));
         let adopted = tokens(&service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
-        let adopted = adopted.completed_by(&ImportedTokens::new(RefreshToken::new("r").unwrap()));
+        let adopted = adopted.with_imported_values(&ImportedTokens::new(RefreshToken::new("r").unwrap()));
         assert_eq!(adopted.refresh_token_expires_at(), Some(NOW + Duration::from_secs(5000)));
         let nothing = tokens(&service, r#"{"access_token":"b","refresh_token":"r","refresh_token_expires_in":0}"#);
         assert_eq!(nothing.refresh_token_expires_at(), None, "a new refresh token has not expired");
@@ -488,7 +494,8 @@ mod tests {
         let silent = r#"{"access_token":"b"}"#;
         let late = |service: &Service, old: &TokenSet| {
             let response = TokenResponse::read(silent.as_bytes()).unwrap();
-            old.refreshed(response, service, NOW + Duration::from_secs(61 * 86_400)).refresh_token_expires_at()
+            old.with_refresh_response(response, service, NOW + Duration::from_secs(61 * 86_400))
+                .refresh_token_expires_at()
         };
         let meetings = Service::meetings();
         let old = tokens(&meetings, r#"{"access_token":"a","refresh_token":"r"}"#);
@@ -500,7 +507,7 @@ mod tests {
     fn same_refresh_token_without_expiry_keeps_expiry() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
-        let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
+        let new = refresh_with_json(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
         assert_eq!(new.refresh_token_expires_at(), old.refresh_token_expires_at());
     }
 
@@ -508,8 +515,8 @@ mod tests {
     fn token_set_of_another_client_or_service_is_rejected() {
         let tokens = tokens(&Service::webex(), FULL);
         for (service, client_id, fits) in [("webex", "C1", true), ("webex", "C2", false), ("meetings", "C1", false)] {
-            let owner = Owner { service: service.into(), client_id: client_id.into() };
-            let outcome = tokens.require_owner(&owner);
+            let owner = ClientIdentity { service: service.into(), client_id: client_id.into() };
+            let outcome = tokens.require_same_client(&owner);
             assert_eq!(outcome.is_ok(), fits, "{owner:?}");
             assert!(fits || outcome.unwrap_err().kind() == ErrorKind::ClientMismatch);
         }
@@ -525,10 +532,10 @@ mod tests {
 
 #[cfg(test)]
 mod whose_tests {
-    use super::Receipt;
+    use super::Provenance;
     use super::*;
     use crate::clock::UnixTime;
-    use crate::registration::Owner;
+    use crate::registration::ClientIdentity;
     use crate::scope::Scopes;
     use crate::service::Service;
     use crate::token::account::Identity;
@@ -536,17 +543,23 @@ mod whose_tests {
     use std::sync::Arc;
 
     fn tokens(more: &str, person: Option<&str>) -> TokenSet {
-        let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
+        let owner = Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() });
         let now = UnixTime::from_secs(1_700_000_000);
-        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now };
+        let receipt = Provenance {
+            client: owner,
+            service: &Service::webex(),
+            requested_scopes: Scopes::new(),
+            exchange: None,
+            now,
+        };
         let json = if more.contains("access_token") {
             format!("{{{more}}}")
         } else {
             format!(r#"{{"access_token":"a",{more}"x":1}}"#)
         };
-        let mut tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
+        let mut tokens = TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
         if let Some(id) = person {
-            tokens.identify(Identity { id: id.to_owned(), ..Identity::default() });
+            tokens.set_person(Identity { id: id.to_owned(), ..Identity::default() });
         }
         tokens
     }
@@ -555,7 +568,7 @@ mod whose_tests {
         format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(format!(r#"{{"sub":"{sub}"}}"#)))
     }
 
-    fn opaque(organization: &str) -> String {
+    fn opaque_token(organization: &str) -> String {
         format!(r#""access_token":"x_PF84_{organization}""#)
     }
 
@@ -580,13 +593,18 @@ mod whose_tests {
             ),
             ("a duplicate subject", tokens(&subjects, None), tokens(&id_token("b"), None), false),
             ("sites", tokens(r#""siteid":7,"#, None), tokens(r#""siteid":"8","#, None), true),
-            ("organizations", tokens(&opaque(one), None), tokens(&opaque(two), None), true),
-            ("one organization", tokens(&opaque(one), None), tokens(&opaque(one), None), false),
-            ("no organization", tokens(&opaque("consumer"), None), tokens(&opaque(one), None), true),
-            ("one person, moved", tokens(&opaque(one), Some("P1")), tokens(&opaque(two), Some("P1")), false),
+            ("organizations", tokens(&opaque_token(one), None), tokens(&opaque_token(two), None), true),
+            ("one organization", tokens(&opaque_token(one), None), tokens(&opaque_token(one), None), false),
+            ("no organization", tokens(&opaque_token("consumer"), None), tokens(&opaque_token(one), None), true),
+            (
+                "one person, moved",
+                tokens(&opaque_token(one), Some("P1")),
+                tokens(&opaque_token(two), Some("P1")),
+                false,
+            ),
         ] {
-            assert_eq!(own.is_of_another_account(&other), differs, "{what}");
-            assert_eq!(other.is_of_another_account(&own), differs, "{what}, reversed");
+            assert_eq!(own.belongs_to_other_account(&other), differs, "{what}");
+            assert_eq!(other.belongs_to_other_account(&own), differs, "{what}, reversed");
         }
     }
 }

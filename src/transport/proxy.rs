@@ -9,15 +9,15 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 
-const ALL: [&str; 2] = ["ALL_PROXY", "all_proxy"];
-const HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
-const HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
-const NO: [&str; 2] = ["NO_PROXY", "no_proxy"];
+const ALL_PROXY_VARIABLES: [&str; 2] = ["ALL_PROXY", "all_proxy"];
+const HTTPS_PROXY_VARIABLES: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const HTTP_PROXY_VARIABLES: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
+const NO_PROXY_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// The variable that configures the proxy for one scheme. Its value is not kept, because it may
 /// contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Variable {
+struct ProxyVariable {
     name: &'static str,
     is_usable: bool,
 }
@@ -25,10 +25,10 @@ struct Variable {
 /// The proxy settings of the environment. Clones are cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxyEnvironment {
-    https: Option<Variable>,
-    http: Option<Variable>,
+    https: Option<ProxyVariable>,
+    http: Option<ProxyVariable>,
     /// Matches all URLs that `NO_PROXY` does not exempt.
-    exempt: Arc<Matcher>,
+    no_proxy_matcher: Arc<Matcher>,
 }
 
 impl ProxyEnvironment {
@@ -40,22 +40,28 @@ impl ProxyEnvironment {
     /// Reads variables in the order of reqwest: upper case first, and `ALL_PROXY` if none is set
     /// for the scheme.
     fn from_lookup(lookup: &dyn Fn(&str) -> Option<OsString>) -> Self {
-        let no_proxy = NO.iter().find_map(|name| lookup(name)?.into_string().ok()).unwrap_or_default();
+        let no_proxy = NO_PROXY_VARIABLES.iter().find_map(|name| lookup(name)?.into_string().ok()).unwrap_or_default();
         // reqwest ignores all variables in a CGI program, because a client can set `HTTP_PROXY`
         // with a `Proxy` header.
         let is_cgi = lookup("REQUEST_METHOD").is_some();
-        let effective = |own| if is_cgi { None } else { variable(lookup, own).or_else(|| variable(lookup, ALL)) };
+        let effective = |own| {
+            if is_cgi {
+                None
+            } else {
+                find_variable(lookup, own).or_else(|| find_variable(lookup, ALL_PROXY_VARIABLES))
+            }
+        };
         Self {
-            https: effective(HTTPS),
-            http: effective(HTTP),
-            exempt: Arc::new(Matcher::builder().all("http://proxy.invalid").no(no_proxy).build()),
+            https: effective(HTTPS_PROXY_VARIABLES),
+            http: effective(HTTP_PROXY_VARIABLES),
+            no_proxy_matcher: Arc::new(Matcher::builder().all("http://proxy.invalid").no(no_proxy).build()),
         }
     }
 
     /// Returns the name of the variable that configures the proxy for `url`, unless `NO_PROXY`
     /// exempts it.
     pub(crate) fn variable_for(&self, url: &Url) -> Option<&'static str> {
-        self.effective(url).map(|variable| variable.name)
+        self.effective_variable(url).map(|variable| variable.name)
     }
 
     /// Checks that reqwest can use the proxy setting for `url`. Otherwise, the request would bypass
@@ -65,8 +71,8 @@ impl ProxyEnvironment {
     ///
     /// - [`ErrorKind::Configuration`]: the setting is not usable. The message names the variable.
     pub(crate) fn check(&self, url: &Url) -> Result<()> {
-        match self.effective(url) {
-            Some(Variable { name, is_usable: false }) => {
+        match self.effective_variable(url) {
+            Some(ProxyVariable { name, is_usable: false }) => {
                 let message = format!(
                     "invalid proxy setting {name}: expected the URL of an HTTP or HTTPS proxy; use the form \
                      http://host:port, or unset it"
@@ -77,23 +83,23 @@ impl ProxyEnvironment {
         }
     }
 
-    fn effective(&self, url: &Url) -> Option<Variable> {
+    fn effective_variable(&self, url: &Url) -> Option<ProxyVariable> {
         let variable = if url.scheme() == "https" { self.https } else { self.http }?;
         let uri: Uri = url.as_str().parse().ok()?;
-        self.exempt.intercept(&uri).map(|_| variable)
+        self.no_proxy_matcher.intercept(&uri).map(|_| variable)
     }
 }
 
 /// Returns the first of these variables that is set, unless it is empty.
-fn variable(lookup: &dyn Fn(&str) -> Option<OsString>, names: [&'static str; 2]) -> Option<Variable> {
+fn find_variable(lookup: &dyn Fn(&str) -> Option<OsString>, names: [&'static str; 2]) -> Option<ProxyVariable> {
     let (name, value) = names.into_iter().find_map(|name| Some((name, lookup(name)?)))?;
     // reqwest ignores a value that is not UTF-8.
-    let is_usable = value.to_str().is_some_and(is_usable);
-    (!value.is_empty()).then_some(Variable { name, is_usable })
+    let is_usable = value.to_str().is_some_and(is_usable_proxy);
+    (!value.is_empty()).then_some(ProxyVariable { name, is_usable })
 }
 
 /// Returns `true` if reqwest accepts this value as a proxy. It uses the same parser.
-fn is_usable(value: &str) -> bool {
+fn is_usable_proxy(value: &str) -> bool {
     let matcher = Matcher::builder().http(value).build();
     let proxy = matcher.intercept(&Uri::from_static("http://webex.invalid/"));
     // An invalid port would silently become the default port of the scheme.
@@ -134,14 +140,14 @@ mod tests {
     #[test]
     fn malformed_proxy_setting_is_named_and_value_is_redacted() {
         for value in MALFORMED {
-            for name in HTTPS.iter().chain(&ALL) {
+            for name in HTTPS_PROXY_VARIABLES.iter().chain(&ALL_PROXY_VARIABLES) {
                 let error = environment(&[(name, value)]).check(&url("https://webexapis.com/v1")).unwrap_err();
                 assert!(error.is_misconfigured() && error.to_string().contains(name), "{value:?}: {error}");
                 for word in ["hunter", "user", "proxy.test", "1080"] {
                     assert!(!format!("{error:?}").contains(word), "{error:?}");
                 }
             }
-            for name in HTTP.iter().chain(&ALL) {
+            for name in HTTP_PROXY_VARIABLES.iter().chain(&ALL_PROXY_VARIABLES) {
                 let error = environment(&[(name, value)]).check(&url("http://webex.test/v1")).unwrap_err();
                 assert!(error.to_string().contains(name), "{value:?}: {error}");
             }
@@ -160,7 +166,7 @@ mod tests {
             // Checked when reqwest connects: the application may have enabled its feature `socks`.
             "socks5h://127.0.0.1:1080",
         ] {
-            for name in HTTPS.iter().chain(&ALL) {
+            for name in HTTPS_PROXY_VARIABLES.iter().chain(&ALL_PROXY_VARIABLES) {
                 environment(&[(name, value)]).check(&url("https://webexapis.com/v1")).unwrap();
             }
         }

@@ -16,16 +16,16 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::secret::ZeroizingBuffer;
 use crate::service::url::is_loopback;
-use crate::transport::failure::{is_unprocessed, reading_failed, sending_failed};
+use crate::transport::failure::{body_read_error, is_unprocessed, request_send_error};
 use crate::transport::proxy::ProxyEnvironment;
-use crate::transport::tls::{self, Https, TlsBackend};
+use crate::transport::tls::{self, HttpsConfig, TlsBackend};
 use crate::transport::traits::{Limits, Transport};
 
 /// The default connect timeout.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The maximum number of bytes that are allocated because of a `Content-Length` header.
-const MAX_FIRST_ALLOCATION: usize = 64 * 1024;
+const MAX_INITIAL_ALLOCATION: usize = 64 * 1024;
 
 /// The minimum remaining time for a repeated request. With less time, its response would probably
 /// be lost.
@@ -86,18 +86,18 @@ pub struct ReqwestTransport {
 
 /// The settings of the clients that this crate builds.
 struct Settings {
-    https: Https,
+    https: HttpsConfig,
     connect_timeout: Duration,
     proxies: ProxyEnvironment,
 }
 
 impl Settings {
-    fn main(&self) -> ClientBuilder {
+    fn main_builder(&self) -> ClientBuilder {
         self.https.apply(ClientBuilder::new().connect_timeout(self.connect_timeout))
     }
 
-    fn loopback(&self) -> ClientBuilder {
-        self.main().no_proxy()
+    fn loopback_builder(&self) -> ClientBuilder {
+        self.main_builder().no_proxy()
     }
 }
 
@@ -107,7 +107,7 @@ impl ReqwestTransport {
         ReqwestTransportBuilder {
             backend: None,
             roots: Vec::new(),
-            connect_timeout: CONNECT_TIMEOUT,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             loopback_only: false,
         }
     }
@@ -138,8 +138,8 @@ impl ReqwestTransport {
     /// features and call `tls_backend_preconfigured(..)` on the builder.
     pub fn from_builder(builder: ClientBuilder) -> Result<Self> {
         Ok(Self {
-            main: Some(finish(builder)?),
-            loopback: plain(ClientBuilder::new().connect_timeout(CONNECT_TIMEOUT))?,
+            main: Some(build_hardened_client(builder)?),
+            loopback: build_plain_http_client(ClientBuilder::new().connect_timeout(DEFAULT_CONNECT_TIMEOUT))?,
             settings: None,
         })
     }
@@ -184,13 +184,13 @@ impl ReqwestTransport {
         proxies.map_or(Ok(()), |proxies| proxies.check(&url))?;
         let client = self.client_for(&url)?;
         let again = request.try_clone();
-        let failed = |error| sending_failed(error, &url, proxies.and_then(|proxies| proxies.variable_for(&url)));
+        let failed = |error| request_send_error(error, &url, proxies.and_then(|proxies| proxies.variable_for(&url)));
         let error = match client.execute(request).await {
             Err(error) if is_unprocessed(&error) => error,
             result => return result.map_err(failed),
         };
         match again.filter(|_| limit.saturating_sub(clock.elapsed()) >= MIN_REPEAT_TIME) {
-            Some(again) => self.unpooled(client, &url)?.execute(again).await.map_err(failed),
+            Some(again) => self.unpooled_client(client, &url)?.execute(again).await.map_err(failed),
             None => Err(failed(error)),
         }
     }
@@ -200,10 +200,12 @@ impl ReqwestTransport {
     ///
     /// Settings of the application cannot be used twice, so its client is returned. It opens a new
     /// connection only if the old one was closed.
-    fn unpooled(&self, client: &Client, url: &Url) -> Result<Client> {
+    fn unpooled_client(&self, client: &Client, url: &Url) -> Result<Client> {
         match &self.settings {
-            Some(settings) if is_loopback(url) => finish(settings.loopback().pool_max_idle_per_host(0)),
-            Some(settings) => finish(settings.main().pool_max_idle_per_host(0)),
+            Some(settings) if is_loopback(url) => {
+                build_hardened_client(settings.loopback_builder().pool_max_idle_per_host(0))
+            }
+            Some(settings) => build_hardened_client(settings.main_builder().pool_max_idle_per_host(0)),
             None => Ok(client.clone()),
         }
     }
@@ -217,8 +219,8 @@ impl Transport for ReqwestTransport {
             return Err(Error::new(ErrorKind::NoRuntime, message));
         }
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
-        let request = Request::try_from(request).map_err(unsendable)?;
-        let exchange = async { read(self.send(request, limits.timeout).await?, limits.max_body).await };
+        let request = Request::try_from(request).map_err(invalid_request_error)?;
+        let exchange = async { read_http_response(self.send(request, limits.timeout).await?, limits.max_body).await };
         tokio::time::timeout(limits.timeout, exchange).await.unwrap_or_else(|_| {
             let cause = format!("the timeout of {:?} for the exchange expired", limits.timeout);
             Err(Error::transport(Delivery::Unknown, cause))
@@ -283,25 +285,25 @@ impl ReqwestTransportBuilder {
     pub fn build(self) -> Result<ReqwestTransport> {
         if self.loopback_only {
             let builder = ClientBuilder::new().connect_timeout(self.connect_timeout);
-            return Ok(ReqwestTransport { main: None, loopback: plain(builder)?, settings: None });
+            return Ok(ReqwestTransport { main: None, loopback: build_plain_http_client(builder)?, settings: None });
         }
-        let https = Https::new(self.backend, &self.roots)?;
+        let https = HttpsConfig::new(self.backend, &self.roots)?;
         let settings = Settings { https, connect_timeout: self.connect_timeout, proxies: ProxyEnvironment::read() };
         Ok(ReqwestTransport {
-            main: Some(finish(settings.main())?),
-            loopback: finish(settings.loopback())?,
+            main: Some(build_hardened_client(settings.main_builder())?),
+            loopback: build_hardened_client(settings.loopback_builder())?,
             settings: Some(Arc::new(settings)),
         })
     }
 }
 
 /// Builds a client for plain HTTP to loopback addresses.
-fn plain(builder: ClientBuilder) -> Result<Client> {
-    finish(tls::for_plain_http(builder)?.no_proxy())
+fn build_plain_http_client(builder: ClientBuilder) -> Result<Client> {
+    build_hardened_client(tls::configure_plain_http(builder)?.no_proxy())
 }
 
 /// Builds a client and disables everything that could send a secret to another host.
-fn finish(builder: ClientBuilder) -> Result<Client> {
+fn build_hardened_client(builder: ClientBuilder) -> Result<Client> {
     let builder = builder
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -319,15 +321,15 @@ fn finish(builder: ClientBuilder) -> Result<Client> {
 pub(crate) fn build_client(builder: ClientBuilder) -> Result<Client> {
     // Neither the builder nor the features of reqwest reveal if it has a crypto provider.
     panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
-        .map_err(|panic| unbuildable().with_source(text(panic)))?
-        .map_err(|source| unbuildable().with_source(source.without_url()))
+        .map_err(|panic| build_error().with_source(panic_message(panic)))?
+        .map_err(|source| build_error().with_source(source.without_url()))
 }
 
-fn unbuildable() -> Error {
+fn build_error() -> Error {
     Error::new(ErrorKind::Configuration, "reqwest failed to build a client: check the settings")
 }
 
-fn text(panic: Box<dyn Any + Send>) -> String {
+fn panic_message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(text) => *text,
         Err(panic) => panic.downcast::<&str>().map_or_else(|_| "unknown panic".to_owned(), |text| (*text).to_owned()),
@@ -337,8 +339,8 @@ fn text(panic: Box<dyn Any + Send>) -> String {
 /// Reads a response with its body.
 ///
 /// If the body of an error response is unusable, it is omitted, so that the status is not lost.
-async fn read(mut response: Response, limit: usize) -> Result<http::Response<Bytes>> {
-    let body = match body(&mut response, limit).await {
+async fn read_http_response(mut response: Response, limit: usize) -> Result<http::Response<Bytes>> {
+    let body = match read_body(&mut response, limit).await {
         Err(error) if !error.is_retryable() && !response.status().is_success() => Bytes::new(),
         body => body?,
     };
@@ -349,20 +351,22 @@ async fn read(mut response: Response, limit: usize) -> Result<http::Response<Byt
     Ok(answer)
 }
 
-async fn body(response: &mut Response, limit: usize) -> Result<Bytes> {
+async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_long(limit));
+        return Err(too_long_error(limit));
     }
     // The body may contain tokens.
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-    let mut body = ZeroizingBuffer::with_capacity(announced.min(limit).min(MAX_FIRST_ALLOCATION));
-    while let Some(chunk) = response.chunk().await.map_err(reading_failed)? {
+    let mut body = ZeroizingBuffer::with_capacity(announced.min(limit).min(MAX_INITIAL_ALLOCATION));
+    while let Some(chunk) = response.chunk().await.map_err(body_read_error)? {
         if is_compressed(response.headers()) {
             // The request allowed no content coding, and decompression could exhaust the memory.
-            return Err(unusable("response is compressed: the request did not allow a content coding".to_owned()));
+            return Err(permanent_response_error(
+                "response is compressed: the request did not allow a content coding".to_owned(),
+            ));
         }
         if chunk.len() > limit - body.as_slice().len() {
-            return Err(too_long(limit));
+            return Err(too_long_error(limit));
         }
         body.push(&chunk);
     }
@@ -377,17 +381,17 @@ fn is_compressed(headers: &HeaderMap) -> bool {
     names.any(|name| CODINGS.iter().any(|coding| name.eq_ignore_ascii_case(coding)))
 }
 
-fn too_long(limit: usize) -> Error {
-    unusable(format!("response is longer than the limit of {limit} bytes"))
+fn too_long_error(limit: usize) -> Error {
+    permanent_response_error(format!("response is longer than the limit of {limit} bytes"))
 }
 
 /// Returns an error that is not retryable. The server may have processed the request, and a retry
 /// would return the same response.
-fn unusable(message: String) -> Error {
+fn permanent_response_error(message: String) -> Error {
     Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown)
 }
 
-fn unsendable(error: reqwest::Error) -> Error {
+fn invalid_request_error(error: reqwest::Error) -> Error {
     Error::new(ErrorKind::InvalidInput, "invalid request URL: expected an http or https URL")
         .with_source(error.without_url())
 }
@@ -411,13 +415,13 @@ mod tests {
 
     #[test]
     fn missing_ca_certificates_fail_https_but_not_loopback() {
-        const NAME: &str = concat!(module_path!(), "::missing_ca_certificates_fail_https_but_not_loopback");
-        const EMPTY: &str = "WEBEX_OAUTH_TEST_WITHOUT_CERTIFICATES";
-        if std::env::var_os(EMPTY).is_none() {
+        const TEST_NAME: &str = concat!(module_path!(), "::missing_ca_certificates_fail_https_but_not_loopback");
+        const CHILD_PROCESS_VARIABLE: &str = "WEBEX_OAUTH_TEST_WITHOUT_CERTIFICATES";
+        if std::env::var_os(CHILD_PROCESS_VARIABLE).is_none() {
             // A child process is required, because all tests share the environment of this process.
             let child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", NAME.split_once("::").unwrap().1])
-                .envs([(EMPTY, "1"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nonexistent")])
+                .args(["--exact", TEST_NAME.split_once("::").unwrap().1])
+                .envs([(CHILD_PROCESS_VARIABLE, "1"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nonexistent")])
                 .output()
                 .unwrap();
             let output = String::from_utf8_lossy(&child.stdout);
@@ -445,8 +449,8 @@ mod tests {
 
     #[test]
     fn builder_panic_payload_becomes_text() {
-        assert_eq!(text(Box::new("a literal")), "a literal");
-        assert_eq!(text(Box::new(String::from("a string"))), "a string");
-        assert_eq!(text(Box::new(7)), "unknown panic");
+        assert_eq!(panic_message(Box::new("a literal")), "a literal");
+        assert_eq!(panic_message(Box::new(String::from("a string"))), "a string");
+        assert_eq!(panic_message(Box::new(7)), "unknown panic");
     }
 }

@@ -40,14 +40,14 @@ impl TlsBackend {
 
 /// The TLS configuration for https. Several clients can share it, so the system's certificates are
 /// read only once.
-pub(crate) enum Https {
+pub(crate) enum HttpsConfig {
     #[cfg(any(feature = "rustls", feature = "rustls-ring"))]
     Rustls(Box<rustls::ClientConfig>),
     #[cfg(feature = "native-tls")]
     Native(Vec<reqwest::Certificate>),
 }
 
-impl Https {
+impl HttpsConfig {
     /// Creates a configuration that trusts the PEM bundles in `roots` in addition to the system's
     /// certificates.
     #[cfg_attr(
@@ -58,14 +58,14 @@ impl Https {
         match backend.or_else(TlsBackend::preferred) {
             #[cfg(feature = "rustls")]
             Some(TlsBackend::Rustls) => {
-                with_rustls::for_https(with_rustls::aws_lc(), roots).map(|config| Self::Rustls(Box::new(config)))
+                rustls_config::https_config(rustls_config::aws_lc(), roots).map(|config| Self::Rustls(Box::new(config)))
             }
             #[cfg(feature = "rustls-ring")]
             Some(TlsBackend::RustlsRing) => {
-                with_rustls::for_https(with_rustls::ring(), roots).map(|config| Self::Rustls(Box::new(config)))
+                rustls_config::https_config(rustls_config::ring(), roots).map(|config| Self::Rustls(Box::new(config)))
             }
             #[cfg(feature = "native-tls")]
-            Some(TlsBackend::NativeTls) => with_native_tls::certificates(roots).map(Self::Native),
+            Some(TlsBackend::NativeTls) => native_tls_config::certificates(roots).map(Self::Native),
             None => {
                 let message = "no TLS feature of webex-oauth is enabled: enable `rustls`, `rustls-ring`, or `native-tls` in \
                                Cargo.toml";
@@ -93,15 +93,15 @@ impl Https {
 ///
 /// reqwest initializes TLS in every client and panics if it has rustls but no crypto provider. A
 /// configuration is therefore required here as well.
-pub(crate) fn for_plain_http(builder: ClientBuilder) -> Result<ClientBuilder> {
+pub(crate) fn configure_plain_http(builder: ClientBuilder) -> Result<ClientBuilder> {
     match TlsBackend::preferred() {
         #[cfg(feature = "rustls")]
         Some(TlsBackend::Rustls) => {
-            Ok(builder.tls_backend_preconfigured(with_rustls::for_plain_http(with_rustls::aws_lc())?))
+            Ok(builder.tls_backend_preconfigured(rustls_config::for_plain_http(rustls_config::aws_lc())?))
         }
         #[cfg(feature = "rustls-ring")]
         Some(TlsBackend::RustlsRing) => {
-            Ok(builder.tls_backend_preconfigured(with_rustls::for_plain_http(with_rustls::ring())?))
+            Ok(builder.tls_backend_preconfigured(rustls_config::for_plain_http(rustls_config::ring())?))
         }
         #[cfg(feature = "native-tls")]
         Some(TlsBackend::NativeTls) => Ok(builder.tls_backend_native()),
@@ -110,7 +110,7 @@ pub(crate) fn for_plain_http(builder: ClientBuilder) -> Result<ClientBuilder> {
 }
 
 #[cfg(any(feature = "rustls", feature = "rustls-ring"))]
-mod with_rustls {
+mod rustls_config {
     use std::sync::Arc;
 
     use rustls::crypto::CryptoProvider;
@@ -131,21 +131,23 @@ mod with_rustls {
         Arc::new(rustls::crypto::ring::default_provider())
     }
 
-    pub(crate) fn for_https(provider: Arc<CryptoProvider>, bundles: &[Vec<u8>]) -> Result<ClientConfig> {
+    pub(crate) fn https_config(provider: Arc<CryptoProvider>, bundles: &[Vec<u8>]) -> Result<ClientConfig> {
         let mut roots = Vec::new();
         for bundle in bundles {
             roots.extend(read_bundle(bundle)?);
         }
         let verifier = verifier(roots, Arc::clone(&provider))?;
-        let mut config =
-            begin(provider)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
+        let mut config = config_builder(provider)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
 
     #[cfg(not(target_os = "android"))]
     fn verifier(roots: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Verifier> {
-        Verifier::new_with_extra_roots(roots, provider).map_err(unverifiable)
+        Verifier::new_with_extra_roots(roots, provider).map_err(verifier_error)
     }
 
     #[cfg(target_os = "android")]
@@ -154,14 +156,14 @@ mod with_rustls {
             let message = "Android accepts certificates from its own store only: add the certificate there";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
-        Verifier::new(provider).map_err(unverifiable)
+        Verifier::new(provider).map_err(verifier_error)
     }
 
     pub(crate) fn for_plain_http(provider: Arc<CryptoProvider>) -> Result<ClientConfig> {
-        Ok(begin(provider)?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+        Ok(config_builder(provider)?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
     }
 
-    fn begin(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
+    fn config_builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|source| {
             Error::new(ErrorKind::Configuration, "TLS provider supports no safe TLS version").with_source(source)
         })
@@ -170,20 +172,20 @@ mod with_rustls {
     fn read_bundle(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
         let roots = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| super::unusable_root().with_source(source))?;
+            .map_err(|source| super::invalid_root_error().with_source(source))?;
         if roots.is_empty() {
-            return Err(super::unusable_root().with_source("no certificate found in the PEM data"));
+            return Err(super::invalid_root_error().with_source("no certificate found in the PEM data"));
         }
         // Added individually, because the error of the verifier does not name the invalid
         // certificate.
         let mut store = RootCertStore::empty();
         for root in &roots {
-            store.add(root.clone()).map_err(|source| super::unusable_root().with_source(source))?;
+            store.add(root.clone()).map_err(|source| super::invalid_root_error().with_source(source))?;
         }
         Ok(roots)
     }
 
-    fn unverifiable(source: rustls::Error) -> Error {
+    fn verifier_error(source: rustls::Error) -> Error {
         let message = match source {
             // The verifier reports an empty store as a general error.
             rustls::Error::General(_) => {
@@ -197,7 +199,7 @@ mod with_rustls {
 }
 
 #[cfg(feature = "native-tls")]
-mod with_native_tls {
+mod native_tls_config {
     use reqwest::Certificate;
 
     use crate::error::Result;
@@ -211,16 +213,17 @@ mod with_native_tls {
     }
 
     fn read_bundle(pem: &[u8]) -> Result<Vec<Certificate>> {
-        let roots = Certificate::from_pem_bundle(pem).map_err(|source| super::unusable_root().with_source(source))?;
+        let roots =
+            Certificate::from_pem_bundle(pem).map_err(|source| super::invalid_root_error().with_source(source))?;
         if roots.is_empty() {
-            return Err(super::unusable_root().with_source("no certificate found in the PEM data"));
+            return Err(super::invalid_root_error().with_source("no certificate found in the PEM data"));
         }
         Ok(roots)
     }
 }
 
 #[cfg(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls"))]
-fn unusable_root() -> Error {
+fn invalid_root_error() -> Error {
     Error::new(
         ErrorKind::Configuration,
         "invalid root certificate: pass PEM certificates to `root_certificate_pem(..)`",
@@ -232,7 +235,7 @@ mod tests {
     use super::*;
     use std::error::Error as _;
 
-    const EVERY: &[TlsBackend] = &[
+    const ALL_BACKENDS: &[TlsBackend] = &[
         TlsBackend::Rustls,
         TlsBackend::RustlsRing,
         #[cfg(feature = "native-tls")]
@@ -248,9 +251,9 @@ mod tests {
     fn invalid_root_certificate_is_rejected_by_every_backend() {
         let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
         let broken = b"-----BEGIN CERTIFICATE-----\n".to_vec();
-        for &backend in EVERY {
+        for &backend in ALL_BACKENDS {
             for pem in [&garbage, &broken, &b"hello".to_vec(), &Vec::new()] {
-                let error = Https::new(Some(backend), std::slice::from_ref(pem)).err().unwrap();
+                let error = HttpsConfig::new(Some(backend), std::slice::from_ref(pem)).err().unwrap();
                 assert_eq!(error.kind(), ErrorKind::Configuration);
                 assert!(error.to_string().starts_with("invalid root certificate: "), "{error}");
                 assert!(error.source().is_some());
@@ -260,10 +263,10 @@ mod tests {
 
     #[test]
     fn no_process_wide_crypto_provider_is_installed() {
-        for &backend in EVERY {
-            Https::new(Some(backend), &[]).unwrap().apply(ClientBuilder::new()).build().unwrap();
+        for &backend in ALL_BACKENDS {
+            HttpsConfig::new(Some(backend), &[]).unwrap().apply(ClientBuilder::new()).build().unwrap();
         }
-        for_plain_http(ClientBuilder::new()).unwrap().build().unwrap();
+        configure_plain_http(ClientBuilder::new()).unwrap().build().unwrap();
         assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     }
 }

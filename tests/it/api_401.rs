@@ -15,7 +15,7 @@ use webex_oauth::store::MemoryStore;
 use webex_oauth::transport::Transport;
 use webex_oauth::{AccessToken, ErrorKind, Service, Session, SessionState, TokenManager, WebexOAuth};
 
-use crate::fake::{DAY, FORTNIGHT, HOUR, NOW, key, log_in};
+use crate::fake_server::{DAY, HOUR, NOW, TWO_WEEKS, key, log_in};
 use crate::support::builder;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -24,10 +24,10 @@ const JANE: &str = "jane";
 /// A token server and an API with three endpoints: one accepts every valid token, one says who the person is, and one responds
 /// with 401 to every token. Clones are the same.
 #[derive(Clone, Default)]
-struct Webex(Arc<Inner>);
+struct FakeWebex(Arc<FakeWebexState>);
 
 #[derive(Default)]
-struct Inner {
+struct FakeWebexState {
     issued: AtomicUsize,
     /// Access tokens that were revoked, though they have not expired.
     revoked: Mutex<HashMap<String, ()>>,
@@ -38,18 +38,18 @@ struct Inner {
     /// Whether refreshes wait for `open`.
     is_gated: AtomicBool,
     forbids_person: AtomicBool,
-    open: Option<Semaphore>,
+    refresh_permits: Option<Semaphore>,
 }
 
-impl std::fmt::Debug for Webex {
+impl std::fmt::Debug for FakeWebex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Webex")
     }
 }
 
-impl Webex {
+impl FakeWebex {
     fn new() -> Self {
-        Self(Arc::new(Inner { open: Some(Semaphore::new(0)), ..Inner::default() }))
+        Self(Arc::new(FakeWebexState { refresh_permits: Some(Semaphore::new(0)), ..FakeWebexState::default() }))
     }
 
     fn client(&self, clock: &ManualClock) -> WebexOAuth {
@@ -65,7 +65,7 @@ impl Webex {
     }
 
     /// Revokes every access token that was issued so far.
-    fn revoke_newest(&self) {
+    fn revoke_latest_token(&self) {
         let newest = self.0.newest.lock().unwrap().clone();
         self.0.revoked.lock().unwrap().insert(newest, ());
     }
@@ -75,27 +75,29 @@ impl Webex {
         let token = format!("access-{number}");
         let body = format!(
             r#"{{"access_token":"{token}","expires_in":{},"refresh_token":"jane","refresh_token_expires_in":7776000}}"#,
-            FORTNIGHT.as_secs()
+            TWO_WEEKS.as_secs()
         );
         *self.0.newest.lock().unwrap() = token;
-        respond(200, &body)
+        build_response(200, &body)
     }
 
     fn api(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let bearer = request.headers()["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned();
         let is_valid = !self.0.revoked.lock().unwrap().contains_key(&bearer);
         match request.uri().path() {
-            "/v1/people/me" if self.0.forbids_person.load(Ordering::SeqCst) => respond(401, "{}"),
-            "/v1/forbidden" => respond(401, r#"{"message":"this endpoint accepts nobody","trackingId":"FORBIDDEN_1"}"#),
-            _ if !is_valid => respond(401, r#"{"message":"the token was revoked","trackingId":"REVOKED_1"}"#),
-            "/v1/people/me" => respond(200, r#"{"id":"P1","emails":["jane@example.com"]}"#),
-            _ => respond(200, "{}"),
+            "/v1/people/me" if self.0.forbids_person.load(Ordering::SeqCst) => build_response(401, "{}"),
+            "/v1/forbidden" => {
+                build_response(401, r#"{"message":"this endpoint accepts nobody","trackingId":"FORBIDDEN_1"}"#)
+            }
+            _ if !is_valid => build_response(401, r#"{"message":"the token was revoked","trackingId":"REVOKED_1"}"#),
+            "/v1/people/me" => build_response(200, r#"{"id":"P1","emails":["jane@example.com"]}"#),
+            _ => build_response(200, "{}"),
         }
     }
 }
 
 #[async_trait]
-impl Transport for Webex {
+impl Transport for FakeWebex {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
         tokio::task::yield_now().await;
         if request.method() == http::Method::GET {
@@ -107,29 +109,29 @@ impl Transport for Webex {
         }
         self.0.refreshes.fetch_add(1, Ordering::SeqCst);
         if self.0.is_gated.load(Ordering::SeqCst) {
-            self.0.open.as_ref().unwrap().acquire().await.unwrap().forget();
+            self.0.refresh_permits.as_ref().unwrap().acquire().await.unwrap().forget();
         }
         let fault = *self.0.fault.lock().unwrap();
-        Ok(fault.map_or_else(|| self.issue(), |(status, body)| respond(status, body)))
+        Ok(fault.map_or_else(|| self.issue(), |(status, body)| build_response(status, body)))
     }
 }
 
-fn respond(status: u16, body: &str) -> Response<Bytes> {
+fn build_response(status: u16, body: &str) -> Response<Bytes> {
     let response = Response::builder().status(status).header("content-type", "application/json");
     response.header("trackingid", "HEADER_1").body(Bytes::from(body.to_owned())).unwrap()
 }
 
-async fn call(session: &Session, path: &str) -> webex_oauth::Result<Response<Bytes>> {
+async fn call_api(session: &Session, path: &str) -> webex_oauth::Result<Response<Bytes>> {
     let uri = format!("https://webexapis.com/v1/{path}");
     session.send(Request::get(uri).body(Bytes::new()).unwrap()).await
 }
 
 async fn status(session: &Session, path: &str) -> StatusCode {
-    call(session, path).await.unwrap().status()
+    call_api(session, path).await.unwrap().status()
 }
 
 /// So many processes on one store, and the session that each has.
-async fn processes(webex: &Webex, clock: &ManualClock, count: usize) -> (Vec<TokenManager>, Vec<Session>) {
+async fn start_processes(webex: &FakeWebex, clock: &ManualClock, count: usize) -> (Vec<TokenManager>, Vec<Session>) {
     let (client, store) = (webex.client(clock), MemoryStore::new());
     let managers: Vec<_> = (0..count).map(|_| TokenManager::new(webex.client(clock), store.clone()).unwrap()).collect();
     managers[0].put(&key(JANE), log_in(&client, JANE).await).await.unwrap();
@@ -137,9 +139,9 @@ async fn processes(webex: &Webex, clock: &ManualClock, count: usize) -> (Vec<Tok
     (managers, sessions)
 }
 
-async fn one_process() -> (Webex, ManualClock, TokenManager, Session) {
-    let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
-    let (mut managers, mut sessions) = processes(&webex, &clock, 1).await;
+async fn start_process() -> (FakeWebex, ManualClock, TokenManager, Session) {
+    let (webex, clock) = (FakeWebex::new(), ManualClock::new(NOW));
+    let (mut managers, mut sessions) = start_processes(&webex, &clock, 1).await;
     clock.advance(MINUTE);
     (webex, clock, managers.remove(0), sessions.remove(0))
 }
@@ -147,12 +149,13 @@ async fn one_process() -> (Webex, ManualClock, TokenManager, Session) {
 #[tokio::test]
 async fn repeated_401s_of_one_endpoint_leave_other_calls_working() {
     for count in [1, 8] {
-        let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
-        let (managers, sessions) = processes(&webex, &clock, count).await;
+        let (webex, clock) = (FakeWebex::new(), ManualClock::new(NOW));
+        let (managers, sessions) = start_processes(&webex, &clock, count).await;
         for minute in 0..7 * 24 * 60 {
             clock.advance(MINUTE);
             let session = &sessions[minute % count];
-            let response = call(session, "forbidden").await.unwrap_or_else(|error| panic!("minute {minute}: {error}"));
+            let response =
+                call_api(session, "forbidden").await.unwrap_or_else(|error| panic!("minute {minute}: {error}"));
             assert_eq!(response.status(), 401);
             assert!(response.body().starts_with(b"{\"message\":\"this endpoint"), "minute {minute}");
             assert_eq!(response.headers()["trackingid"], "HEADER_1");
@@ -170,15 +173,15 @@ async fn repeated_401s_of_one_endpoint_leave_other_calls_working() {
 
 #[tokio::test]
 async fn token_revoked_during_longest_pause_is_replaced_by_check() {
-    let (webex, clock, _manager, session) = one_process().await;
+    let (webex, clock, _manager, session) = start_process().await;
     for _ in 0..24 * 60 {
         assert_eq!(status(&session, "forbidden").await, 401);
         clock.advance(MINUTE);
     }
-    webex.revoke_newest();
+    webex.revoke_latest_token();
     let before = webex.refreshes();
     // The pause is the same for a 401 that a refresh would help against; its response says so.
-    let refused = call(&session, "good").await.unwrap();
+    let refused = call_api(&session, "good").await.unwrap();
     assert_eq!((refused.status().as_u16(), webex.refreshes()), (401, before));
     assert!(refused.body().windows(7).any(|text| text == b"revoked"));
 
@@ -188,16 +191,16 @@ async fn token_revoked_during_longest_pause_is_replaced_by_check() {
 
     // A second revocation: the check has succeeded since, so it may cut the pause short again; but not twice without a success.
     clock.advance(MINUTE);
-    webex.revoke_newest();
+    webex.revoke_latest_token();
     assert!(session.check().await.is_ok());
     assert_eq!((status(&session, "good").await.as_u16(), webex.refreshes()), (200, before + 2));
 }
 
 #[tokio::test]
 async fn forbidden_person_request_ends_pause_once_in_six_hours() {
-    let webex = Webex::new();
+    let webex = FakeWebex::new();
     let clock = ManualClock::new(NOW);
-    let (_managers, sessions) = processes(&webex, &clock, 3).await;
+    let (_managers, sessions) = start_processes(&webex, &clock, 3).await;
     webex.0.forbids_person.store(true, Ordering::SeqCst);
     clock.advance(MINUTE);
     for hour in 0..24 {
@@ -213,8 +216,8 @@ async fn forbidden_person_request_ends_pause_once_in_six_hours() {
 
 #[tokio::test]
 async fn revoked_token_is_refreshed_and_request_repeated() {
-    let (webex, _clock, _manager, session) = one_process().await;
-    webex.revoke_newest();
+    let (webex, _clock, _manager, session) = start_process().await;
+    webex.revoke_latest_token();
     assert_eq!((status(&session, "good").await.as_u16(), webex.refreshes()), (200, 1));
     let calls: Vec<_> = (0..50)
         .map(|_| {
@@ -230,9 +233,9 @@ async fn revoked_token_is_refreshed_and_request_repeated() {
 
 #[tokio::test]
 async fn token_younger_than_30_seconds_is_not_refreshed_after_401() {
-    let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
-    let (_managers, sessions) = processes(&webex, &clock, 2).await;
-    webex.revoke_newest();
+    let (webex, clock) = (FakeWebex::new(), ManualClock::new(NOW));
+    let (_managers, sessions) = start_processes(&webex, &clock, 2).await;
+    webex.revoke_latest_token();
     for _ in 0..29 {
         for session in &sessions {
             assert_eq!(status(session, "good").await, 401);
@@ -247,7 +250,7 @@ async fn token_younger_than_30_seconds_is_not_refreshed_after_401() {
 
 #[tokio::test]
 async fn other_callers_get_current_token_during_refresh_after_401() {
-    let (webex, clock, _manager, session) = one_process().await;
+    let (webex, clock, _manager, session) = start_process().await;
     let old = session.access_token().await.unwrap();
     webex.0.is_gated.store(true, Ordering::SeqCst);
     let refused = tokio::spawn({
@@ -262,14 +265,14 @@ async fn other_callers_get_current_token_during_refresh_after_401() {
         assert_eq!(status(&session, "good").await, 200);
         clock.advance(Duration::from_millis(10));
     }
-    webex.0.open.as_ref().unwrap().add_permits(1);
+    webex.0.refresh_permits.as_ref().unwrap().add_permits(1);
     assert_eq!(refused.await.unwrap(), 401);
     assert_ne!(session.access_token().await.unwrap(), old);
 }
 
 #[tokio::test]
 async fn invalidate_blocks_only_next_caller() {
-    let (webex, _clock, manager, session) = one_process().await;
+    let (webex, _clock, manager, session) = start_process().await;
     let old = session.access_token().await.unwrap();
     webex.0.is_gated.store(true, Ordering::SeqCst);
     manager.invalidate(&key(JANE), &old);
@@ -281,7 +284,7 @@ async fn invalidate_blocks_only_next_caller() {
         tokio::task::yield_now().await;
     }
     assert_eq!(session.access_token().await.unwrap(), old);
-    webex.0.open.as_ref().unwrap().add_permits(1);
+    webex.0.refresh_permits.as_ref().unwrap().add_permits(1);
     let new = waiting.await.unwrap().unwrap();
     assert!(new != old && session.access_token().await.unwrap() == new);
     // In the pause there is no other, and the next caller need not wait long for that.
@@ -296,11 +299,11 @@ async fn invalidate_blocks_only_next_caller() {
 async fn failed_refresh_after_401_returns_401_response() {
     for fault in [(503, "{}"), (429, "{}"), (401, r#"{"error":"invalid_client"}"#), (400, r#"{"message":"no reason"}"#)]
     {
-        let (webex, clock, _manager, session) = one_process().await;
+        let (webex, clock, _manager, session) = start_process().await;
         webex.fail_refreshes(Some(fault));
         let calls = tokio::spawn({
             let session = session.clone();
-            async move { call(&session, "forbidden").await }
+            async move { call_api(&session, "forbidden").await }
         });
         while !calls.is_finished() {
             clock.advance(Duration::from_secs(1));
@@ -322,25 +325,25 @@ async fn failed_refresh_after_401_returns_401_response() {
 async fn valid_token_is_withheld_only_after_401_and_rejected_refresh() {
     let dead = Some((400, r#"{"error":"invalid_grant"}"#));
     // First the refresh token is rejected, then the access token.
-    let (webex, clock, _manager, session) = one_process().await;
+    let (webex, clock, _manager, session) = start_process().await;
     webex.fail_refreshes(dead);
     assert!(session.refresh().await.unwrap_err().is_login_required());
     assert_eq!(status(&session, "good").await, 200, "it is valid");
-    assert!(call(&session, "forbidden").await.unwrap_err().is_login_required());
+    assert!(call_api(&session, "forbidden").await.unwrap_err().is_login_required());
     assert!(session.access_token().await.unwrap_err().is_login_required());
     assert_eq!(webex.refreshes(), 1);
     clock.advance(HOUR);
-    assert!(call(&session, "good").await.unwrap_err().is_login_required());
+    assert!(call_api(&session, "good").await.unwrap_err().is_login_required());
 
     // Both at once, and every process knows.
-    let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
-    let (_managers, sessions) = processes(&webex, &clock, 3).await;
+    let (webex, clock) = (FakeWebex::new(), ManualClock::new(NOW));
+    let (_managers, sessions) = start_processes(&webex, &clock, 3).await;
     for session in &sessions {
         session.access_token().await.unwrap();
     }
     clock.advance(MINUTE);
     webex.fail_refreshes(dead);
-    assert!(call(&sessions[0], "forbidden").await.unwrap_err().is_login_required());
+    assert!(call_api(&sessions[0], "forbidden").await.unwrap_err().is_login_required());
     clock.advance(DAY);
     for session in &sessions {
         assert!(session.access_token().await.unwrap_err().is_login_required());
@@ -360,10 +363,10 @@ async fn invalidated_static_token_is_still_returned() {
 
 #[tokio::test]
 async fn session_as_token_source_waits_for_new_token() {
-    let (webex, clock, _manager, session) = one_process().await;
+    let (webex, clock, _manager, session) = start_process().await;
     let source: &dyn TokenSource = &session;
     let old = source.access_token().await.unwrap();
-    webex.revoke_newest();
+    webex.revoke_latest_token();
     source.invalidate(&old).await;
     let new = source.access_token().await.unwrap();
     assert!(new != old && webex.refreshes() == 1);
@@ -379,7 +382,7 @@ async fn session_as_token_source_waits_for_new_token() {
 
 #[tokio::test]
 async fn refresh_count_after_401s_is_reset_by_unblock_login_and_day() {
-    let (webex, clock, manager, session) = one_process().await;
+    let (webex, clock, manager, session) = start_process().await;
     let expect = async |refreshes: usize, why: &str| {
         assert_eq!(status(&session, "forbidden").await, 401);
         assert_eq!(webex.refreshes(), refreshes, "{why}");
@@ -406,8 +409,8 @@ async fn refresh_count_after_401s_is_reset_by_unblock_login_and_day() {
 
 #[tokio::test]
 async fn refresh_count_after_401s_is_reset_by_login_in_other_process() {
-    let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
-    let (managers, sessions) = processes(&webex, &clock, 2).await;
+    let (webex, clock) = (FakeWebex::new(), ManualClock::new(NOW));
+    let (managers, sessions) = start_processes(&webex, &clock, 2).await;
     for _ in 0..24 * 60 {
         clock.advance(MINUTE);
         assert_eq!(status(&sessions[0], "forbidden").await, 401);
@@ -418,6 +421,6 @@ async fn refresh_count_after_401s_is_reset_by_login_in_other_process() {
     clock.advance(MINUTE);
     sessions[0].access_token().await.unwrap();
     managers[0].wait_idle().await.unwrap();
-    webex.revoke_newest();
+    webex.revoke_latest_token();
     assert_eq!((status(&sessions[0], "good").await.as_u16(), webex.refreshes()), (200, before + 1));
 }

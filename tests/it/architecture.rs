@@ -48,13 +48,14 @@ const PURE: &[&str] = &[
 const LONG_FILES: &[(&str, &str)] = &[
     ("src/client/mod.rs", "contains every call of the client, and most lines are documentation"),
     ("src/error/mod.rs", "contains every kind of error and every question about an error"),
+    ("src/protocol/authorization/pending.rs", "both kinds of pending logins share their parts and stored form"),
     ("src/sessions/refresh/machine.rs", "one state machine, which is read as a whole"),
+    ("src/sessions/session.rs", "contains every call of a session, and most lines are documentation"),
     ("src/testing/mock.rs", "contains every call of the mock, and most lines are documentation"),
 ];
 
-/// Functions that exceed 50 lines, as `src/file.rs: name`, each with the reason.
-const LONG_FUNCTIONS: &[(&str, &str)] =
-    &[("src/sessions/refresh/machine.rs: consider", "steps 2 to 4 of the protocol, which are read as a whole")];
+/// Functions that exceed 60 lines, as `src/file.rs: name`, each with the reason.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 
 #[test]
 fn modules_follow_dependency_order_and_architecture_rules() {

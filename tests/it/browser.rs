@@ -21,7 +21,7 @@ impl Browser {
 
     /// A page at this address.
     pub(crate) async fn open(&mut self, url: impl AsRef<str>) -> Page {
-        Page::of(self.get(url).await).await
+        Page::from_response(self.get(url).await).await
     }
 
     /// Sends the page's form with these fields; the page's own hidden ones come along.
@@ -45,7 +45,7 @@ impl Browser {
     pub(crate) async fn consent(&mut self, url: impl AsRef<str>) -> String {
         let mut page = self.open(url).await;
         if page.action().ends_with("/signin") {
-            let email = [page.value("user"), page.first_person()].into_iter().find(|email| !email.is_empty()).unwrap();
+            let email = [page.value("user"), page.first_user()].into_iter().find(|email| !email.is_empty()).unwrap();
             let email = email.to_owned();
             let answer = self.submit(&page, &[("user", &email)]).await;
             let next = page.url.join(&location(&answer)).unwrap();
@@ -82,7 +82,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(crate) async fn of(answer: Response) -> Self {
+    pub(crate) async fn from_response(answer: Response) -> Self {
         assert!(!answer.headers().contains_key(header::LOCATION), "{answer:?}");
         assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
         let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
@@ -92,27 +92,27 @@ impl Page {
     }
 
     pub(crate) fn heading(&self) -> &str {
-        between(&self.html, "<h1>", "</h1>").unwrap()
+        text_between(&self.html, "<h1>", "</h1>").unwrap()
     }
 
     /// Where its form goes.
     pub(crate) fn action(&self) -> &str {
-        between(&self.html, "action=\"", "\"").unwrap_or_else(|| panic!("no form: {}", self.html))
+        text_between(&self.html, "action=\"", "\"").unwrap_or_else(|| panic!("no form: {}", self.html))
     }
 
     /// What a field of its form is filled in with.
     pub(crate) fn value(&self, name: &str) -> &str {
-        between(&self.html, &format!("name=\"{name}\""), ">")
-            .and_then(|field| between(field, "value=\"", "\""))
+        text_between(&self.html, &format!("name=\"{name}\""), ">")
+            .and_then(|field| text_between(field, "value=\"", "\""))
             .unwrap_or_else(|| panic!("no {name}: {}", self.html))
     }
 
-    fn first_person(&self) -> &str {
+    fn first_user(&self) -> &str {
         self.value("choice")
     }
 }
 
-fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+fn text_between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     text.split_once(start)?.1.split(end).next()
 }
 

@@ -21,8 +21,8 @@ use webex_oauth::{
 };
 
 use crate::issuer::{ACCESS_TOKEN, Issuer, Key, NOW, header};
-use crate::support::{TOKENS, aged, parameter, returned};
-use crate::transport::{everything, server, tls_server};
+use crate::support::{TOKENS, backdate_tokens, parameter, pending_and_callback};
+use crate::transport::{full_error_text, server, tls_server};
 
 /// The settings, and the test below that shows the effect of each.
 const SETTINGS: [(&str, &str); 17] = [
@@ -46,7 +46,7 @@ const SETTINGS: [(&str, &str); 17] = [
 ];
 
 /// Settings that have an effect on one path alone, because the other has no such thing.
-const ONE_PATH: [(&str, &str); 1] =
+const ONE_PATH_SETTINGS: [(&str, &str); 1] =
     [("insecure_accept_missing_at_hash", "missing_at_hash_is_accepted_at_implicit_logins")];
 
 #[test]
@@ -67,7 +67,8 @@ fn every_builder_setting_has_table_row() {
             }
         }
     }
-    let rows: BTreeSet<String> = SETTINGS.iter().chain(&ONE_PATH).map(|(name, _)| (*name).to_owned()).collect();
+    let rows: BTreeSet<String> =
+        SETTINGS.iter().chain(&ONE_PATH_SETTINGS).map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(settings, rows, "each setting needs a row here, and a test of its effect on both paths");
 
     let own = syn::parse_file(include_str!("builder_settings.rs")).unwrap();
@@ -81,23 +82,23 @@ fn every_builder_setting_has_table_row() {
         .filter(|function| is_test(function))
         .map(|function| function.sig.ident.to_string())
         .collect();
-    for (name, test) in SETTINGS.iter().chain(&ONE_PATH) {
+    for (name, test) in SETTINGS.iter().chain(&ONE_PATH_SETTINGS) {
         assert!(tests.contains(*test), "{name}: there is no test `{test}`");
     }
 }
 
 /// Records every request, and responds with tokens.
 #[derive(Clone, Debug, Default)]
-struct Recorder(Arc<Mutex<Vec<Request<Bytes>>>>);
+struct RecordingTransport(Arc<Mutex<Vec<Request<Bytes>>>>);
 
-impl Recorder {
+impl RecordingTransport {
     fn take(&self) -> Vec<Request<Bytes>> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 #[async_trait]
-impl Transport for Recorder {
+impl Transport for RecordingTransport {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
         self.0.lock().unwrap().push(request);
         Ok(Response::new(Bytes::from_static(TOKENS.as_bytes())))
@@ -115,30 +116,30 @@ fn settings() -> WebexOAuthBuilder {
 
 /// Tokens of the client `C1`.
 async fn old_tokens() -> TokenSet {
-    log_in(&settings().transport(Recorder::default()).build().unwrap()).await
+    log_in(&settings().transport(RecordingTransport::default()).build().unwrap()).await
 }
 
 async fn log_in(webex: &WebexOAuth) -> TokenSet {
-    let (pending, callback) = returned(webex);
+    let (pending, callback) = pending_and_callback(webex);
     webex.login(pending, callback).await.unwrap().into_tokens()
 }
 
 /// Refreshes these tokens by a call of the client, and as a session's.
-async fn both_paths(webex: &WebexOAuth, tokens: &TokenSet) -> [webex_oauth::Result<()>; 2] {
+async fn refresh_on_both_paths(webex: &WebexOAuth, tokens: &TokenSet) -> [webex_oauth::Result<()>; 2] {
     let direct = webex.refresh(tokens).await.map(drop);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(tokens)).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), backdate_tokens(tokens)).await.unwrap();
     let kept = session.refresh().await;
     manager.wait_idle().await.unwrap();
     [direct, kept]
 }
 
 /// The requests of an exchange, a refresh and a session's refresh with these settings.
-async fn requests(settings: WebexOAuthBuilder) -> [Request<Bytes>; 3] {
-    let recorder = Recorder::default();
+async fn record_requests(settings: WebexOAuthBuilder) -> [Request<Bytes>; 3] {
+    let recorder = RecordingTransport::default();
     let webex = settings.transport(recorder.clone()).build().unwrap();
     let tokens = log_in(&webex).await;
-    for outcome in both_paths(&webex, &tokens).await {
+    for outcome in refresh_on_both_paths(&webex, &tokens).await {
         outcome.unwrap();
     }
     recorder.take().try_into().unwrap()
@@ -150,7 +151,7 @@ fn form(request: &Request<Bytes>) -> std::collections::HashMap<String, String> {
 
 #[tokio::test]
 async fn service_sets_token_endpoint_on_both_paths() {
-    for request in requests(settings().service(service("https://elsewhere.test/v7"))).await {
+    for request in record_requests(settings().service(service("https://elsewhere.test/v7"))).await {
         assert_eq!(request.uri(), "https://elsewhere.test/v7/access_token");
     }
 }
@@ -159,11 +160,11 @@ async fn service_sets_token_endpoint_on_both_paths() {
 async fn credentials_are_sent_on_both_paths() {
     for (id, secret, basic) in [("C1", "s1", "Basic QzE6czE="), ("C2", "s2", "Basic QzI6czI=")] {
         let form_auth = service("https://webex.test/v1").with_client_auth(webex_oauth::ClientAuth::Body);
-        for request in requests(settings().service(form_auth).client_id(id).client_secret(secret)).await {
+        for request in record_requests(settings().service(form_auth).client_id(id).client_secret(secret)).await {
             assert_eq!((&*form(&request)["client_id"], &*form(&request)["client_secret"]), (id, secret));
         }
         let basic_auth = service("https://webex.test/v1").with_client_auth(webex_oauth::ClientAuth::Basic);
-        for request in requests(settings().service(basic_auth).client_id(id).client_secret(secret)).await {
+        for request in record_requests(settings().service(basic_auth).client_id(id).client_secret(secret)).await {
             assert_eq!(request.headers()["authorization"], basic);
         }
     }
@@ -177,7 +178,7 @@ async fn redirect_uri_is_sent_on_both_paths() {
     // Webex Meetings wants it at a refresh as well.
     let meetings = Service::meetings().with_base_url("https://webex.test/v1");
     let uri = "http://localhost:7777/back";
-    for request in requests(settings().service(meetings).redirect_uri(uri)).await {
+    for request in record_requests(settings().service(meetings).redirect_uri(uri)).await {
         assert_eq!(form(&request)["redirect_uri"], uri);
     }
 }
@@ -185,14 +186,14 @@ async fn redirect_uri_is_sent_on_both_paths() {
 #[tokio::test]
 async fn scopes_are_requested_and_remembered_on_both_paths() {
     #[derive(Debug)]
-    struct Silent;
+    struct ScopelessTransport;
     #[async_trait]
-    impl Transport for Silent {
+    impl Transport for ScopelessTransport {
         async fn exchange(&self, _: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
             Ok(Response::new(Bytes::from_static(br#"{"access_token":"a","refresh_token":"r","expires_in":1000}"#)))
         }
     }
-    let settings = settings().scopes("spark:kms").scope(Scope::SPARK_PEOPLE_READ).transport(Silent);
+    let settings = settings().scopes("spark:kms").scope(Scope::SPARK_PEOPLE_READ).transport(ScopelessTransport);
     let webex = settings.build().unwrap();
     let (url, _) = webex.authorize().begin().unwrap();
     assert_eq!(parameter(url.as_str(), "scope"), "spark:kms spark:people_read");
@@ -202,15 +203,15 @@ async fn scopes_are_requested_and_remembered_on_both_paths() {
     assert_eq!(asked, "spark:kms spark:people_read");
     assert_eq!(webex.refresh(&tokens).await.unwrap().scopes().unwrap().to_string(), asked);
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), backdate_tokens(&tokens)).await.unwrap();
     session.refresh().await.unwrap();
-    assert!(session.status().await.unwrap().unwrap().refreshed_at > aged(&tokens).received_at());
+    assert!(session.status().await.unwrap().unwrap().refreshed_at > backdate_tokens(&tokens).received_at());
     assert!(session.missing_scopes(&asked.parse().unwrap()).await.unwrap().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn application_is_named_on_both_paths() {
-    for request in requests(settings().application("acme-rooms/2.1")).await {
+    for request in record_requests(settings().application("acme-rooms/2.1")).await {
         let agent = request.headers()[USER_AGENT].to_str().unwrap();
         assert!(agent.starts_with("acme-rooms/2.1 webex-oauth/"), "{agent}");
     }
@@ -221,7 +222,9 @@ async fn insecure_host_is_allowed_on_both_paths() {
     let plain = settings().service(service("http://webex.test/v1"));
     let error = plain.build().unwrap_err();
     assert!(error.is_misconfigured() && error.to_string().contains("insecure_http_to"), "{error}");
-    for request in requests(settings().service(service("http://webex.test/v1")).insecure_http_to("webex.test")).await {
+    for request in
+        record_requests(settings().service(service("http://webex.test/v1")).insecure_http_to("webex.test")).await
+    {
         assert_eq!(request.uri(), "http://webex.test/v1/access_token");
     }
 }
@@ -234,12 +237,12 @@ fn response(body: &str) -> String {
 async fn root_certificate_is_trusted_on_both_paths() {
     let (server, tokens) = (tls_server(response(TOKENS)).await, old_tokens().await);
     let stranger = settings().service(service(&server.url)).build().unwrap();
-    for outcome in both_paths(&stranger, &tokens).await {
+    for outcome in refresh_on_both_paths(&stranger, &tokens).await {
         let error = outcome.unwrap_err();
         assert!(error.to_string().contains("issuer is not trusted"), "{error}");
     }
     let colleague = settings().service(service(&server.url)).root_certificate_pem(&server.authority_pem);
-    for outcome in both_paths(&colleague.build().unwrap(), &tokens).await {
+    for outcome in refresh_on_both_paths(&colleague.build().unwrap(), &tokens).await {
         outcome.unwrap();
     }
 }
@@ -251,7 +254,7 @@ async fn tls_backend_is_used_on_both_paths() {
     for backend in [TlsBackend::Rustls, TlsBackend::RustlsRing] {
         let settings =
             settings().service(service(&server.url)).root_certificate_pem(&server.authority_pem).tls(backend);
-        for outcome in both_paths(&settings.build().unwrap(), &tokens).await {
+        for outcome in refresh_on_both_paths(&settings.build().unwrap(), &tokens).await {
             outcome.unwrap();
         }
         let groups = [server.key_exchanges().await, server.key_exchanges().await];
@@ -276,10 +279,10 @@ async fn connect_timeout_ends_both_paths() {
     let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let limit = Duration::from_millis(20);
     let webex = settings().service(service(&url)).clock(clock).connect_timeout(limit).build().unwrap();
-    for outcome in both_paths(&webex, &old_tokens().await).await {
+    for outcome in refresh_on_both_paths(&webex, &old_tokens().await).await {
         let error = outcome.unwrap_err();
         assert!(error.to_string().contains("failed to connect to"), "{error}");
-        assert!(everything(&error).contains("operation timed out"), "{}", everything(&error));
+        assert!(full_error_text(&error).contains("operation timed out"), "{}", full_error_text(&error));
     }
     silent.abort();
 }
@@ -289,9 +292,12 @@ async fn timeout_limits_both_paths() {
     let limits_of = |requests: [Request<Bytes>; 3]| {
         requests.map(|request| request.extensions().get::<Limits>().copied().unwrap().timeout)
     };
-    assert_eq!(limits_of(requests(settings().timeout(Duration::from_secs(1))).await), [Duration::from_secs(1); 3]);
+    assert_eq!(
+        limits_of(record_requests(settings().timeout(Duration::from_secs(1))).await),
+        [Duration::from_secs(1); 3]
+    );
     // A session's refresh has a limit of its own, which no setting exceeds.
-    let long = limits_of(requests(settings().timeout(Duration::from_secs(120))).await);
+    let long = limits_of(record_requests(settings().timeout(Duration::from_secs(120))).await);
     assert_eq!(long[..2], [Duration::from_secs(120); 2]);
     assert!(long[2] <= Duration::from_secs(30), "{long:?}");
 
@@ -303,15 +309,15 @@ async fn timeout_limits_both_paths() {
     let hanging = service(hanging.await.trim_end_matches('/'));
     let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let webex = settings().service(hanging).clock(clock).timeout(Duration::from_millis(30)).build().unwrap();
-    for outcome in both_paths(&webex, &old_tokens().await).await {
+    for outcome in refresh_on_both_paths(&webex, &old_tokens().await).await {
         let error = outcome.unwrap_err();
-        assert!(everything(&error).contains("the timeout of 30ms"), "{}", everything(&error));
+        assert!(full_error_text(&error).contains("the timeout of 30ms"), "{}", full_error_text(&error));
     }
 }
 
 #[tokio::test]
 async fn transport_is_used_on_both_paths() {
-    for request in requests(settings()).await {
+    for request in record_requests(settings()).await {
         assert_eq!(request.uri(), "https://webex.test/v1/access_token");
     }
     // The settings of the crate's own transport are then without effect.
@@ -322,7 +328,7 @@ async fn transport_is_used_on_both_paths() {
 #[tokio::test]
 async fn clock_is_read_on_both_paths() {
     let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
-    let webex = settings().transport(Recorder::default()).clock(clock.clone()).build().unwrap();
+    let webex = settings().transport(RecordingTransport::default()).clock(clock.clone()).build().unwrap();
     let tokens = log_in(&webex).await;
     clock.advance(Duration::from_secs(1000));
     let refreshed = webex.refresh(&tokens).await.unwrap();
@@ -338,9 +344,9 @@ async fn clock_is_read_on_both_paths() {
 async fn pending_lifetime_ends_logins() {
     for (lifetime, is_accepted) in [(100, false), (101, true)] {
         let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
-        let settings = settings().transport(Recorder::default()).clock(clock.clone());
+        let settings = settings().transport(RecordingTransport::default()).clock(clock.clone());
         let webex = settings.pending_lifetime(Duration::from_secs(lifetime)).build().unwrap();
-        let (pending, callback) = returned(&webex);
+        let (pending, callback) = pending_and_callback(&webex);
         clock.advance(Duration::from_secs(101));
         let login = webex.login(pending, callback).await;
         assert_eq!(login.is_ok(), is_accepted, "{login:?}");
@@ -349,7 +355,7 @@ async fn pending_lifetime_ends_logins() {
             continue;
         }
         // What is kept has no part in it.
-        for outcome in both_paths(&webex, &login.unwrap().into_tokens()).await {
+        for outcome in refresh_on_both_paths(&webex, &login.unwrap().into_tokens()).await {
             outcome.unwrap();
         }
     }
@@ -357,13 +363,13 @@ async fn pending_lifetime_ends_logins() {
 
 /// Whether the ID tokens of a login, of a refresh and of a session's refresh are accepted with these settings, when they are
 /// signed by a key on P-256 or by an RSA key, and issued so many seconds ahead of the clock.
-async fn are_accepted(
+async fn id_token_acceptance(
     change: impl FnOnce(WebexOAuthBuilder) -> WebexOAuthBuilder,
     first: &Key,
     tried: &Key,
     ahead: u64,
 ) -> [bool; 3] {
-    let issuer = Issuer::with(change).await;
+    let issuer = Issuer::with_client(change).await;
     issuer.publish(&[first.jwk(Some("first")), tried.jwk(Some("tried"))]);
     let sign = |key: &Key, id: &str, claims: &serde_json::Value| {
         let algorithm = if matches!(key, Key::P256(_)) { "ES256" } else { "RS256" };
@@ -380,11 +386,11 @@ async fn are_accepted(
     let mut refreshed = claims("x");
     refreshed.as_object_mut().unwrap().remove("nonce");
     let id_token = sign(tried, "tried", &refreshed);
-    issuer.grant(Some(id_token.clone()));
+    issuer.grant_tokens(Some(id_token.clone()));
     let direct = issuer.webex.refresh(&before).await.unwrap();
     let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
     let manager = TokenManager::new(issuer.webex.clone(), store.clone()).unwrap();
-    manager.put(&key, aged(&before)).await.unwrap().refresh().await.unwrap();
+    manager.put(&key, backdate_tokens(&before)).await.unwrap().refresh().await.unwrap();
     manager.wait_idle().await.unwrap();
     let kept = store.load(&key).await.unwrap().unwrap();
     let kept = String::from_utf8(kept.body.expose().to_vec()).unwrap();
@@ -395,14 +401,14 @@ async fn are_accepted(
 async fn id_token_settings_apply_to_both_paths() {
     let (rsa, other, p256) = (Key::one(), Key::two(), Key::p256());
     let es256 = |settings: WebexOAuthBuilder| settings.id_token_algorithms([SigningAlgorithm::Es256]);
-    assert_eq!(are_accepted(|settings| settings, &rsa, &other, 0).await, [true; 3]);
-    assert_eq!(are_accepted(|settings| settings, &rsa, &p256, 0).await, [false; 3]);
-    assert_eq!(are_accepted(es256, &p256, &Key::p256(), 0).await, [true; 3]);
-    assert_eq!(are_accepted(es256, &p256, &rsa, 0).await, [false; 3]);
+    assert_eq!(id_token_acceptance(|settings| settings, &rsa, &other, 0).await, [true; 3]);
+    assert_eq!(id_token_acceptance(|settings| settings, &rsa, &p256, 0).await, [false; 3]);
+    assert_eq!(id_token_acceptance(es256, &p256, &Key::p256(), 0).await, [true; 3]);
+    assert_eq!(id_token_acceptance(es256, &p256, &rsa, 0).await, [false; 3]);
 
     let skew = |seconds| move |settings: WebexOAuthBuilder| settings.id_token_skew(Duration::from_secs(seconds));
-    assert_eq!(are_accepted(skew(60), &rsa, &other, 61).await, [false; 3]);
-    assert_eq!(are_accepted(skew(61), &rsa, &other, 61).await, [true; 3]);
+    assert_eq!(id_token_acceptance(skew(60), &rsa, &other, 61).await, [false; 3]);
+    assert_eq!(id_token_acceptance(skew(61), &rsa, &other, 61).await, [true; 3]);
 }
 
 #[tokio::test]
@@ -412,7 +418,7 @@ async fn missing_at_hash_is_accepted_at_implicit_logins() {
             true => settings.insecure_accept_missing_at_hash(),
             false => settings,
         };
-        let issuer = Issuer::with(change).await;
+        let issuer = Issuer::with_client(change).await;
         issuer.publish(&[Key::one().jwk(Some("k1"))]);
         let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdTokenToken).unwrap();
         let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));

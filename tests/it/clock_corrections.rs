@@ -20,12 +20,12 @@ fn client(clock: &ManualClock) -> WebexOAuth {
     builder(Service::webex()).redirect_uri("https://app.example/cb").clock(clock.clone()).build().unwrap()
 }
 
-fn begin(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
+fn begin_login(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
     let (url, pending) = webex.authorize().begin().unwrap();
     (pending, Callback::parse(format!("code=c0de&state={}", parameter(url.as_str(), "state"))).unwrap())
 }
 
-fn stored(pending: &PendingAuthorization) -> PendingAuthorization {
+fn store_and_restore(pending: &PendingAuthorization) -> PendingAuthorization {
     PendingAuthorization::from_stored(pending.to_stored().unwrap().expose()).unwrap()
 }
 
@@ -36,7 +36,7 @@ fn assert_expired(outcome: Result<(), Error>, words: &str) {
     assert!(error.is_login_required() && error.to_string().contains(words), "{error}");
 }
 
-fn accept(webex: &WebexOAuth, pending: PendingAuthorization, callback: Callback) -> Result<(), Error> {
+fn accept_callback(webex: &WebexOAuth, pending: PendingAuthorization, callback: Callback) -> Result<(), Error> {
     Ok(webex.accept(pending, callback).map(drop)?)
 }
 
@@ -45,15 +45,15 @@ fn login_in_one_process_expires_by_monotonic_clock() {
     for corrected in [NOW + HOUR * 4, NOW - HOUR * 4, UnixTime::from_secs(0), UnixTime::MAX] {
         let clock = ManualClock::new(NOW);
         let webex = client(&clock);
-        let (pending, callback) = begin(&webex);
+        let (pending, callback) = begin_login(&webex);
         clock.advance(MINUTE * 10);
         clock.set(corrected);
-        accept(&webex, pending, callback).unwrap();
+        accept_callback(&webex, pending, callback).unwrap();
 
-        let (pending, callback) = begin(&webex);
+        let (pending, callback) = begin_login(&webex);
         clock.advance(MINUTE * 10 + Duration::from_secs(1));
         clock.set(corrected);
-        assert_expired(accept(&webex, pending, callback), "more than 600 seconds ago");
+        assert_expired(accept_callback(&webex, pending, callback), "more than 600 seconds ago");
     }
 }
 
@@ -61,8 +61,8 @@ fn login_in_one_process_expires_by_monotonic_clock() {
 fn pending_login_expires_by_clock_of_starting_client() {
     let (early, late) = (ManualClock::new(NOW), ManualClock::new(NOW));
     late.advance(HOUR * 100);
-    let (pending, callback) = begin(&client(&early));
-    accept(&client(&late), pending, callback).unwrap();
+    let (pending, callback) = begin_login(&client(&early));
+    accept_callback(&client(&late), pending, callback).unwrap();
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn stored_login_dated_beyond_clock_skew_is_expired() {
     for ahead in [MINUTE * 11, HOUR * 3, HOUR * 24 * 400] {
         let clock = ManualClock::new(NOW + ahead);
         let webex = client(&clock);
-        let (pending, callback) = begin(&webex);
-        let pending = stored(&pending);
+        let (pending, callback) = begin_login(&webex);
+        let pending = store_and_restore(&pending);
         clock.set(NOW);
-        assert_expired(accept(&webex, pending, callback), "in the future by this host's clock");
+        assert_expired(accept_callback(&webex, pending, callback), "in the future by this host's clock");
     }
 }
 
@@ -82,13 +82,13 @@ fn stored_login_dated_within_clock_skew_counts_from_now() {
     for ahead in [MINUTE * 2, MINUTE * 10] {
         let clock = ManualClock::new(NOW + ahead);
         let webex = client(&clock);
-        let (first, second) = (begin(&webex), begin(&webex));
-        let (pending, other) = (stored(&first.0), stored(&second.0));
+        let (first, second) = (begin_login(&webex), begin_login(&webex));
+        let (pending, other) = (store_and_restore(&first.0), store_and_restore(&second.0));
         clock.set(NOW);
-        accept(&webex, pending, first.1).unwrap();
+        accept_callback(&webex, pending, first.1).unwrap();
         // It lives as long as another one, by the clock of the host that accepts it.
         clock.advance(ahead + MINUTE * 10 + Duration::from_secs(1));
-        assert_expired(accept(&webex, other, second.1), "check the clock");
+        assert_expired(accept_callback(&webex, other, second.1), "check the clock");
     }
 }
 
@@ -124,17 +124,17 @@ fn cookies(webex: &WebexOAuth) -> PendingCookies {
 }
 
 /// A login in a cookie, as the browser brings it back.
-fn kept(webex: &WebexOAuth, cookies: &PendingCookies) -> (String, String) {
+fn login_cookie(webex: &WebexOAuth, cookies: &PendingCookies) -> (String, String) {
     let (url, pending) = webex.authorize().begin().unwrap();
     let set = cookies.store(pending, [""; 0]).unwrap();
     let cookie = set.values().next().unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
     (cookie, format!("code=c0de&state={}", parameter(url.as_str(), "state")))
 }
 
-fn finish(webex: &WebexOAuth, cookies: &PendingCookies, kept: &(String, String)) -> Result<(), Error> {
+fn complete_login(webex: &WebexOAuth, cookies: &PendingCookies, kept: &(String, String)) -> Result<(), Error> {
     let callback = Callback::parse(&kept.1)?;
     let (pending, _) = cookies.take(&callback, [&kept.0])?;
-    accept(webex, pending, callback)
+    accept_callback(webex, pending, callback)
 }
 
 #[test]
@@ -143,14 +143,14 @@ fn taken_cookie_is_rejected_after_clock_is_set_back() {
         let clock = ManualClock::new(NOW);
         let webex = client(&clock);
         let cookies = cookies(&webex);
-        let kept = kept(&webex, &cookies);
+        let kept = login_cookie(&webex, &cookies);
         clock.advance(MINUTE);
-        finish(&webex, &cookies, &kept).unwrap();
+        complete_login(&webex, &cookies, &kept).unwrap();
         // Long after the memory of one lifetime, and again within the lifetime by the wall clock.
         for wall in [NOW + MINUTE * 2, NOW + MINUTE * 12 - back, NOW - back, NOW] {
             clock.advance(MINUTE * 11);
             clock.set(wall);
-            let error = finish(&webex, &cookies, &kept).unwrap_err();
+            let error = complete_login(&webex, &cookies, &kept).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::PendingNotFound), "{wall}: {error}");
         }
     }
@@ -161,9 +161,9 @@ fn cookie_of_other_process_dated_beyond_clock_skew_is_expired() {
     for (ahead, is_accepted) in [(MINUTE * 2, true), (MINUTE * 10, true), (MINUTE * 11, false), (HOUR * 3, false)] {
         let clock = ManualClock::new(NOW + ahead);
         let webex = client(&clock);
-        let kept = kept(&webex, &cookies(&webex));
+        let kept = login_cookie(&webex, &cookies(&webex));
         clock.set(NOW);
-        let outcome = finish(&webex, &cookies(&webex), &kept);
+        let outcome = complete_login(&webex, &cookies(&webex), &kept);
         match is_accepted {
             true => outcome.unwrap(),
             false => assert_expired(outcome, "in the future by this host's clock"),
@@ -177,12 +177,12 @@ fn cookie_of_same_process_survives_clock_correction() {
         let clock = ManualClock::new(NOW);
         let webex = client(&clock);
         let cookies = cookies(&webex);
-        let (first, second) = (kept(&webex, &cookies), kept(&webex, &cookies));
+        let (first, second) = (login_cookie(&webex, &cookies), login_cookie(&webex, &cookies));
         clock.advance(MINUTE);
         clock.set(corrected);
-        finish(&webex, &cookies, &first).unwrap();
+        complete_login(&webex, &cookies, &first).unwrap();
         clock.advance(MINUTE * 10);
-        assert_expired(finish(&webex, &cookies, &second), "more than 600 seconds ago");
+        assert_expired(complete_login(&webex, &cookies, &second), "more than 600 seconds ago");
     }
 }
 
@@ -190,9 +190,9 @@ fn cookie_of_same_process_survives_clock_correction() {
 fn cookies_dated_hours_ahead_are_removed_first() {
     let clock = ManualClock::new(NOW + HOUR * 3);
     let webex = client(&clock);
-    let jar: Vec<_> = (0..3).map(|_| kept(&webex, &cookies(&webex)).0).collect();
+    let jar: Vec<_> = (0..3).map(|_| login_cookie(&webex, &cookies(&webex)).0).collect();
     clock.set(NOW);
-    let recent = kept(&webex, &cookies(&webex)).0;
+    let recent = login_cookie(&webex, &cookies(&webex)).0;
     let (_, pending) = webex.authorize().begin().unwrap();
     let set = cookies(&webex).store(pending, [format!("{recent}; {}", jar.join("; "))]).unwrap();
     let removed: Vec<_> = set.values().skip(1).map(|value| value.to_str().unwrap().to_owned()).collect();
@@ -204,7 +204,7 @@ fn cookies_dated_hours_ahead_are_removed_first() {
 fn missing_and_rewritten_cookie_errors_name_likely_cause() {
     let webex = client(&ManualClock::new(NOW));
     let cookies = cookies(&webex);
-    let kept = kept(&webex, &cookies);
+    let kept = login_cookie(&webex, &cookies);
     let words = |header: &str| cookies.take(&Callback::parse(&kept.1).unwrap(), [header]).unwrap_err().to_string();
     assert!(words("a=b").contains("under another host name (www., or localhost and 127.0.0.1)"), "{}", words("a=b"));
     let (name, value) = kept.0.split_once('=').unwrap();
@@ -220,5 +220,5 @@ fn missing_and_rewritten_cookie_errors_name_likely_cause() {
     }
     // Quotation marks around the value alone are allowed (RFC 6265 section 4.1.1), and change no name.
     let quoted = (format!("{name}=\"{value}\""), kept.1.clone());
-    finish(&webex, &cookies, &quoted).unwrap();
+    complete_login(&webex, &cookies, &quoted).unwrap();
 }

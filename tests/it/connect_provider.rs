@@ -13,29 +13,29 @@ use webex_oauth::ApplicationId;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockUser, MockWebex};
 
-use self::example::vault::Data;
+use self::example::vault::DataFolder;
 use self::example::{App, worker};
+use crate::browser_client::{BrowserClient, Page, Site};
 #[cfg(target_os = "linux")]
-use crate::stores::{child, start_again};
+use crate::stores::{child_path, start_child_test};
 #[cfg(target_os = "linux")]
-use crate::support::not_run;
-use crate::support::{Folder, parameter};
-use crate::visitor::{Page, Site, Visitor};
+use crate::support::report_skipped;
+use crate::support::{TempDir, parameter};
 
 const PASSWORD: &str = "PLANTED-meeting-password";
 
 /// The example over a folder, and the Webex that customers connect to.
-struct World {
+struct Fixture {
     mock: MockWebex,
     clock: ManualClock,
     origin: String,
     app: App,
-    folder: Folder,
+    folder: TempDir,
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
-        let (site, folder) = (Site::new().await, Folder::new());
+        let (site, folder) = (Site::new().await, TempDir::new());
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
         let mock = MockWebex::builder()
             .user(MockUser::new("jane@example.com").name("Jane Doe"))
@@ -45,7 +45,7 @@ impl World {
             .clock(clock.clone())
             .start()
             .await;
-        let (app, origin) = serve(site, &mock, folder.path());
+        let (app, origin) = serve_app(site, &mock, folder.path());
         Self { mock, clock, origin, app, folder }
     }
 
@@ -55,25 +55,25 @@ impl World {
     }
 
     /// As after a restart: nothing is left but the folder. Browsers know the application by another port then.
-    async fn restarted(&self) -> Visitor {
-        let (_, origin) = serve(Site::new().await, &self.mock, self.folder.path());
-        Visitor::new(&origin)
+    async fn restart(&self) -> BrowserClient {
+        let (_, origin) = serve_app(Site::new().await, &self.mock, self.folder.path());
+        BrowserClient::new(&origin)
     }
 
-    async fn administrator(&self, tenant: &str) -> Visitor {
-        let mut visitor = Visitor::new(&self.origin);
+    async fn administrator(&self, tenant: &str) -> BrowserClient {
+        let mut visitor = BrowserClient::new(&self.origin);
         sign_in(&mut visitor, tenant).await;
         visitor
     }
 
     /// Begins to connect, and consents; gives what the browser comes back with.
-    async fn consent(&self, visitor: &mut Visitor, email: &str) -> String {
+    async fn consent(&self, visitor: &mut BrowserClient, email: &str) -> String {
         let begun = visitor.post("/connect", &[]).await;
         self.mock.approve_as(begun.location(), email)
     }
 
     /// An administrator who has connected this customer to Jane, and set its password.
-    async fn connected(&self, tenant: &str) -> Visitor {
+    async fn connect(&self, tenant: &str) -> BrowserClient {
         let mut visitor = self.administrator(tenant).await;
         let callback = self.consent(&mut visitor, "jane@example.com").await;
         assert_eq!(visitor.get(&callback).await.location(), "/");
@@ -82,34 +82,34 @@ impl World {
     }
 
     /// The line of a customer in the operator's list.
-    async fn line(&self, tenant: &str) -> String {
+    async fn operator_row(&self, tenant: &str) -> String {
         let list = self.administrator("operator").await.get("/").await.text;
         list.split(&format!("<tr id=\"{tenant}\">")).nth(1).unwrap().split("</tr>").next().unwrap().to_owned()
     }
 }
 
-fn serve(site: Site, mock: &MockWebex, folder: &Path) -> (App, String) {
-    let store = Data::open(Some(folder.to_owned()), false).unwrap().store().unwrap();
+fn serve_app(site: Site, mock: &MockWebex, folder: &Path) -> (App, String) {
+    let store = DataFolder::open(Some(folder.to_owned()), false).unwrap().store().unwrap();
     let app = App::new(&mock.client(), store).unwrap();
     let router = example::router(app.clone(), site.origin.clone());
     (app, site.serve(router))
 }
 
-async fn sign_in(visitor: &mut Visitor, who: &str) {
+async fn sign_in(visitor: &mut BrowserClient, who: &str) {
     assert_eq!(visitor.post("/sign-in", &[("who", who)]).await.location(), "/");
 }
 
-async fn status(visitor: &mut Visitor) -> String {
+async fn status(visitor: &mut BrowserClient) -> String {
     visitor.get("/").await.element("status").to_owned()
 }
 
-fn title(page: &Page) -> (u16, &str) {
+fn status_and_title(page: &Page) -> (u16, &str) {
     (page.status, page.element("title"))
 }
 
 #[tokio::test]
 async fn prefetched_callback_connects_only_after_navigation() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let mut visitor = world.administrator("cust10001").await;
     let callback = world.consent(&mut visitor, "jane@example.com").await;
 
@@ -124,7 +124,7 @@ async fn prefetched_callback_connects_only_after_navigation() {
 
 #[tokio::test]
 async fn customer_is_connected_only_after_password_is_set() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let mut visitor = world.administrator("cust10001").await;
     let page = visitor.get("/").await;
     assert_eq!(page.element("status"), "Not connected to Webex");
@@ -133,7 +133,7 @@ async fn customer_is_connected_only_after_password_is_set() {
     let callback = world.consent(&mut visitor, "jane@example.com").await;
     assert_eq!(visitor.get(&callback).await.location(), "/");
     assert_eq!(status(&mut visitor).await, "Connected to Webex as jane@example.com. One step is left:");
-    assert!(visitor.waiting().is_empty());
+    assert!(visitor.pending_login_cookies().is_empty());
     assert_eq!(visitor.post("/configure", &[("meeting_password", " short ")]).await.status, 400);
 
     visitor.post("/configure", &[("meeting_password", PASSWORD)]).await;
@@ -142,17 +142,17 @@ async fn customer_is_connected_only_after_password_is_set() {
     assert_eq!(page.element("status"), "Connected to Webex. Logged in as jane@example.com and connected to cust10001");
     assert!(!page.text.contains(PASSWORD));
     assert_eq!(visitor.post("/check", &[]).await.location(), "/");
-    assert!(world.line("cust10001").await.contains("Connected to Webex. Logged in as jane@example.com"));
-    assert!(world.line("cust10002").await.contains("Not connected"));
+    assert!(world.operator_row("cust10001").await.contains("Connected to Webex. Logged in as jane@example.com"));
+    assert!(world.operator_row("cust10002").await.contains("Not connected"));
 }
 
 #[tokio::test]
 async fn connection_survives_restart_and_files_hide_secrets() {
-    let world = World::new().await;
-    world.connected("cust10001").await;
+    let world = Fixture::new().await;
+    world.connect("cust10001").await;
     world.app.manager.wait_idle().await.unwrap();
 
-    let mut visitor = world.restarted().await;
+    let mut visitor = world.restart().await;
 
     sign_in(&mut visitor, "cust10001").await;
     let expected = "Connected to Webex. Logged in as jane@example.com and connected to cust10001";
@@ -177,8 +177,8 @@ async fn connection_survives_restart_and_files_hide_secrets() {
 fn key_file_is_accessible_to_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = Folder::new();
-    let data = Data::open(Some(folder.path().to_owned()), false).unwrap();
+    let folder = TempDir::new();
+    let data = DataFolder::open(Some(folder.path().to_owned()), false).unwrap();
     let (one, two) = (data.store().unwrap(), data.store().unwrap());
     assert_eq!(format!("{one:?}"), format!("{two:?}"));
     let path = folder.path().join("store.key");
@@ -194,20 +194,20 @@ fn key_file_is_accessible_to_owner_only() {
 
 #[tokio::test]
 async fn callback_of_one_customer_connects_no_other_customer() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     // Another browser: it has no such login waiting.
     let mut a = world.administrator("cust10001").await;
     let mut b = world.administrator("cust10002").await;
     let callback = world.consent(&mut a, "jane@example.com").await;
-    assert_eq!(title(&b.get(&callback).await), (400, "This login has expired"));
+    assert_eq!(status_and_title(&b.get(&callback).await), (400, "This login has expired"));
 
     // The same browser, in which somebody has signed in for another customer meanwhile.
     sign_in(&mut a, "cust10002").await;
-    assert_eq!(title(&a.get(&callback).await), (403, "This login belongs to another customer"));
-    assert!(a.waiting().is_empty());
+    assert_eq!(status_and_title(&a.get(&callback).await), (403, "This login belongs to another customer"));
+    assert!(a.pending_login_cookies().is_empty());
     // And once more, signed in as the first: that callback is over.
     sign_in(&mut a, "cust10001").await;
-    assert_eq!(title(&a.get(&callback).await), (400, "This login has expired"));
+    assert_eq!(status_and_title(&a.get(&callback).await), (400, "This login has expired"));
 
     assert_eq!(world.mock.token_requests(), 0, "the code was never exchanged");
     assert_eq!(
@@ -218,7 +218,7 @@ async fn callback_of_one_customer_connects_no_other_customer() {
 
 #[tokio::test]
 async fn cookie_under_name_of_other_login_is_rejected() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let (mut a, mut b) = (world.administrator("cust10001").await, world.administrator("cust10002").await);
     let callback = world.consent(&mut a, "jane@example.com").await;
     let (name, _) = a.cookies.iter().find(|(name, _)| name.starts_with("webex-login-")).unwrap();
@@ -231,26 +231,28 @@ async fn cookie_under_name_of_other_login_is_rejected() {
 
 #[tokio::test]
 async fn unauthorized_visitor_cannot_change_connection() {
-    let world = World::new().await;
-    world.connected("cust10001").await;
-    for (mut visitor, expected) in [(Visitor::new(&world.origin), 401), (world.administrator("operator").await, 403)] {
+    let world = Fixture::new().await;
+    world.connect("cust10001").await;
+    for (mut visitor, expected) in
+        [(BrowserClient::new(&world.origin), 401), (world.administrator("operator").await, 403)]
+    {
         for path in ["/connect", "/check", "/disconnect", "/configure"] {
             let fields = [("meeting_password", "another one")];
             assert_eq!(visitor.post(path, &fields).await.status, expected, "{path}");
         }
         assert_eq!(visitor.get("/auth/cisco/callback?code=x&state=y").await.status, expected);
     }
-    let mut stranger = Visitor::new(&world.origin);
-    assert!(stranger.get("/").await.has("who"));
+    let mut stranger = BrowserClient::new(&world.origin);
+    assert!(stranger.get("/").await.has_element("who"));
     stranger.post("/sign-in", &[("who", "cust99999")]).await;
     assert!(stranger.cookies.is_empty());
-    assert!(world.line("cust10001").await.contains("Connected to Webex."));
+    assert!(world.operator_row("cust10001").await.contains("Connected to Webex."));
 }
 
 #[tokio::test]
 async fn cross_site_forms_and_get_requests_change_nothing() {
-    let world = World::new().await;
-    let mut visitor = world.connected("cust10001").await;
+    let world = Fixture::new().await;
+    let mut visitor = world.connect("cust10001").await;
     for path in ["/connect", "/disconnect", "/configure", "/sign-out", "/sign-in"] {
         for origin in [None, Some("null"), Some("https://evil.example")] {
             assert_eq!(visitor.post_from(origin, path, &[("who", "cust10002")]).await.status, 403, "{path} {origin:?}");
@@ -262,8 +264,8 @@ async fn cross_site_forms_and_get_requests_change_nothing() {
 
 #[tokio::test]
 async fn disconnected_customer_may_connect_to_any_account() {
-    let world = World::new().await;
-    let mut visitor = world.connected("cust10001").await;
+    let world = Fixture::new().await;
+    let mut visitor = world.connect("cust10001").await;
     assert_eq!(visitor.post("/disconnect", &[]).await.location(), "/");
     assert_eq!(status(&mut visitor).await, "Not connected to Webex");
 
@@ -276,24 +278,24 @@ async fn disconnected_customer_may_connect_to_any_account() {
 
 #[tokio::test]
 async fn ended_session_requires_reconnect_and_keeps_configuration() {
-    let world = World::new().await;
-    let mut visitor = world.connected("cust10001").await;
+    let world = Fixture::new().await;
+    let mut visitor = world.connect("cust10001").await;
     world.mock.revoke("jane@example.com");
     // A token younger than 30 seconds is not refreshed after a 401.
     let page = visitor.post("/check", &[]).await;
-    assert_eq!(title(&page), (502, "Webex rejected the access token"));
+    assert_eq!(status_and_title(&page), (502, "Webex rejected the access token"));
     world.age_tokens();
     assert_eq!(visitor.post("/check", &[]).await.location(), "/");
     let page = visitor.get("/").await;
     assert_eq!(page.element("status"), "Not connected to Webex: jane@example.com must log in again");
-    assert!(page.has("reconnect") && !page.has("connect"));
-    assert!(world.line("cust10001").await.contains("must log in again"));
+    assert!(page.has_element("reconnect") && !page.has_element("connect"));
+    assert!(world.operator_row("cust10001").await.contains("must log in again"));
 
     let begun = visitor.post("/connect", &[]).await.location().to_owned();
     assert_eq!(parameter(&begun, "login_hint"), "jane@example.com");
     // Another account does not slip in.
     let page = visitor.get(&world.mock.approve_as(&begun, "bob@example.com")).await;
-    assert_eq!(title(&page), (409, "This is another Webex account"));
+    assert_eq!(status_and_title(&page), (409, "This is another Webex account"));
     assert!(status(&mut visitor).await.contains("jane@example.com must log in again"));
 
     let callback = world.consent(&mut visitor, "jane@example.com").await;
@@ -305,19 +307,19 @@ async fn ended_session_requires_reconnect_and_keeps_configuration() {
 
 #[tokio::test]
 async fn denied_consent_is_reported_and_connects_nothing() {
-    let world = World::new().await;
+    let world = Fixture::new().await;
     let mut visitor = world.administrator("cust10001").await;
     let begun = visitor.post("/connect", &[]).await.location().to_owned();
     let page = visitor.get(&world.mock.deny(begun)).await;
-    assert_eq!(title(&page), (403, "Webex is not connected"));
-    assert!(page.has("back") && visitor.waiting().is_empty());
+    assert_eq!(status_and_title(&page), (403, "Webex is not connected"));
+    assert!(page.has_element("back") && visitor.pending_login_cookies().is_empty());
     assert_eq!(status(&mut visitor).await, "Not connected to Webex");
 }
 
 #[tokio::test]
 async fn worker_skips_ended_session_and_serves_other_customers() {
-    let world = World::new().await;
-    world.connected("cust10001").await;
+    let world = Fixture::new().await;
+    world.connect("cust10001").await;
     let mut bob = world.administrator("cust10002").await;
     let callback = world.consent(&mut bob, "bob@example.com").await;
     bob.get(&callback).await;
@@ -327,15 +329,15 @@ async fn worker_skips_ended_session_and_serves_other_customers() {
     };
 
     assert_eq!(
-        names(worker::round(&world.app).await),
+        names(worker::run_round(&world.app).await),
         [Ok("jane@example.com".to_owned()), Ok("bob@example.com".to_owned())]
     );
     world.mock.expire_access_tokens("bob@example.com");
     world.mock.revoke("jane@example.com");
     world.age_tokens();
-    assert_eq!(names(worker::round(&world.app).await), [Err(true), Ok("bob@example.com".to_owned())]);
+    assert_eq!(names(worker::run_round(&world.app).await), [Err(true), Ok("bob@example.com".to_owned())]);
     assert_eq!(
-        names(worker::round(&world.app).await),
+        names(worker::run_round(&world.app).await),
         [Ok("bob@example.com".to_owned())],
         "a dead login waits for its customer"
     );
@@ -343,14 +345,14 @@ async fn worker_skips_ended_session_and_serves_other_customers() {
 
 #[tokio::test]
 async fn control_characters_in_display_name_are_not_printed() {
-    let folder = crate::support::Folder::new();
+    let folder = crate::support::TempDir::new();
     let mock = MockWebex::builder()
         .user(MockUser::new("eve@example.com").name("Eve\u{1b}]0;evil\u{7}\ncust10002: completed work for Bob"))
         .scopes(example::SCOPES)
         .start()
         .await;
     let webex = mock.client();
-    let store = example::vault::Data::open(Some(folder.path().to_owned()), false).unwrap().store().unwrap();
+    let store = example::vault::DataFolder::open(Some(folder.path().to_owned()), false).unwrap().store().unwrap();
     let app = example::App::new(&webex, store).unwrap();
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = webex_oauth::Callback::parse(mock.approve(&url)).unwrap();
@@ -358,7 +360,7 @@ async fn control_characters_in_display_name_are_not_printed() {
     let key = webex_oauth::store::TokenKey::new("cust10001").unwrap();
     app.manager.put(&key, login).await.unwrap();
     app.manager.set_data(&key, &serde_json::json!({"meeting_password": "12345678"})).await.unwrap();
-    let round = example::worker::round(&app).await;
+    let round = example::worker::run_round(&app).await;
     let (tenant, outcome) = round.into_iter().next().unwrap();
     let line = format!("{tenant}: completed work for {}", outcome.unwrap()); // as `worker::run` prints it
     assert!(!line.contains(char::is_control), "{line:?}");
@@ -367,10 +369,10 @@ async fn control_characters_in_display_name_are_not_printed() {
 /// The key that was made is lost, and the logins are not: another key must not be made beside what it cannot open.
 #[tokio::test]
 async fn missing_key_of_encrypted_sessions_is_not_regenerated() {
-    let folder = crate::support::Folder::new();
+    let folder = crate::support::TempDir::new();
     let mock = webex_oauth::testing::MockWebex::builder().scopes(example::SCOPES).start().await;
     let webex = mock.client();
-    let open = || example::vault::Data::open(Some(folder.path().to_owned()), false).unwrap().store();
+    let open = || example::vault::DataFolder::open(Some(folder.path().to_owned()), false).unwrap().store();
     let app = example::App::new(&webex, open().unwrap()).unwrap();
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = webex_oauth::Callback::parse(mock.approve(&url)).unwrap();
@@ -383,33 +385,33 @@ async fn missing_key_of_encrypted_sessions_is_not_regenerated() {
 
 // --- the key beside the logins
 
-fn open(folder: &Path) -> Result<(), String> {
-    let data = Data::open(Some(folder.to_owned()), false).map_err(|error| error.to_string())?;
+fn open_store(folder: &Path) -> Result<(), String> {
+    let data = DataFolder::open(Some(folder.to_owned()), false).map_err(|error| error.to_string())?;
     data.store().map(drop).map_err(|error| error.to_string())
 }
 
 #[test]
 fn truncated_key_file_is_replaced_only_before_first_use() {
     for left in ["", "AAAA", &"A".repeat(42)] {
-        let folder = Folder::new();
+        let folder = TempDir::new();
         fs::create_dir(folder.path()).unwrap();
         let file = folder.path().join("store.key");
         fs::write(&file, left).unwrap();
         fs::write(folder.path().join("store.key.new-0"), "left by a process that was killed").unwrap();
 
-        open(folder.path()).unwrap();
+        open_store(folder.path()).unwrap();
 
         let key = fs::read_to_string(&file).unwrap();
         assert_eq!(key.len(), 44, "{left:?}");
-        open(folder.path()).unwrap();
+        open_store(folder.path()).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), key, "a whole key stays");
 
         // Now that there are logins, what is wrong with the key is the operator's to put right.
         fs::write(&file, left).unwrap();
-        assert!(open(folder.path()).unwrap_err().contains("store.key"), "{left:?}");
+        assert!(open_store(folder.path()).unwrap_err().contains("store.key"), "{left:?}");
         assert_eq!(fs::read_to_string(&file).unwrap(), left);
         fs::remove_file(&file).unwrap();
-        assert!(open(folder.path()).unwrap_err().contains("is missing"), "{left:?}");
+        assert!(open_store(folder.path()).unwrap_err().contains("is missing"), "{left:?}");
         assert!(!file.exists());
     }
 }
@@ -417,12 +419,12 @@ fn truncated_key_file_is_replaced_only_before_first_use() {
 #[test]
 fn key_file_with_other_content_is_not_changed() {
     for other in ["my own password!", "\"quoted\"", &"A".repeat(45), "AAAA\n"] {
-        let folder = Folder::new();
+        let folder = TempDir::new();
         fs::create_dir(folder.path()).unwrap();
         let file = folder.path().join("store.key");
         fs::write(&file, other).unwrap();
 
-        assert!(open(folder.path()).unwrap_err().contains("store.key"), "{other}");
+        assert!(open_store(folder.path()).unwrap_err().contains("store.key"), "{other}");
 
         assert_eq!(fs::read_to_string(&file).unwrap(), other);
     }
@@ -430,11 +432,11 @@ fn key_file_with_other_content_is_not_changed() {
 
 #[test]
 fn concurrent_starts_agree_on_key() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     fs::create_dir(folder.path()).unwrap();
     let keys: Vec<_> = std::thread::scope(|scope| {
         let start = || {
-            let opened = open(folder.path());
+            let opened = open_store(folder.path());
             // One that comes late finds the logins of another, and its key.
             opened.map(|()| fs::read_to_string(folder.path().join("store.key")).unwrap())
         };
@@ -455,40 +457,42 @@ fn concurrent_starts_agree_on_key() {
 fn start_on_full_disk_leaves_no_files_and_next_start_succeeds() {
     use std::process::Command;
 
-    const STORY: &str = "connect_provider::start_on_full_disk_leaves_no_files_and_next_start_succeeds";
+    const TEST_NAME: &str = "connect_provider::start_on_full_disk_leaves_no_files_and_next_start_succeeds";
     /// How the child says that it could do nothing.
-    const NOT_RUN: i32 = 77;
-    let Some(folder) = child() else {
-        let folder = Folder::new();
+    const NOT_RUN_EXIT_CODE: i32 = 77;
+    let Some(folder) = child_path() else {
+        let folder = TempDir::new();
         fs::create_dir(folder.path()).unwrap();
-        let program = start_again(STORY, folder.path());
+        let program = start_child_test(TEST_NAME, folder.path());
         let mut unshare = Command::new("unshare");
         unshare.arg("--mount").arg(program.get_program()).args(program.get_args());
         unshare.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         match unshare.output() {
             Ok(output) if output.status.success() => {}
-            Ok(output) if output.status.code() == Some(NOT_RUN) => not_run(STORY, "nobody may mount anything here"),
+            Ok(output) if output.status.code() == Some(NOT_RUN_EXIT_CODE) => {
+                report_skipped(TEST_NAME, "nobody may mount anything here")
+            }
             Ok(output) if !String::from_utf8_lossy(&output.stderr).starts_with("unshare") => {
                 panic!("{}", String::from_utf8_lossy(&output.stdout))
             }
-            Ok(_) => not_run(STORY, "nobody may have mounts of their own here"),
-            Err(why) => not_run(STORY, &format!("there is no `unshare`: {why}")),
+            Ok(_) => report_skipped(TEST_NAME, "nobody may have mounts of their own here"),
+            Err(why) => report_skipped(TEST_NAME, &format!("there is no `unshare`: {why}")),
         }
         return;
     };
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8k", "none"]).arg(&folder).output();
     if !mount.is_ok_and(|output| output.status.success()) {
-        std::process::exit(NOT_RUN);
+        std::process::exit(NOT_RUN_EXIT_CODE);
     }
     let data = folder.join("data");
     fs::create_dir(&data).unwrap();
     assert!(fs::write(folder.join("filler"), [0; 1 << 16]).is_err(), "the disk is full");
 
-    let error = open(&data).unwrap_err();
+    let error = open_store(&data).unwrap_err();
     assert!(error.contains("No space left"), "{error}");
     assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "nothing is left behind");
 
     fs::remove_file(folder.join("filler")).unwrap();
-    open(&data).unwrap();
+    open_store(&data).unwrap();
     let _ = Command::new("umount").arg(&folder).output();
 }

@@ -10,25 +10,25 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::transport::{ReqwestTransport, TlsBackend, Transport as _};
 use webex_oauth::{AccessToken, Delivery, Error, Service, TokenManager, WebexOAuth};
 
-use crate::support::{TOKENS, aged, builder, client, json, returned, server, tokens};
-use crate::transport::{everything, get, server as raw_server, tls_server_with};
+use crate::support::{TOKENS, backdate_tokens, builder, client, json, pending_and_callback, server, tokens};
+use crate::transport::{full_error_text, get, server as raw_server, tls_server_with};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
 
 fn assert_misconfigured(error: &Error, words: &[&str]) {
-    assert!(error.is_misconfigured() && !error.is_retryable(), "{}", everything(error));
+    assert!(error.is_misconfigured() && !error.is_retryable(), "{}", full_error_text(error));
     assert_eq!((error.delivery(), error.tracking_id()), (Some(Delivery::NotSent), None), "{error}");
     for word in words {
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
     assert!(!error.to_string().contains("failed to connect to"), "{error}");
-    assert!(!everything(error).contains("hunter2"), "{}", everything(error));
+    assert!(!full_error_text(error).contains("hunter2"), "{}", full_error_text(error));
 }
 
 #[tokio::test]
 async fn every_tls_backend_reports_reason_of_rejected_certificate() {
-    type Change = fn(&mut CertificateParams);
-    let rows: [(Change, bool, &[&str]); 5] = [
+    type CertificateEdit = fn(&mut CertificateParams);
+    let rows: [(CertificateEdit, bool, &[&str]); 5] = [
         (|leaf| leaf.not_after = date_time_ymd(2020, 1, 1), true, &["has expired", "clock"]),
         (|leaf| leaf.not_before = date_time_ymd(2200, 1, 1), true, &["not valid yet", "clock"]),
         (
@@ -69,17 +69,17 @@ async fn rejected_certificate_is_reported_by_every_call() {
     let good = crate::support::server(json(200, TOKENS)).await;
     let tokens = tokens(&builder(service(&good.uri())).build().unwrap()).await;
     let webex = builder(service(&server.url)).build().unwrap();
-    for error in failures(&webex, tokens).await {
+    for error in call_errors(&webex, tokens).await {
         assert_misconfigured(&error, &["issuer is not trusted"]);
     }
 }
 
 /// The errors of an exchange, a refresh, a session's refresh, `people/me` and a call of the API.
-async fn failures(webex: &WebexOAuth, tokens: webex_oauth::TokenSet) -> Vec<Error> {
-    let (pending, callback) = returned(webex);
+async fn call_errors(webex: &WebexOAuth, tokens: webex_oauth::TokenSet) -> Vec<Error> {
+    let (pending, callback) = pending_and_callback(webex);
     let access_token = AccessToken::new("access").unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), backdate_tokens(&tokens)).await.unwrap();
     let request = get(webex.service().person_endpoint().unwrap());
     vec![
         webex.login(pending, callback).await.unwrap_err(),
@@ -96,7 +96,7 @@ fn service(uri: &str) -> Service {
 }
 
 /// A client whose pauses take no time.
-fn hurried(uri: &str) -> WebexOAuth {
+fn client_without_delays(uri: &str) -> WebexOAuth {
     use webex_oauth::clock::{Clock as _, ManualClock, SystemClock};
 
     let clock = ManualClock::new(SystemClock::new().now()).auto_advance();
@@ -110,14 +110,14 @@ async fn error_has_tracking_id_only_if_request_reached_server() {
 
     // Nobody listens there any more.
     let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap());
-    for error in failures(&hurried(&closed), tokens.clone()).await {
+    for error in call_errors(&client_without_delays(&closed), tokens.clone()).await {
         assert!(!error.to_string().contains("tracking ID"), "{error}");
         assert_eq!((error.delivery(), error.tracking_id()), (Some(Delivery::NotSent), None), "{error}");
     }
 
     // Each request is read, and the connection closed.
     let silent = raw_server(async |_: TcpStream| Ok(())).await;
-    for error in failures(&hurried(silent.trim_end_matches('/')), tokens.clone()).await {
+    for error in call_errors(&client_without_delays(silent.trim_end_matches('/')), tokens.clone()).await {
         assert_eq!(error.delivery(), Some(Delivery::Unknown), "{error}");
         assert!(error.tracking_id().is_some_and(|id| id.starts_with("WEBEXOAUTH_")), "{error}");
     }
@@ -125,7 +125,7 @@ async fn error_has_tracking_id_only_if_request_reached_server() {
     let failing = raw_server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 500 Oops\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await
     });
-    let webex = hurried(failing.await.trim_end_matches('/'));
+    let webex = client_without_delays(failing.await.trim_end_matches('/'));
     let error = webex.refresh(&tokens).await.unwrap_err();
     assert!(error.tracking_id().is_some(), "{error}");
 }
@@ -176,14 +176,14 @@ async fn unreachable_or_failing_proxy_is_retryable() {
         let proxy = reqwest::Proxy::https(proxy).unwrap();
         let transport = ReqwestTransport::from_builder(reqwest::Client::builder().proxy(proxy)).unwrap();
         let error = transport.exchange(get("https://webex.test/")).await.unwrap_err();
-        assert!(error.is_retryable() && error.delivery() == Some(Delivery::NotSent), "{}", everything(&error));
+        assert!(error.is_retryable() && error.delivery() == Some(Delivery::NotSent), "{}", full_error_text(&error));
     }
 }
 
 /// Asks for an address that is not this host's, in a process with these variables, and checks the error there.
-fn behind(test: &str, variables: &[(&str, &str)]) {
+fn run_with_proxy_variables(test: &str, variables: &[(&str, &str)]) {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test]).env(BEHIND, variables[0].0);
+    child.args(["--exact", test]).env(PROXY_VARIABLE, variables[0].0);
     for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
         child.env_remove(name).env_remove(name.to_lowercase());
     }
@@ -192,38 +192,45 @@ fn behind(test: &str, variables: &[(&str, &str)]) {
     assert!(output.status.success() && said.contains("1 passed"), "{variables:?}: {said}");
 }
 
-const BEHIND: &str = "WEBEX_OAUTH_TEST_PROXY_VARIABLE";
+const PROXY_VARIABLE: &str = "WEBEX_OAUTH_TEST_PROXY_VARIABLE";
 
 /// The variable that this process was started to check, if it was.
-fn variable() -> Option<String> {
-    std::env::var(BEHIND).ok()
+fn proxy_variable() -> Option<String> {
+    std::env::var(PROXY_VARIABLE).ok()
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 #[test]
 fn invalid_proxy_variable_is_named_and_proxy_is_not_bypassed() {
-    if let Some(variable) = variable() {
-        let good = wait(async { server(json(200, TOKENS)).await.uri() });
+    if let Some(variable) = proxy_variable() {
+        let good = block_on(async { server(json(200, TOKENS)).await.uri() });
         // Requests to this host go through no proxy, so they do not fail either.
         let _ = client(&good);
         let webex = builder(Service::webex().with_base_url("https://webex.test/v1")).build().unwrap();
-        let error = wait(async { webex.person(&AccessToken::new("access").unwrap()).await.unwrap_err() });
+        let error = block_on(async { webex.person(&AccessToken::new("access").unwrap()).await.unwrap_err() });
         let transport = ReqwestTransport::builder().build().unwrap();
-        let direct = wait(async { transport.exchange(get("https://webex.test/")).await.unwrap_err() });
+        let direct = block_on(async { transport.exchange(get("https://webex.test/")).await.unwrap_err() });
         for error in [error, direct] {
             assert!(error.is_misconfigured() && error.to_string().contains(&variable), "{error}");
-            assert!(error.tracking_id().is_none() && !everything(&error).contains("hunter2"), "{}", everything(&error));
+            assert!(
+                error.tracking_id().is_none() && !full_error_text(&error).contains("hunter2"),
+                "{}",
+                full_error_text(&error)
+            );
         }
         return;
     }
     let test = "connection_errors::invalid_proxy_variable_is_named_and_proxy_is_not_bypassed";
-    behind(test, &[("HTTPS_PROXY", "corp\\user:hunter2@proxy.test")]);
-    behind(test, &[("all_proxy", " http://user:hunter2@proxy.test")]);
-    behind(test, &[("ALL_PROXY", "socks5://user:hunter2@127.0.0.1:1")]);
-    behind(test, &[("https_proxy", "http//user:hunter2@proxy.test"), ("ALL_PROXY", "http://127.0.0.1:1")]);
+    run_with_proxy_variables(test, &[("HTTPS_PROXY", "corp\\user:hunter2@proxy.test")]);
+    run_with_proxy_variables(test, &[("all_proxy", " http://user:hunter2@proxy.test")]);
+    run_with_proxy_variables(test, &[("ALL_PROXY", "socks5://user:hunter2@127.0.0.1:1")]);
+    run_with_proxy_variables(
+        test,
+        &[("https_proxy", "http//user:hunter2@proxy.test"), ("ALL_PROXY", "http://127.0.0.1:1")],
+    );
 }
 
 #[tokio::test]
@@ -243,6 +250,6 @@ async fn endless_informational_responses_end_with_timeout() {
         request.extensions_mut().insert(limits);
         let error = ReqwestTransport::builder().build().unwrap().exchange(request).await.unwrap_err();
         assert_eq!(error.delivery(), Some(Delivery::Unknown));
-        assert!(everything(&error).contains("the timeout of 200ms"), "{}", everything(&error));
+        assert!(full_error_text(&error).contains("the timeout of 200ms"), "{}", full_error_text(&error));
     }
 }

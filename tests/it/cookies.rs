@@ -20,7 +20,7 @@ struct App {
 }
 
 /// What a browser keeps, and what it comes back with.
-struct Begun {
+struct BegunLogin {
     /// `name=value`.
     cookie: String,
     set: Vec<String>,
@@ -29,24 +29,28 @@ struct Begun {
 
 impl App {
     fn new() -> Self {
-        Self::with(keys("k1", 1), "http://localhost:5000/auth/cisco/callback")
+        Self::with_keys(keys("k1", 1), "http://localhost:5000/auth/cisco/callback")
     }
 
-    fn with(keys: EncryptionKeys, redirect_uri: &str) -> Self {
+    fn with_keys(keys: EncryptionKeys, redirect_uri: &str) -> Self {
         let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
         let webex = builder(Service::webex()).redirect_uri(redirect_uri).clock(clock.clone()).build().unwrap();
         Self { cookies: PendingCookies::new(&webex, keys), webex, clock }
     }
 
-    fn begin(&self, cookies: &[&str]) -> Begun {
+    fn begin(&self, cookies: &[&str]) -> BegunLogin {
         self.begin_with(cookies, |request| request)
     }
 
-    fn begin_with(&self, cookies: &[&str], change: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest) -> Begun {
+    fn begin_with(
+        &self,
+        cookies: &[&str],
+        change: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest,
+    ) -> BegunLogin {
         let (url, pending) = change(self.webex.authorize()).begin().unwrap();
-        let set = texts(&self.cookies.store(pending, cookies).unwrap());
+        let set = header_values(&self.cookies.store(pending, cookies).unwrap());
         let cookie = set[0].split(';').next().unwrap().to_owned();
-        Begun { cookie, set, callback: format!("code=c0de&state={}", parameter(url.as_str(), "state")) }
+        BegunLogin { cookie, set, callback: format!("code=c0de&state={}", parameter(url.as_str(), "state")) }
     }
 
     /// The kind of the refusal, and its words; what was taken is for this callback.
@@ -55,7 +59,7 @@ impl App {
         let (pending, over) =
             self.cookies.take(&callback, cookies).map_err(|error| (error.kind(), error.to_string()))?;
         self.webex.accept(pending, callback).unwrap();
-        Ok(texts(&over))
+        Ok(header_values(&over))
     }
 }
 
@@ -63,11 +67,11 @@ fn keys(id: &str, byte: u8) -> EncryptionKeys {
     EncryptionKeys::new(id, EncryptionKey::from([byte; 32])).unwrap()
 }
 
-fn texts(cookies: &SetCookies) -> Vec<String> {
+fn header_values(cookies: &SetCookies) -> Vec<String> {
     cookies.values().map(|value| value.to_str().unwrap().to_owned()).collect()
 }
 
-fn name(cookie: &str) -> &str {
+fn cookie_name(cookie: &str) -> &str {
     cookie.split_once('=').unwrap().0
 }
 
@@ -126,7 +130,7 @@ fn concurrent_takes_of_one_cookie_succeed_once() {
 #[test]
 fn https_redirect_uri_uses_host_prefixed_secure_cookie() {
     for uri in ["https://app.example/callback", "HTTPS://app.example/callback"] {
-        let app = App::with(keys("k1", 1), uri);
+        let app = App::with_keys(keys("k1", 1), uri);
         let begun = app.begin(&[]);
         assert!(begun.cookie.starts_with("__Host-webex-login-"), "{}", begun.cookie);
         assert!(begun.set[0].ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"), "{:?}", begun.set);
@@ -188,7 +192,7 @@ fn cookie_with_other_name_key_or_content_is_rejected() {
     for (keys, words) in
         [(keys("k1", 2), "cannot be decrypted with the key `k1`"), (keys("k2", 1), "the unknown key `k1`")]
     {
-        let elsewhere = App::with(keys, "http://localhost:5000/auth/cisco/callback");
+        let elsewhere = App::with_keys(keys, "http://localhost:5000/auth/cisco/callback");
         let (kind, message) = elsewhere.take(&begun.callback, &[&begun.cookie]).unwrap_err();
         assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{message}");
     }
@@ -205,23 +209,23 @@ fn cookie_is_decrypted_with_previous_key() {
     let before = App::new();
     let begun = before.begin(&[]);
     let keys = keys("k2", 2).with_previous("k1", EncryptionKey::from([1; 32])).unwrap();
-    let after = App::with(keys, "http://localhost:5000/auth/cisco/callback");
+    let after = App::with_keys(keys, "http://localhost:5000/auth/cisco/callback");
     after.take(&begun.callback, &[&begun.cookie]).unwrap();
 }
 
 #[test]
 fn four_latest_logins_remain_for_any_cookie_order() {
     let app = App::new();
-    let mut jar: Vec<Begun> = Vec::new();
+    let mut jar: Vec<BegunLogin> = Vec::new();
     for round in 0..7 {
         let mut cookies: Vec<_> = jar.iter().map(|begun| begun.cookie.as_str()).collect();
         cookies.reverse();
         let begun = app.begin(&[&cookies.join("; ")]);
-        let removed: Vec<_> = begun.set[1..].iter().map(|set| name(set).to_owned()).collect();
+        let removed: Vec<_> = begun.set[1..].iter().map(|set| cookie_name(set).to_owned()).collect();
         if round < 4 {
             assert_eq!(removed, [""; 0], "{round}");
         } else {
-            assert_eq!(removed, [name(&jar[0].cookie)], "{round}");
+            assert_eq!(removed, [cookie_name(&jar[0].cookie)], "{round}");
             assert!(begun.set[1].contains("=; Path=/; Max-Age=0;"));
             jar.remove(0);
         }
@@ -237,7 +241,7 @@ fn first_cookie_of_same_second_is_removed_first() {
     let jar: Vec<_> = (0..4).map(|_| app.begin(&[]).cookie).collect();
     let begun = app.begin(&[&jar.join("; ")]);
     assert_eq!(begun.set.len(), 2);
-    assert_eq!(name(&begun.set[1]), name(&jar[0]));
+    assert_eq!(cookie_name(&begun.set[1]), cookie_name(&jar[0]));
 }
 
 #[test]
@@ -246,8 +250,8 @@ fn pending_cookies_stay_within_header_limit() {
     let mut jar: Vec<String> = Vec::new();
     for _ in 0..4 {
         let begun = app.begin_with(&[&jar.join("; ")], |request| request.payload(&"x".repeat(1000)));
-        let gone: HashSet<_> = begun.set[1..].iter().map(|set| name(set).to_owned()).collect();
-        jar.retain(|cookie| !gone.contains(name(cookie)));
+        let gone: HashSet<_> = begun.set[1..].iter().map(|set| cookie_name(set).to_owned()).collect();
+        jar.retain(|cookie| !gone.contains(cookie_name(cookie)));
         jar.push(begun.cookie);
         app.clock.advance(Duration::from_secs(1));
         assert!(jar.join("; ").len() <= 6 * 1024 + 6, "{}", jar.join("; ").len());
@@ -260,25 +264,25 @@ fn expired_cookies_are_removed_and_foreign_cookies_remain() {
     let app = App::new();
     let old = app.begin(&[]);
     let others: Vec<_> =
-        (0..5).map(|_| App::with(keys("k9", 9), "http://localhost:8000/cb").begin(&[]).cookie).collect();
+        (0..5).map(|_| App::with_keys(keys("k9", 9), "http://localhost:8000/cb").begin(&[]).cookie).collect();
     app.clock.advance(Duration::from_secs(601));
     let begun = app.begin(&[&old.cookie, &others.join("; ")]);
     assert_eq!(begun.set.len(), 2);
-    assert_eq!(name(&begun.set[1]), name(&old.cookie));
+    assert_eq!(cookie_name(&begun.set[1]), cookie_name(&old.cookie));
 }
 
 #[test]
 fn longest_pending_login_fits_into_browser_cookie_limit() {
     let longest_id = "i".repeat(64);
     let redirect_uri = format!("https://app.example/{}", "r".repeat(400));
-    let app = App::with(keys(&longest_id, 1), &redirect_uri);
+    let app = App::with_keys(keys(&longest_id, 1), &redirect_uri);
     let mut longest = 0;
     for scopes in 0..60 {
         let scopes: String = (0..scopes).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
         let request = app.webex.authorize().scopes(format!("spark:all {scopes}")).payload(&"p".repeat(1000));
         let (_, pending) = request.begin().unwrap();
         match app.cookies.store(pending, [""; 0]) {
-            Ok(set) => longest = longest.max(texts(&set)[0].len()),
+            Ok(set) => longest = longest.max(header_values(&set)[0].len()),
             Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput),
         }
     }
@@ -290,7 +294,7 @@ fn set_cookies_are_appended_to_headers_and_hidden_in_debug() {
     let app = App::new();
     let (_, pending) = app.webex.authorize().begin().unwrap();
     let set = app.cookies.store(pending, [""; 0]).unwrap();
-    let value = texts(&set).remove(0);
+    let value = header_values(&set).remove(0);
     assert!(set.values().all(HeaderValue::is_sensitive));
     let shown = format!("{set:?} {:?} {set:#?}", app.cookies);
     assert!(!shown.contains(&value[..20]) && shown.contains("k1"), "{shown}");

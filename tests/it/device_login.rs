@@ -21,13 +21,13 @@ use webex_oauth::{
     TokenManager, WebexOAuth,
 };
 
-use crate::support::{ACCESS_TOKEN, REFRESH_TOKEN, TOKENS, builder, quiet};
+use crate::support::{ACCESS_TOKEN, REFRESH_TOKEN, TOKENS, builder, yield_until_idle};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-const PENDING: Act = Act::Answer(428, "", None);
-const GRANTED: Act = Act::Answer(200, TOKENS, None);
-const SLOW_DOWN: Act = Act::Answer(400, r#"{"errors":[{"description":"slow_down"}]}"#, None);
-const SPENT: Act = Act::Answer(400, r#"{"error":"invalid_grant"}"#, None);
+const PENDING: ScriptStep = ScriptStep::Respond(428, "", None);
+const GRANTED: ScriptStep = ScriptStep::Respond(200, TOKENS, None);
+const SLOW_DOWN: ScriptStep = ScriptStep::Respond(400, r#"{"errors":[{"description":"slow_down"}]}"#, None);
+const INVALID_GRANT: ScriptStep = ScriptStep::Respond(400, r#"{"error":"invalid_grant"}"#, None);
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -35,39 +35,39 @@ const fn secs(seconds: u64) -> Duration {
 
 /// What becomes of one request.
 #[derive(Clone, Debug)]
-enum Act {
+enum ScriptStep {
     /// A status, a body, and how long to leave the server alone.
-    Answer(u16, &'static str, Option<&'static str>),
+    Respond(u16, &'static str, Option<&'static str>),
     Unreachable,
     /// The server may have acted on it.
-    Lost,
+    LoseResponse,
     /// The answer waits until the test lets it through.
-    Held(Arc<Notify>, Box<Act>),
+    Hold(Arc<Notify>, Box<ScriptStep>),
 }
 
 /// A Webex that does as a script says, and the last thing for ever; clones are the same.
 #[derive(Clone, Debug)]
-struct Script {
+struct ScriptedServer {
     clock: ManualClock,
-    start: Arc<Mutex<Act>>,
-    acts: Arc<Mutex<VecDeque<Act>>>,
+    start: Arc<Mutex<ScriptStep>>,
+    steps: Arc<Mutex<VecDeque<ScriptStep>>>,
     starts: Arc<Mutex<Vec<String>>>,
     /// When each poll came, in seconds, and what stood in it.
     polls: Arc<Mutex<Vec<(u64, String)>>>,
 }
 
-impl Script {
-    fn new(clock: &ManualClock, acts: impl IntoIterator<Item = Act>) -> Self {
+impl ScriptedServer {
+    fn new(clock: &ManualClock, acts: impl IntoIterator<Item = ScriptStep>) -> Self {
         Self {
             clock: clock.clone(),
-            start: Arc::new(Mutex::new(START)),
-            acts: Arc::new(Mutex::new(acts.into_iter().collect())),
+            start: Arc::new(Mutex::new(START_RESPONSE)),
+            steps: Arc::new(Mutex::new(acts.into_iter().collect())),
             starts: Arc::default(),
             polls: Arc::default(),
         }
     }
 
-    fn starting(self, act: Act) -> Self {
+    fn with_start(self, act: ScriptStep) -> Self {
         *self.start.lock().unwrap() = act;
         self
     }
@@ -80,18 +80,18 @@ impl Script {
         DeviceLogin::start(&self.client()).await.unwrap()
     }
 
-    fn times(&self) -> Vec<u64> {
+    fn poll_times(&self) -> Vec<u64> {
         self.polls.lock().unwrap().iter().map(|(at, _)| *at).collect()
     }
 
-    fn next_act(&self) -> Act {
-        let mut acts = self.acts.lock().unwrap();
+    fn next_step(&self) -> ScriptStep {
+        let mut acts = self.steps.lock().unwrap();
         if acts.len() > 1 { acts.pop_front().unwrap() } else { acts[0].clone() }
     }
 }
 
 #[async_trait]
-impl Transport for Script {
+impl Transport for ScriptedServer {
     async fn exchange(&self, request: http::Request<Bytes>) -> webex_oauth::Result<http::Response<Bytes>> {
         let body = String::from_utf8(request.body().to_vec()).unwrap();
         let mut act = if request.uri().path() == "/v1/device/authorize" {
@@ -102,16 +102,18 @@ impl Transport for Script {
             assert_eq!(request.uri(), "https://webexapis.com/v1/device/token");
             assert!(request.headers()["authorization"].to_str().unwrap().starts_with("Basic "));
             self.polls.lock().unwrap().push((self.clock.elapsed().as_secs(), body));
-            self.next_act()
+            self.next_step()
         };
-        while let Act::Held(gate, then) = act {
+        while let ScriptStep::Hold(gate, then) = act {
             gate.notified().await;
             act = *then;
         }
         let (status, body, retry_after) = match act {
-            Act::Answer(status, body, retry_after) => (status, body, retry_after),
-            Act::Unreachable => return Err(Error::transport(Delivery::NotSent, "unplugged")),
-            Act::Lost | Act::Held(..) => return Err(Error::transport(Delivery::Unknown, "reset")),
+            ScriptStep::Respond(status, body, retry_after) => (status, body, retry_after),
+            ScriptStep::Unreachable => return Err(Error::transport(Delivery::NotSent, "unplugged")),
+            ScriptStep::LoseResponse | ScriptStep::Hold(..) => {
+                return Err(Error::transport(Delivery::Unknown, "reset"));
+            }
         };
         let mut answer = http::Response::builder().status(status);
         if let Some(retry_after) = retry_after {
@@ -122,7 +124,7 @@ impl Transport for Script {
 }
 
 /// As Webex documents it, but at a leisurely pace.
-const START: Act = Act::Answer(
+const START_RESPONSE: ScriptStep = ScriptStep::Respond(
     200,
     r#"{"device_code":"PLANTED-device-code-8","user_code":"061992","expires_in":300,"interval":5,
         "verification_uri":"https://oauth-helper-r.wbx2.com/verify",
@@ -130,7 +132,7 @@ const START: Act = Act::Answer(
     None,
 );
 
-const SHORT: Act = Act::Answer(
+const SHORT_LIVED_RESPONSE: ScriptStep = ScriptStep::Respond(
     200,
     r#"{"device_code":"d","user_code":"1","expires_in":12,"interval":5,"verification_uri":"https://x.example/"}"#,
     None,
@@ -141,15 +143,15 @@ fn clock() -> ManualClock {
 }
 
 /// All states of a login, as words.
-async fn states(login: &mut DeviceLogin) -> Vec<String> {
+async fn state_labels(login: &mut DeviceLogin) -> Vec<String> {
     let mut states = Vec::new();
     while let Some(state) = login.next().await {
-        states.push(word(&state));
+        states.push(state_label(&state));
     }
     states
 }
 
-fn word(state: &DeviceState) -> String {
+fn state_label(state: &DeviceState) -> String {
     match state {
         DeviceState::Pending { time_left, .. } => format!("pending {}", time_left.as_secs()),
         DeviceState::SlowedDown { time_left, interval, .. } => {
@@ -171,7 +173,7 @@ fn word(state: &DeviceState) -> String {
 
 #[tokio::test]
 async fn device_login_shows_verification_uri_and_user_code() {
-    let login = Script::new(&clock(), [PENDING]).login().await;
+    let login = ScriptedServer::new(&clock(), [PENDING]).login().await;
 
     assert_eq!(login.to_string(), "Open https://oauth-helper-r.wbx2.com/verify and enter 061992.");
     assert_eq!(login.user_code(), "061992");
@@ -188,7 +190,7 @@ async fn device_login_shows_verification_uri_and_user_code() {
 
 #[tokio::test]
 async fn device_login_sends_token_request_and_returns_login() {
-    let script = Script::new(&clock(), [PENDING, GRANTED]);
+    let script = ScriptedServer::new(&clock(), [PENDING, GRANTED]);
     let webex = script.client();
     let lobby = json!({"device_id": "d-1", "device_name": "Lobby"});
     let mut device = DeviceLogin::builder(&webex)
@@ -224,13 +226,13 @@ async fn device_login_sends_token_request_and_returns_login() {
 
 #[tokio::test]
 async fn polling_interval_follows_rfc_8628() {
-    let acts = [PENDING, SLOW_DOWN, PENDING, Act::Answer(429, "", Some("42")), PENDING, GRANTED];
-    let script = Script::new(&clock(), acts);
+    let acts = [PENDING, SLOW_DOWN, PENDING, ScriptStep::Respond(429, "", Some("42")), PENDING, GRANTED];
+    let script = ScriptedServer::new(&clock(), acts);
     let mut login = script.login().await;
 
-    let seen = states(&mut login).await;
+    let seen = state_labels(&mut login).await;
 
-    assert_eq!(script.times(), [5, 10, 20, 30, 72, 82]);
+    assert_eq!(script.poll_times(), [5, 10, 20, 30, 72, 82]);
     let expected =
         ["pending 300", "pending 295", "slower 290 10", "pending 280", "trouble 270 42", "pending 228", "logged in"];
     assert_eq!(seen, expected);
@@ -248,61 +250,61 @@ async fn interval_is_from_response_or_five_seconds() {
         (r#""interval":-1"#, 5),
     ] {
         let body = format!(r#"{{"device_code":"d","user_code":"1","verification_uri":"https://x.example/",{start}}}"#);
-        let script = Script::new(&clock(), [GRANTED]).starting(Act::Answer(200, body.leak(), None));
+        let script = ScriptedServer::new(&clock(), [GRANTED]).with_start(ScriptStep::Respond(200, body.leak(), None));
         script.login().await.wait().await.unwrap();
-        assert_eq!(script.times(), [first], "{start}");
+        assert_eq!(script.poll_times(), [first], "{start}");
     }
     // It is cut short where it would leave nothing to ask.
     let start = r#"{"device_code":"d","user_code":"1","verification_uri":"https://x.example/","interval":86400,"expires_in":40}"#;
-    let script = Script::new(&clock(), [GRANTED]).starting(Act::Answer(200, start, None));
+    let script = ScriptedServer::new(&clock(), [GRANTED]).with_start(ScriptStep::Respond(200, start, None));
     script.login().await.wait().await.unwrap();
-    assert_eq!(script.times(), [36]);
+    assert_eq!(script.poll_times(), [36]);
 }
 
 #[tokio::test]
 async fn expired_device_code_is_not_polled() {
     let clock = clock();
-    let script = Script::new(&clock, [PENDING]).starting(SHORT);
+    let script = ScriptedServer::new(&clock, [PENDING]).with_start(SHORT_LIVED_RESPONSE);
     let mut login = script.login().await;
 
     let error = login.wait().await.unwrap_err();
 
-    assert_eq!((error.kind(), script.times()), (ErrorKind::DeviceCodeExpired, vec![5, 10]));
+    assert_eq!((error.kind(), script.poll_times()), (ErrorKind::DeviceCodeExpired, vec![5, 10]));
     assert!(error.is_login_required() && error.to_string().contains("device code expired"), "{error}");
     assert_eq!((clock.elapsed(), login.time_left()), (secs(12), secs(0)));
     assert_eq!(login.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired, "and again");
     assert!(login.next().await.is_none());
     assert_eq!(login.to_stored().unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(script.times().len(), 2);
+    assert_eq!(script.poll_times().len(), 2);
     // Nobody asks either who comes when it is over.
-    let script = Script::new(&clock, [PENDING]).starting(SHORT);
+    let script = ScriptedServer::new(&clock, [PENDING]).with_start(SHORT_LIVED_RESPONSE);
     let mut login = script.login().await;
     clock.advance(secs(12));
-    assert_eq!(states(&mut login).await, ["expired DeviceCodeExpired"]);
-    assert!(script.times().is_empty());
+    assert_eq!(state_labels(&mut login).await, ["expired DeviceCodeExpired"]);
+    assert!(script.poll_times().is_empty());
 }
 
 #[tokio::test]
 async fn transient_failures_do_not_end_device_login() {
     let page = "<html>Sign in to the Wi-Fi</html>";
     let acts = [
-        Act::Unreachable,
-        Act::Lost,
+        ScriptStep::Unreachable,
+        ScriptStep::LoseResponse,
         PENDING,
-        Act::Answer(503, page, None),
-        Act::Answer(200, page, None),
-        Act::Answer(302, "", None),
-        Act::Answer(423, "{}", Some("3")),
-        Act::Answer(500, "", Some("nonsense")),
-        Act::Answer(401, page, None),
+        ScriptStep::Respond(503, page, None),
+        ScriptStep::Respond(200, page, None),
+        ScriptStep::Respond(302, "", None),
+        ScriptStep::Respond(423, "{}", Some("3")),
+        ScriptStep::Respond(500, "", Some("nonsense")),
+        ScriptStep::Respond(401, page, None),
         GRANTED,
     ];
-    let script = Script::new(&clock(), acts);
+    let script = ScriptedServer::new(&clock(), acts);
     let mut login = script.login().await;
 
-    let seen = states(&mut login).await;
+    let seen = state_labels(&mut login).await;
 
-    assert_eq!(script.times(), [5, 15, 35, 40, 50, 70, 100, 105, 120, 150]);
+    assert_eq!(script.poll_times(), [5, 15, 35, 40, 50, 70, 100, 105, 120, 150]);
     assert_eq!(seen.iter().filter(|state| state.starts_with("trouble")).count(), 8);
     assert_eq!(seen.last().unwrap(), "logged in");
 }
@@ -312,34 +314,35 @@ async fn week_without_network_ends_in_expired_device_code() {
     const WEEK: u64 = 604_800;
     let start = r#"{"device_code":"d","user_code":"1","expires_in":604800,"verification_uri":"https://x.example/"}"#;
     let clock = clock();
-    let script = Script::new(&clock, [Act::Unreachable]).starting(Act::Answer(200, start, None));
+    let script =
+        ScriptedServer::new(&clock, [ScriptStep::Unreachable]).with_start(ScriptStep::Respond(200, start, None));
 
     let error = script.login().await.wait().await.unwrap_err();
 
     assert_eq!((error.kind(), clock.elapsed()), (ErrorKind::DeviceCodeExpired, secs(WEEK)));
-    let times = script.times();
+    let times = script.poll_times();
     assert!((2000..2050).contains(&times.len()) && *times.last().unwrap() < WEEK, "{}", times.len());
 }
 
 #[tokio::test]
 async fn retry_after_beyond_code_lifetime_expires_device_login() {
-    let script = Script::new(&clock(), [Act::Answer(429, "", Some("3600")), GRANTED]);
+    let script = ScriptedServer::new(&clock(), [ScriptStep::Respond(429, "", Some("3600")), GRANTED]);
     let mut login = script.login().await;
-    assert_eq!(states(&mut login).await, ["pending 300", "trouble 295 3600", "expired DeviceCodeExpired"]);
-    assert_eq!(script.times(), [5]);
+    assert_eq!(state_labels(&mut login).await, ["pending 300", "trouble 295 3600", "expired DeviceCodeExpired"]);
+    assert_eq!(script.poll_times(), [5]);
 }
 
 #[tokio::test]
 async fn clock_change_affects_neither_expiry_nor_polling_interval() {
     let clock = clock();
-    let script = Script::new(&clock, [PENDING, GRANTED]);
+    let script = ScriptedServer::new(&clock, [PENDING, GRANTED]);
     let mut login = script.login().await;
     clock.set(NOW + secs(1_000_000));
     assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
     assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
     clock.set(UnixTime::from_secs(0));
     assert!(matches!(login.next().await, Some(DeviceState::LoggedIn(_))));
-    assert_eq!(script.times(), [5, 10]);
+    assert_eq!(script.poll_times(), [5, 10]);
 }
 
 // --- how it ends
@@ -356,14 +359,14 @@ async fn final_device_errors_are_classified() {
         ("{}", 403, "failed DeviceGrant", "check the client ID"),
         (r#"{"message":"unsupported_grant_type"}"#, 400, "failed DeviceGrant", "check the client ID"),
     ] {
-        let script = Script::new(&clock(), [Act::Answer(status, body, None), GRANTED]);
+        let script = ScriptedServer::new(&clock(), [ScriptStep::Respond(status, body, None), GRANTED]);
         let mut login = script.login().await;
-        assert_eq!(states(&mut login).await, ["pending 300", seen], "{body}");
+        assert_eq!(state_labels(&mut login).await, ["pending 300", seen], "{body}");
         let error = login.wait().await.unwrap_err();
         assert!(error.to_string().contains(says), "{body}: {error}");
         assert_eq!(error.is_denied(), seen.starts_with("denied"), "{error:?}");
         assert_eq!(error.is_misconfigured(), says == "check the client ID", "{error:?}");
-        assert_eq!(script.times().len(), 1, "nothing is asked any more");
+        assert_eq!(script.poll_times().len(), 1, "nothing is asked any more");
     }
 }
 
@@ -372,26 +375,32 @@ async fn rejected_device_code_near_expiry_counts_as_expired() {
     for body in [r#"{"error":"invalid_grant"}"#, r#"{"message":"invalid_request"}"#, r#"{"message":"x"}"#] {
         for (pendings, kind) in [(52, ErrorKind::DeviceGrant), (53, ErrorKind::DeviceCodeExpired)] {
             let mut acts = vec![PENDING; pendings];
-            acts.push(Act::Answer(400, body, None));
-            let error = Script::new(&clock(), acts).login().await.wait().await.unwrap_err();
+            acts.push(ScriptStep::Respond(400, body, None));
+            let error = ScriptedServer::new(&clock(), acts).login().await.wait().await.unwrap_err();
             assert!(error.kind() == kind && error.is_login_required(), "{pendings} {body}: {error}");
         }
     }
     let mut acts = vec![PENDING; 58];
-    acts.push(Act::Answer(400, r#"{"error":"tokenlimit_reached"}"#, None));
-    let error = Script::new(&clock(), acts).login().await.wait().await.unwrap_err();
+    acts.push(ScriptStep::Respond(400, r#"{"error":"tokenlimit_reached"}"#, None));
+    let error = ScriptedServer::new(&clock(), acts).login().await.wait().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeviceGrant, "that is no expiry");
 }
 
 #[tokio::test]
 async fn lost_response_is_named_in_error_for_used_device_code() {
-    let ended = |act| async { Script::new(&clock(), [act, SPENT]).login().await.wait().await.unwrap_err().to_string() };
-    assert!(ended(Act::Lost).await.contains("an earlier response was lost"));
-    assert!(!ended(Act::Unreachable).await.contains("lost"));
-    assert!(!ended(Act::Answer(503, "", None)).await.contains("lost"));
-    assert!(ended(Act::Answer(200, r#"{"access_token":"cut o"#, None)).await.contains("an earlier response was lost"));
+    let ended = |act| async {
+        ScriptedServer::new(&clock(), [act, INVALID_GRANT]).login().await.wait().await.unwrap_err().to_string()
+    };
+    assert!(ended(ScriptStep::LoseResponse).await.contains("an earlier response was lost"));
+    assert!(!ended(ScriptStep::Unreachable).await.contains("lost"));
+    assert!(!ended(ScriptStep::Respond(503, "", None)).await.contains("lost"));
+    assert!(
+        ended(ScriptStep::Respond(200, r#"{"access_token":"cut o"#, None))
+            .await
+            .contains("an earlier response was lost")
+    );
     let busy = r#"{"error":"temporarily_unavailable"}"#;
-    assert!(!ended(Act::Answer(200, busy, None)).await.contains("lost"));
+    assert!(!ended(ScriptStep::Respond(200, busy, None)).await.contains("lost"));
 }
 
 // --- who waits
@@ -399,43 +408,43 @@ async fn lost_response_is_named_in_error_for_used_device_code() {
 #[tokio::test]
 async fn cancelled_wait_in_pause_keeps_polling_schedule() {
     let clock = ManualClock::new(NOW);
-    let script = Script::new(&clock, [GRANTED]);
+    let script = ScriptedServer::new(&clock, [GRANTED]);
     let mut login = script.login().await;
     for _ in 0..4 {
         tokio::select! {
             biased;
             _ = login.wait() => panic!("it is too early"),
-            () = quiet() => {}
+            () = yield_until_idle() => {}
         }
         clock.advance(secs(1));
     }
-    assert!(script.times().is_empty());
+    assert!(script.poll_times().is_empty());
     clock.advance(secs(1));
     login.wait().await.unwrap();
-    assert_eq!(script.times(), [5]);
+    assert_eq!(script.poll_times(), [5]);
 }
 
 #[tokio::test]
 async fn cancelled_wait_during_poll_loses_no_response() {
     let gate = Arc::new(Notify::new());
     let clock = clock();
-    let script = Script::new(&clock, [Act::Held(Arc::clone(&gate), Box::new(GRANTED)), SPENT]);
+    let script = ScriptedServer::new(&clock, [ScriptStep::Hold(Arc::clone(&gate), Box::new(GRANTED)), INVALID_GRANT]);
     let mut login = script.login().await;
     for _ in 0..3 {
         let mut waiting = pin!(login.wait());
         assert!(poll_once(waiting.as_mut()).await.is_none());
-        quiet().await;
+        yield_until_idle().await;
         assert!(poll_once(waiting.as_mut()).await.is_none());
     }
     // The answer comes while nobody waits for it.
     gate.notify_one();
-    quiet().await;
+    yield_until_idle().await;
     clock.advance(secs(1_000));
 
     let logged_in = login.wait().await.unwrap();
 
     assert_eq!(logged_in.tokens().access_token().expose(), ACCESS_TOKEN);
-    assert_eq!(script.times(), [5], "it was asked once");
+    assert_eq!(script.poll_times(), [5], "it was asked once");
 }
 
 /// One look at a future.
@@ -451,19 +460,19 @@ async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T
 fn device_login_continues_on_second_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let gate = Arc::new(Notify::new());
-    let script = Script::new(&clock(), [Act::Held(gate, Box::new(GRANTED)), GRANTED]);
+    let script = ScriptedServer::new(&clock(), [ScriptStep::Hold(gate, Box::new(GRANTED)), GRANTED]);
     let first = runtime();
     let mut login = first.block_on(script.login());
     first.block_on(async {
-        while script.times().is_empty() {
+        while script.poll_times().is_empty() {
             let _ = poll_once(pin!(login.next())).await;
-            quiet().await;
+            yield_until_idle().await;
         }
     });
-    assert_eq!(script.times(), [5]);
+    assert_eq!(script.poll_times(), [5]);
     drop(first);
     let second = runtime();
-    assert_eq!(second.block_on(states(&mut login)), ["trouble 295 10", "logged in"]);
+    assert_eq!(second.block_on(state_labels(&mut login)), ["trouble 295 10", "logged in"]);
 }
 
 #[test]
@@ -485,11 +494,11 @@ fn wait_outside_runtime_fails_without_ending_login() {
 
 #[tokio::test]
 async fn device_login_states_are_available_as_stream() {
-    let script = Script::new(&clock(), [PENDING, GRANTED]);
+    let script = ScriptedServer::new(&clock(), [PENDING, GRANTED]);
     let mut login = script.login().await;
     let mut seen = Vec::new();
     while let Some(state) = std::future::poll_fn(|context| Pin::new(&mut login).poll_next(context)).await {
-        seen.push(word(&state));
+        seen.push(state_label(&state));
     }
     assert_eq!(seen, ["pending 300", "pending 295", "logged in"]);
 }
@@ -499,7 +508,7 @@ async fn device_login_states_are_available_as_stream() {
 #[tokio::test]
 async fn restored_device_login_keeps_interval_and_deadline() {
     let clock = clock();
-    let script = Script::new(&clock, [SLOW_DOWN, PENDING, GRANTED]);
+    let script = ScriptedServer::new(&clock, [SLOW_DOWN, PENDING, GRANTED]);
     let webex = script.client();
     let options = ExchangeOptions::new().self_contained_token().user_info(&json!({"device_id": "d"})).unwrap();
     let mut login = DeviceLogin::builder(&webex).options(options).payload(&"lobby").start().await.unwrap();
@@ -516,7 +525,7 @@ async fn restored_device_login_keeps_interval_and_deadline() {
     assert_eq!(login.time_left(), secs(292));
     let done = login.wait().await.unwrap();
     // Slowed down to 10, and restored at 8: nobody knows who has asked since it was written down.
-    assert_eq!(script.times(), [5, 18, 28]);
+    assert_eq!(script.poll_times(), [5, 18, 28]);
     assert_eq!(done.payload::<String>().unwrap().as_deref(), Some("lobby"));
     assert!(script.polls.lock().unwrap().iter().all(|(_, body)| body.contains("self_contained_token=true")));
     assert!(script.polls.lock().unwrap().iter().all(|(_, body)| body.contains("user_info=")));
@@ -524,12 +533,12 @@ async fn restored_device_login_keeps_interval_and_deadline() {
     clock.advance(secs(300));
     let mut late = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
     assert_eq!(late.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired);
-    assert_eq!(script.times().len(), 3);
+    assert_eq!(script.poll_times().len(), 3);
 }
 
 #[tokio::test]
 async fn foreign_or_damaged_device_login_is_not_restored() {
-    let script = Script::new(&clock(), [PENDING]);
+    let script = ScriptedServer::new(&clock(), [PENDING]);
     let stored = script.login().await.to_stored().unwrap();
     let transport = || builder(Service::webex()).transport(script.clone());
     for foreign in [transport().client_id("C2"), transport().service(Service::webex_gov())] {
@@ -550,14 +559,14 @@ async fn foreign_or_damaged_device_login_is_not_restored() {
         assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains(says), "{error}");
         assert!(!format!("{error:?}").contains("PLANTED"), "{error:?}");
     }
-    assert!(script.times().is_empty());
+    assert!(script.poll_times().is_empty());
 }
 
 // --- what cannot begin
 
 #[tokio::test]
 async fn unsupported_device_login_is_rejected_before_request() {
-    let script = Script::new(&clock(), [PENDING]);
+    let script = ScriptedServer::new(&clock(), [PENDING]);
     let webex = script.client();
     for scopes in ["spark:all openid", "email", "spark:all profile phone address"] {
         let error = DeviceLogin::builder(&webex).scopes(scopes).start().await.unwrap_err();
@@ -579,7 +588,7 @@ async fn unsupported_device_login_is_rejected_before_request() {
 #[tokio::test]
 async fn failed_start_is_classified_as_misconfigured_or_retryable() {
     let begun = |act| async {
-        let script = Script::new(&clock(), [PENDING]).starting(act);
+        let script = ScriptedServer::new(&clock(), [PENDING]).with_start(act);
         let error = DeviceLogin::start(&script.client()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DeviceGrant, "{error}");
         let starts = script.starts.lock().unwrap().len();
@@ -587,13 +596,13 @@ async fn failed_start_is_classified_as_misconfigured_or_retryable() {
     };
     let unknown =
         r#"{"message":"malformed","errors":[{"description":"Client Id is invalid"}],"trackingId":"ROUTER_1"}"#;
-    let (error, starts) = begun(Act::Answer(400, unknown, None)).await;
+    let (error, starts) = begun(ScriptStep::Respond(400, unknown, None)).await;
     assert!(error.is_misconfigured() && error.to_string().contains("oauth-helper-{a,d,k,r}"), "{error}");
     assert_eq!((error.tracking_id(), starts), (Some("ROUTER_1"), 1));
-    let (error, starts) = begun(Act::Answer(429, "", Some("7"))).await;
+    let (error, starts) = begun(ScriptStep::Respond(429, "", Some("7"))).await;
     assert!(error.is_retryable() && error.retry_after() == Some(secs(7)) && starts == 3, "{error} {starts}");
-    let (error, _) = begun(Act::Answer(200, "<html>", None)).await;
+    let (error, _) = begun(ScriptStep::Respond(200, "<html>", None)).await;
     assert!(error.is_retryable() && error.to_string().contains("not JSON"), "{error}");
-    let (error, starts) = begun(Act::Unreachable).await;
+    let (error, starts) = begun(ScriptStep::Unreachable).await;
     assert!(error.is_retryable() && error.delivery() == Some(Delivery::NotSent) && starts == 3, "{error}");
 }

@@ -28,7 +28,7 @@ fn document(issuer: &Issuer) -> Value {
     })
 }
 
-const ADDRESS: &str = "/.well-known/openid-configuration";
+const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 
 #[tokio::test]
 async fn rp_29_discovered_endpoints_are_used() {
@@ -44,21 +44,22 @@ async fn rp_29_discovered_endpoints_are_used() {
     ] {
         document[name] = elsewhere(path).into();
     }
-    issuer.answer(ADDRESS, answer(200, &document.to_string()));
+    issuer.set_response(DISCOVERY_PATH, answer(200, &document.to_string()));
     let found = issuer.webex.discover().await.unwrap();
-    let service = Service::webex().with_base_url(issuer.server.uri()).with_issuer(issuer.name()).with_discovery(&found);
+    let service =
+        Service::webex().with_base_url(issuer.server.uri()).with_issuer(issuer.issuer_url()).with_discovery(&found);
     issuer.webex = builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
     let webex = &issuer.webex;
 
     let (url, pending) = webex.authorize().begin().unwrap();
     let [nonce, state] = ["nonce", "state"].map(|name| parameter(url.as_str(), name));
     let key = Key::one();
-    issuer.answer("/other/keys", answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
+    issuer.set_response("/other/keys", answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
     let tokens = json!({"access_token": "a", "refresh_token": "r",
         "id_token": key.sign(&header("k1"), &issuer.claims(&nonce))});
-    issuer.answer("/other/token", answer(200, &tokens.to_string()));
-    issuer.answer("/other/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
-    issuer.answer("/other/revoke", answer(200, ""));
+    issuer.set_response("/other/token", answer(200, &tokens.to_string()));
+    issuer.set_response("/other/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
+    issuer.set_response("/other/revoke", answer(200, ""));
     let callback = Callback::parse(format!("code=c0de&state={state}")).unwrap();
     let login = webex.login(pending, callback).await.unwrap();
     webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
@@ -69,7 +70,11 @@ async fn rp_29_discovered_endpoints_are_used() {
     let asked = issuer.server.received_requests().await.unwrap();
     let asked: Vec<_> = asked.iter().map(|request| request.url.path()).collect();
     let token = "/other/token";
-    assert_eq!(asked, [ADDRESS, token, "/other/keys", "/other/userinfo", token, "/other/revoke"], "and nowhere else");
+    assert_eq!(
+        asked,
+        [DISCOVERY_PATH, token, "/other/keys", "/other/userinfo", token, "/other/revoke"],
+        "and nowhere else"
+    );
 }
 
 #[tokio::test]
@@ -85,7 +90,7 @@ async fn discovery_fields_are_read_by_name() {
     for name in ["request_parameter_supported", "authorization_response_iss_parameter_supported"] {
         document[name] = true.into();
     }
-    issuer.answer(ADDRESS, answer(200, &document.to_string()));
+    issuer.set_response(DISCOVERY_PATH, answer(200, &document.to_string()));
 
     let found = issuer.webex.discover().await.unwrap();
 
@@ -125,21 +130,21 @@ async fn rp_30_keys_are_fetched_from_discovered_jwks_uri() {
         let mut issuer = Issuer::start().await;
         let mut document = document(&issuer);
         document["jwks_uri"] = format!("{}{place}", issuer.server.uri()).into();
-        issuer.answer(ADDRESS, answer(200, &document.to_string()));
+        issuer.set_response(DISCOVERY_PATH, answer(200, &document.to_string()));
         let key = Key::one();
-        issuer.answer(place, answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
+        issuer.set_response(place, answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
         let found = issuer.webex.discover().await.unwrap();
         assert_eq!(found.jwks_endpoint(), document["jwks_uri"].as_str());
-        issuer.rebuild(|service| service.with_discovery(&found));
+        issuer.change_service(|service| service.with_discovery(&found));
         issuer.login(|nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
-        assert_eq!((issuer.requests(place).await, issuer.requests("/verification").await), (1, 0));
+        assert_eq!((issuer.requests_to(place).await, issuer.requests_to("/verification").await), (1, 0));
     }
 }
 
 #[tokio::test]
 async fn missing_discovery_fields_have_standard_defaults() {
     let issuer = Issuer::start().await;
-    issuer.answer(ADDRESS, answer(200, &json!({"issuer": issuer.name()}).to_string()));
+    issuer.set_response(DISCOVERY_PATH, answer(200, &json!({"issuer": issuer.issuer_url()}).to_string()));
     let found = issuer.webex.discover().await.unwrap();
     for endpoint in [
         found.authorization_endpoint(),
@@ -203,15 +208,15 @@ async fn rp_31_document_with_foreign_issuer_or_endpoint_is_rejected() {
     ] {
         let mut document = document(&issuer);
         document[name] = value;
-        issuer.answer(ADDRESS, answer(200, &document.to_string()));
-        let before = issuer.all_requests();
+        issuer.set_response(DISCOVERY_PATH, answer(200, &document.to_string()));
+        let before = issuer.request_count();
         let error = issuer.webex.discover().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{name}: {error}");
         assert!(!error.is_retryable(), "{error}");
-        assert_eq!(issuer.all_requests() - before, 1, "{error}");
+        assert_eq!(issuer.request_count() - before, 1, "{error}");
     }
     for (status, body) in [(200, "<html>"), (503, ""), (200, r#"{"issuer":"a","issuer":"b"}"#)] {
-        issuer.answer(ADDRESS, answer(status, body));
+        issuer.set_response(DISCOVERY_PATH, answer(status, body));
         let error = issuer.webex.discover().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Discovery && error.is_retryable(), "{error}");
     }
@@ -224,7 +229,7 @@ async fn revocation_and_logout_endpoints_on_issuer_host_are_accepted() {
     let mut document = document(&issuer);
     document["revocation_endpoint"] = "https://idbroker-eu.webex.com/idb/oauth2/v1/revoke".into();
     document["end_session_endpoint"] = "https://idbroker.webex.com/idb/oauth2/v1/logout".into();
-    issuer.answer(ADDRESS, answer(200, &document.to_string()));
+    issuer.set_response(DISCOVERY_PATH, answer(200, &document.to_string()));
     let found = issuer.webex.discover().await.unwrap();
     assert_eq!(found.end_session_endpoint(), document["end_session_endpoint"].as_str());
     let service = issuer.webex.service().clone().with_discovery(&found);
@@ -236,8 +241,8 @@ async fn discovered_device_endpoint_changes_device_token_endpoint() {
     let issuer = Issuer::start().await;
     let named = |path: &str| format!("{}{path}", issuer.server.uri());
     for (device, moved) in [("/device/authorize", named("/device/token")), ("/device", named("/access_token"))] {
-        let document = json!({"issuer": issuer.name(), "device_authorization_endpoint": named(device)});
-        issuer.answer(ADDRESS, answer(200, &document.to_string()));
+        let document = json!({"issuer": issuer.issuer_url(), "device_authorization_endpoint": named(device)});
+        issuer.set_response(DISCOVERY_PATH, answer(200, &document.to_string()));
         let found = issuer.webex.discover().await.unwrap();
         let service = issuer.webex.service().clone().with_discovery(&found);
         assert_eq!(service.device_authorization_endpoint(), Some(&*named(device)));
@@ -253,7 +258,7 @@ async fn rp_34_home_issuer_must_be_trusted_by_service() {
             "links": [{"rel": "x", "href": "y"}, {"rel": "http://openid.net/specs/connect/1.0/issuer", "href": href}]})
         .to_string()
     };
-    issuer.answer("/.well-known/webfinger", answer(200, &link("https://idbroker-eu.webex.com/idb")));
+    issuer.set_response("/.well-known/webfinger", answer(200, &link("https://idbroker-eu.webex.com/idb")));
     let home = issuer.webex.home_issuer("joe+x&y=z@example.com").await.unwrap();
     assert_eq!(home, "https://idbroker-eu.webex.com/idb");
     let asked = issuer.server.received_requests().await.unwrap().last().unwrap().url.to_string();
@@ -264,11 +269,11 @@ async fn rp_34_home_issuer_must_be_trusted_by_service() {
         ("{}".to_owned(), "it contains no issuer"),
         (r#"{"links":[{"rel":"http://openid.net/specs/connect/1.0/issuer"}]}"#.to_owned(), "it contains no issuer"),
     ] {
-        issuer.answer("/.well-known/webfinger", answer(200, &body));
-        let before = issuer.all_requests();
+        issuer.set_response("/.well-known/webfinger", answer(200, &body));
+        let before = issuer.request_count();
         let error = issuer.webex.home_issuer("joe@example.com").await.unwrap_err();
         assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{error}");
-        assert_eq!(issuer.all_requests() - before, 1, "{error}");
+        assert_eq!(issuer.request_count() - before, 1, "{error}");
     }
     for bad in ["", "joe", "@example.com", "joe@", "joe smith@example.com", "joe@example.com\n"] {
         assert_eq!(issuer.webex.home_issuer(bad).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{bad:?}");
@@ -284,7 +289,7 @@ async fn rp_44_logout_url_uses_issuer_of_user_and_omits_token() {
     let goto = "https://app.example.com/bye?x=1&y=2";
     let home = login.id_token().map(|id_token| id_token.issuer());
     let url = issuer.webex.logout_url(home, goto).unwrap();
-    assert!(url.as_str().starts_with(&format!("{}/oauth2/v1/logout?", issuer.name())), "{url}");
+    assert!(url.as_str().starts_with(&format!("{}/oauth2/v1/logout?", issuer.issuer_url())), "{url}");
     assert_eq!(parameter(url.as_str(), "goto"), goto);
     assert!(!url.as_str().contains("token="));
     let token = login.tokens().access_token();
@@ -304,12 +309,12 @@ async fn token_expiry_is_read_in_milliseconds() {
     let issuer = Issuer::start().await;
     let token = AccessToken::new("PLANTED-access-token-3").unwrap();
     let at = "/authorizations/tokenExpiry";
-    issuer.answer(at, answer(200, &format!(r#"{{"exp": {}}}"#, NOW * 1000 + 999)));
+    issuer.set_response(at, answer(200, &format!(r#"{{"exp": {}}}"#, NOW * 1000 + 999)));
     assert_eq!(issuer.webex.token_expiry(&token).await.unwrap().as_secs(), NOW);
     for bad in ["{}", r#"{"exp":"soon"}"#, "", "[1]"] {
-        issuer.answer(at, answer(200, bad));
+        issuer.set_response(at, answer(200, bad));
         assert_eq!(issuer.webex.token_expiry(&token).await.unwrap_err().kind(), ErrorKind::PersonRequest, "{bad}");
     }
-    issuer.answer(at, answer(401, r#"{"message":"no"}"#));
+    issuer.set_response(at, answer(401, r#"{"message":"no"}"#));
     assert!(issuer.webex.token_expiry(&token).await.unwrap_err().is_token_rejected());
 }

@@ -14,24 +14,24 @@ use webex_oauth::store::{
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{Error, ErrorKind, PutOptions, SessionEvent, SessionState, TokenManager, TokenSet, Transience};
 
-use crate::keeping::{Slow, log_in};
-use crate::support::{Folder, save_head};
+use crate::sessions::{YieldingStore, log_in};
+use crate::support::{TempDir, save_head};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
-const OLD: [u8; 32] = *b"PLANTED-old-key-of-32-bytes-0001";
-const NEW: [u8; 32] = *b"PLANTED-new-key-of-32-bytes-0002";
+const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
+const OLD_KEY: [u8; 32] = *b"PLANTED-old-key-of-32-bytes-0001";
+const NEW_KEY: [u8; 32] = *b"PLANTED-new-key-of-32-bytes-0002";
 
 fn jane() -> TokenKey {
     TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
 }
 
 fn old_keys() -> EncryptionKeys {
-    EncryptionKeys::new("2025-03", OLD.into()).unwrap()
+    EncryptionKeys::new("2025-03", OLD_KEY.into()).unwrap()
 }
 
 fn new_keys() -> EncryptionKeys {
-    EncryptionKeys::new("2026-11", NEW.into()).unwrap()
+    EncryptionKeys::new("2026-11", NEW_KEY.into()).unwrap()
 }
 
 /// An entry of the login 7, unless it says otherwise.
@@ -40,21 +40,21 @@ fn entry(revision: u64, login: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Precondition {
+fn revision_precondition(entry: &Entry) -> Precondition {
     Precondition::Revision(entry.head.revision())
 }
 
-async fn put(store: &dyn TokenStore, key: &TokenKey, entry: &Entry) {
-    let kept = revision_in(store, key).await;
+async fn put_entry(store: &dyn TokenStore, key: &TokenKey, entry: &Entry) {
+    let kept = current_precondition(store, key).await;
     assert_eq!(store.save(key, entry, kept).await.unwrap(), WriteOutcome::Committed);
 }
 
-async fn revision_in(store: &dyn TokenStore, key: &TokenKey) -> Precondition {
-    store.load(key).await.unwrap().map_or(Precondition::Absent, |kept| seen(&kept))
+async fn current_precondition(store: &dyn TokenStore, key: &TokenKey) -> Precondition {
+    store.load(key).await.unwrap().map_or(Precondition::Absent, |kept| revision_precondition(&kept))
 }
 
 /// That an error is the operator's, and nobody else's.
-fn is_operators(error: &Error, says: &[&str]) {
+fn assert_operator_error(error: &Error, says: &[&str]) {
     assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
     assert!(!error.is_login_required() && !error.is_retryable(), "{error:?}");
     for word in says {
@@ -65,12 +65,12 @@ fn is_operators(error: &Error, says: &[&str]) {
 }
 
 /// A Webex with Jane, and its clock.
-async fn webex() -> (MockWebex, ManualClock) {
+async fn start_mock() -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(NOW);
     (MockWebex::builder().clock(clock.clone()).start().await, clock)
 }
 
-fn hides(content: &[u8], tokens: &TokenSet) {
+fn assert_no_secrets(content: &[u8], tokens: &TokenSet) {
     let content = String::from_utf8_lossy(content);
     for secret in [tokens.access_token().expose(), tokens.refresh_token().unwrap().expose(), "access_token", "PLANTED"]
     {
@@ -86,7 +86,7 @@ async fn encrypted_stores_pass_conformance() {
     conformance::run(async || memory.clone()).await;
     conformance::run_index(async || memory.clone()).await;
 
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let open = async || Encrypted::new(folder.store(), old_keys()).with_namespace("production");
     conformance::run(open).await;
     conformance::run_index(open).await;
@@ -96,8 +96,8 @@ async fn encrypted_stores_pass_conformance() {
     let either = async || {
         let (old, new) = (old_keys(), new_keys());
         match turn.fetch_add(1, Ordering::SeqCst) % 2 {
-            0 => Encrypted::new(store.clone(), old.with_previous("2026-11", NEW.into()).unwrap()),
-            _ => Encrypted::new(store.clone(), new.with_previous("2025-03", OLD.into()).unwrap())
+            0 => Encrypted::new(store.clone(), old.with_previous("2026-11", NEW_KEY.into()).unwrap()),
+            _ => Encrypted::new(store.clone(), new.with_previous("2025-03", OLD_KEY.into()).unwrap())
                 .insecure_accept_unencrypted(),
         }
     };
@@ -107,31 +107,31 @@ async fn encrypted_stores_pass_conformance() {
 
 /// Writes down what it is asked, and answers all of it with an error of its own.
 #[derive(Clone, Debug, Default)]
-struct Notebook(Arc<Mutex<Vec<String>>>);
+struct RecordingStore(Arc<Mutex<Vec<String>>>);
 
-impl Notebook {
-    fn note<T>(&self, call: String) -> webex_oauth::Result<T> {
+impl RecordingStore {
+    fn record_call<T>(&self, call: String) -> webex_oauth::Result<T> {
         self.0.lock().unwrap().push(call);
         Err(Error::store("the notebook is full", Transience::Transient))
     }
 }
 
 #[async_trait]
-impl TokenStore for Notebook {
+impl TokenStore for RecordingStore {
     async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
-        self.note(format!("load {key}"))
+        self.record_call(format!("load {key}"))
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
-        self.note(format!("save {key} {} {expect:?}", entry.head.to_text()))
+        self.record_call(format!("save {key} {} {expect:?}", entry.head.to_text()))
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
-        self.note(format!("save_head {key} {} {expected:?}", head.to_text()))
+        self.record_call(format!("save_head {key} {} {expected:?}", head.to_text()))
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
-        self.note(format!("delete {key} {expect:?}"))
+        self.record_call(format!("delete {key} {expect:?}"))
     }
 
     fn as_index(&self) -> Option<&dyn TokenIndex> {
@@ -140,25 +140,25 @@ impl TokenStore for Notebook {
 }
 
 #[async_trait]
-impl TokenIndex for Notebook {
+impl TokenIndex for RecordingStore {
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
-        self.note(format!("due {before:?} {after:?} {limit}"))
+        self.record_call(format!("due {before:?} {after:?} {limit}"))
     }
 
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
-        self.note(format!("keys {tenant:?} {after:?} {limit}"))
+        self.record_call(format!("keys {tenant:?} {after:?} {limit}"))
     }
 }
 
 #[tokio::test]
 async fn calls_reach_inner_store_once_and_return_its_error() {
-    let inside = Notebook::default();
+    let inside = RecordingStore::default();
     let store = Encrypted::new(inside.clone(), old_keys());
     let (entry, cursor) = (entry(1, 7, b"PLANTED"), Cursor::new("here"));
     let errors = [
         store.load(&jane()).await.unwrap_err(),
         store.save(&jane(), &entry, Precondition::Absent).await.unwrap_err(),
-        store.delete(&jane(), seen(&entry)).await.unwrap_err(),
+        store.delete(&jane(), revision_precondition(&entry)).await.unwrap_err(),
         store.due(NOW, Some(&cursor), 5).await.unwrap_err(),
         store.keys(Some("cust10001"), Some(&cursor), 6).await.unwrap_err(),
         store.discard(&jane()).await.unwrap_err(),
@@ -185,15 +185,15 @@ async fn calls_reach_inner_store_once_and_return_its_error() {
 
 #[tokio::test]
 async fn session_is_stored_encrypted_and_reencrypted_at_refresh() {
-    let (mock, clock) = webex().await;
-    let folder = Folder::new();
+    let (mock, clock) = start_mock().await;
+    let folder = TempDir::new();
     let file = folder.store().path(&jane());
     let restarted = |keys| TokenManager::new(mock.client(), Encrypted::new(folder.store(), keys)).unwrap();
     let first = log_in(&mock, &mock.client()).await;
 
     restarted(old_keys()).put_opts(&jane(), first.clone(), PutOptions::new().data(&"PLANTED-data")).await.unwrap();
     let content = fs::read(&file).unwrap();
-    hides(&content, &first);
+    assert_no_secrets(&content, &first);
     let text = String::from_utf8_lossy(&content);
     assert!(text.contains("\nwebex-oauth sealed v1\n2025-03\n") && text.contains("cust10001"), "{text}");
 
@@ -203,15 +203,15 @@ async fn session_is_stored_encrypted_and_reencrypted_at_refresh() {
     assert_eq!(kept.as_deref(), Some("PLANTED-data"));
 
     // The new key opens nothing yet; the old one does, and a refresh seals with the new one.
-    let manager = restarted(new_keys().with_previous("2025-03", OLD.into()).unwrap());
+    let manager = restarted(new_keys().with_previous("2025-03", OLD_KEY.into()).unwrap());
     assert_eq!(manager.access_token(&jane()).await.unwrap(), *first.access_token());
     assert_eq!(fs::read(&file).unwrap(), content, "reading writes nothing");
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
     let token = manager.access_token(&jane()).await.unwrap();
     manager.wait_idle().await.unwrap();
     assert_ne!(token, *first.access_token());
     let content = fs::read(&file).unwrap();
-    hides(&content, &first);
+    assert_no_secrets(&content, &first);
     let text = String::from_utf8_lossy(&content);
     assert!(text.contains("2026-11") && !text.contains("2025-03") && !text.contains(token.expose()), "{text}");
 
@@ -226,15 +226,15 @@ async fn session_is_stored_encrypted_and_reencrypted_at_refresh() {
 
 #[tokio::test]
 async fn wrong_key_ends_no_session_and_changes_no_file() {
-    let (mock, clock) = webex().await;
-    let folder = Folder::new();
+    let (mock, clock) = start_mock().await;
+    let folder = TempDir::new();
     let tokens = log_in(&mock, &mock.client()).await;
     let right = || TokenManager::new(mock.client(), Encrypted::new(folder.store(), old_keys())).unwrap();
     right().put(&jane(), tokens.clone()).await.unwrap();
     let content = fs::read(folder.store().path(&jane())).unwrap();
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
 
-    let another = || EncryptionKeys::new("2025-03", NEW.into()).unwrap();
+    let another = || EncryptionKeys::new("2025-03", NEW_KEY.into()).unwrap();
     let wrong = [
         (Encrypted::new(folder.store(), another()), "failed with encryption key `2025-03`"),
         (Encrypted::new(folder.store(), new_keys()), "encryption key `2025-03` is missing; add it"),
@@ -264,7 +264,7 @@ async fn wrong_key_ends_no_session_and_changes_no_file() {
             manager.remove(&jane()).await.unwrap_err(),
             manager.remove_all("cust10001").await.unwrap_err(),
         ] {
-            is_operators(&error, &[says, "jane@example.com"]);
+            assert_operator_error(&error, &[says, "jane@example.com"]);
         }
         manager.wait_idle().await.unwrap();
         assert_eq!((said.load(Ordering::SeqCst), mock.refreshes()), (0, 0));
@@ -280,13 +280,14 @@ async fn wrong_key_ends_no_session_and_changes_no_file() {
 
 #[tokio::test]
 async fn reencrypt_during_refresh_loses_no_token() {
-    let (mock, clock) = webex().await;
+    let (mock, clock) = start_mock().await;
     let store = MemoryStore::new();
-    let both = || new_keys().with_previous("2025-03", OLD.into()).unwrap();
-    let slow = Encrypted::new(Slow::new(store.clone()), old_keys().with_previous("2026-11", NEW.into()).unwrap());
+    let both = || new_keys().with_previous("2025-03", OLD_KEY.into()).unwrap();
+    let slow =
+        Encrypted::new(YieldingStore::new(store.clone()), old_keys().with_previous("2026-11", NEW_KEY.into()).unwrap());
     let manager = TokenManager::new(mock.client(), slow).unwrap();
     let session = manager.put(&jane(), log_in(&mock, &mock.client()).await).await.unwrap();
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
     let refreshing = tokio::spawn(async move { session.access_token().await.unwrap() });
     while mock.refreshes() == 0 {
         tokio::task::yield_now().await;
@@ -305,8 +306,8 @@ async fn reencrypt_during_refresh_loses_no_token() {
 
 #[tokio::test]
 async fn unencrypted_entry_needs_opt_in_and_is_encrypted_at_refresh() {
-    let (mock, clock) = webex().await;
-    let folder = Folder::new();
+    let (mock, clock) = start_mock().await;
+    let folder = TempDir::new();
     let tokens = log_in(&mock, &mock.client()).await;
     TokenManager::new(mock.client(), folder.store()).unwrap().put(&jane(), tokens.clone()).await.unwrap();
     let file = folder.store().path(&jane());
@@ -315,15 +316,15 @@ async fn unencrypted_entry_needs_opt_in_and_is_encrypted_at_refresh() {
 
     let strict = over(Encrypted::new(folder.store(), new_keys()));
     let error = strict.access_token(&jane()).await.unwrap_err();
-    is_operators(&error, &["not encrypted", "insecure_accept_unencrypted()"]);
+    assert_operator_error(&error, &["not encrypted", "insecure_accept_unencrypted()"]);
     assert_eq!(fs::read(&file).unwrap(), plain);
 
     let lenient = over(Encrypted::new(folder.store(), new_keys()).insecure_accept_unencrypted());
     assert_eq!(lenient.access_token(&jane()).await.unwrap(), *tokens.access_token());
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
     let token = lenient.access_token(&jane()).await.unwrap();
     lenient.wait_idle().await.unwrap();
-    hides(&fs::read(&file).unwrap(), &tokens);
+    assert_no_secrets(&fs::read(&file).unwrap(), &tokens);
     assert_eq!(over(Encrypted::new(folder.store(), new_keys())).access_token(&jane()).await.unwrap(), token);
 }
 
@@ -331,14 +332,14 @@ async fn unencrypted_entry_needs_opt_in_and_is_encrypted_at_refresh() {
 async fn reencrypt_uses_current_key_and_changes_nothing_else() {
     let inside = MemoryStore::new();
     let old = Encrypted::new(inside.clone(), old_keys());
-    let new = Encrypted::new(inside.clone(), new_keys().with_previous("2025-03", OLD.into()).unwrap());
+    let new = Encrypted::new(inside.clone(), new_keys().with_previous("2025-03", OLD_KEY.into()).unwrap());
     let (bob, carol) = (TokenKey::new("bob").unwrap(), TokenKey::new("carol").unwrap());
     let head = r#"{"v":1,"revision":"00000000000000000000000000000001","login":"00000000000000000000000000000007",
         "generation":3,"claim":{"id":"00000000000000000000000000000009","at":5,"lease":60},"hold":{"retry_at":6},"due":7}"#;
     let marked = Entry { head: Head::from_text(head).unwrap(), body: Body::new(*b"{}") };
-    put(&old, &jane(), &marked).await;
-    put(&new, &bob, &entry(2, 8, b"{}")).await;
-    put(&inside, &carol, &entry(3, 9, b"{}")).await;
+    put_entry(&old, &jane(), &marked).await;
+    put_entry(&new, &bob, &entry(2, 8, b"{}")).await;
+    put_entry(&inside, &carol, &entry(3, 9, b"{}")).await;
 
     assert!(new.reencrypt(&jane()).await.unwrap());
     let kept = new.load(&jane()).await.unwrap().unwrap();
@@ -346,15 +347,15 @@ async fn reencrypt_uses_current_key_and_changes_nothing_else() {
     assert_ne!(kept.head.revision(), marked.head.revision(), "no revision is used twice");
     let text = |head: &Head| head.to_text().replace(&head.revision().to_string(), "");
     assert_eq!(text(&kept.head), text(&marked.head));
-    is_operators(&old.load(&jane()).await.unwrap_err(), &["`2026-11` is missing"]);
+    assert_operator_error(&old.load(&jane()).await.unwrap_err(), &["`2026-11` is missing"]);
 
     for key in [jane(), bob.clone(), TokenKey::new("nobody").unwrap()] {
         let before = inside.load(&key).await.unwrap();
         assert!(!new.reencrypt(&key).await.unwrap(), "{key}");
         assert_eq!(inside.load(&key).await.unwrap(), before, "{key}");
     }
-    is_operators(&old.reencrypt(&bob).await.unwrap_err(), &["`2026-11` is missing"]);
-    is_operators(&new.reencrypt(&carol).await.unwrap_err(), &["not encrypted"]);
+    assert_operator_error(&old.reencrypt(&bob).await.unwrap_err(), &["`2026-11` is missing"]);
+    assert_operator_error(&new.reencrypt(&carol).await.unwrap_err(), &["not encrypted"]);
     assert!(new.clone().insecure_accept_unencrypted().reencrypt(&carol).await.unwrap());
     assert_eq!(new.load(&carol).await.unwrap().unwrap().body.expose(), b"{}");
 }
@@ -368,7 +369,7 @@ async fn entry_swapped_between_users_is_rejected() {
     let [jane_user, bob_user] = users;
     let mock = MockWebex::builder().clock(clock).user(jane_user).user(bob_user).start().await;
     let webex = mock.client();
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let over = || TokenManager::new(mock.client(), Encrypted::new(folder.store(), old_keys())).unwrap();
     let bob = TokenKey::new("cust10001").unwrap().child("bob@example.org").unwrap();
     over().put(&jane(), log_in(&mock, &webex).await).await.unwrap();
@@ -385,16 +386,16 @@ async fn entry_swapped_between_users_is_rejected() {
         (bob.clone(), Entry { head: of_bob.head.clone(), body: of_jane.body.clone() }),
         (bob, of_jane.clone()),
     ] {
-        put(&raw, &key, &planted).await;
-        is_operators(&over().access_token(&key).await.unwrap_err(), &["failed with encryption key `2025-03`"]);
+        put_entry(&raw, &key, &planted).await;
+        assert_operator_error(&over().access_token(&key).await.unwrap_err(), &["failed with encryption key `2025-03`"]);
     }
-    put(&raw, &jane(), &of_jane).await;
+    put_entry(&raw, &jane(), &of_jane).await;
     over().access_token(&jane()).await.unwrap();
 }
 
 #[tokio::test]
 async fn body_of_previous_login_is_rejected() {
-    let (mock, _clock) = webex().await;
+    let (mock, _clock) = start_mock().await;
     let raw = MemoryStore::new();
     let over = || TokenManager::new(mock.client(), Encrypted::new(raw.clone(), old_keys())).unwrap();
     over().put(&jane(), log_in(&mock, &mock.client()).await).await.unwrap();
@@ -402,10 +403,10 @@ async fn body_of_previous_login_is_rejected() {
     over().put(&jane(), log_in(&mock, &mock.client()).await).await.unwrap();
     let now = raw.load(&jane()).await.unwrap().unwrap();
 
-    put(&raw, &jane(), &Entry { head: now.head.clone(), body: before.body }).await;
-    is_operators(&over().access_token(&jane()).await.unwrap_err(), &["or login"]);
+    put_entry(&raw, &jane(), &Entry { head: now.head.clone(), body: before.body }).await;
+    assert_operator_error(&over().access_token(&jane()).await.unwrap_err(), &["or login"]);
 
-    put(&raw, &jane(), &now).await;
+    put_entry(&raw, &jane(), &now).await;
     over().access_token(&jane()).await.unwrap();
 }
 
@@ -413,7 +414,7 @@ async fn body_of_previous_login_is_rejected() {
 async fn modified_or_truncated_body_is_rejected_and_left_unchanged() {
     let raw = MemoryStore::new();
     let store = Encrypted::new(raw.clone(), old_keys());
-    put(&store, &jane(), &entry(1, 7, b"{}")).await;
+    put_entry(&store, &jane(), &entry(1, 7, b"{}")).await;
     let whole = raw.load(&jane()).await.unwrap().unwrap();
     let bytes = whole.body.expose();
     let flipped = (0..bytes.len() * 8).map(|bit| {
@@ -424,8 +425,8 @@ async fn modified_or_truncated_body_is_rejected_and_left_unchanged() {
     let cut = (0..bytes.len()).map(|length| bytes[..length].to_vec());
     for bad in flipped.chain(cut) {
         let bad = Entry { head: whole.head.clone(), body: Body::new(bad) };
-        put(&raw, &jane(), &bad).await;
-        is_operators(&store.load(&jane()).await.unwrap_err(), &["jane@example.com"]);
+        put_entry(&raw, &jane(), &bad).await;
+        assert_operator_error(&store.load(&jane()).await.unwrap_err(), &["jane@example.com"]);
         assert_eq!(raw.load(&jane()).await.unwrap(), Some(bad));
     }
 }
@@ -434,10 +435,10 @@ async fn modified_or_truncated_body_is_rejected_and_left_unchanged() {
 async fn body_of_later_version_requires_update() {
     let raw = MemoryStore::new();
     let store = Encrypted::new(raw.clone(), old_keys()).insecure_accept_unencrypted();
-    put(&raw, &jane(), &entry(1, 7, b"webex-oauth sealed v2\nwho knows")).await;
-    is_operators(&store.load(&jane()).await.unwrap_err(), &["version 2", "update webex-oauth"]);
-    is_operators(&store.reencrypt(&jane()).await.unwrap_err(), &["update webex-oauth"]);
-    is_operators(&store.discard(&jane()).await.unwrap_err(), &["update webex-oauth"]);
+    put_entry(&raw, &jane(), &entry(1, 7, b"webex-oauth sealed v2\nwho knows")).await;
+    assert_operator_error(&store.load(&jane()).await.unwrap_err(), &["version 2", "update webex-oauth"]);
+    assert_operator_error(&store.reencrypt(&jane()).await.unwrap_err(), &["update webex-oauth"]);
+    assert_operator_error(&store.discard(&jane()).await.unwrap_err(), &["update webex-oauth"]);
     assert!(raw.load(&jane()).await.unwrap().is_some());
 }
 
@@ -445,14 +446,14 @@ async fn body_of_later_version_requires_update() {
 
 #[tokio::test]
 async fn discard_removes_undecryptable_entries_only() {
-    let (mock, _clock) = webex().await;
-    let folder = Folder::new();
+    let (mock, _clock) = start_mock().await;
+    let folder = TempDir::new();
     let lost = Encrypted::new(folder.store(), old_keys());
     let store = Encrypted::new(folder.store(), new_keys());
     let manager = |store: &Encrypted<FileStore>| TokenManager::new(mock.client(), store.clone()).unwrap();
     let tokens = log_in(&mock, &mock.client()).await;
     manager(&lost).put(&jane(), tokens.clone()).await.unwrap();
-    is_operators(
+    assert_operator_error(
         &manager(&store).put_opts(&jane(), tokens.clone(), PutOptions::new().replace_account()).await.unwrap_err(),
         &["2025-03"],
     );
@@ -472,9 +473,12 @@ async fn discard_removes_undecryptable_entries_only() {
 async fn unencrypted_entry_is_not_discarded() {
     let inner = MemoryStore::new();
     let plain = entry(1, 7, b"in the clear");
-    put(&inner, &jane(), &plain).await;
+    put_entry(&inner, &jane(), &plain).await;
     let store = Encrypted::new(inner.clone(), new_keys());
-    is_operators(&store.discard(&jane()).await.unwrap_err(), &["it is not encrypted", "insecure_accept_unencrypted"]);
+    assert_operator_error(
+        &store.discard(&jane()).await.unwrap_err(),
+        &["it is not encrypted", "insecure_accept_unencrypted"],
+    );
     let error = store.insecure_accept_unencrypted().discard(&jane()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("TokenManager::remove"), "{error}");
     assert_eq!(inner.load(&jane()).await.unwrap(), Some(plain));
@@ -482,15 +486,15 @@ async fn unencrypted_entry_is_not_discarded() {
 
 /// Another process saves, once, between the load and the delete of this one.
 #[derive(Clone, Debug)]
-struct Overtaken(MemoryStore, Arc<Mutex<Option<Entry>>>);
+struct ConcurrentSaveStore(MemoryStore, Arc<Mutex<Option<Entry>>>);
 
 #[async_trait]
-impl TokenStore for Overtaken {
+impl TokenStore for ConcurrentSaveStore {
     async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
         let loaded = self.0.load(key).await?;
         let other = self.1.lock().unwrap().take();
         if let Some(other) = other {
-            put(&self.0, key, &other).await;
+            put_entry(&self.0, key, &other).await;
         }
         Ok(loaded)
     }
@@ -516,19 +520,19 @@ impl TokenStore for Overtaken {
 async fn concurrent_save_is_neither_discarded_nor_overwritten() {
     let raw = MemoryStore::new();
     let (old, new) = (Encrypted::new(raw.clone(), old_keys()), Encrypted::new(raw.clone(), new_keys()));
-    put(&new, &jane(), &entry(2, 8, b"new")).await;
+    put_entry(&new, &jane(), &entry(2, 8, b"new")).await;
     let logged_in_anew = raw.load(&jane()).await.unwrap().unwrap();
-    let (revision, before) = (revision_in(&raw, &jane()).await, entry(1, 7, b"old"));
+    let (revision, before) = (current_precondition(&raw, &jane()).await, entry(1, 7, b"old"));
     assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), WriteOutcome::Committed);
-    let overtaken = || Overtaken(raw.clone(), Arc::new(Mutex::new(Some(logged_in_anew.clone()))));
+    let overtaken = || ConcurrentSaveStore(raw.clone(), Arc::new(Mutex::new(Some(logged_in_anew.clone()))));
 
     let error = Encrypted::new(overtaken(), new_keys()).discard(&jane()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew.clone()));
 
-    let revision = revision_in(&raw, &jane()).await;
+    let revision = current_precondition(&raw, &jane()).await;
     assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), WriteOutcome::Committed);
-    let both = new_keys().with_previous("2025-03", OLD.into()).unwrap();
+    let both = new_keys().with_previous("2025-03", OLD_KEY.into()).unwrap();
     assert!(!Encrypted::new(overtaken(), both).reencrypt(&jane()).await.unwrap());
     assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew));
 }
@@ -538,9 +542,9 @@ async fn concurrent_save_is_neither_discarded_nor_overwritten() {
 #[tokio::test]
 async fn debug_output_hides_keys_and_tokens() {
     let raw = MemoryStore::new();
-    let key = EncryptionKey::from(OLD);
+    let key = EncryptionKey::from(OLD_KEY);
     let store = Encrypted::new(raw.clone(), EncryptionKeys::new("2025-03", key.clone()).unwrap());
-    put(&store, &jane(), &entry(1, 7, b"PLANTED-token")).await;
+    put_entry(&store, &jane(), &entry(1, 7, b"PLANTED-token")).await;
     let entry = store.load(&jane()).await.unwrap();
     let manager = {
         let mock = MockWebex::start().await;
@@ -548,8 +552,8 @@ async fn debug_output_hides_keys_and_tokens() {
     };
     let shown = format!("{key:?} {store:?} {store:#?} {entry:?} {:?} {manager:?}", key.to_text());
     assert!(shown.contains("2025-03") && shown.contains("MemoryStore"), "{shown}");
-    let hexadecimal = OLD.map(|byte| format!("{byte:02x}")).concat();
-    for secret in ["PLANTED", key.to_text().expose(), &hexadecimal, &format!("{OLD:?}")] {
+    let hexadecimal = OLD_KEY.map(|byte| format!("{byte:02x}")).concat();
+    for secret in ["PLANTED", key.to_text().expose(), &hexadecimal, &format!("{OLD_KEY:?}")] {
         assert!(!shown.contains(secret), "{secret} is shown:\n{shown}");
     }
 }

@@ -16,8 +16,8 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::transport::{Limits, ReqwestTransport, Transport as _};
 use webex_oauth::{Delivery, Error, ErrorKind, Rotation, Service, TokenManager, WebexOAuth};
 
-use crate::support::{CODE, REFRESH_TOKEN, TOKENS, aged, builder, returned, tokens};
-use crate::transport::{everything, issue_certificate, server_config};
+use crate::support::{CODE, REFRESH_TOKEN, TOKENS, backdate_tokens, builder, pending_and_callback, tokens};
+use crate::transport::{full_error_text, issue_certificate, server_config};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -97,7 +97,7 @@ impl Http2Server {
     }
 
     /// A transport whose settings this crate cannot use a second time.
-    fn transport_of_a_builder(&self) -> ReqwestTransport {
+    fn transport_from_client_builder(&self) -> ReqwestTransport {
         let root = reqwest::Certificate::from_pem(self.authority_pem.as_bytes()).unwrap();
         ReqwestTransport::from_builder(reqwest::Client::builder().tls_certs_merge([root])).unwrap()
     }
@@ -187,7 +187,7 @@ async fn write_frame(
 }
 
 fn assert_not_sent(error: &Error) {
-    assert_eq!(error.delivery(), Some(Delivery::NotSent), "{}", everything(error));
+    assert_eq!(error.delivery(), Some(Delivery::NotSent), "{}", full_error_text(error));
     assert!(error.is_retryable() && error.to_string().contains("did not process the request"), "{error}");
     assert_eq!(error.tracking_id(), None);
 }
@@ -208,7 +208,7 @@ async fn request_on_refused_stream_is_repeated_on_new_connection() {
 #[tokio::test]
 async fn request_on_refused_stream_is_repeated_with_custom_builder() {
     let server = Http2Server::start(|_, request| if request == 1 { Reset(REFUSED_STREAM) } else { Serve }).await;
-    let transport = server.transport_of_a_builder();
+    let transport = server.transport_from_client_builder();
     for _ in 0..2 {
         assert_eq!(transport.exchange(server.post("form")).await.unwrap().status(), 200);
     }
@@ -225,7 +225,7 @@ async fn request_above_goaway_last_stream_is_repeated_for_every_code() {
     for (number, plan) in plans.into_iter().enumerate() {
         for is_own in [true, false] {
             let server = Http2Server::start(plan).await;
-            let transport = if is_own { server.transport() } else { server.transport_of_a_builder() };
+            let transport = if is_own { server.transport() } else { server.transport_from_client_builder() };
             for _ in 0..2 {
                 assert_eq!(transport.exchange(server.post("form")).await.unwrap().status(), 200, "{number} {is_own}");
             }
@@ -242,7 +242,7 @@ async fn request_on_two_refused_streams_is_reported_as_not_sent() {
         [|_, _| Reset(REFUSED_STREAM), |_, _| GoAwayBelow(NO_ERROR), |_, _| GoAwayBelow(ENHANCE_YOUR_CALM)];
     for plan in plans {
         let server = Http2Server::start(plan).await;
-        for transport in [server.transport(), server.transport_of_a_builder()] {
+        for transport in [server.transport(), server.transport_from_client_builder()] {
             let error = transport.exchange(server.post("form")).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Transport);
             assert_not_sent(&error);
@@ -265,9 +265,9 @@ async fn possibly_processed_request_is_not_repeated() {
     ];
     for (number, plan) in plans.into_iter().enumerate() {
         let server = Http2Server::start(plan).await;
-        for (count, transport) in [server.transport(), server.transport_of_a_builder()].iter().enumerate() {
+        for (count, transport) in [server.transport(), server.transport_from_client_builder()].iter().enumerate() {
             let error = transport.exchange(server.post("form")).await.unwrap_err();
-            assert_eq!(error.delivery(), Some(Delivery::Unknown), "{number}: {}", everything(&error));
+            assert_eq!(error.delivery(), Some(Delivery::Unknown), "{number}: {}", full_error_text(&error));
             assert_eq!(server.received().len(), count + 1, "{number}");
         }
     }
@@ -298,7 +298,7 @@ async fn code_exchange_on_refused_stream_is_repeated() {
     for plan in plans {
         let server = Http2Server::start(plan).await;
         let webex = server.client(Rotation::Lenient);
-        let (pending, callback) = returned(&webex);
+        let (pending, callback) = pending_and_callback(&webex);
         let login = webex.login(pending, callback).await.unwrap();
         assert_eq!(login.tokens().refresh_token().unwrap().expose(), REFRESH_TOKEN);
         let received = server.received();
@@ -311,7 +311,7 @@ async fn code_exchange_on_refused_stream_is_repeated() {
 async fn code_exchange_on_refused_streams_is_reported_as_not_sent() {
     let server = Http2Server::start(|_, _| Reset(REFUSED_STREAM)).await;
     let webex = server.client(Rotation::Lenient);
-    let (pending, callback) = returned(&webex);
+    let (pending, callback) = pending_and_callback(&webex);
     let error = webex.login(pending, callback).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CodeExchange);
     assert_not_sent(&error);
@@ -322,7 +322,7 @@ async fn code_exchange_on_refused_streams_is_reported_as_not_sent() {
 async fn code_exchange_with_lost_response_is_not_repeated() {
     let server = Http2Server::start(|_, _| Reset(CANCEL)).await;
     let webex = server.client(Rotation::Lenient);
-    let (pending, callback) = returned(&webex);
+    let (pending, callback) = pending_and_callback(&webex);
     let error = webex.login(pending, callback).await.unwrap_err();
     assert_eq!((error.delivery(), server.received().len()), (Some(Delivery::Unknown), 1));
     assert!(error.tracking_id().is_some(), "the server has seen it: {error}");
@@ -342,7 +342,7 @@ async fn strict_session_refresh_on_refused_stream_is_repeated() {
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let webex = server.client(Rotation::Strict);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens(&webex).await)).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), backdate_tokens(&tokens(&webex).await)).await.unwrap();
     session.refresh().await.unwrap();
     manager.wait_idle().await.unwrap();
     assert_eq!(server.outcomes(), [(0, true), (0, false), (1, true)]);

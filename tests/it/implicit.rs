@@ -16,36 +16,36 @@ use crate::support::{builder, parameter};
 const NOW: u64 = 1_700_000_000;
 
 /// A mock and its clock.
-async fn start(change: impl FnOnce(MockWebexBuilder) -> MockWebexBuilder) -> (MockWebex, ManualClock) {
+async fn start_mock(change: impl FnOnce(MockWebexBuilder) -> MockWebexBuilder) -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let jane = MockUser::new("jane@example.com").home("eu");
     (change(MockWebex::builder().user(jane).clock(clock.clone())).start().await, clock)
 }
 
-fn begin(webex: &WebexOAuth, response: ImplicitResponse) -> (AuthorizationUrl, PendingImplicit) {
+fn begin_login(webex: &WebexOAuth, response: ImplicitResponse) -> (AuthorizationUrl, PendingImplicit) {
     let request = webex.authorize().scopes("openid spark:all").payload(&"cust10001");
     request.max_age(Duration::from_secs(3600)).begin_implicit(response).unwrap()
 }
 
-async fn finish(webex: &WebexOAuth, pending: PendingImplicit, callback: &str) -> Result<ImplicitLogin, Error> {
+async fn complete_login(webex: &WebexOAuth, pending: PendingImplicit, callback: &str) -> Result<ImplicitLogin, Error> {
     Ok(webex.accept_implicit(pending, ImplicitCallback::parse(callback)?).await?)
 }
 
 /// A whole login, with whatever the mock was told to do wrong.
 async fn log_in(mock: &MockWebex, webex: &WebexOAuth, response: ImplicitResponse) -> Result<ImplicitLogin, Error> {
-    let (url, pending) = begin(webex, response);
-    finish(webex, pending, &mock.approve(&url)).await
+    let (url, pending) = begin_login(webex, response);
+    complete_login(webex, pending, &mock.approve(&url)).await
 }
 
 #[tokio::test]
 async fn implicit_url_has_response_type_and_nonce_without_pkce() {
-    let (mock, _) = start(|mock| mock).await;
+    let (mock, _) = start_mock(|mock| mock).await;
     for (response, name) in [
         (ImplicitResponse::IdToken, "id_token"),
         (ImplicitResponse::Token, "token"),
         (ImplicitResponse::IdTokenToken, "id_token token"),
     ] {
-        let (url, _) = begin(&mock.client(), response);
+        let (url, _) = begin_login(&mock.client(), response);
         assert_eq!(parameter(url.as_str(), "response_type"), name);
         assert!(url.as_str().contains("nonce=") && !url.as_str().contains("code_challenge"));
     }
@@ -57,9 +57,9 @@ async fn implicit_url_has_response_type_and_nonce_without_pkce() {
 
 #[tokio::test]
 async fn id_token_alone_is_verified() {
-    let (mock, _) = start(|mock| mock).await;
+    let (mock, _) = start_mock(|mock| mock).await;
     let webex = mock.client();
-    let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
+    let (url, pending) = begin_login(&webex, ImplicitResponse::IdToken);
     let stored = pending.to_stored().unwrap();
     let restored = PendingImplicit::from_stored(stored.expose()).unwrap();
     assert_eq!(restored.id(), pending.id());
@@ -78,7 +78,7 @@ async fn id_token_alone_is_verified() {
 
 #[tokio::test]
 async fn access_token_alone_identifies_no_user() {
-    let (mock, clock) = start(|mock| mock).await;
+    let (mock, clock) = start_mock(|mock| mock).await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, ImplicitResponse::Token).await.unwrap();
     assert!(login.id_token.is_none());
@@ -96,12 +96,12 @@ async fn access_token_alone_identifies_no_user() {
 
 #[tokio::test]
 async fn consent_page_login_returns_both_tokens() {
-    let (mock, _) = start(MockWebexBuilder::at_hash).await;
+    let (mock, _) = start_mock(MockWebexBuilder::at_hash).await;
     let webex = mock.client();
-    let (url, pending) = begin(&webex, ImplicitResponse::IdTokenToken);
+    let (url, pending) = begin_login(&webex, ImplicitResponse::IdTokenToken);
     let callback = Browser::new().consent(&url).await;
     assert!(callback.starts_with(&format!("{}#access_token=", mock.redirect_uri())), "{callback}");
-    let login = finish(&webex, pending, &callback).await.unwrap();
+    let login = complete_login(&webex, pending, &callback).await.unwrap();
     let tokens = login.tokens.unwrap();
     let told = webex.user_info(&login.id_token.unwrap(), tokens.access_token()).await.unwrap();
     assert_eq!(Some((told.subject(), &*mock.issuers()[0])), tokens.account().subject());
@@ -111,19 +111,19 @@ async fn consent_page_login_returns_both_tokens() {
 #[tokio::test]
 async fn access_token_must_match_at_hash_of_id_token() {
     let both = ImplicitResponse::IdTokenToken;
-    let (mock, _) = start(MockWebexBuilder::at_hash).await;
+    let (mock, _) = start_mock(MockWebexBuilder::at_hash).await;
     let webex = mock.client();
     log_in(&mock, &webex, both).await.unwrap();
 
-    let (url, pending) = begin(&webex, both);
-    let (own, others) = (mock.approve(&url), mock.approve(begin(&webex, both).0));
+    let (url, pending) = begin_login(&webex, both);
+    let (own, others) = (mock.approve(&url), mock.approve(begin_login(&webex, both).0));
     let token = |url: &str| url.split(['#', '&', '=']).nth(2).unwrap().to_owned();
     let swapped = own.replace(&token(&own), &token(&others));
     assert_ne!(own, swapped);
-    let error = finish(&webex, pending, &swapped).await.unwrap_err();
+    let error = complete_login(&webex, pending, &swapped).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("at_hash"), "{error}");
 
-    let (silent, _) = start(|mock| mock).await;
+    let (silent, _) = start_mock(|mock| mock).await;
     let error = log_in(&silent, &silent.client(), both).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingAtHash, "Webex documents no `at_hash`");
     let trusting = silent.client_builder().insecure_accept_missing_at_hash().build().unwrap();
@@ -133,7 +133,7 @@ async fn access_token_must_match_at_hash_of_id_token() {
 #[tokio::test]
 async fn id_token_faults_are_rejected_in_implicit_login() {
     for fault in IdTokenFault::ALL.iter().copied() {
-        let (mock, _) = start(MockWebexBuilder::at_hash).await;
+        let (mock, _) = start_mock(MockWebexBuilder::at_hash).await;
         let webex = mock.client();
         mock.on(MockEndpoint::Token).respond_with(fault);
         let refused = log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.err().map(|error| error.kind());
@@ -163,21 +163,21 @@ async fn callback_faults_are_rejected_without_key_request() {
         (CallbackFault::Undescribed, ErrorKind::AuthorizationRejected, ErrorKind::AuthorizationRejected),
     ] {
         for (response, kind) in [(ImplicitResponse::IdToken, of_an_id_token), (ImplicitResponse::Token, of_a_token)] {
-            let (mock, _) = start(|mock| mock).await;
+            let (mock, _) = start_mock(|mock| mock).await;
             mock.on(MockEndpoint::Authorization).respond_with(fault);
             let error = log_in(&mock, &mock.client(), response).await.unwrap_err();
             assert_eq!((error.kind(), mock.key_requests()), (kind, 0), "{fault:?}: {error}");
         }
     }
-    let (mock, _) = start(|mock| mock).await;
+    let (mock, _) = start_mock(|mock| mock).await;
     mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::OwnIssuer);
     log_in(&mock, &mock.client(), ImplicitResponse::IdToken).await.unwrap();
 }
 
 #[tokio::test]
 async fn invalid_or_late_implicit_response_is_rejected() {
-    type Change = fn(String) -> String;
-    let rows: [(&str, ImplicitResponse, Change, ErrorKind); 4] = [
+    type CallbackEdit = fn(String) -> String;
+    let rows: [(&str, ImplicitResponse, CallbackEdit, ErrorKind); 4] = [
         ("a code", ImplicitResponse::IdToken, |url| url.replace("#id_token=", "#code="), ErrorKind::MissingIdToken),
         ("in the query", ImplicitResponse::IdToken, |url| url.replace('#', "?"), ErrorKind::MissingState),
         (
@@ -194,37 +194,37 @@ async fn invalid_or_late_implicit_response_is_rejected() {
         ),
     ];
     for (what, response, change, kind) in rows {
-        let (mock, _) = start(|mock| mock).await;
+        let (mock, _) = start_mock(|mock| mock).await;
         let webex = mock.client();
-        let (url, pending) = begin(&webex, response);
-        let error = finish(&webex, pending, &change(mock.approve(&url))).await.unwrap_err();
+        let (url, pending) = begin_login(&webex, response);
+        let error = complete_login(&webex, pending, &change(mock.approve(&url))).await.unwrap_err();
         assert_eq!((error.kind(), mock.key_requests()), (kind, 0), "{what}: {error}");
     }
-    let (mock, clock) = start(|mock| mock).await;
+    let (mock, clock) = start_mock(|mock| mock).await;
     let webex = mock.client();
-    let (url, pending) = begin(&webex, ImplicitResponse::Token);
+    let (url, pending) = begin_login(&webex, ImplicitResponse::Token);
     let callback = mock.approve(&url);
     clock.advance(Duration::from_secs(601));
-    assert_eq!(finish(&webex, pending, &callback).await.unwrap_err().kind(), ErrorKind::PendingExpired);
+    assert_eq!(complete_login(&webex, pending, &callback).await.unwrap_err().kind(), ErrorKind::PendingExpired);
 }
 
 #[tokio::test]
 async fn denied_and_misconfigured_requests_return_fragment_errors() {
-    let (mock, _) = start(|mock| mock).await;
+    let (mock, _) = start_mock(|mock| mock).await;
     let webex = mock.client();
-    let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
-    let error = finish(&webex, pending, &mock.deny(&url)).await.unwrap_err();
+    let (url, pending) = begin_login(&webex, ImplicitResponse::IdToken);
+    let error = complete_login(&webex, pending, &mock.deny(&url)).await.unwrap_err();
     assert!(error.kind() == ErrorKind::AuthorizationRejected && error.is_denied(), "{error}");
 
     let request = webex.authorize().scopes("openid spark:rooms_read");
     let (url, pending) = request.begin_implicit(ImplicitResponse::IdToken).unwrap();
-    let error = finish(&webex, pending, &mock.approve(&url)).await.unwrap_err();
+    let error = complete_login(&webex, pending, &mock.approve(&url)).await.unwrap_err();
     assert!(error.is_misconfigured(), "{error}");
 }
 
 #[tokio::test]
 async fn silent_login_requires_signed_in_user() {
-    let (mock, clock) = start(|mock| mock).await;
+    let (mock, clock) = start_mock(|mock| mock).await;
     let webex = mock.client();
     let silent = || webex.authorize().scopes("openid").prompt(Prompt::None).begin_implicit(ImplicitResponse::IdToken);
     let (url, pending) = silent().unwrap();
@@ -232,25 +232,25 @@ async fn silent_login_requires_signed_in_user() {
     let mut browser = Browser::new();
     for callback in [mock.approve(&url), crate::browser::location(&browser.get(&url).await)] {
         let pending = PendingImplicit::from_stored(pending.to_stored().unwrap().expose()).unwrap();
-        let error = finish(&webex, pending, &callback).await.unwrap_err();
+        let error = complete_login(&webex, pending, &callback).await.unwrap_err();
         assert!(error.is_login_required(), "{error}");
         assert_eq!(error.server().and_then(|server| server.code()), Some("login_required"));
     }
 
-    browser.consent(begin(&webex, ImplicitResponse::IdToken).0).await;
+    browser.consent(begin_login(&webex, ImplicitResponse::IdToken).0).await;
     clock.advance(Duration::from_secs(100));
     let (url, pending) = silent().unwrap();
     let answer = browser.get(&url).await;
     assert_eq!(answer.status(), 302, "no page");
-    let login = finish(&webex, pending, &crate::browser::location(&answer)).await.unwrap();
+    let login = complete_login(&webex, pending, &crate::browser::location(&answer)).await.unwrap();
     assert_eq!(login.id_token.unwrap().auth_time().unwrap().as_secs(), NOW, "the sign-in is as old as it is");
 }
 
 #[tokio::test]
 async fn posted_fragment_deserializes_as_callback() {
-    let (mock, _) = start(|mock| mock).await;
+    let (mock, _) = start_mock(|mock| mock).await;
     let webex = mock.client();
-    let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
+    let (url, pending) = begin_login(&webex, ImplicitResponse::IdToken);
     let callback = mock.approve(&url);
     let fragment = callback.split_once('#').unwrap().1;
     let mut form: Map<String, Value> = form_urlencoded::parse(fragment.as_bytes())

@@ -8,22 +8,22 @@ use webex_oauth::{
 use crate::issuer::{Issuer, Key, header};
 use crate::support::parameter;
 
-struct Begun {
+struct BegunLogin {
     issuer: Issuer,
     pending: PendingImplicit,
     state: String,
     nonce: String,
 }
 
-async fn begin(response: ImplicitResponse) -> Begun {
+async fn begin_login(response: ImplicitResponse) -> BegunLogin {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let (url, pending) = issuer.webex.authorize().payload(&"cust10001").begin_implicit(response).unwrap();
     let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
-    Begun { issuer, pending, state, nonce }
+    BegunLogin { issuer, pending, state, nonce }
 }
 
-impl Begun {
+impl BegunLogin {
     fn id_token(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut claims = self.issuer.claims(&self.nonce);
         change(&mut claims);
@@ -33,7 +33,7 @@ impl Begun {
 
 #[tokio::test]
 async fn only_own_callback_ends_pending_implicit_login() {
-    let begun = begin(ImplicitResponse::IdToken).await;
+    let begun = begin_login(ImplicitResponse::IdToken).await;
     let token = begun.id_token(|_| ());
     let mut waiting = begun.pending;
     for stranger in ["id_token=x".to_owned(), format!("id_token={token}&state=x"), "error=access_denied".to_owned()] {
@@ -47,7 +47,7 @@ async fn only_own_callback_ends_pending_implicit_login() {
     begun.issuer.webex.accept_implicit(waiting, callback).await.unwrap();
 
     for bad in ["error=access_denied", "id_token=forged", "x=y"] {
-        let begun = begin(ImplicitResponse::IdToken).await;
+        let begun = begin_login(ImplicitResponse::IdToken).await;
         let callback = ImplicitCallback::parse(format!("{bad}&state={}", begun.state)).unwrap();
         let refused = begun.issuer.webex.accept_implicit(begun.pending, callback).await.unwrap_err();
         assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
@@ -56,16 +56,16 @@ async fn only_own_callback_ends_pending_implicit_login() {
 }
 
 /// A pending login that says no nonce: its stored form was tampered with.
-fn without_nonce(stored: &str) -> String {
+fn remove_nonce(stored: &str) -> String {
     let (before, after) = stored.split_once(r#""nonce":""#).unwrap();
     format!("{before}{}", after.split_once(r#"","#).unwrap().1)
 }
 
 #[tokio::test]
 async fn pending_login_without_nonce_is_rejected() {
-    let begun = begin(ImplicitResponse::IdToken).await;
+    let begun = begin_login(ImplicitResponse::IdToken).await;
     let stored = begun.pending.to_stored().unwrap();
-    let pending = PendingImplicit::from_stored(&without_nonce(stored.expose())).unwrap();
+    let pending = PendingImplicit::from_stored(&remove_nonce(stored.expose())).unwrap();
     let callback =
         ImplicitCallback::parse(format!("id_token={}&state={}", begun.id_token(|_| ()), begun.state)).unwrap();
     let error = Error::from(begun.issuer.webex.accept_implicit(pending, callback).await.unwrap_err());
@@ -73,10 +73,10 @@ async fn pending_login_without_nonce_is_rejected() {
 
     let (url, pending) = begun.issuer.webex.authorize().begin().unwrap();
     let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
-    begun.issuer.grant(Some(Key::one().sign(&header("k1"), &begun.issuer.claims(&nonce))));
-    let pending = PendingAuthorization::from_stored(&without_nonce(pending.to_stored().unwrap().expose())).unwrap();
+    begun.issuer.grant_tokens(Some(Key::one().sign(&header("k1"), &begun.issuer.claims(&nonce))));
+    let pending = PendingAuthorization::from_stored(&remove_nonce(pending.to_stored().unwrap().expose())).unwrap();
     let callback = Callback::parse(format!("code=c&state={state}")).unwrap();
     let error = begun.issuer.webex.login(pending, callback).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingIdToken, "{error}");
-    assert_eq!(begun.issuer.requests("/verification").await, 0);
+    assert_eq!(begun.issuer.requests_to("/verification").await, 0);
 }

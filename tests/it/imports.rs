@@ -15,7 +15,7 @@ fn key(name: &str) -> TokenKey {
     TokenKey::new(name).unwrap()
 }
 
-async fn start() -> (MockWebex, ManualClock, WebexOAuth) {
+async fn start_mock() -> (MockWebex, ManualClock, WebexOAuth) {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder()
         .user(MockUser::new("jane@example.com"))
@@ -34,7 +34,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> TokenSet {
 }
 
 /// The tokens as another program stored them.
-fn exported(tokens: &TokenSet) -> ImportedTokens {
+fn export_tokens(tokens: &TokenSet) -> ImportedTokens {
     let access_token = AccessToken::new(tokens.access_token().expose()).unwrap();
     ImportedTokens::new(tokens.refresh_token().unwrap().clone())
         .access_token(access_token, tokens.expires_at().unwrap())
@@ -42,12 +42,13 @@ fn exported(tokens: &TokenSet) -> ImportedTokens {
 
 #[tokio::test]
 async fn import_with_access_token_sends_no_request() {
-    let (mock, _clock, webex) = start().await;
+    let (mock, _clock, webex) = start_mock().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let before = mock.requests_to(MockEndpoint::Any);
 
-    let session = manager.import(&key("jane"), exported(&tokens).scopes("spark:all".parse().unwrap())).await.unwrap();
+    let session =
+        manager.import(&key("jane"), export_tokens(&tokens).scopes("spark:all".parse().unwrap())).await.unwrap();
 
     assert_eq!(&session.access_token().await.unwrap(), tokens.access_token());
     let wanted = "spark:all spark:kms".parse().unwrap();
@@ -57,12 +58,12 @@ async fn import_with_access_token_sends_no_request() {
 
 #[tokio::test]
 async fn import_with_expired_access_token_refreshes_once() {
-    let (mock, clock, webex) = start().await;
+    let (mock, clock, webex) = start_mock().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     clock.set(tokens.expires_at().unwrap() + HOUR);
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
 
-    let session = manager.import(&key("jane"), exported(&tokens)).await.unwrap();
+    let session = manager.import(&key("jane"), export_tokens(&tokens)).await.unwrap();
 
     assert_ne!(&session.access_token().await.unwrap(), tokens.access_token());
     assert_eq!(mock.refreshes(), 1);
@@ -70,10 +71,10 @@ async fn import_with_expired_access_token_refreshes_once() {
 
 #[tokio::test]
 async fn imported_scopes_are_unknown_until_response_contains_scope() {
-    let (mock, clock, webex) = start().await;
+    let (mock, clock, webex) = start_mock().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
-    let session = manager.import(&key("jane"), exported(&tokens)).await.unwrap();
+    let session = manager.import(&key("jane"), export_tokens(&tokens)).await.unwrap();
     let wanted = "spark:all".parse().unwrap();
     assert!(session.missing_scopes(&wanted).await.unwrap().is_none());
     assert!(session.status().await.unwrap().unwrap().scopes.is_none());
@@ -90,23 +91,23 @@ async fn imported_scopes_are_unknown_until_response_contains_scope() {
 
 #[tokio::test]
 async fn import_over_session_of_other_account_is_rejected() {
-    let (mock, _clock, webex) = start().await;
+    let (mock, _clock, webex) = start_mock().await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     session.person().await.unwrap();
     let bobs = log_in(&mock, &webex, "bob@example.com").await;
 
-    let error = manager.import(&key("jane"), exported(&bobs)).await.unwrap_err();
+    let error = manager.import(&key("jane"), export_tokens(&bobs)).await.unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::AccountMismatch, "{error}");
 }
 
 #[tokio::test]
 async fn keep_alive_sets_expiry_of_imported_refresh_token() {
-    let (mock, clock, webex) = start().await;
+    let (mock, clock, webex) = start_mock().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
-    let session = manager.import(&key("jane"), exported(&tokens)).await.unwrap();
+    let session = manager.import(&key("jane"), export_tokens(&tokens)).await.unwrap();
     assert!(session.status().await.unwrap().unwrap().refresh_token_expires_at.is_none());
     clock.advance(HOUR);
 
@@ -118,7 +119,7 @@ async fn keep_alive_sets_expiry_of_imported_refresh_token() {
 
 #[tokio::test]
 async fn boxed_and_shared_stores_support_listing() {
-    let (mock, _clock, webex) = start().await;
+    let (mock, _clock, webex) = start_mock().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let shared: Arc<dyn TokenStore> = Arc::new(MemoryStore::new());
     let boxed: Box<dyn TokenStore> = Box::new(Arc::clone(&shared));
@@ -137,7 +138,7 @@ async fn boxed_and_shared_stores_support_listing() {
 
 #[tokio::test]
 async fn request_scopes_adds_granted_scopes_and_login_hint() {
-    let (mock, _clock, webex) = start().await;
+    let (mock, _clock, webex) = start_mock().await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     session.person().await.unwrap();
@@ -154,7 +155,7 @@ async fn request_scopes_adds_granted_scopes_and_login_hint() {
 
 #[tokio::test]
 async fn stated_expiry_of_import_is_used_if_response_has_none() {
-    let (mock, _clock, webex) = start().await;
+    let (mock, _clock, webex) = start_mock().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let silent = Fault::edit(|json| {
         json.as_object_mut().unwrap().retain(|name, _| !name.starts_with("refresh_token"));
@@ -170,14 +171,14 @@ async fn stated_expiry_of_import_is_used_if_response_has_none() {
 
 #[tokio::test]
 async fn expired_import_is_refreshed_before_account_comparison() {
-    let (mock, clock, webex) = start().await;
+    let (mock, clock, webex) = start_mock().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens.clone()).await.unwrap();
     session.person().await.unwrap();
     clock.set(tokens.expires_at().unwrap() + HOUR);
 
-    let session = manager.import(&key("jane"), exported(&tokens)).await.unwrap();
+    let session = manager.import(&key("jane"), export_tokens(&tokens)).await.unwrap();
 
     assert_ne!(&session.access_token().await.unwrap(), tokens.access_token());
 }

@@ -18,7 +18,7 @@ use crate::support::{builder, json as answer, parameter};
 pub(crate) const NOW: u64 = 1_700_000_000;
 pub(crate) const SUBJECT: &str = "0b3a7c3e-5a0a-4b4e-9d3c-1f5b1d7c0f11";
 /// Where the issuer itself has its keys.
-pub(crate) const HOME: &str = "/idb/oauth2/v2/keys/verificationjwk";
+pub(crate) const ISSUER_JWKS_PATH: &str = "/idb/oauth2/v2/keys/verificationjwk";
 pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-3";
 
 /// Two keys that were made for these tests and are no secret.
@@ -50,11 +50,11 @@ impl Key {
         let mut jwk = match self {
             Self::Rsa(pair) => {
                 let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
-                json!({"kty": "RSA", "use": "sig", "n": b64(&public.n), "e": b64(&public.e)})
+                json!({"kty": "RSA", "use": "sig", "n": base64url(&public.n), "e": base64url(&public.e)})
             }
             Self::P256(pair) => {
                 let point = pair.public_key().as_ref();
-                json!({"kty": "EC", "crv": "P-256", "use": "sig", "x": b64(&point[1..33]), "y": b64(&point[33..])})
+                json!({"kty": "EC", "crv": "P-256", "use": "sig", "x": base64url(&point[1..33]), "y": base64url(&point[33..])})
             }
         };
         if let Some(id) = id {
@@ -68,7 +68,7 @@ impl Key {
     }
 
     pub(crate) fn sign_text(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
-        let input = format!("{}.{}", b64(header.as_ref()), b64(claims.as_ref()));
+        let input = format!("{}.{}", base64url(header.as_ref()), base64url(claims.as_ref()));
         let random = SystemRandom::new();
         let signature = match self {
             Self::Rsa(pair) => {
@@ -78,35 +78,35 @@ impl Key {
             }
             Self::P256(pair) => pair.sign(&random, input.as_bytes()).unwrap().as_ref().to_vec(),
         };
-        format!("{input}.{}", b64(&signature))
+        format!("{input}.{}", base64url(&signature))
     }
 }
 
-pub(crate) fn b64(bytes: &[u8]) -> String {
+pub(crate) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The left half of a text's SHA-256.
 pub(crate) fn half_hash(text: &str) -> String {
     use sha2::Digest as _;
-    b64(&sha2::Sha256::digest(text)[..16])
+    base64url(&sha2::Sha256::digest(text)[..16])
 }
 
 /// Answers each path as it was told, and others not at all; counts the requests.
 #[derive(Clone, Default)]
-struct Desk(Arc<Mutex<Papers>>);
+struct PathResponder(Arc<Mutex<ResponderState>>);
 
 #[derive(Default)]
-struct Papers {
-    answers: HashMap<String, ResponseTemplate>,
+struct ResponderState {
+    responses: HashMap<String, ResponseTemplate>,
     requests: usize,
 }
 
-impl Respond for Desk {
+impl Respond for PathResponder {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let mut papers = self.0.lock().unwrap();
         papers.requests += 1;
-        papers.answers.get(request.url.path()).cloned().unwrap_or_else(|| ResponseTemplate::new(404))
+        papers.responses.get(request.url.path()).cloned().unwrap_or_else(|| ResponseTemplate::new(404))
     }
 }
 
@@ -115,27 +115,27 @@ pub(crate) struct Issuer {
     pub(crate) server: MockServer,
     pub(crate) webex: WebexOAuth,
     pub(crate) clock: ManualClock,
-    desk: Desk,
+    responder: PathResponder,
 }
 
 impl Issuer {
     pub(crate) async fn start() -> Self {
-        Self::of(|service, _| service).await
+        Self::with_service(|service, _| service).await
     }
 
-    pub(crate) async fn of(service: impl FnOnce(Service, &str) -> Service) -> Self {
+    pub(crate) async fn with_service(service: impl FnOnce(Service, &str) -> Service) -> Self {
         let server = MockServer::start().await;
         let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
         let own = format!("{}/idb", server.uri());
         let service = service(Service::webex().with_base_url(server.uri()).with_issuer(&own), &own);
         let webex = builder(service).scopes("openid email").clock(clock.clone()).build().unwrap();
-        let desk = Desk::default();
+        let desk = PathResponder::default();
         Mock::given(any()).respond_with(desk.clone()).mount(&server).await;
-        Self { server, webex, clock, desk }
+        Self { server, webex, clock, responder: desk }
     }
 
     /// One whose client was changed.
-    pub(crate) async fn with(change: impl FnOnce(WebexOAuthBuilder) -> WebexOAuthBuilder) -> Self {
+    pub(crate) async fn with_client(change: impl FnOnce(WebexOAuthBuilder) -> WebexOAuthBuilder) -> Self {
         let mut issuer = Self::start().await;
         let settings = builder(issuer.webex.service().clone()).scopes("openid email").clock(issuer.clock.clone());
         issuer.webex = change(settings).build().unwrap();
@@ -143,39 +143,39 @@ impl Issuer {
     }
 
     /// Changes the service that its client speaks to.
-    pub(crate) fn rebuild(&mut self, change: impl FnOnce(Service) -> Service) {
+    pub(crate) fn change_service(&mut self, change: impl FnOnce(Service) -> Service) {
         let service = change(self.webex.service().clone());
         self.webex = builder(service).scopes("openid email").clock(self.clock.clone()).build().unwrap();
     }
 
     /// The issuer that it signs as.
-    pub(crate) fn name(&self) -> String {
+    pub(crate) fn issuer_url(&self) -> String {
         format!("{}/idb", self.server.uri())
     }
 
     /// Publishes these keys from now on.
     pub(crate) fn publish(&self, keys: &[Value]) {
-        self.answer("/verification", answer(200, &json!({ "keys": keys }).to_string()));
+        self.set_response("/verification", answer(200, &json!({ "keys": keys }).to_string()));
     }
 
     /// Answers a path so from now on.
-    pub(crate) fn answer(&self, at: &str, response: ResponseTemplate) {
-        self.desk.0.lock().unwrap().answers.insert(at.to_owned(), response);
+    pub(crate) fn set_response(&self, at: &str, response: ResponseTemplate) {
+        self.responder.0.lock().unwrap().responses.insert(at.to_owned(), response);
     }
 
     /// How often a path was asked for.
-    pub(crate) async fn requests(&self, at: &str) -> usize {
+    pub(crate) async fn requests_to(&self, at: &str) -> usize {
         self.server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
     }
 
     /// How many requests there were, whatever for.
-    pub(crate) fn all_requests(&self) -> usize {
-        self.desk.0.lock().unwrap().requests
+    pub(crate) fn request_count(&self) -> usize {
+        self.responder.0.lock().unwrap().requests
     }
 
     /// The claims of a good ID token.
     pub(crate) fn claims(&self, nonce: &str) -> Value {
-        json!({"iss": self.name(), "aud": "C1", "sub": SUBJECT, "exp": NOW + 7200, "iat": NOW, "auth_time": NOW - 10,
+        json!({"iss": self.issuer_url(), "aud": "C1", "sub": SUBJECT, "exp": NOW + 7200, "iat": NOW, "auth_time": NOW - 10,
             "nonce": nonce})
     }
 
@@ -191,19 +191,19 @@ impl Issuer {
     ) -> webex_oauth::Result<Login> {
         let (url, pending) = request.begin()?;
         let nonce = parameter(url.as_str(), "nonce");
-        self.grant(id_token(&nonce));
+        self.grant_tokens(id_token(&nonce));
         let state = parameter(url.as_str(), "state");
         self.webex.login(pending, Callback::parse(format!("code=c0de&state={state}"))?).await
     }
 
     /// Answers the token endpoint with tokens and this ID token.
-    pub(crate) fn grant(&self, id_token: Option<String>) {
+    pub(crate) fn grant_tokens(&self, id_token: Option<String>) {
         let mut tokens = json!({"access_token": ACCESS_TOKEN, "expires_in": 1000, "refresh_token": "r",
             "scope": "openid email"});
         if let Some(id_token) = id_token {
             tokens["id_token"] = id_token.into();
         }
-        self.answer("/access_token", answer(200, &tokens.to_string()));
+        self.set_response("/access_token", answer(200, &tokens.to_string()));
     }
 }
 

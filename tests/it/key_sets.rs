@@ -8,15 +8,15 @@ use serde_json::json;
 use webex_oauth::{ErrorKind, IdToken, ImplicitCallback, ImplicitResponse, Login};
 use wiremock::ResponseTemplate;
 
-use crate::gate::Gate;
-use crate::issuer::{HOME, Issuer, Key, b64, header};
-use crate::support::{json as answer, parameter, quiet};
+use crate::barrier::BarrierTransport;
+use crate::issuer::{ISSUER_JWKS_PATH, Issuer, Key, base64url, header};
+use crate::support::{json as answer, parameter, yield_until_idle};
 
 async fn log_in(issuer: &Issuer, key: &Key, id: &str) -> webex_oauth::Result<Login> {
     issuer.login(|nonce| Some(key.sign(&header(id), &issuer.claims(nonce)))).await
 }
 
-async fn published(key: &Key) -> Issuer {
+async fn issuer_with_key(key: &Key) -> Issuer {
     let issuer = Issuer::start().await;
     issuer.publish(&[key.jwk(Some("k1"))]);
     issuer
@@ -25,21 +25,21 @@ async fn published(key: &Key) -> Issuer {
 #[tokio::test]
 async fn first_login_fetches_key_set_and_later_logins_use_cache() {
     let key = Key::one();
-    let issuer = published(&key).await;
+    let issuer = issuer_with_key(&key).await;
     log_in(&issuer, &key, "k1").await.unwrap();
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
     for _ in 0..1000 {
         log_in(&issuer, &key, "k1").await.unwrap();
     }
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
 }
 
 #[tokio::test]
 async fn concurrent_logins_share_one_key_set_request() {
     let key = Key::one();
-    let issuer = published(&key).await;
+    let issuer = issuer_with_key(&key).await;
     let slow = answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()).set_delay(Duration::from_millis(100));
-    issuer.answer("/verification", slow);
+    issuer.set_response("/verification", slow);
     // Each login has a nonce of its own, so the token endpoint must know whose turn it is.
     let mut logins = Vec::new();
     for _ in 0..20 {
@@ -67,19 +67,20 @@ async fn concurrent_logins_share_one_key_set_request() {
     for exchange in exchanges {
         assert!(exchange.await.unwrap().unwrap().id_token().is_some());
     }
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
 }
 
 #[tokio::test]
 async fn forged_key_ids_cause_no_requests_beyond_budget() {
     let key = Key::one();
-    let issuer = published(&key).await;
+    let issuer = issuer_with_key(&key).await;
     log_in(&issuer, &key, "k1").await.unwrap();
     let mut last = None;
     for number in 0..1000 {
         last = log_in(&issuer, &Key::two(), &format!("forged-{number}")).await.err();
     }
-    let fetches = issuer.requests("/verification").await + issuer.requests("/idb/oauth2/v2/keys/verificationjwk").await;
+    let fetches =
+        issuer.requests_to("/verification").await + issuer.requests_to("/idb/oauth2/v2/keys/verificationjwk").await;
     assert_eq!(fetches, 10);
     let last = last.unwrap();
     assert!(last.kind() == ErrorKind::Jwks && last.is_retryable() && last.retry_after().is_some(), "{last}");
@@ -92,19 +93,19 @@ async fn forged_key_ids_cause_no_requests_beyond_budget() {
 
 /// The most requests in any five minutes of a thousand seconds in which a forged token comes each second, while both
 /// addresses answer so; and all of them.
-async fn flood(issuer: &Issuer, bad: ResponseTemplate) -> (usize, usize) {
-    for address in ["/verification", HOME] {
-        issuer.answer(address, bad.clone());
+async fn verify_forged_tokens(issuer: &Issuer, bad: ResponseTemplate) -> (usize, usize) {
+    for address in ["/verification", ISSUER_JWKS_PATH] {
+        issuer.set_response(address, bad.clone());
     }
-    let (begun, elapsed) = (issuer.all_requests(), || issuer.webex.now().as_secs());
-    let claims = b64(issuer.claims("n").to_string().as_bytes());
+    let (begun, elapsed) = (issuer.request_count(), || issuer.webex.now().as_secs());
+    let claims = base64url(issuer.claims("n").to_string().as_bytes());
     let mut requests = vec![(elapsed(), 0)];
     for number in 0..1000 {
-        let forged = b64(header(&format!("forged-{number}")).to_string().as_bytes());
+        let forged = base64url(header(&format!("forged-{number}")).to_string().as_bytes());
         let token = IdToken::new(format!("{forged}.{claims}.c2ln"));
         let error = issuer.webex.verify_id_token(&token, "n").await.unwrap_err();
         assert!(error.kind() == ErrorKind::Jwks && error.is_retryable() && error.retry_after().is_some(), "{error}");
-        requests.push((elapsed(), issuer.all_requests() - begun));
+        requests.push((elapsed(), issuer.request_count() - begun));
         issuer.clock.advance(Duration::from_secs(1));
     }
     let since = |end: u64| requests.iter().rev().find(|(at, _)| at + 300 <= end).map_or(0, |(_, count)| *count);
@@ -125,10 +126,10 @@ async fn forged_key_ids_cause_no_storm_during_key_set_failure() {
         ("no keys at all", answer(200, r#"{"keys":[]}"#), 10, 40),
         ("elsewhere", ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"), 10, 40),
     ] {
-        let issuer = published(&Key::one()).await;
+        let issuer = issuer_with_key(&Key::one()).await;
         log_in(&issuer, &Key::one(), "k1").await.unwrap();
 
-        let (in_five_minutes, all) = flood(&issuer, bad).await;
+        let (in_five_minutes, all) = verify_forged_tokens(&issuer, bad).await;
 
         assert!(in_five_minutes <= most_in_five_minutes && all <= most, "{what}: {in_five_minutes}, {all}");
         assert!(all > 4, "{what}: asked again, now and then: {all}");
@@ -148,23 +149,23 @@ async fn forged_key_ids_cause_no_storm_during_key_set_failure() {
 
 #[tokio::test]
 async fn brief_key_set_failure_fails_no_login() {
-    let (gate, key) = (Gate::closed_at("/verification"), Key::one());
-    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
-    issuer.answer("/verification", answer(503, ""));
+    let (gate, key) = (BarrierTransport::closed_at("/verification"), Key::one());
+    let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
+    issuer.set_response("/verification", answer(503, ""));
     let back_soon = async {
-        gate.arrival().await;
+        gate.wait_for_response().await;
         issuer.publish(&[key.jwk(Some("k1"))]);
         gate.open();
     };
     let (login, ()) = tokio::join!(log_in(&issuer, &key, "k1"), back_soon);
     login.unwrap();
-    assert_eq!(issuer.requests("/verification").await, 2);
+    assert_eq!(issuer.requests_to("/verification").await, 2);
 }
 
 #[tokio::test]
 async fn key_set_requested_before_login_is_requested_again() {
-    let gate = Gate::closed_at("/verification");
-    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+    let gate = BarrierTransport::closed_at("/verification");
+    let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let log_in = |key: Key, id: &'static str| {
         let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdToken).unwrap();
@@ -175,7 +176,7 @@ async fn key_set_requested_before_login_is_requested_again() {
         tokio::spawn(async move { webex.accept_implicit(pending, callback).await })
     };
     let first = log_in(Key::one(), "k1");
-    gate.arrival().await;
+    gate.wait_for_response().await;
     // The old keys are on their way to the first; now the issuer changes its keys.
     issuer.clock.advance(Duration::from_millis(1));
     issuer.publish(&[Key::two().jwk(Some("k2"))]);
@@ -184,60 +185,60 @@ async fn key_set_requested_before_login_is_requested_again() {
     gate.open();
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
-    assert_eq!(issuer.requests("/verification").await, 2);
-    assert_eq!(issuer.requests(HOME).await, 0);
+    assert_eq!(issuer.requests_to("/verification").await, 2);
+    assert_eq!(issuer.requests_to(ISSUER_JWKS_PATH).await, 0);
 }
 
 /// A verification that can be given up.
-fn verification(issuer: &Issuer, token: String) -> tokio::task::JoinHandle<webex_oauth::Result<()>> {
+fn spawn_verification(issuer: &Issuer, token: String) -> tokio::task::JoinHandle<webex_oauth::Result<()>> {
     let (webex, token) = (issuer.webex.clone(), IdToken::new(token));
     tokio::spawn(async move { webex.verify_id_token(&token, "n").await.map(drop) })
 }
 
 #[tokio::test]
 async fn cancelled_callers_leave_key_set_to_next_caller() {
-    let gate = Gate::closed_at("/verification");
-    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+    let gate = BarrierTransport::closed_at("/verification");
+    let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let [good, forged] = [Key::one(), Key::two()].map(|key| key.sign(&header("k1"), &issuer.claims("n")));
     // As many as the budget has requests: each comes and hangs up.
     for number in 0..10 {
-        let gone = verification(&issuer, forged.clone());
+        let gone = spawn_verification(&issuer, forged.clone());
         if number == 0 {
-            gate.arrival().await;
+            gate.wait_for_response().await;
         }
-        quiet().await;
+        yield_until_idle().await;
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
     }
-    let next = verification(&issuer, good);
-    quiet().await;
+    let next = spawn_verification(&issuer, good);
+    yield_until_idle().await;
     gate.open();
     next.await.unwrap().unwrap();
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
 }
 
 #[tokio::test]
 async fn cancelled_caller_leaves_key_set_error_to_next_caller() {
-    let gate = Gate::closed_at("/verification");
-    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
-    issuer.answer("/verification", answer(429, "").insert_header("retry-after", "60"));
+    let gate = BarrierTransport::closed_at("/verification");
+    let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
+    issuer.set_response("/verification", answer(429, "").insert_header("retry-after", "60"));
     let good = Key::one().sign(&header("k1"), &issuer.claims("n"));
-    let gone = verification(&issuer, good.clone());
-    gate.arrival().await;
+    let gone = spawn_verification(&issuer, good.clone());
+    gate.wait_for_response().await;
     gone.abort();
-    let next = verification(&issuer, good);
-    quiet().await;
+    let next = spawn_verification(&issuer, good);
+    yield_until_idle().await;
     gate.open();
     let error = next.await.unwrap().unwrap_err();
     assert!(error.kind() == ErrorKind::Jwks && error.retry_after() == Some(Duration::from_secs(60)), "{error}");
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
 }
 
 #[tokio::test]
 async fn forged_tokens_of_all_issuers_do_not_block_service_key_set() {
     let names = ["idb", "a", "b", "c", "d", "e", "f", "g"];
-    let issuer = Issuer::of(|service, own| {
+    let issuer = Issuer::with_service(|service, own| {
         names[1..].iter().fold(service, |service, name| service.with_issuer(own.replace("/idb", &format!("/{name}"))))
     })
     .await;
@@ -254,25 +255,25 @@ async fn forged_tokens_of_all_issuers_do_not_block_service_key_set() {
         assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
         issuer.clock.advance(Duration::from_secs(1));
     }
-    let own = issuer.requests("/verification").await;
-    let homes = issuer.all_requests() - own;
+    let own = issuer.requests_to("/verification").await;
+    let homes = issuer.request_count() - own;
     assert!(own == 1 && (5..=15).contains(&homes), "{own}, {homes}");
     // The issuer changes its keys: the first login with the new one is let in.
     issuer.publish(&[Key::one().jwk(Some("k1")), Key::two().jwk(Some("k2"))]);
     verify(Key::two(), "k2", "idb").await.unwrap();
-    assert_eq!(issuer.requests("/verification").await, 2);
+    assert_eq!(issuer.requests_to("/verification").await, 2);
 }
 
 #[tokio::test]
 async fn missing_key_is_requested_from_issuer_of_user() {
-    let issuer = published(&Key::one()).await;
+    let issuer = issuer_with_key(&Key::one()).await;
     let home = json!({"keys": [Key::two().jwk(Some("k2"))]}).to_string();
-    issuer.answer("/idb/oauth2/v2/keys/verificationjwk", answer(200, &home));
+    issuer.set_response("/idb/oauth2/v2/keys/verificationjwk", answer(200, &home));
     for _ in 0..3 {
         log_in(&issuer, &Key::two(), "k2").await.unwrap();
     }
-    assert_eq!(issuer.requests("/verification").await, 1);
-    assert_eq!(issuer.requests("/idb/oauth2/v2/keys/verificationjwk").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/idb/oauth2/v2/keys/verificationjwk").await, 1);
 }
 
 #[tokio::test]
@@ -288,9 +289,9 @@ async fn invalid_response_does_not_replace_key_set() {
         answer(200, r#"{"keys":[],"keys":[]}"#),
         ResponseTemplate::new(307).insert_header("location", "http://127.0.0.1:1/"),
     ] {
-        let issuer = published(&key).await;
+        let issuer = issuer_with_key(&key).await;
         log_in(&issuer, &key, "k1").await.unwrap();
-        issuer.answer("/verification", bad);
+        issuer.set_response("/verification", bad);
         let error = log_in(&issuer, &Key::two(), "k2").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Jwks, "{error}");
         assert!(!error.is_login_required(), "{error}");
@@ -300,48 +301,48 @@ async fn invalid_response_does_not_replace_key_set() {
 
 #[tokio::test]
 async fn expired_key_set_is_used_and_refreshed_in_background() {
-    let (gate, key) = (Gate::open_at("/verification"), Key::one());
-    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+    let (gate, key) = (BarrierTransport::open_at("/verification"), Key::one());
+    let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
     let keys = json!({"keys": [key.jwk(Some("k1"))]}).to_string();
-    issuer.answer("/verification", answer(200, &keys).insert_header("cache-control", "public, max-age=600"));
+    issuer.set_response("/verification", answer(200, &keys).insert_header("cache-control", "public, max-age=600"));
     log_in(&issuer, &key, "k1").await.unwrap();
-    gate.arrival().await;
+    gate.wait_for_response().await;
     issuer.clock.advance(Duration::from_secs(599));
     log_in(&issuer, &key, "k1").await.unwrap();
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
     issuer.clock.advance(Duration::from_secs(1));
     gate.close();
     log_in(&issuer, &key, "k1").await.unwrap();
-    gate.arrival().await; // the newer ones, which nobody has yet
-    assert_eq!(issuer.requests("/verification").await, 2);
+    gate.wait_for_response().await; // the newer ones, which nobody has yet
+    assert_eq!(issuer.requests_to("/verification").await, 2);
 }
 
 #[tokio::test]
 async fn key_set_is_used_until_one_day_after_max_age() {
     let day = 24 * 60 * 60;
     for (said, life) in [("max-age=300", 300), ("no-store", 60), ("max-age=99999999", day), ("private", day)] {
-        let gate = Gate::open_at("/verification");
-        let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+        let gate = BarrierTransport::open_at("/verification");
+        let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
         let keys = json!({"keys": [Key::one().jwk(Some("k1"))]}).to_string();
-        issuer.answer("/verification", answer(200, &keys).insert_header("cache-control", said));
+        issuer.set_response("/verification", answer(200, &keys).insert_header("cache-control", said));
         let prove = async || {
             let token = IdToken::new(Key::one().sign(&header("k1"), &claims_now(&issuer)));
             issuer.webex.verify_id_token(&token, "n").await
         };
         prove().await.unwrap();
-        gate.arrival().await;
-        issuer.answer("/verification", answer(429, "").insert_header("retry-after", "3600"));
+        gate.wait_for_response().await;
+        issuer.set_response("/verification", answer(429, "").insert_header("retry-after", "3600"));
 
         issuer.clock.advance(Duration::from_secs(life - 1));
         prove().await.unwrap();
-        assert_eq!(issuer.requests("/verification").await, 1, "{said}");
+        assert_eq!(issuer.requests_to("/verification").await, 1, "{said}");
         issuer.clock.advance(Duration::from_secs(1));
         prove().await.unwrap();
-        gate.arrival().await; // behind the caller's back
+        gate.wait_for_response().await; // behind the caller's back
 
         issuer.clock.advance(Duration::from_secs(day - 1));
         prove().await.unwrap();
-        gate.arrival().await;
+        gate.wait_for_response().await;
         issuer.clock.advance(Duration::from_secs(1));
         let error = prove().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Jwks && error.is_retryable(), "{said}: {error}");
@@ -359,7 +360,7 @@ fn claims_now(issuer: &Issuer) -> serde_json::Value {
 #[tokio::test]
 async fn key_set_request_has_no_credentials() {
     let key = Key::one();
-    let issuer = published(&key).await;
+    let issuer = issuer_with_key(&key).await;
     log_in(&issuer, &key, "k1").await.unwrap();
     for request in issuer.server.received_requests().await.unwrap() {
         let is_keys = request.url.path() == "/verification";

@@ -22,22 +22,22 @@ use webex_oauth::store::{
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, ErrorKind, Login, PutOptions, TokenManager, TokenSet, WebexOAuth};
 
-use crate::stores::{child, start_again};
+use crate::stores::{child_path, start_child_test};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
 const APPLICATION: &str = "acme-rooms";
 
 /// How long anything may take before a test fails: far more than it needs on a busy host.
-const LIMIT: Duration = Duration::from_secs(120);
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// A keyring, and a folder for locks that is gone after the test.
-struct Desk {
+struct Fixture {
     keyring: Arc<mock::Store>,
     folder: PathBuf,
 }
 
-impl Desk {
+impl Fixture {
     fn new() -> Self {
         // Its seed is another each time.
         let number = RandomState::new().hash_one(std::process::id());
@@ -46,24 +46,24 @@ impl Desk {
     }
 
     fn store(&self) -> KeyringStore {
-        self.store_over(Arc::clone(&self.keyring) as _)
+        self.store_with(Arc::clone(&self.keyring) as _)
     }
 
-    fn store_over(&self, keyring: Arc<CredentialStore>) -> KeyringStore {
+    fn store_with(&self, keyring: Arc<CredentialStore>) -> KeyringStore {
         KeyringStore::with_lock_folder(keyring, APPLICATION, &self.folder).unwrap()
     }
 
     /// The credential of [`key`], past the store.
     fn credential(&self) -> Handle {
-        self.named(&self.store().credential_user(&key()))
+        self.credential_for(&self.store().credential_user(&key()))
     }
 
     /// The lock file of [`key`].
-    fn lock(&self) -> PathBuf {
+    fn lock_path(&self) -> PathBuf {
         self.folder.join("webex-keyring-locks-v1").join("42").join("lock")
     }
 
-    fn named(&self, user: &str) -> Handle {
+    fn credential_for(&self, user: &str) -> Handle {
         self.keyring.build(APPLICATION, user, None).unwrap()
     }
 
@@ -73,7 +73,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -89,16 +89,16 @@ fn entry(number: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Precondition {
+fn revision_precondition(entry: &Entry) -> Precondition {
     Precondition::Revision(entry.head.revision())
 }
 
-async fn put(store: &dyn TokenStore, entry: &Entry) {
+async fn put_entry(store: &dyn TokenStore, entry: &Entry) {
     assert_eq!(store.save(&key(), entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
 }
 
 /// What each call on the login of [`key`] fails with.
-async fn errors(store: &KeyringStore, expect: Precondition) -> [Error; 3] {
+async fn call_errors(store: &KeyringStore, expect: Precondition) -> [Error; 3] {
     [
         store.load(&key()).await.unwrap_err(),
         store.save(&key(), &entry(9, b"9"), expect).await.unwrap_err(),
@@ -125,7 +125,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Login {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keyring_store_passes_conformance() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let open = || desk.store().with_max_secret_size(1 << 20);
     let store = open();
     conformance::run(async || store.clone()).await;
@@ -137,34 +137,35 @@ async fn keyring_store_passes_conformance() {
 
 #[tokio::test]
 async fn credential_has_application_name_and_readable_user() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
-    put(&store, &entry(1, b"{}")).await;
+    put_entry(&store, &entry(1, b"{}")).await;
 
     let user = store.credential_user(&key());
 
     let digest = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
     assert_eq!(user, format!("cust10001/jane@example.com/{digest}"));
-    let secret = String::from_utf8(desk.named(&user).get_secret().unwrap()).unwrap();
+    let secret = String::from_utf8(desk.credential_for(&user).get_secret().unwrap()).unwrap();
     let lines: Vec<_> = secret.lines().collect();
     assert_eq!(lines[0], "webex-oauth login v1");
     assert_eq!(lines[2], r#"["cust10001","jane@example.com"]"#, "the key is repeated inside");
     assert_eq!(lines[4..], ["{}"]);
-    assert!(desk.lock().is_file());
+    assert!(desk.lock_path().is_file());
     let other = KeyringStore::with_lock_folder(Arc::clone(&desk.keyring) as _, "acme-desk", &desk.folder).unwrap();
     assert_eq!(other.load(&key()).await.unwrap(), None, "another application has logins of its own");
 }
 
 #[test]
 fn invalid_keyring_settings_are_rejected_at_construction() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     for bad in ["", "../up", "a/b", &"x".repeat(65)] {
         let keyring: Arc<CredentialStore> = desk.keyring.clone();
         assert_eq!(KeyringStore::new(Arc::clone(&keyring), bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
         let error = KeyringStore::with_lock_folder(keyring, bad, &desk.folder).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
     }
-    let forgetful = Arc::new(Peculiar { persistence: || CredentialPersistence::EntryOnly, ..Peculiar::over(&desk) });
+    let forgetful =
+        Arc::new(CustomKeyring { persistence: || CredentialPersistence::EntryOnly, ..CustomKeyring::new(&desk) });
     let error = KeyringStore::with_lock_folder(forgetful, APPLICATION, &desk.folder).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("deletes a credential with its handle"), "{error}");
@@ -174,16 +175,16 @@ fn invalid_keyring_settings_are_rejected_at_construction() {
 
 #[tokio::test]
 async fn session_over_2560_bytes_is_rejected_on_every_platform() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
     let old = entry(1, b"{}");
-    put(&store, &old).await;
+    put_entry(&store, &old).await;
     let spare = 2560 - desk.credential().get_secret().unwrap().len() + 2;
 
     let long = entry(2, &vec![b'x'; spare - 400]);
-    assert_eq!(store.save(&key(), &long, seen(&old)).await.unwrap(), WriteOutcome::Committed);
+    assert_eq!(store.save(&key(), &long, revision_precondition(&old)).await.unwrap(), WriteOutcome::Committed);
     let longer = entry(3, &vec![b'x'; spare]);
-    let error = store.save(&key(), &longer, seen(&long)).await.unwrap_err();
+    let error = store.save(&key(), &longer, revision_precondition(&long)).await.unwrap_err();
 
     assert!(error.kind() == ErrorKind::InvalidInput && error.is_misconfigured(), "{error:?}");
     let said = error.to_string();
@@ -194,13 +195,13 @@ async fn session_over_2560_bytes_is_rejected_on_every_platform() {
     }
     assert_eq!(store.load(&key()).await.unwrap(), Some(long.clone()), "nothing was touched");
     let wider = desk.store().with_max_secret_size(3000);
-    assert_eq!(wider.save(&key(), &longer, seen(&long)).await.unwrap(), WriteOutcome::Committed);
+    assert_eq!(wider.save(&key(), &longer, revision_precondition(&long)).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await.unwrap(), Some(longer), "what is there is read, however long");
 }
 
 #[tokio::test]
 async fn stored_session_fits_after_refresh_and_rejection() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
@@ -226,7 +227,7 @@ async fn stored_session_fits_after_refresh_and_rejection() {
     assert!((340..=370).contains(&room), "{room} bytes are kept free");
 
     for _ in 0..3 {
-        clock.advance(FORTNIGHT);
+        clock.advance(TWO_WEEKS);
         manager_now.access_token(&key()).await.unwrap();
         manager_now.wait_idle().await.unwrap();
     }
@@ -235,7 +236,7 @@ async fn stored_session_fits_after_refresh_and_rejection() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "more data needs the same room: {error}");
     manager_now.set_data(&key(), &"x".repeat(fits - 10)).await.unwrap();
     mock.remove_tokens();
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
     assert!(manager_now.access_token(&key()).await.unwrap_err().is_login_required());
     assert!(length() > 2560 - room, "the refusal is marked");
     let restarted = manager();
@@ -245,7 +246,7 @@ async fn stored_session_fits_after_refresh_and_rejection() {
 
 #[tokio::test]
 async fn opaque_tokens_fit_into_credential_and_self_contained_do_not() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let mock = MockWebex::builder().scopes("spark:all spark:kms openid").start().await;
     let webex = mock.client_builder().scopes("spark:all spark:kms").build().unwrap();
     let manager = TokenManager::new(webex.clone(), desk.store()).unwrap();
@@ -275,15 +276,15 @@ async fn opaque_tokens_fit_into_credential_and_self_contained_do_not() {
 
 #[tokio::test]
 async fn damaged_credential_is_renamed_and_reported_once() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
     let good = entry(1, b"PLANTED-body");
-    put(&store, &good).await;
+    put_entry(&store, &good).await;
     let whole = desk.credential().get_secret().unwrap();
     let other_key = {
         let other = TokenKey::new("other").unwrap();
         assert_eq!(store.save(&other, &good, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
-        desk.named(&store.credential_user(&other)).get_secret().unwrap()
+        desk.credential_for(&store.credential_user(&other)).get_secret().unwrap()
     };
     let garbled: Vec<u8> = whole.iter().map(|byte| if *byte == b'P' { b'p' } else { *byte }).collect();
     let cases: [(&str, &[u8]); 6] = [
@@ -301,29 +302,29 @@ async fn damaged_credential_is_renamed_and_reported_once() {
         let error = match number % 3 {
             0 => store.load(&key()).await.unwrap_err(),
             1 => store.save(&key(), &good, Precondition::Absent).await.unwrap_err(),
-            _ => store.delete(&key(), seen(&good)).await.unwrap_err(),
+            _ => store.delete(&key(), revision_precondition(&good)).await.unwrap_err(),
         };
 
         assert!(error.kind() == ErrorKind::CorruptEntry && error.is_login_required(), "{case}: {error:?}");
         assert!(error.to_string().contains(&format!("as credential {aside:?} of {APPLICATION:?}")), "{error}");
         assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
-        assert_eq!(desk.named(&aside).get_secret().unwrap(), *content, "{case}");
+        assert_eq!(desk.credential_for(&aside).get_secret().unwrap(), *content, "{case}");
         assert_eq!(store.load(&key()).await.unwrap(), None, "{case}");
-        put(&store, &good).await;
+        put_entry(&store, &good).await;
         assert_eq!(store.load(&key()).await.unwrap(), Some(good.clone()), "{case}");
     }
     assert!(store.discard(&key()).await.unwrap());
-    assert!(matches!(desk.named(&aside).get_secret(), Err(Failure::NoEntry)));
+    assert!(matches!(desk.credential_for(&aside).get_secret(), Err(Failure::NoEntry)));
     assert_eq!(store.load(&key()).await.unwrap(), None);
     assert!(!store.discard(&key()).await.unwrap(), "there is nothing left");
 }
 
 #[tokio::test]
 async fn damaged_credential_is_unchanged_if_rename_fails() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
     desk.credential().set_secret(b"damaged").unwrap();
-    let aside = desk.named(&format!("{}/damaged", store.credential_user(&key())));
+    let aside = desk.credential_for(&format!("{}/damaged", store.credential_user(&key())));
     let fail = |failure| aside.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(failure);
 
     fail(Failure::NoStorageAccess("it was locked just now".into()));
@@ -341,7 +342,7 @@ async fn damaged_credential_is_unchanged_if_rename_fails() {
 
 #[tokio::test]
 async fn login_replaces_damaged_credential() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), desk.store()).unwrap();
@@ -359,12 +360,12 @@ async fn login_replaces_damaged_credential() {
 
 #[tokio::test]
 async fn credential_of_later_version_is_unchanged_until_discarded() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
     let later = b"webex-oauth login v2\nanything";
     desk.credential().set_secret(later).unwrap();
 
-    for error in errors(&store, Precondition::Absent).await {
+    for error in call_errors(&store, Precondition::Absent).await {
         assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
         let said = causes(&error);
         assert!(said.contains(&store.credential_user(&key())) && said.contains("update webex-oauth"), "{said}");
@@ -372,23 +373,23 @@ async fn credential_of_later_version_is_unchanged_until_discarded() {
 
     assert_eq!(desk.credential().get_secret().unwrap(), later);
     assert!(store.discard(&key()).await.unwrap());
-    put(&store, &entry(1, b"1")).await;
+    put_entry(&store, &entry(1, b"1")).await;
 }
 
 // --- a keyring that fails
 
 #[tokio::test]
 async fn keyring_failures_end_no_session_and_hide_secrets() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
     let good = entry(1, b"PLANTED-body");
-    put(&store, &good).await;
-    type Fails = fn() -> Failure;
-    let is_locked: Fails = || Failure::NoStorageAccess("it is locked".into());
-    let is_away: Fails = || Failure::PlatformFailure("no bus".into());
-    let is_garbled: Fails = || Failure::BadDataFormat(b"PLANTED".to_vec(), "PLANTED".into());
-    let is_no_text: Fails = || Failure::BadEncoding(b"PLANTED".to_vec());
-    let is_ambiguous: Fails = || Failure::Ambiguous(Vec::new());
+    put_entry(&store, &good).await;
+    type FailureConstructor = fn() -> Failure;
+    let is_locked: FailureConstructor = || Failure::NoStorageAccess("it is locked".into());
+    let is_away: FailureConstructor = || Failure::PlatformFailure("no bus".into());
+    let is_garbled: FailureConstructor = || Failure::BadDataFormat(b"PLANTED".to_vec(), "PLANTED".into());
+    let is_no_text: FailureConstructor = || Failure::BadEncoding(b"PLANTED".to_vec());
+    let is_ambiguous: FailureConstructor = || Failure::Ambiguous(Vec::new());
     // What each call meets, what kind of error it is, and whether time can help.
     for (failure, kind, is_retryable) in [
         (is_locked, ErrorKind::Store, true),
@@ -401,8 +402,8 @@ async fn keyring_failures_end_no_session_and_hide_secrets() {
             desk.fail_once(failure());
             let error = match call {
                 0 => store.load(&key()).await.unwrap_err(),
-                1 => store.save(&key(), &entry(2, b"2"), seen(&good)).await.unwrap_err(),
-                _ => store.delete(&key(), seen(&good)).await.unwrap_err(),
+                1 => store.save(&key(), &entry(2, b"2"), revision_precondition(&good)).await.unwrap_err(),
+                _ => store.delete(&key(), revision_precondition(&good)).await.unwrap_err(),
             };
             assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable), "{error:?}");
             assert_eq!(error.is_misconfigured(), !is_retryable, "{error:?}");
@@ -415,12 +416,12 @@ async fn keyring_failures_end_no_session_and_hide_secrets() {
 
 #[tokio::test]
 async fn ambiguous_credentials_are_rejected_and_discarded_together() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
-    put(&store, &entry(1, b"1")).await;
+    put_entry(&store, &entry(1, b"1")).await;
     let several = || {
         ["one", "two"].map(|name| {
-            let twin = desk.named(name);
+            let twin = desk.credential_for(name);
             twin.set_secret(b"PLANTED").unwrap();
             twin
         })
@@ -435,20 +436,20 @@ async fn ambiguous_credentials_are_rejected_and_discarded_together() {
 
     desk.fail_once(Failure::Ambiguous(several().into()));
     assert!(store.discard(&key()).await.unwrap());
-    assert!(["one", "two"].iter().all(|name| matches!(desk.named(name).get_secret(), Err(Failure::NoEntry))));
+    assert!(["one", "two"].iter().all(|name| matches!(desk.credential_for(name).get_secret(), Err(Failure::NoEntry))));
 }
 
 #[tokio::test]
 async fn contended_lock_returns_retryable_error() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store().with_lock_timeout(Duration::from_millis(50));
     let old = entry(1, b"1");
-    put(&store, &old).await;
-    let lock = desk.lock();
+    put_entry(&store, &old).await;
+    let lock = desk.lock_path();
     let holder = File::options().write(true).open(&lock).unwrap();
     holder.lock().unwrap();
 
-    for error in errors(&store, seen(&old)).await {
+    for error in call_errors(&store, revision_precondition(&old)).await {
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
         assert!(causes(&error).contains(&format!("waiting for the lock {}", lock.display())), "{}", causes(&error));
     }
@@ -462,20 +463,20 @@ async fn contended_lock_returns_retryable_error() {
 }
 
 /// The keyring of a [`Desk`] with a peculiarity.
-struct Peculiar {
+struct CustomKeyring {
     inner: Arc<mock::Store>,
     persistence: fn() -> CredentialPersistence,
     before: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-impl Peculiar {
-    fn over(desk: &Desk) -> Self {
+impl CustomKeyring {
+    fn new(desk: &Fixture) -> Self {
         let persistence = || CredentialPersistence::ProcessOnly;
         Self { inner: Arc::clone(&desk.keyring), persistence, before: Arc::new(|_| {}) }
     }
 }
 
-impl CredentialStoreApi for Peculiar {
+impl CredentialStoreApi for CustomKeyring {
     fn vendor(&self) -> String {
         "a peculiar keyring".to_owned()
     }
@@ -486,7 +487,7 @@ impl CredentialStoreApi for Peculiar {
 
     fn build(&self, service: &str, user: &str, modifiers: Option<&HashMap<&str, &str>>) -> Outcome<Handle> {
         let inner = self.inner.build(service, user, modifiers)?;
-        Ok(Handle::new_with_credential(Arc::new(Watched { inner, before: Arc::clone(&self.before) })))
+        Ok(Handle::new_with_credential(Arc::new(ObservedCredential { inner, before: Arc::clone(&self.before) })))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -499,12 +500,12 @@ impl CredentialStoreApi for Peculiar {
 }
 
 /// A credential that tells of each call before it does it.
-struct Watched {
+struct ObservedCredential {
     inner: Handle,
     before: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-impl CredentialApi for Watched {
+impl CredentialApi for ObservedCredential {
     fn set_secret(&self, secret: &[u8]) -> Outcome<()> {
         (self.before)("set");
         self.inner.set_secret(secret)
@@ -534,7 +535,7 @@ impl CredentialApi for Watched {
 }
 
 /// A keyring that asks its user before it sets a secret: it says so, and waits for the answer.
-fn asking(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
+fn prompting_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
     let (asks, asked) = channel();
     let (answer, answers) = channel::<()>();
     let dialog = Mutex::new((asks, answers));
@@ -545,14 +546,14 @@ fn asking(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
             answers.recv().unwrap();
         }
     };
-    (Peculiar { before: Arc::new(before), ..Peculiar::over(desk) }, asked, answer)
+    (CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(desk) }, asked, answer)
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn keyring_prompt_blocks_no_other_task_or_session() {
-    let desk = Desk::new();
-    let (keyring, asked, answer) = asking(&desk);
-    let store = desk.store_over(Arc::new(keyring));
+    let desk = Fixture::new();
+    let (keyring, asked, answer) = prompting_keyring(&desk);
+    let store = desk.store_with(Arc::new(keyring));
     let new = entry(1, b"1");
     let saving = tokio::spawn({
         let (store, new) = (store.clone(), new.clone());
@@ -575,7 +576,7 @@ async fn keyring_prompt_blocks_no_other_task_or_session() {
 }
 
 /// A keyring that never returns: it says so, and waits until the sender is dropped.
-fn hanging(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
+fn hanging_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
     let (enters, entered) = channel();
     let (release, released) = channel::<()>();
     let (enters, released) = (Mutex::new(enters), Mutex::new(released));
@@ -583,22 +584,22 @@ fn hanging(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
         let _ = enters.lock().unwrap().send(());
         let _ = released.lock().unwrap().recv();
     };
-    (Peculiar { before: Arc::new(before), ..Peculiar::over(desk) }, entered, release)
+    (CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(desk) }, entered, release)
 }
 
 #[test]
 fn process_with_hung_keyring_exits() {
-    const STORY: &str = "keyring::process_with_hung_keyring_exits";
-    if let Some(folder) = child() {
-        let desk = Desk { keyring: mock::Store::new().unwrap(), folder };
-        let (keyring, entered, _release) = hanging(&desk);
-        let store = desk.store_over(Arc::new(keyring));
+    const TEST_NAME: &str = "keyring::process_with_hung_keyring_exits";
+    if let Some(folder) = child_path() {
+        let desk = Fixture { keyring: mock::Store::new().unwrap(), folder };
+        let (keyring, entered, _release) = hanging_keyring(&desk);
+        let store = desk.store_with(Arc::new(keyring));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mock = MockWebex::start().await;
             let manager = TokenManager::new(mock.client(), store.clone()).unwrap();
             let call = tokio::spawn(async move { manager.access_token(&key()).await });
-            let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(LIMIT));
+            let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(MAX_WAIT));
             entered.await.unwrap().unwrap();
             assert!(!call.is_finished());
         });
@@ -606,8 +607,8 @@ fn process_with_hung_keyring_exits() {
         println!("the runtime has ended");
         return;
     }
-    let desk = Desk::new();
-    let mut child = start_again(STORY, &desk.folder).spawn().unwrap();
+    let desk = Fixture::new();
+    let mut child = start_child_test(TEST_NAME, &desk.folder).spawn().unwrap();
     let (mut output, mut text) = (child.stdout.take().unwrap(), String::new());
     let (ends, ended) = channel();
     std::thread::spawn(move || {
@@ -615,7 +616,7 @@ fn process_with_hung_keyring_exits() {
         let _ = ends.send(text);
     });
 
-    let text = ended.recv_timeout(LIMIT);
+    let text = ended.recv_timeout(MAX_WAIT);
 
     let is_over = text.is_ok();
     if !is_over {
@@ -627,26 +628,26 @@ fn process_with_hung_keyring_exits() {
 
 #[tokio::test]
 async fn hung_keyring_uses_16_threads_and_none_of_runtime() {
-    let desk = Desk::new();
-    let (keyring, entered, release) = hanging(&desk);
-    let store = desk.store_over(Arc::new(keyring));
+    let desk = Fixture::new();
+    let (keyring, entered, release) = hanging_keyring(&desk);
+    let store = desk.store_with(Arc::new(keyring));
     let loads: Vec<_> = (0..1000)
         .map(|number| {
-            let store = store.clone().with_lock_timeout(LIMIT);
+            let store = store.clone().with_lock_timeout(MAX_WAIT);
             tokio::spawn(async move { store.load(&TokenKey::new(number.to_string()).unwrap()).await })
         })
         .collect();
     let entered = tokio::task::spawn_blocking(move || {
-        (0..16).for_each(|_| entered.recv_timeout(LIMIT).unwrap());
+        (0..16).for_each(|_| entered.recv_timeout(MAX_WAIT).unwrap());
         entered
     });
-    let entered = tokio::time::timeout(LIMIT, entered).await.unwrap().unwrap();
+    let entered = tokio::time::timeout(MAX_WAIT, entered).await.unwrap().unwrap();
 
-    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host("localhost:80")).await.unwrap();
+    let found = tokio::time::timeout(MAX_WAIT, tokio::net::lookup_host("localhost:80")).await.unwrap();
     assert!(found.unwrap().next().is_some());
     assert!(entered.try_recv().is_err(), "no more than 16 calls hang");
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
-    let loaded = tokio::time::timeout(LIMIT, hasty.load(&key())).await;
+    let loaded = tokio::time::timeout(MAX_WAIT, hasty.load(&key())).await;
     let error = loaded.expect("the wait for a thread has a limit").unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
 
@@ -658,9 +659,9 @@ async fn hung_keyring_uses_16_threads_and_none_of_runtime() {
 
 #[tokio::test]
 async fn call_behind_unpolled_call_completes() {
-    let desk = Desk::new();
-    let (keyring, entered, release) = hanging(&desk);
-    let store = desk.store_over(Arc::new(keyring));
+    let desk = Fixture::new();
+    let (keyring, entered, release) = hanging_keyring(&desk);
+    let store = desk.store_with(Arc::new(keyring));
     let (first, second) = (entry(1, b"1"), entry(2, b"2"));
     let key = key();
     let mut calls = [&first, &second].map(|entry| Box::pin(store.save(&key, entry, Precondition::Absent)));
@@ -668,18 +669,18 @@ async fn call_behind_unpolled_call_completes() {
         let poll = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context)));
         assert!(poll.await.is_pending());
     }
-    let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(LIMIT).map(|()| entered));
+    let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(MAX_WAIT).map(|()| entered));
     let entered = entered.await.unwrap().unwrap();
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
-    let loaded = tokio::time::timeout(LIMIT, hasty.load(&key)).await;
+    let loaded = tokio::time::timeout(MAX_WAIT, hasty.load(&key)).await;
     assert!(loaded.expect("the wait has a limit").unwrap_err().is_retryable());
 
     drop(release);
 
     // Nobody polls the two that go first: the second reads as well, after the first has read and written.
-    let goes_on = tokio::task::spawn_blocking(move || (0..2).try_for_each(|_| entered.recv_timeout(LIMIT)));
+    let goes_on = tokio::task::spawn_blocking(move || (0..2).try_for_each(|_| entered.recv_timeout(MAX_WAIT)));
     goes_on.await.unwrap().expect("the second goes on by itself");
-    let loaded = tokio::time::timeout(LIMIT, store.load(&key)).await;
+    let loaded = tokio::time::timeout(MAX_WAIT, store.load(&key)).await;
     assert_eq!(loaded.expect("the turn comes").unwrap(), Some(first.clone()));
     let [one, two] = calls;
     assert_eq!((one.await.unwrap(), two.await.unwrap()), (WriteOutcome::Committed, WriteOutcome::Conflict));
@@ -687,20 +688,20 @@ async fn call_behind_unpolled_call_completes() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn keyring_is_dropped_on_blocking_thread() {
-    struct Closing(Sender<std::thread::ThreadId>);
+    struct DropReporter(Sender<std::thread::ThreadId>);
 
-    impl Drop for Closing {
+    impl Drop for DropReporter {
         fn drop(&mut self) {
             self.0.send(std::thread::current().id()).unwrap();
         }
     }
 
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let (sender, closed) = channel();
-    let closing = Mutex::new(Closing(sender));
+    let closing = Mutex::new(DropReporter(sender));
     let before = move |_: &str| drop(closing.lock().unwrap());
-    let store = desk.store_over(Arc::new(Peculiar { before: Arc::new(before), ..Peculiar::over(&desk) }));
-    put(&store, &entry(1, b"1")).await;
+    let store = desk.store_with(Arc::new(CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(&desk) }));
+    put_entry(&store, &entry(1, b"1")).await;
     let clone = store.clone();
     drop(store);
     assert!(closed.try_recv().is_err(), "somebody still has it");
@@ -713,7 +714,7 @@ async fn keyring_is_dropped_on_blocking_thread() {
 
 #[tokio::test]
 async fn panicking_keyring_call_returns_retryable_error() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let is_mad = Arc::new(Mutex::new(true));
     let mood = Arc::clone(&is_mad);
     let before = move |_: &str| {
@@ -721,17 +722,17 @@ async fn panicking_keyring_call_returns_retryable_error() {
             panic!("the keyring's own fault");
         }
     };
-    let store = desk.store_over(Arc::new(Peculiar { before: Arc::new(before), ..Peculiar::over(&desk) }));
+    let store = desk.store_with(Arc::new(CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(&desk) }));
 
     let error = store.load(&key()).await.unwrap_err();
 
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
-    put(&store, &entry(1, b"1")).await;
+    put_entry(&store, &entry(1, b"1")).await;
 }
 
 #[test]
 fn load_outside_runtime_returns_no_runtime() {
-    let desk = Desk::new();
+    let desk = Fixture::new();
     let store = desk.store();
     let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     let std::task::Poll::Ready(Err(error)) = load else { panic!("it waits for a runtime that is not there") };

@@ -7,9 +7,9 @@ use tokio::runtime::{Builder, Runtime};
 use webex_oauth::clock::{Clock as _, ManualClock};
 use webex_oauth::{Rotation, SessionState, TokenManager};
 
-use crate::fake::{HOUR, NOW, key, log_in};
-use crate::support::quiet;
-use crate::token_server::{Disk, Fault, SimulatedClock, TokenServer, assert_stored};
+use crate::fake_server::{HOUR, NOW, key, log_in};
+use crate::support::yield_until_idle;
+use crate::token_server::{ServerFault, SimulatedClock, SimulatedDisk, TokenServer, assert_stored};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: i64 = 24 * 60 * 60;
@@ -18,7 +18,7 @@ const DAY: i64 = 24 * 60 * 60;
 
 #[tokio::test]
 async fn lease_id_is_unique_per_refresh_and_session() {
-    let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+    let (disk, clock) = (SimulatedDisk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     let webex = server.client(&clock);
     let manager = TokenManager::new(webex.clone(), disk.clone()).unwrap();
@@ -51,7 +51,7 @@ fn current_thread() -> Runtime {
 #[test]
 fn same_manager_takes_over_own_lease_after_runtime_shutdown() {
     for rotation in [Rotation::Lenient, Rotation::Strict] {
-        let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+        let (disk, clock) = (SimulatedDisk::default(), ManualClock::new(NOW));
         let server = TokenServer::new(&clock, rotation);
         let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
         current_thread().block_on(async {
@@ -72,7 +72,7 @@ fn same_manager_takes_over_own_lease_after_runtime_shutdown() {
         current_thread().block_on(async {
             let next = manager.clone();
             let caller = tokio::spawn(async move { next.access_token(&key("jane")).await });
-            quiet().await;
+            yield_until_idle().await;
             assert!(caller.is_finished(), "{rotation:?}: it waits for its own lease");
             assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
             manager.wait_idle().await.unwrap();
@@ -85,7 +85,7 @@ fn same_manager_takes_over_own_lease_after_runtime_shutdown() {
 
 #[tokio::test]
 async fn unexpired_lease_of_other_process_is_not_taken_over() {
-    let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+    let (disk, clock) = (SimulatedDisk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     server.set_latency(SECOND * 9);
     let managers = [0, 1].map(|_| TokenManager::new(server.client(&clock), disk.clone()).unwrap());
@@ -93,13 +93,13 @@ async fn unexpired_lease_of_other_process_is_not_taken_over() {
     clock.advance(HOUR);
     let callers = managers.map(|manager| tokio::spawn(async move { manager.access_token(&key("jane")).await }));
     for _ in 0..8 {
-        quiet().await;
+        yield_until_idle().await;
         assert!(callers.iter().all(|caller| !caller.is_finished()));
         clock.advance(SECOND);
     }
     while !callers.iter().all(tokio::task::JoinHandle::is_finished) {
         clock.advance(SECOND / 4);
-        quiet().await;
+        yield_until_idle().await;
     }
     for caller in callers {
         assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
@@ -109,21 +109,21 @@ async fn unexpired_lease_of_other_process_is_not_taken_over() {
 
 #[tokio::test]
 async fn unreleased_lease_does_not_block_next_refresh_of_manager() {
-    let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+    let (disk, clock) = (SimulatedDisk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     server.set_latency(SECOND * 5);
     let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
     manager.put(&key("jane"), log_in(&server.client(&clock), "jane").await).await.unwrap();
     clock.advance(HOUR);
-    server.set_faults(|_| Some(Fault::Respond(503, "{}".to_owned())));
+    server.set_faults(|_| Some(ServerFault::Respond(503, "{}".to_owned())));
     let next = manager.clone();
     let caller = tokio::spawn(async move { next.access_token(&key("jane")).await });
-    quiet().await;
+    yield_until_idle().await;
     // The entry changes during the request, so that the release is a conflict.
     manager.set_data(&key("jane"), &1).await.unwrap();
     for _ in 0..60 {
         clock.advance(SECOND);
-        quiet().await;
+        yield_until_idle().await;
         if caller.is_finished() {
             break;
         }
@@ -134,10 +134,10 @@ async fn unreleased_lease_does_not_block_next_refresh_of_manager() {
     server.set_latency(Duration::ZERO);
     let caller = tokio::spawn(async move { manager.access_token(&key("jane")).await });
     for _ in 0..10 {
-        quiet().await;
+        yield_until_idle().await;
         clock.advance(SECOND);
     }
-    quiet().await;
+    yield_until_idle().await;
     assert!(caller.is_finished(), "it waits for its own lease");
     assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
 }
@@ -145,7 +145,7 @@ async fn unreleased_lease_does_not_block_next_refresh_of_manager() {
 // --- clocks
 
 /// What two processes do whose host's clock is set during a slow refresh.
-async fn step_the_clock(
+async fn refresh_during_clock_step(
     rotation: Rotation,
     latency: Duration,
     step_after: Duration,
@@ -154,7 +154,7 @@ async fn step_the_clock(
 ) -> TokenServer {
     let context = format!("{step} s after {step_after:?}, back after {back_after:?}");
     let clock = SimulatedClock::new();
-    let (server, disk) = (TokenServer::new(&clock, rotation), Disk::default());
+    let (server, disk) = (TokenServer::new(&clock, rotation), SimulatedDisk::default());
     let managers = [0, 1].map(|_| TokenManager::new(server.client(&clock), disk.clone()).unwrap());
     let tokens = log_in(&server.client(&clock), "jane").await;
     let sessions = [managers[0].put(&key("jane"), tokens).await.unwrap(), managers[1].session(&key("jane"))];
@@ -195,8 +195,8 @@ async fn step_the_clock(
 }
 
 /// The largest number of requests with one refresh token.
-fn most_per_generation(server: &TokenServer) -> usize {
-    let presented = server.presented();
+fn max_requests_per_token(server: &TokenServer) -> usize {
+    let presented = server.refresh_requests();
     let count = |token: &str| presented.iter().filter(|presented| presented.refresh_token == token).count();
     presented.iter().map(|presented| count(&presented.refresh_token)).max().unwrap_or_default()
 }
@@ -206,8 +206,14 @@ async fn clock_step_during_slow_refresh_sends_no_second_request() {
     for step in [1200, -1200, 11 * 60, DAY, -DAY, -100 * DAY] {
         for step_after in [SECOND / 4, SECOND, SECOND * 4, SECOND * 8] {
             for back_after in [SECOND * 2, SECOND * 60] {
-                let server = step_the_clock(Rotation::Strict, SECOND * 9, step_after, step, back_after).await;
-                assert_eq!(most_per_generation(&server), 1, "{step} s after {step_after:?}: {:?}", server.presented());
+                let server =
+                    refresh_during_clock_step(Rotation::Strict, SECOND * 9, step_after, step, back_after).await;
+                assert_eq!(
+                    max_requests_per_token(&server),
+                    1,
+                    "{step} s after {step_after:?}: {:?}",
+                    server.refresh_requests()
+                );
             }
         }
     }
@@ -222,8 +228,13 @@ async fn clock_100_days_ahead_with_timely_save_refreshes_once() {
         [(fast, soon), (fast, SECOND), (fast, SECOND * 6), (SECOND * 9, SECOND * 7), (SECOND * 20, SECOND * 18)]
     {
         for back_after in [SECOND * 4, SECOND * 60] {
-            let server = step_the_clock(Rotation::Strict, latency, step_after, 100 * DAY, back_after).await;
-            assert_eq!(most_per_generation(&server), 1, "{latency:?}, {step_after:?}: {:?}", server.presented());
+            let server = refresh_during_clock_step(Rotation::Strict, latency, step_after, 100 * DAY, back_after).await;
+            assert_eq!(
+                max_requests_per_token(&server),
+                1,
+                "{latency:?}, {step_after:?}: {:?}",
+                server.refresh_requests()
+            );
         }
     }
 }
@@ -233,8 +244,9 @@ async fn clock_100_days_ahead_with_timely_save_refreshes_once() {
 #[tokio::test(start_paused = true)]
 async fn clock_100_days_ahead_sends_at_most_one_extra_request() {
     for latency in [9, 20, 29] {
-        let server = step_the_clock(Rotation::Lenient, SECOND * latency, SECOND, 100 * DAY, SECOND * 60).await;
-        let refreshes: Vec<_> = server.presented().into_iter().map(|presented| presented.at).collect();
+        let server =
+            refresh_during_clock_step(Rotation::Lenient, SECOND * latency, SECOND, 100 * DAY, SECOND * 60).await;
+        let refreshes: Vec<_> = server.refresh_requests().into_iter().map(|presented| presented.at).collect();
         let first = refreshes[0];
         let early = refreshes.iter().filter(|at| **at - first < SECOND * 30).count();
         assert!(early <= 2, "{latency}: {refreshes:?}");

@@ -7,7 +7,7 @@ use webex_oauth::clock::Clock as _;
 use webex_oauth::store::MemoryStore;
 use webex_oauth::{Rotation, TokenManager};
 
-use crate::fake::{key, log_in};
+use crate::fake_server::{key, log_in};
 use crate::token_server::{SimulatedClock, TokenServer};
 
 const SECOND: Duration = Duration::from_secs(1);

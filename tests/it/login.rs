@@ -14,7 +14,7 @@ use webex_oauth::{
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Visit {
+struct LoginPayload {
     tenant: String,
     return_to: String,
 }
@@ -24,12 +24,12 @@ async fn login_returns_payload_tokens_expiry_and_person() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock).start().await;
     let webex = mock.client();
-    let visit = Visit { tenant: "cust10001".into(), return_to: "/rooms".into() };
+    let visit = LoginPayload { tenant: "cust10001".into(), return_to: "/rooms".into() };
 
     let (url, pending) = webex.authorize().payload(&visit).prompt(Prompt::SelectAccount).begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
 
-    assert_eq!(login.payload::<Visit>().unwrap(), Some(visit));
+    assert_eq!(login.payload::<LoginPayload>().unwrap(), Some(visit));
     let tokens = login.into_tokens();
     assert_eq!(tokens.expires_at(), Some(NOW + Duration::from_secs(1_209_599)));
     assert_eq!(tokens.refresh_token_expires_at(), Some(NOW + Duration::from_secs(7_775_999)));

@@ -2,7 +2,7 @@
 
 mod attacks;
 mod browsers;
-mod endings;
-mod pasting;
+mod failed_logins;
+mod pasted_callbacks;
 mod ports;
-mod stage;
+mod fixture;

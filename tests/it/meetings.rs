@@ -35,7 +35,7 @@ async fn security_context_contains_token_of_login_and_refresh() {
 }
 
 /// The tokens of a Webex Meetings whose answer says this of the user.
-async fn tokens_that_say(account: &str) -> TokenSet {
+async fn tokens_with_account(account: &str) -> TokenSet {
     let server = server(json(200, &format!(r#"{{"access_token":"a"{account}}}"#))).await;
     tokens(&builder(Service::meetings().with_base_url(server.uri())).build().unwrap()).await
 }
@@ -43,7 +43,7 @@ async fn tokens_that_say(account: &str) -> TokenSet {
 #[tokio::test]
 async fn email_replaces_missing_webex_id() {
     let account = r#","iss":"https://acme.webex.com/acme","email":"jane@example.com""#;
-    let context = SecurityContext::from_tokens(&tokens_that_say(account).await).unwrap();
+    let context = SecurityContext::from_tokens(&tokens_with_account(account).await).unwrap();
     assert_eq!(context.user(), &User::Email("jane@example.com".into()));
     assert!(context.to_xml().expose().contains("<siteName>acme</siteName><email>jane@example.com</email>"));
 }
@@ -56,7 +56,7 @@ async fn security_context_without_valid_site_and_user_is_rejected() {
         (r#","iss":"https://acme.webex.com/acme""#, ErrorKind::Unsupported, "name of the user"),
         (r#","iss":"https://acme.webex.com/acme","user_name":"ja\u0000ne""#, ErrorKind::InvalidInput, "allowed in XML"),
     ] {
-        let error = SecurityContext::from_tokens(&tokens_that_say(account).await).unwrap_err();
+        let error = SecurityContext::from_tokens(&tokens_with_account(account).await).unwrap_err();
         assert_eq!(error.kind(), kind, "{account}");
         assert!(error.to_string().contains(words), "{account}: {error}");
     }

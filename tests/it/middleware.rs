@@ -25,26 +25,26 @@ use wiremock::matchers::{any, header, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::{ACCESS_TOKEN, builder, client, server};
-use crate::transport::{everything, tls_server};
+use crate::transport::{full_error_text, tls_server};
 
 /// The age from which on a token is refreshed after a 401.
 const MIN_AGE: Duration = Duration::from_secs(30);
 
 /// Gives `token-1`, and another number after each rejection, if it can; counts how often it is asked.
 #[derive(Clone, Debug, Default)]
-struct Counted {
-    asked: Arc<AtomicUsize>,
+struct CountingTokenSource {
+    token_requests: Arc<AtomicUsize>,
     rejected: Arc<Mutex<Vec<String>>>,
-    is_stubborn: bool,
+    has_fixed_token: bool,
 }
 
-impl Counted {
-    fn stubborn() -> Self {
-        Self { is_stubborn: true, ..Self::default() }
+impl CountingTokenSource {
+    fn with_fixed_token() -> Self {
+        Self { has_fixed_token: true, ..Self::default() }
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn token_requests(&self) -> usize {
+        self.token_requests.load(Ordering::SeqCst)
     }
 
     fn rejected(&self) -> Vec<String> {
@@ -53,10 +53,10 @@ impl Counted {
 }
 
 #[async_trait]
-impl TokenSource for Counted {
+impl TokenSource for CountingTokenSource {
     async fn access_token(&self) -> webex_oauth::Result<AccessToken> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let rejected = if self.is_stubborn { 0 } else { self.rejected().len() };
+        self.token_requests.fetch_add(1, Ordering::SeqCst);
+        let rejected = if self.has_fixed_token { 0 } else { self.rejected().len() };
         AccessToken::new(format!("token-{}", rejected + 1))
     }
 
@@ -70,17 +70,17 @@ fn settings() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }
 
-fn with(bearer: BearerMiddleware) -> ClientWithMiddleware {
+fn client_with(bearer: BearerMiddleware) -> ClientWithMiddleware {
     without_redirects(settings()).unwrap().with(bearer).build()
 }
 
 /// A client with the tokens of `source` for the API at `uri`.
-fn at(uri: &str, source: &Counted) -> ClientWithMiddleware {
-    with(BearerMiddleware::new(&client(uri), source.clone()))
+fn client_for(uri: &str, source: &CountingTokenSource) -> ClientWithMiddleware {
+    client_with(BearerMiddleware::new(&client(uri), source.clone()))
 }
 
 /// Jane's session, with a token that is old enough for a refresh after a 401.
-async fn kept() -> (MockWebex, ManualClock, TokenManager, Session) {
+async fn stored_session() -> (MockWebex, ManualClock, TokenManager, Session) {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
@@ -93,7 +93,7 @@ async fn kept() -> (MockWebex, ManualClock, TokenManager, Session) {
 }
 
 /// An API that knows all tokens but `token-1`.
-async fn api() -> MockServer {
+async fn start_api() -> MockServer {
     let api = MockServer::start().await;
     let refusal = ResponseTemplate::new(401).set_body_string("no");
     Mock::given(header("authorization", "Bearer token-1")).respond_with(refusal).mount(&api).await;
@@ -101,28 +101,28 @@ async fn api() -> MockServer {
     api
 }
 
-async fn received(server: &MockServer) -> Vec<wiremock::Request> {
+async fn received_requests(server: &MockServer) -> Vec<wiremock::Request> {
     server.received_requests().await.unwrap()
 }
 
 /// What the requests that came to a server had for their authorization.
-async fn bearers(server: &MockServer) -> Vec<Option<String>> {
+async fn authorization_headers(server: &MockServer) -> Vec<Option<String>> {
     let bearer = |request: &wiremock::Request| Some(request.headers.get("authorization")?.to_str().unwrap().to_owned());
-    received(server).await.iter().map(bearer).collect()
+    received_requests(server).await.iter().map(bearer).collect()
 }
 
 fn bearer(token: &str) -> Option<String> {
     Some(format!("Bearer {token}"))
 }
 
-fn own(error: &reqwest_middleware::Error) -> &Error {
+fn expect_webex_error(error: &reqwest_middleware::Error) -> &Error {
     webex_error(error).unwrap_or_else(|| panic!("not of this crate: {error:?}"))
 }
 
 #[tokio::test]
 async fn session_token_is_sent_and_expired_token_refreshes_once() {
-    let (mock, _clock, _manager, session) = kept().await;
-    let client = with(BearerMiddleware::for_session(&session));
+    let (mock, _clock, _manager, session) = stored_session().await;
+    let client = client_with(BearerMiddleware::for_session(&session));
     let me = format!("{}/people/me", mock.uri());
 
     let answer = client.get(&me).send().await.unwrap();
@@ -138,8 +138,8 @@ async fn session_token_is_sent_and_expired_token_refreshes_once() {
 
 #[tokio::test]
 async fn twenty_requests_with_expired_token_refresh_once() {
-    let (mock, _clock, _manager, session) = kept().await;
-    let client = with(BearerMiddleware::for_session(&session));
+    let (mock, _clock, _manager, session) = stored_session().await;
+    let client = client_with(BearerMiddleware::for_session(&session));
     mock.expire_access_tokens("jane@example.com");
 
     let calls: Vec<_> = (0..20).map(|_| tokio::spawn(client.get(format!("{}/people/me", mock.uri())).send())).collect();
@@ -152,32 +152,32 @@ async fn twenty_requests_with_expired_token_refresh_once() {
 
 #[tokio::test]
 async fn request_with_fresh_token_returns_401_unchanged() {
-    let (mock, clock, _manager, session) = kept().await;
+    let (mock, clock, _manager, session) = stored_session().await;
     session.refresh().await.unwrap();
     let api = server(ResponseTemplate::new(401).set_body_string("no").insert_header("trackingid", "ROUTER_1")).await;
     let webex = mock.client_builder().service(mock.service().with_api_host("127.0.0.1")).build().unwrap();
-    let client = with(BearerMiddleware::new(&webex, session.clone()));
+    let client = client_with(BearerMiddleware::new(&webex, session.clone()));
     clock.advance(MIN_AGE - Duration::from_secs(1));
 
     let response = client.get(api.uri()).send().await.unwrap();
 
     assert_eq!((response.status().as_u16(), &response.headers()["trackingid"]), (401, &"ROUTER_1".parse().unwrap()));
     assert_eq!(response.text().await.unwrap(), "no");
-    assert_eq!((received(&api).await.len(), mock.refreshes()), (1, 1), "it is not sent again");
+    assert_eq!((received_requests(&api).await.len(), mock.refreshes()), (1, 1), "it is not sent again");
 
     clock.advance(Duration::from_secs(1));
     assert_eq!(client.get(api.uri()).send().await.unwrap().status(), 401);
-    assert_eq!((received(&api).await.len(), mock.refreshes()), (3, 2), "a new token, and the second 401");
+    assert_eq!((received_requests(&api).await.len(), mock.refreshes()), (3, 2), "a new token, and the second 401");
     clock.advance(Duration::from_secs(5 * 60 - 1));
     assert_eq!(client.get(api.uri()).send().await.unwrap().status(), 401);
-    assert_eq!((received(&api).await.len(), mock.refreshes()), (4, 2), "5 minutes between such refreshes");
+    assert_eq!((received_requests(&api).await.len(), mock.refreshes()), (4, 2), "5 minutes between such refreshes");
 }
 
 #[tokio::test]
 async fn request_is_resent_unchanged_with_new_token_after_401() {
-    let api = api().await;
-    let source = Counted::default();
-    let client = at(&api.uri(), &source);
+    let api = start_api().await;
+    let source = CountingTokenSource::default();
+    let client = client_for(&api.uri(), &source);
 
     let answer = client
         .put(format!("{}/rooms?max=7", api.uri()))
@@ -189,7 +189,7 @@ async fn request_is_resent_unchanged_with_new_token_after_401() {
         .unwrap();
 
     assert_eq!(answer.status(), 200);
-    let requests = received(&api).await;
+    let requests = received_requests(&api).await;
     let shape = |request: &wiremock::Request| {
         let mut headers = request.headers.clone();
         headers.remove("authorization");
@@ -198,55 +198,55 @@ async fn request_is_resent_unchanged_with_new_token_after_401() {
     assert_eq!(shape(&requests[0]), shape(&requests[1]));
     assert_eq!((requests[0].method.as_str(), &requests[0].body[..]), ("PUT", &b"a room"[..]));
     assert_eq!(requests[0].headers["x-request-id"], "r1");
-    assert_eq!(bearers(&api).await, [bearer("token-1"), bearer("token-2")]);
-    assert_eq!((source.asked(), source.rejected()), (2, vec!["token-1".to_owned()]));
+    assert_eq!(authorization_headers(&api).await, [bearer("token-1"), bearer("token-2")]);
+    assert_eq!((source.token_requests(), source.rejected()), (2, vec!["token-1".to_owned()]));
 }
 
 #[tokio::test]
 async fn second_401_is_returned_to_caller() {
     let api = server(ResponseTemplate::new(401).set_body_string("still no")).await;
-    let source = Counted::default();
+    let source = CountingTokenSource::default();
 
-    let answer = at(&api.uri(), &source).get(api.uri()).send().await.unwrap();
+    let answer = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
 
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "still no"));
-    assert_eq!(bearers(&api).await, [bearer("token-1"), bearer("token-2")]);
+    assert_eq!(authorization_headers(&api).await, [bearer("token-1"), bearer("token-2")]);
     assert_eq!(source.rejected(), ["token-1"]);
 }
 
 #[tokio::test]
 async fn unchanged_token_after_401_is_not_resent() {
-    let api = api().await;
-    let source = Counted::stubborn();
+    let api = start_api().await;
+    let source = CountingTokenSource::with_fixed_token();
 
-    let answer = at(&api.uri(), &source).get(api.uri()).send().await.unwrap();
+    let answer = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
 
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "no"));
-    assert_eq!((received(&api).await.len(), source.asked()), (1, 2));
+    assert_eq!((received_requests(&api).await.len(), source.token_requests()), (1, 2));
 }
 
 #[tokio::test]
 async fn other_statuses_are_returned_and_reject_no_token() {
     for status in [204, 301, 400, 403, 404, 423, 429, 503] {
         let api = server(ResponseTemplate::new(status).insert_header("retry-after", "7")).await;
-        let source = Counted::default();
+        let source = CountingTokenSource::default();
 
-        let answer = at(&api.uri(), &source).get(api.uri()).send().await.unwrap();
+        let answer = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
 
         assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (status, &"7".parse().unwrap()));
-        assert_eq!((received(&api).await.len(), source.rejected().len()), (1, 0), "{status}");
+        assert_eq!((received_requests(&api).await.len(), source.rejected().len()), (1, 0), "{status}");
     }
 }
 
 #[tokio::test]
 async fn ended_session_returns_login_required_error() {
-    let (mock, _clock, _manager, session) = kept().await;
+    let (mock, _clock, _manager, session) = stored_session().await;
     mock.revoke("jane@example.com");
 
-    let client = with(BearerMiddleware::for_session(&session));
+    let client = client_with(BearerMiddleware::for_session(&session));
     let error = client.get(format!("{}/people/me", mock.uri())).send().await.unwrap_err();
 
-    assert!(error.is_middleware() && own(&error).is_login_required(), "{error:?}");
+    assert!(error.is_middleware() && expect_webex_error(&error).is_login_required(), "{error:?}");
 }
 
 #[tokio::test]
@@ -256,20 +256,20 @@ async fn static_token_is_still_sent_after_401() {
     Mock::given(path("/forbidden")).respond_with(forbidden).mount(&api).await;
     Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&api).await;
     let bot = StaticToken::new(AccessToken::new("a-bots").unwrap());
-    let client = with(BearerMiddleware::new(&client(&api.uri()), bot));
+    let client = client_with(BearerMiddleware::new(&client(&api.uri()), bot));
 
     for (path, status, body) in [("/", 200, ""), ("/forbidden", 401, "no"), ("/forbidden", 401, "no"), ("/", 200, "")] {
         let response = client.get(format!("{}{path}", api.uri())).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (status, body));
     }
-    assert_eq!(bearers(&api).await, vec![bearer("a-bots"); 4], "no request is sent twice");
+    assert_eq!(authorization_headers(&api).await, vec![bearer("a-bots"); 4], "no request is sent twice");
 }
 
 #[tokio::test]
 async fn untrusted_url_is_rejected_before_token_is_requested() {
     let webex = builder(Service::webex().with_api_host("analytics.webexapis.com")).build().unwrap();
-    let source = Counted::default();
-    let client = with(BearerMiddleware::new(&webex, source.clone()));
+    let source = CountingTokenSource::default();
+    let client = client_with(BearerMiddleware::new(&webex, source.clone()));
     let bystander = server(ResponseTemplate::new(200)).await;
     let too_long = format!("https://webexapis.com/{}", "x".repeat(70_000));
     for (url, why) in [
@@ -285,17 +285,17 @@ async fn untrusted_url_is_rejected_before_token_is_requested() {
     ] {
         let error = client.execute(Request::new(Method::GET, url.parse().unwrap())).await.unwrap_err();
 
-        let error = own(&error);
+        let error = expect_webex_error(&error);
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{url}");
         assert!(error.to_string().contains(why), "{error}");
-        assert!(!everything(error).contains("PLANTED"), "{error:?}");
+        assert!(!full_error_text(error).contains("PLANTED"), "{error:?}");
     }
-    assert_eq!((source.asked(), received(&bystander).await.len()), (0, 0));
+    assert_eq!((source.token_requests(), received_requests(&bystander).await.len()), (0, 0));
 }
 
 #[tokio::test]
 async fn added_api_host_and_insecure_test_host_receive_token() {
-    let api = api().await;
+    let api = start_api().await;
     let address = *api.address();
     let webex = builder(Service::webex().with_api_host("analytics.test").with_api_host("localhost"))
         .insecure_http_to("analytics.test")
@@ -303,7 +303,7 @@ async fn added_api_host_and_insecure_test_host_receive_token() {
         .unwrap();
     let client = without_redirects(settings().resolve("analytics.test", address))
         .unwrap()
-        .with(BearerMiddleware::new(&webex, Counted::default()))
+        .with(BearerMiddleware::new(&webex, CountingTokenSource::default()))
         .build();
 
     for host in ["analytics.test", "localhost"] {
@@ -313,17 +313,17 @@ async fn added_api_host_and_insecure_test_host_receive_token() {
 
 #[tokio::test]
 async fn token_replaces_other_authorization_headers() {
-    let api = api().await;
+    let api = start_api().await;
     let mut defaults = http::HeaderMap::new();
     defaults.insert("authorization", "Bearer of-the-client".parse().unwrap());
     let client = without_redirects(settings().default_headers(defaults))
         .unwrap()
-        .with(BearerMiddleware::new(&client(&api.uri()), Counted::default()))
+        .with(BearerMiddleware::new(&client(&api.uri()), CountingTokenSource::default()))
         .build();
 
     client.get(api.uri()).basic_auth("user", Some("password")).bearer_auth("other").send().await.unwrap();
 
-    let requests = received(&api).await;
+    let requests = received_requests(&api).await;
     for (request, token) in requests.iter().zip(["token-1", "token-2"]) {
         let values: Vec<_> = request.headers.get_all("authorization").iter().collect();
         assert_eq!(values, [&format!("Bearer {token}")]);
@@ -334,22 +334,22 @@ async fn token_replaces_other_authorization_headers() {
 /// A client whose body is a stream cannot have it twice.
 #[tokio::test]
 async fn streaming_request_returns_401_and_next_uses_new_token() {
-    let api = api().await;
-    let source = Counted::default();
-    let client = at(&api.uri(), &source);
+    let api = start_api().await;
+    let source = CountingTokenSource::default();
+    let client = client_for(&api.uri(), &source);
     let stream = || reqwest::Body::wrap(reqwest::Body::from("a file"));
 
     let answer = client.post(api.uri()).body(stream()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "no"));
-    assert_eq!((source.asked(), source.rejected()), (1, vec!["token-1".to_owned()]));
+    assert_eq!((source.token_requests(), source.rejected()), (1, vec!["token-1".to_owned()]));
 
     assert_eq!(client.post(api.uri()).body(stream()).send().await.unwrap().status(), 200);
-    assert_eq!(bearers(&api).await, [bearer("token-1"), bearer("token-2")]);
-    assert_eq!(received(&api).await[1].body, b"a file");
+    assert_eq!(authorization_headers(&api).await, [bearer("token-1"), bearer("token-2")]);
+    assert_eq!(received_requests(&api).await[1].body, b"a file");
 }
 
 /// Answers each connection's first request as `answer` does.
-async fn raw<A, F>(answer: A) -> String
+async fn raw_server<A, F>(answer: A) -> String
 where
     A: Fn(TcpStream) -> F + Send + 'static,
     F: Future<Output = std::io::Result<()>> + Send + 'static,
@@ -377,7 +377,7 @@ async fn streaming_body_is_sent_without_buffering() {
     // The file's second half is given only once the API has the first.
     let has_first = Arc::new(tokio::sync::Notify::new());
     let signal = Arc::clone(&has_first);
-    let file = raw(move |mut stream| {
+    let file = raw_server(move |mut stream| {
         let has_first = Arc::clone(&has_first);
         async move {
             read_until(&mut stream, "\r\n\r\n").await?;
@@ -387,7 +387,7 @@ async fn streaming_body_is_sent_without_buffering() {
         }
     })
     .await;
-    let api = raw(move |mut stream| {
+    let api = raw_server(move |mut stream| {
         let signal = Arc::clone(&signal);
         async move {
             read_until(&mut stream, "first").await?;
@@ -399,7 +399,8 @@ async fn streaming_body_is_sent_without_buffering() {
     .await;
     let download = settings().build().unwrap().get(file).send().await.unwrap();
 
-    let upload = at(&api, &Counted::default()).post(&api).body(reqwest::Body::from(download)).send();
+    let upload =
+        client_for(&api, &CountingTokenSource::default()).post(&api).body(reqwest::Body::from(download)).send();
     let answer = tokio::time::timeout(Duration::from_secs(60), upload).await.expect("the body is held back");
 
     assert_eq!(answer.unwrap().status(), 200);
@@ -407,7 +408,7 @@ async fn streaming_body_is_sent_without_buffering() {
 
 #[tokio::test]
 async fn endless_401_body_does_not_block_retry() {
-    let api = raw(async |mut stream: TcpStream| {
+    let api = raw_server(async |mut stream: TcpStream| {
         let head = read_until(&mut stream, "\r\n\r\n").await?;
         if head.contains("token-2") {
             return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
@@ -419,17 +420,17 @@ async fn endless_401_body_does_not_block_retry() {
         }
     })
     .await;
-    let call = at(&api, &Counted::default()).get(&api).send();
+    let call = client_for(&api, &CountingTokenSource::default()).get(&api).send();
     let answer = tokio::time::timeout(Duration::from_secs(60), call).await.expect("the first answer is read");
     assert_eq!(answer.unwrap().status(), 200);
 }
 
 /// Stands behind the token, and notes what others could see there.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<String>>, Arc<AtomicUsize>);
+struct RecordingMiddleware(Arc<Mutex<String>>, Arc<AtomicUsize>);
 
 #[async_trait]
-impl Middleware for Seen {
+impl Middleware for RecordingMiddleware {
     async fn handle(
         &self,
         request: Request,
@@ -447,17 +448,17 @@ async fn debug_output_contains_no_token() {
     let api = server(ResponseTemplate::new(401)).await;
     let bot = StaticToken::new(AccessToken::new(ACCESS_TOKEN).unwrap());
     let bearer = BearerMiddleware::new(&client(&api.uri()), bot);
-    let seen = Seen::default();
+    let seen = RecordingMiddleware::default();
     let client =
         without_redirects(settings().connection_verbose(true)).unwrap().with(bearer.clone()).with(seen.clone()).build();
 
     let refused = client.get("https://evil.example/").send().await.unwrap_err();
     let response = client.get(api.uri()).send().await.unwrap();
 
-    assert_eq!(bearers(&api).await, [Some(format!("Bearer {ACCESS_TOKEN}"))]);
+    assert_eq!(authorization_headers(&api).await, [Some(format!("Bearer {ACCESS_TOKEN}"))]);
     assert_eq!((response.status().as_u16(), seen.1.load(Ordering::SeqCst)), (401, 1));
     let mut shown = format!("{bearer:?} {client:?} {} {refused} {refused:?} {response:?}", seen.0.lock().unwrap());
-    shown.push_str(&everything(own(&refused)));
+    shown.push_str(&full_error_text(expect_webex_error(&refused)));
     assert!(shown.contains("Sensitive") && !shown.contains("PLANTED"), "{shown}");
 }
 
@@ -473,32 +474,38 @@ async fn redirect_is_returned_regardless_of_client_settings() {
         .mount(&api)
         .await;
     let eager = settings().redirect(reqwest::redirect::Policy::limited(10));
-    let client =
-        without_redirects(eager).unwrap().with(BearerMiddleware::new(&client(&api.uri()), Counted::default())).build();
+    let client = without_redirects(eager)
+        .unwrap()
+        .with(BearerMiddleware::new(&client(&api.uri()), CountingTokenSource::default()))
+        .build();
 
     for (path, status) in [("/away", 302), ("/along", 307)] {
         assert_eq!(client.get(format!("{}{path}", api.uri())).send().await.unwrap().status(), status);
     }
 
-    assert_eq!((received(&api).await.len(), received(&other).await.len()), (2, 0));
+    assert_eq!((received_requests(&api).await.len(), received_requests(&other).await.len()), (2, 0));
 }
 
 #[tokio::test]
 async fn prebuilt_client_is_rejected_before_token_is_requested() {
-    let api = api().await;
-    let source = Counted::default();
+    let api = start_api().await;
+    let source = CountingTokenSource::default();
     let bearer = BearerMiddleware::new(&client(&api.uri()), source.clone());
     let client = ClientBuilder::new(settings().build().unwrap()).with(bearer).build();
 
     let error = client.get(api.uri()).send().await.unwrap_err();
 
-    assert_eq!(own(&error).kind(), ErrorKind::Configuration);
+    assert_eq!(expect_webex_error(&error).kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("`middleware::without_redirects(..)`"), "{error}");
-    assert_eq!((source.asked(), received(&api).await.len()), (0, 0));
+    assert_eq!((source.token_requests(), received_requests(&api).await.len()), (0, 0));
 }
 
 /// A client of reqwest's own making, with the tokens of `source` all the same.
-fn following(webex: &WebexOAuth, source: &Counted, settings: reqwest::ClientBuilder) -> ClientWithMiddleware {
+fn redirecting_client(
+    webex: &WebexOAuth,
+    source: &CountingTokenSource,
+    settings: reqwest::ClientBuilder,
+) -> ClientWithMiddleware {
     let bearer = BearerMiddleware::new(webex, source.clone()).insecure_any_client();
     ClientBuilder::new(settings.build().unwrap()).with(bearer).build()
 }
@@ -514,11 +521,11 @@ async fn reqwest_sends_token_to_foreign_origin_on_second_redirect() {
     Mock::given(path("/rooms")).respond_with(redirect_to(format!("{}/1", stranger.uri()))).mount(&api).await;
     Mock::given(path("/1")).respond_with(redirect_to("/2")).mount(&stranger).await;
     Mock::given(path("/2")).respond_with(ResponseTemplate::new(200)).mount(&stranger).await;
-    let client = following(&client(&api.uri()), &Counted::default(), settings());
+    let client = redirecting_client(&client(&api.uri()), &CountingTokenSource::default(), settings());
 
     client.get(format!("{}/rooms", api.uri())).send().await.unwrap();
 
-    assert_eq!(bearers(&stranger).await, [None, bearer("token-1")]);
+    assert_eq!(authorization_headers(&stranger).await, [None, bearer("token-1")]);
 }
 
 #[tokio::test]
@@ -527,14 +534,14 @@ async fn first_redirect_to_other_origin_drops_token() {
     Mock::given(path("/away")).respond_with(redirect_to(other.uri())).mount(&api).await;
     Mock::given(path("/along")).respond_with(redirect_to("/rooms")).mount(&api).await;
     Mock::given(path("/rooms")).respond_with(ResponseTemplate::new(200)).mount(&api).await;
-    let client = following(&client(&api.uri()), &Counted::default(), settings());
+    let client = redirecting_client(&client(&api.uri()), &CountingTokenSource::default(), settings());
 
     for path in ["/away", "/along"] {
         assert_eq!(client.get(format!("{}{path}", api.uri())).send().await.unwrap().status(), 200);
     }
 
-    assert_eq!(bearers(&api).await, vec![bearer("token-1"); 3]);
-    assert_eq!(bearers(&other).await, [None]);
+    assert_eq!(authorization_headers(&api).await, vec![bearer("token-1"); 3]);
+    assert_eq!(authorization_headers(&other).await, [None]);
 }
 
 #[tokio::test]
@@ -546,48 +553,49 @@ async fn redirect_from_https_to_http_sends_no_token() {
     let settings = || settings().tls_certs_only([authority.clone()]);
     let webex = client(&tls.url);
 
-    let answer = following(&webex, &Counted::default(), settings()).get(&tls.url).send().await.unwrap();
+    let answer =
+        redirecting_client(&webex, &CountingTokenSource::default(), settings()).get(&tls.url).send().await.unwrap();
     assert_eq!(answer.url().as_str(), location);
-    assert_eq!(bearers(&plain).await, [None]);
+    assert_eq!(authorization_headers(&plain).await, [None]);
 
-    let bearer = BearerMiddleware::new(&webex, Counted::default());
+    let bearer = BearerMiddleware::new(&webex, CountingTokenSource::default());
     let client = without_redirects(settings()).unwrap().with(bearer).build();
     assert_eq!(client.get(&tls.url).send().await.unwrap().status(), 302);
-    assert_eq!(received(&plain).await.len(), 1);
+    assert_eq!(received_requests(&plain).await.len(), 1);
 }
 
 #[tokio::test]
 async fn redirected_401_does_not_reject_token() {
     let (api, other) = (MockServer::start().await, server(ResponseTemplate::new(401)).await);
     Mock::given(any()).respond_with(redirect_to(other.uri())).mount(&api).await;
-    let source = Counted::default();
+    let source = CountingTokenSource::default();
 
-    let answer = following(&client(&api.uri()), &source, settings()).get(api.uri()).send().await.unwrap();
+    let answer = redirecting_client(&client(&api.uri()), &source, settings()).get(api.uri()).send().await.unwrap();
 
     assert_eq!((answer.status().as_u16(), source.rejected().len()), (401, 0));
-    assert_eq!((received(&api).await.len(), received(&other).await.len()), (1, 1));
+    assert_eq!((received_requests(&api).await.len(), received_requests(&other).await.len()), (1, 1));
 }
 
 /// Repeats a request that a server is too busy for, and wraps what else goes wrong.
-struct Insistent;
+struct RetryMiddleware;
 
 #[derive(Debug)]
-struct GaveUp(reqwest_middleware::Error);
+struct RetryFailure(reqwest_middleware::Error);
 
-impl fmt::Display for GaveUp {
+impl fmt::Display for RetryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("gave up")
     }
 }
 
-impl StdError for GaveUp {
+impl StdError for RetryFailure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.0)
     }
 }
 
 #[async_trait]
-impl Middleware for Insistent {
+impl Middleware for RetryMiddleware {
     async fn handle(
         &self,
         request: Request,
@@ -596,7 +604,7 @@ impl Middleware for Insistent {
     ) -> reqwest_middleware::Result<Response> {
         loop {
             let attempt = next.clone().run(request.try_clone().unwrap(), extensions).await;
-            let answer = attempt.map_err(|error| reqwest_middleware::Error::middleware(GaveUp(error)))?;
+            let answer = attempt.map_err(|error| reqwest_middleware::Error::middleware(RetryFailure(error)))?;
             if answer.status() != 503 {
                 return Ok(answer);
             }
@@ -610,22 +618,22 @@ async fn each_attempt_of_retry_middleware_requests_own_token() {
     Mock::given(any()).respond_with(ResponseTemplate::new(503)).up_to_n_times(2).mount(&api).await;
     Mock::given(header("authorization", "Bearer token-1")).respond_with(ResponseTemplate::new(401)).mount(&api).await;
     Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&api).await;
-    let source = Counted::default();
+    let source = CountingTokenSource::default();
     let bearer = BearerMiddleware::new(&client(&api.uri()), source.clone());
-    let client = without_redirects(settings()).unwrap().with(Insistent).with(bearer).build();
+    let client = without_redirects(settings()).unwrap().with(RetryMiddleware).with(bearer).build();
 
     assert_eq!(client.get(api.uri()).send().await.unwrap().status(), 200);
-    assert_eq!((received(&api).await.len(), source.asked()), (4, 4));
+    assert_eq!((received_requests(&api).await.len(), source.token_requests()), (4, 4));
 
     let error = client.get("https://evil.example/").send().await.unwrap_err();
-    assert_eq!((error.to_string().as_str(), own(&error).kind()), ("gave up", ErrorKind::InvalidInput));
+    assert_eq!((error.to_string().as_str(), expect_webex_error(&error).kind()), ("gave up", ErrorKind::InvalidInput));
 }
 
 #[tokio::test]
 async fn network_error_is_returned_as_reqwest_error() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let uri = format!("http://{free}");
-    let error = at(&uri, &Counted::default()).get(&uri).send().await.unwrap_err();
+    let error = client_for(&uri, &CountingTokenSource::default()).get(&uri).send().await.unwrap_err();
     assert!(error.is_connect() && webex_error(&error).is_none(), "{error:?}");
 }
 
@@ -640,11 +648,11 @@ async fn shared_client_sends_token_of_each_user() {
         let client = ClientBuilder::from_client(shared.clone()).with(bearer).build();
         client.get(api.uri()).send().await.unwrap();
     }
-    assert_eq!(bearers(&api).await, [bearer("jane"), bearer("bob")]);
+    assert_eq!(authorization_headers(&api).await, [bearer("jane"), bearer("bob")]);
 }
 
 /// What a future comes to within so many polls.
-async fn within<F: Future + Unpin>(mut polls: usize, mut future: F) -> Option<F::Output> {
+async fn poll_up_to<F: Future + Unpin>(mut polls: usize, mut future: F) -> Option<F::Output> {
     poll_fn(|context| match polls {
         0 => Poll::Ready(None),
         _ => {
@@ -657,8 +665,8 @@ async fn within<F: Future + Unpin>(mut polls: usize, mut future: F) -> Option<F:
 
 #[tokio::test]
 async fn request_dropped_at_any_poll_leaves_session_usable() {
-    let (mock, clock, manager, session) = kept().await;
-    let client = with(BearerMiddleware::for_session(&session));
+    let (mock, clock, manager, session) = stored_session().await;
+    let client = client_with(BearerMiddleware::for_session(&session));
     let me = format!("{}/people/me", mock.uri());
     let mut polls = 0;
     loop {
@@ -667,7 +675,7 @@ async fn request_dropped_at_any_poll_leaves_session_usable() {
         mock.expire_access_tokens("jane@example.com");
         let before = mock.refreshes();
 
-        let answer = within(polls, Box::pin(client.get(&me).send())).await;
+        let answer = poll_up_to(polls, Box::pin(client.get(&me).send())).await;
 
         assert_eq!(client.get(&me).send().await.unwrap().status(), 200, "after {polls} polls");
         manager.wait_idle().await.unwrap();

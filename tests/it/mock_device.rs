@@ -43,12 +43,12 @@ fn basic(client_id: &str, client_secret: &str) -> String {
 }
 
 /// A mock whose time the test moves.
-async fn started(builder: MockWebexBuilder) -> (MockWebex, ManualClock) {
+async fn start_mock(builder: MockWebexBuilder) -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     (builder.clock(clock.clone()).start().await, clock)
 }
 
-async fn start(mock: &MockWebex, scopes: &str) -> Response {
+async fn request_device_code(mock: &MockWebex, scopes: &str) -> Response {
     let (url, client_id) = (format!("{}/device/authorize", mock.uri()), mock.client_id());
     post(&url, &[("client_id", &client_id), ("scope", scopes)], None).await
 }
@@ -61,7 +61,7 @@ struct Device {
 
 impl Device {
     async fn begin(mock: &MockWebex) -> Self {
-        let answer = start(mock, "spark:all").await;
+        let answer = request_device_code(mock, "spark:all").await;
         assert_eq!(answer.status(), 200);
         Self { mock: mock.clone(), start: body(answer).await }
     }
@@ -86,7 +86,7 @@ impl Device {
     }
 
     #[track_caller]
-    fn finds(&self, answer: (u16, Value), status: u16, code: &str) {
+    fn assert_error(&self, answer: (u16, Value), status: u16, code: &str) {
         let (found, body) = answer;
         assert_eq!((found, &body["message"], &body["errors"][0]["description"]), (status, &code.into(), &code.into()));
         assert!(body["trackingId"].as_str().is_some_and(|id| id.starts_with("ROUTER_")), "{body}");
@@ -94,17 +94,17 @@ impl Device {
 }
 
 /// Where the form of the page for users leads with a code.
-fn verify(mock: &MockWebex, user_code: &str) -> String {
+fn verification_url(mock: &MockWebex, user_code: &str) -> String {
     format!("{}?code={user_code}", mock.uri().replace("/v1", "/verify"))
 }
 
-async fn read(response: Response) -> (u16, Value) {
+async fn read_response(response: Response) -> (u16, Value) {
     (response.status().as_u16(), body(response).await)
 }
 
 #[tokio::test]
 async fn device_login_returns_refreshable_tokens() {
-    let (mock, clock) = started(MockWebex::builder()).await;
+    let (mock, clock) = start_mock(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     let codes = &device.start;
     assert_eq!((&codes["expires_in"], &codes["interval"]), (&json!(300), &json!(2)));
@@ -116,9 +116,9 @@ async fn device_login_returns_refreshable_tokens() {
     let link = codes["verification_uri_complete"].as_str().unwrap();
     assert!(!link.contains(device.user_code()), "the link says a hash, not the code: {link}");
 
-    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
     clock.advance(Duration::from_secs(2));
-    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
     mock.approve_device(device.user_code());
     let answer = device.poll().await;
 
@@ -130,7 +130,7 @@ async fn device_login_returns_refreshable_tokens() {
     let refreshed = refresh(&mock, &tokens).await;
     assert_eq!(refreshed["refresh_token"], tokens["refresh_token"]);
     for tokens in [&tokens, &refreshed] {
-        assert_eq!(who(&mock, tokens).await, "jane@example.com");
+        assert_eq!(user_name(&mock, tokens).await, "jane@example.com");
     }
     assert_eq!((mock.token_requests(), mock.refreshes()), (1, 1));
 }
@@ -143,7 +143,7 @@ async fn refresh(mock: &MockWebex, tokens: &Value) -> Value {
 }
 
 /// Whose an access token is.
-async fn who(mock: &MockWebex, tokens: &Value) -> String {
+async fn user_name(mock: &MockWebex, tokens: &Value) -> String {
     let url = mock.service().person_endpoint().unwrap().to_owned();
     let person = http().get(url).bearer_auth(tokens["access_token"].as_str().unwrap()).send().await.unwrap();
     body(person).await["userName"].as_str().unwrap().to_owned()
@@ -153,20 +153,20 @@ async fn who(mock: &MockWebex, tokens: &Value) -> String {
 async fn device_tokens_belong_to_approving_user() {
     let users = ["jane@example.com", "bob@example.com"].map(MockUser::new);
     let builder = users.into_iter().fold(MockWebex::builder(), |builder, user| builder.user(user));
-    let (mock, _) = started(builder).await;
+    let (mock, _) = start_mock(builder).await;
     let (janes, bobs) = (Device::begin(&mock).await, Device::begin(&mock).await);
     assert_ne!(janes.user_code(), bobs.user_code());
 
     mock.approve_device_as(bobs.user_code(), "Bob@example.com");
     mock.approve_device(format!(" {}-{} ", &janes.user_code()[..3], &janes.user_code()[3..]));
 
-    assert_eq!(who(&mock, &body(bobs.poll().await).await).await, "bob@example.com");
-    assert_eq!(who(&mock, &body(janes.poll().await).await).await, "jane@example.com");
+    assert_eq!(user_name(&mock, &body(bobs.poll().await).await).await, "bob@example.com");
+    assert_eq!(user_name(&mock, &body(janes.poll().await).await).await, "jane@example.com");
 }
 
 #[tokio::test]
 async fn device_login_shares_refresh_token_of_user_until_revoked() {
-    let (mock, clock) = started(MockWebex::builder()).await;
+    let (mock, clock) = start_mock(MockWebex::builder()).await;
     let first = Device::begin(&mock).await;
     mock.approve_device(first.user_code());
     let first = body(first.poll().await).await;
@@ -185,7 +185,7 @@ async fn device_login_shares_refresh_token_of_user_until_revoked() {
 
 #[tokio::test]
 async fn invalid_device_authorization_requests_are_rejected() {
-    let (mock, _) = started(MockWebex::builder().scopes("spark:all openid")).await;
+    let (mock, _) = start_mock(MockWebex::builder().scopes("spark:all openid")).await;
     let client_id = mock.client_id();
     for (rule, fields, description) in [
         ("login-with-webex", vec![("client_id", "C0ffee"), ("scope", "spark:all")], "Client Id is invalid"),
@@ -200,11 +200,15 @@ async fn invalid_device_authorization_requests_are_rejected() {
     ] {
         let answer = post(&format!("{}/device/authorize", mock.uri()), &fields, None).await;
         assert!(answer.headers().contains_key("x-mock-reason"), "{rule}");
-        let (status, body) = read(answer).await;
+        let (status, body) = read_response(answer).await;
         assert_eq!((status, &body["errors"][0]["description"]), (400, &description.into()), "{rule}");
         assert!(body["message"] == MALFORMED || body["message"] == description, "{rule}: {body}");
     }
-    assert_eq!(start(&mock, "spark:kms spark:all").await.status(), 200, "spark:kms comes with every integration");
+    assert_eq!(
+        request_device_code(&mock, "spark:kms spark:all").await.status(),
+        200,
+        "spark:kms comes with every integration"
+    );
 }
 
 #[tokio::test]
@@ -223,7 +227,7 @@ async fn device_endpoints_exist_only_with_device_grant() {
 
 #[tokio::test]
 async fn early_poll_increases_device_interval_permanently() {
-    let (mock, clock) = started(MockWebex::builder().device_interval(Duration::from_secs(3))).await;
+    let (mock, clock) = start_mock(MockWebex::builder().device_interval(Duration::from_secs(3))).await;
     let device = Device::begin(&mock).await;
     assert_eq!(device.start["interval"], 3);
     let (pending, too_fast) = ((428, "authorization_pending"), (400, "slow_down"));
@@ -231,7 +235,7 @@ async fn early_poll_increases_device_interval_permanently() {
         [(0, pending), (3, pending), (2, too_fast), (7, too_fast), (13, pending), (12, too_fast), (18, pending)]
     {
         clock.advance(Duration::from_secs(seconds));
-        device.finds(read(device.poll().await).await, status, code);
+        device.assert_error(read_response(device.poll().await).await, status, code);
     }
     let another = Device::begin(&mock).await;
     assert_eq!(another.start["interval"], 3, "the pace of one device is not that of the next");
@@ -242,7 +246,7 @@ async fn early_poll_increases_device_interval_permanently() {
 
 #[tokio::test]
 async fn denied_used_or_expired_device_code_returns_no_tokens() {
-    let (mock, clock) = started(MockWebex::builder().device_code_lifetime(Duration::from_secs(60))).await;
+    let (mock, clock) = start_mock(MockWebex::builder().device_code_lifetime(Duration::from_secs(60))).await;
     let (denied, used, late, forgotten) = (
         Device::begin(&mock).await,
         Device::begin(&mock).await,
@@ -252,34 +256,34 @@ async fn denied_used_or_expired_device_code_returns_no_tokens() {
     assert_eq!(denied.start["expires_in"], 60);
 
     mock.deny_device(denied.user_code());
-    denied.finds(read(denied.poll().await).await, 400, "access_denied");
-    denied.finds(read(denied.poll().await).await, 400, "access_denied");
+    denied.assert_error(read_response(denied.poll().await).await, 400, "access_denied");
+    denied.assert_error(read_response(denied.poll().await).await, 400, "access_denied");
 
     mock.approve_device(used.user_code());
     assert_eq!(used.poll().await.status(), 200);
-    used.finds(read(used.poll().await).await, 400, "invalid_grant");
+    used.assert_error(read_response(used.poll().await).await, 400, "invalid_grant");
 
     mock.approve_device(late.user_code());
     clock.advance(Duration::from_secs(59));
-    forgotten.finds(read(forgotten.poll().await).await, 428, "authorization_pending");
+    forgotten.assert_error(read_response(forgotten.poll().await).await, 428, "authorization_pending");
     clock.advance(Duration::from_secs(1));
     for device in [late, forgotten, denied] {
-        device.finds(read(device.poll().await).await, 400, "invalid_grant");
+        device.assert_error(read_response(device.poll().await).await, 400, "invalid_grant");
     }
 }
 
 /// Somebody who sets the machine's clock does not set Webex's.
 #[tokio::test]
 async fn clock_change_does_not_expire_device_code() {
-    let (mock, clock) = started(MockWebex::builder()).await;
+    let (mock, clock) = start_mock(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     clock.set(UnixTime::from_secs(2_000_000_000));
-    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
 }
 
 #[tokio::test]
 async fn device_poll_requires_client_auth_and_parameters() {
-    let (mock, _) = started(MockWebex::builder()).await;
+    let (mock, _) = start_mock(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     let (id, secret) = (mock.client_id(), mock.client_secret());
     let right = || Some(basic(&id, &secret));
@@ -310,7 +314,7 @@ async fn device_poll_requires_client_auth_and_parameters() {
     ] {
         let answer = device.poll_with(header, &changed).await;
         assert!(answer.headers().contains_key("x-mock-reason"), "{rule}");
-        let (found, body) = read(answer).await;
+        let (found, body) = read_response(answer).await;
         assert_eq!(
             (found, &body["message"], &body["errors"][0]["description"]),
             (status, &code.into(), &code.into()),
@@ -323,11 +327,11 @@ async fn device_poll_requires_client_auth_and_parameters() {
 #[tokio::test]
 async fn device_poll_fault_is_returned_in_each_error_format() {
     use DevicePollFault as Fault;
-    let (mock, clock) = started(MockWebex::builder().device_code_lifetime(Duration::from_secs(86_400))).await;
+    let (mock, clock) = start_mock(MockWebex::builder().device_code_lifetime(Duration::from_secs(86_400))).await;
     let device = Device::begin(&mock).await;
-    type Of = fn(DeviceErrorFormat) -> Fault;
+    type FaultConstructor = fn(DeviceErrorFormat) -> Fault;
     for (fault, status, code) in [
-        (Fault::Pending as Of, 428, "authorization_pending"),
+        (Fault::Pending as FaultConstructor, 428, "authorization_pending"),
         (Fault::PendingAsBadRequest, 400, "authorization_pending"),
         (Fault::SlowDown, 400, "slow_down"),
         (Fault::AccessDenied, 400, "access_denied"),
@@ -343,7 +347,7 @@ async fn device_poll_fault_is_returned_in_each_error_format() {
             (DeviceErrorFormat::Description, "/errors/0/description"),
         ] {
             mock.on(MockEndpoint::DeviceToken).respond_with(fault(spelling));
-            let (found, body) = read(device.poll().await).await;
+            let (found, body) = read_response(device.poll().await).await;
             assert_eq!((found, body.pointer(place)), (status, Some(&code.into())), "{:?}: {body}", fault(spelling));
             assert_eq!(body.to_string().matches(code).count(), 1, "{:?}: {body}", fault(spelling));
             let ids = [&body["trackingId"], &body["trackingID"]];
@@ -358,9 +362,9 @@ async fn device_poll_fault_is_returned_in_each_error_format() {
         assert!(answer.text().await.unwrap().starts_with("<!DOCTYPE html>"));
     }
     clock.advance(Duration::from_secs(26));
-    device.finds(read(device.poll().await).await, 400, "slow_down");
+    device.assert_error(read_response(device.poll().await).await, 400, "slow_down");
     clock.advance(Duration::from_secs(32));
-    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
     mock.approve_device(device.user_code());
     assert_eq!(device.poll().await.status(), 200, "no fault has ended the login");
 }
@@ -368,7 +372,7 @@ async fn device_poll_fault_is_returned_in_each_error_format() {
 #[tokio::test]
 async fn device_poll_server_faults_return_configured_status() {
     use DevicePollFault as Fault;
-    let (mock, _) = started(MockWebex::builder()).await;
+    let (mock, _) = start_mock(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     for (fault, status, retry_after, is_page) in [
         (Fault::Unauthorized, 401, None, false),
@@ -390,7 +394,7 @@ async fn device_poll_server_faults_return_configured_status() {
 #[tokio::test]
 async fn device_authorization_faults_are_returned_as_configured() {
     use DeviceStartFault as Fault;
-    let (mock, _) = started(MockWebex::builder()).await;
+    let (mock, _) = start_mock(MockWebex::builder()).await;
     for (fault, status, retry_after) in [
         (Fault::TooManyRequests, 429, Some("7")),
         (Fault::TooManyRequestsWithoutRetryAfter, 429, None),
@@ -399,7 +403,7 @@ async fn device_authorization_faults_are_returned_as_configured() {
         (Fault::Page, 200, None),
     ] {
         mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
-        let answer = start(&mock, "spark:all").await;
+        let answer = request_device_code(&mock, "spark:all").await;
         let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
     }
@@ -419,9 +423,9 @@ async fn device_authorization_faults_are_returned_as_configured() {
     ] {
         mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
         mock.on(MockEndpoint::DeviceAuthorization).respond_with(Fault::Refused);
-        let (status, body) = read(start(&mock, "spark:all").await).await;
+        let (status, body) = read_response(request_device_code(&mock, "spark:all").await).await;
         assert_eq!((status, &body[name]), (200, &value), "{fault:?}: {body}");
-        assert_eq!(start(&mock, "spark:all").await.status(), 400, "each fault waits for its turn");
+        assert_eq!(request_device_code(&mock, "spark:all").await.status(), 400, "each fault waits for its turn");
     }
 }
 
@@ -433,20 +437,20 @@ async fn device_login_requires_all_four_helper_redirect_uris() {
         let builder = MockWebex::builder().require_device_redirects();
         regions.iter().fold(builder, |builder, region| builder.redirect_uri(helper(region)))
     };
-    let (mock, _) = started(with(&["a", "d", "k", "r"])).await;
+    let (mock, _) = start_mock(with(&["a", "d", "k", "r"])).await;
     let device = Device::begin(&mock).await;
     mock.approve_device(device.user_code());
     assert_eq!(device.poll().await.status(), 200);
 
     for regions in [&["a", "k", "r"][..], &["a", "d", "k"], &[]] {
-        let (mock, _) = started(with(regions)).await;
+        let (mock, _) = start_mock(with(regions)).await;
         let device = Device::begin(&mock).await;
         let user_code = device.user_code().to_owned();
 
-        let page = Browser::new().open(verify(&mock, &user_code)).await;
+        let page = Browser::new().open(verification_url(&mock, &user_code)).await;
 
         assert_eq!((page.status, page.heading()), (400, "We've encountered an error"), "{regions:?}");
-        device.finds(read(device.poll().await).await, 428, "authorization_pending");
+        device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
         let message = panic_of(|| mock.approve_device(user_code));
         assert!(message.contains("all four URIs of Webex's device helper"), "{message}");
     }
@@ -459,7 +463,7 @@ fn panic_of(run: impl FnOnce()) -> String {
 
 #[tokio::test]
 async fn unknown_user_code_or_user_panics() {
-    let (mock, clock) = started(MockWebex::builder()).await;
+    let (mock, clock) = start_mock(MockWebex::builder()).await;
     let (answered, late) = (Device::begin(&mock).await, Device::begin(&mock).await);
     mock.deny_device(answered.user_code());
 
@@ -483,65 +487,65 @@ async fn unknown_user_code_or_user_panics() {
 
 #[tokio::test]
 async fn administrator_denial_shows_page_and_device_stays_pending() {
-    let (mock, _) = started(MockWebex::builder()).await;
+    let (mock, _) = start_mock(MockWebex::builder()).await;
     let device = Device::begin(&mock).await;
     mock.deny_by_administrator();
 
-    let page = Browser::new().open(verify(&mock, device.user_code())).await;
+    let page = Browser::new().open(verification_url(&mock, device.user_code())).await;
 
     assert_eq!((page.status, page.heading()), (403, "Access denied"));
-    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
 }
 
 #[tokio::test]
 async fn browser_approves_or_denies_device_without_redirect() {
-    let (mock, _) = started(MockWebex::builder()).await;
+    let (mock, _) = start_mock(MockWebex::builder()).await;
     let (device, mut browser) = (Device::begin(&mock).await, Browser::new());
 
     let page = browser.open(device.start["verification_uri_complete"].as_str().unwrap()).await;
 
     assert_eq!((page.heading(), page.value("code")), ("Connect a device", device.user_code()));
-    let page = browser.open(verify(&mock, page.value("code"))).await;
+    let page = browser.open(verification_url(&mock, page.value("code"))).await;
     assert_eq!(page.heading(), "Sign in");
     let page = browser.sign_in(&page, "jane@example.com").await;
     assert_eq!(page.heading(), "Integration under test requests access");
     assert!(page.html.contains(device.user_code()) && page.html.contains("<code>spark:all</code>"), "{}", page.html);
     for _ in ["pressed", "pressed twice"] {
-        let done = Page::of(browser.submit(&page, &[("decision", "accept")]).await).await;
+        let done = Page::from_response(browser.submit(&page, &[("decision", "accept")]).await).await;
         assert_eq!((done.status, done.heading()), (200, "Your device is signed in"));
         assert!(done.html.contains("Return to your device"), "{}", done.html);
     }
-    assert_eq!(who(&mock, &body(device.poll().await).await).await, "jane@example.com");
+    assert_eq!(user_name(&mock, &body(device.poll().await).await).await, "jane@example.com");
 
     let device = Device::begin(&mock).await;
-    let page = browser.open(verify(&mock, device.user_code())).await;
+    let page = browser.open(verification_url(&mock, device.user_code())).await;
     assert!(page.html.contains("Jane Doe</strong>"), "who is signed in already is only asked: {}", page.html);
-    let done = Page::of(browser.submit(&page, &[("decision", "deny")]).await).await;
+    let done = Page::from_response(browser.submit(&page, &[("decision", "deny")]).await).await;
     assert_eq!(done.heading(), "Your device is not signed in");
-    device.finds(read(device.poll().await).await, 400, "access_denied");
+    device.assert_error(read_response(device.poll().await).await, 400, "access_denied");
 }
 
 #[tokio::test]
 async fn unknown_or_expired_user_code_is_requested_again() {
-    let (mock, clock) = started(MockWebex::builder()).await;
+    let (mock, clock) = start_mock(MockWebex::builder()).await;
     let (device, mut browser) = (Device::begin(&mock).await, Browser::new());
     let link = device.start["verification_uri_complete"].as_str().unwrap();
-    let empty = browser.open(verify(&mock, "").split('?').next().unwrap()).await;
+    let empty = browser.open(verification_url(&mock, "").split('?').next().unwrap()).await;
     assert_eq!((empty.heading(), empty.value("code")), ("Connect a device", ""));
     assert!(!empty.html.contains("role=\"alert\""), "{}", empty.html);
-    let known = verify(&mock, device.user_code());
+    let known = verification_url(&mock, device.user_code());
     let consent = browser.open(&known).await;
     let consent = browser.sign_in(&consent, "jane@example.com").await;
 
     clock.advance(Duration::from_secs(300));
 
-    let wrong = browser.open(verify(&mock, "%3Cb%3E")).await;
+    let wrong = browser.open(verification_url(&mock, "%3Cb%3E")).await;
     assert_eq!(wrong.value("code"), "&lt;b&gt;");
     for page in [wrong, browser.open(known).await, browser.open(link).await] {
         assert!(page.html.contains("role=\"alert\">No device is waiting with"), "{}", page.html);
         assert!(page.html.contains("aria-invalid=\"true\"") && page.html.contains("<title>Error: "), "{}", page.html);
     }
-    let late = Page::of(browser.submit(&consent, &[("decision", "accept")]).await).await;
+    let late = Page::from_response(browser.submit(&consent, &[("decision", "accept")]).await).await;
     assert_eq!((late.status, late.heading()), (400, "This page has expired"));
     assert_eq!(browser.open(consent.url).await.heading(), "This page has expired");
 }

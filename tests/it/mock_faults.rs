@@ -19,12 +19,12 @@ async fn get(mock: &MockWebex, path: &str) -> reqwest::Result<Response> {
 }
 
 /// An answer, whole.
-async fn whole(response: Response) -> (StatusCode, HeaderMap, Bytes) {
+async fn read_response(response: Response) -> (StatusCode, HeaderMap, Bytes) {
     (response.status(), response.headers().clone(), response.bytes().await.unwrap())
 }
 
 /// A refresh token of the mock's.
-async fn logged_in(mock: &MockWebex) -> String {
+async fn login_refresh_token(mock: &MockWebex) -> String {
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
@@ -63,7 +63,7 @@ async fn configured_fault_response_is_returned_unchanged() {
     ] {
         let said = fault.to_string();
         mock.on(MockEndpoint::Person).respond_with(fault);
-        let (got, headers, text) = whole(get(&mock, "/people/me").await.unwrap()).await;
+        let (got, headers, text) = read_response(get(&mock, "/people/me").await.unwrap()).await;
         let content_type_got = headers.get("content-type").map(|value| value.to_str().unwrap());
         assert_eq!((got.as_u16(), content_type_got), (status, content_type), "{said}");
         assert!(
@@ -72,7 +72,7 @@ async fn configured_fault_response_is_returned_unchanged() {
         );
     }
     mock.on(MockEndpoint::Person).respond_with(Fault::status(418).header("x-odd", "1").header("X-Odd", "2"));
-    let (status, headers, _) = whole(get(&mock, "/people/me").await.unwrap()).await;
+    let (status, headers, _) = read_response(get(&mock, "/people/me").await.unwrap()).await;
     let odd: Vec<_> = headers.get_all("x-odd").iter().map(|value| value.to_str().unwrap()).collect();
     assert_eq!((status.as_u16(), odd), (418, vec!["1", "2"]));
 }
@@ -85,7 +85,7 @@ async fn each_error_is_returned_in_each_format() {
             mock.on(MockEndpoint::path("/v1/rooms")).respond_with(Fault::error_as(*shape, *error));
             let response =
                 http().get(format!("{}/rooms", mock.uri())).header("trackingid", "MINE_7").send().await.unwrap();
-            let (status, headers, body) = whole(response).await;
+            let (status, headers, body) = read_response(response).await;
             assert_eq!(status.as_u16(), error.status(), "{error:?} {shape:?}");
             assert_eq!(headers["trackingid"], "MINE_7", "{error:?} {shape:?}");
             let json: Option<Value> = serde_json::from_slice(&body).ok();
@@ -138,7 +138,7 @@ async fn each_retry_after_form_is_sent() {
         for error in [WebexError::TooManyRequests, WebexError::Locked] {
             let fault = Fault::error(error);
             mock.on(MockEndpoint::Token).respond_with(retry_after.into_iter().fold(fault, Fault::retry_after));
-            let (status, headers, _) = whole(refresh(&mock, "x").await.unwrap()).await;
+            let (status, headers, _) = read_response(refresh(&mock, "x").await.unwrap()).await;
             let got = headers.get("retry-after").map(|value| value.to_str().unwrap());
             assert_eq!((status.as_u16(), got), (error.status(), text), "{retry_after:?}");
         }
@@ -154,7 +154,7 @@ async fn duplicate_and_undecodable_retry_after_are_sent() {
         // Of the mock's own answer and of one that is made.
         for fault in [Fault::none().with_status(429), Fault::error(WebexError::TooManyRequests)] {
             mock.on(MockEndpoint::Person).respond_with(fault.retry_after(retry_after));
-            let (status, headers, _) = whole(get(&mock, "/people/me").await.unwrap()).await;
+            let (status, headers, _) = read_response(get(&mock, "/people/me").await.unwrap()).await;
             let got: Vec<_> = headers.get_all("retry-after").iter().map(|value| value.as_bytes()).collect();
             assert_eq!((status.as_u16(), &*got), (429, expected));
         }
@@ -165,10 +165,10 @@ async fn duplicate_and_undecodable_retry_after_are_sent() {
 #[tokio::test]
 async fn response_status_headers_and_body_can_be_overridden() {
     let mock = MockWebex::builder().relay().start().await;
-    let token = logged_in(&mock).await;
+    let token = login_refresh_token(&mock).await;
     let ask = async |fault: Fault| {
         mock.on(MockEndpoint::Refresh).respond_with(fault);
-        whole(refresh(&mock, &token).await.unwrap()).await
+        read_response(refresh(&mock, &token).await.unwrap()).await
     };
     let json = "application/json";
     for (fault, status, content_type, header, body) in [
@@ -198,7 +198,7 @@ async fn response_status_headers_and_body_can_be_overridden() {
         ),
     ] {
         let said = format!("{fault:?}");
-        let (got, headers, text) = whole_of(&ask(fault).await);
+        let (got, headers, text) = response_summary(&ask(fault).await);
         assert_eq!((got, &*headers[0]), (status, content_type), "{said}");
         assert_eq!(headers[1], header.unwrap_or_default(), "{said}");
         assert!(text.contains(body), "{said}: {text}");
@@ -212,7 +212,7 @@ async fn response_status_headers_and_body_can_be_overridden() {
 }
 
 /// The status, content type and `x-odd`, and the text.
-fn whole_of((status, headers, body): &(StatusCode, HeaderMap, Bytes)) -> (u16, [String; 2], String) {
+fn response_summary((status, headers, body): &(StatusCode, HeaderMap, Bytes)) -> (u16, [String; 2], String) {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     (status.as_u16(), ["content-type", "x-odd"].map(text), String::from_utf8(body.to_vec()).unwrap())
 }
@@ -232,7 +232,7 @@ async fn redirect_fault_targets_other_origin_and_counts_followers() {
     let mock = MockWebex::start().await;
     for status in [301, 302, 303, 307, 308] {
         mock.on(MockEndpoint::Refresh).respond_with(Fault::redirect(status));
-        let (got, headers, _) = whole(refresh(&mock, "x").await.unwrap()).await;
+        let (got, headers, _) = read_response(refresh(&mock, "x").await.unwrap()).await;
         let location = headers["location"].to_str().unwrap();
         assert_eq!(got.as_u16(), status);
         let (there, here) = (url::Url::parse(location).unwrap(), url::Url::parse(&mock.uri()).unwrap());
@@ -250,10 +250,10 @@ async fn redirect_fault_targets_other_origin_and_counts_followers() {
 #[tokio::test]
 async fn response_members_can_be_removed_duplicated_or_replaced() {
     let mock = MockWebex::start().await;
-    let token = logged_in(&mock).await;
+    let token = login_refresh_token(&mock).await;
     let at = |fault| mock.on(MockEndpoint::Refresh).respond_with(fault);
     let text = async || {
-        let (status, _, body) = whole(refresh(&mock, &token).await.unwrap()).await;
+        let (status, _, body) = read_response(refresh(&mock, &token).await.unwrap()).await;
         assert_eq!(status, 200);
         String::from_utf8(body.to_vec()).unwrap()
     };
@@ -271,7 +271,7 @@ async fn response_members_can_be_removed_duplicated_or_replaced() {
 #[tokio::test]
 async fn fault_after_processing_applies_request() {
     let mock = MockWebex::start().await;
-    let token = logged_in(&mock).await;
+    let token = login_refresh_token(&mock).await;
     mock.on(MockEndpoint::Refresh)
         .respond_with(Fault::status(502).html())
         .then(Fault::status(502).html().after_processing());
@@ -284,7 +284,7 @@ async fn fault_after_processing_applies_request() {
 #[tokio::test]
 async fn connection_is_closed_before_or_after_processing_or_hangs() {
     let mock = MockWebex::start().await;
-    let token = logged_in(&mock).await;
+    let token = login_refresh_token(&mock).await;
     for (fault, granted) in [(Fault::closed(), 0), (Fault::lost_response(), 1)] {
         mock.on(MockEndpoint::Refresh).respond_with(fault);
         let error = refresh(&mock, &token).await.unwrap_err();
@@ -311,7 +311,7 @@ async fn delayed_fault_delays_response() {
 #[tokio::test]
 async fn faults_apply_in_order_per_endpoint() {
     let mock = MockWebex::start().await;
-    let token = logged_in(&mock).await;
+    let token = login_refresh_token(&mock).await;
     mock.on(MockEndpoint::Refresh)
         .respond_with(Fault::status(500))
         .times(2)

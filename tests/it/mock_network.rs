@@ -8,13 +8,13 @@ use reqwest::Client;
 use webex_oauth::Callback;
 use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
 
-async fn relayed() -> MockWebex {
+async fn start_mock_with_relay() -> MockWebex {
     MockWebex::builder().relay().start().await
 }
 
 /// What arrives of an answer to a plain GET, and how it ends.
-fn ask(mock: &MockWebex, path: &str) -> (Vec<u8>, std::io::Result<()>) {
-    let mut stream = TcpStream::connect(address(mock)).unwrap();
+fn read_raw_response(mock: &MockWebex, path: &str) -> (Vec<u8>, std::io::Result<()>) {
+    let mut stream = TcpStream::connect(socket_address(mock)).unwrap();
     // For answers that never come; it is far longer than those that come take.
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -23,12 +23,12 @@ fn ask(mock: &MockWebex, path: &str) -> (Vec<u8>, std::io::Result<()>) {
     (arrived, ended)
 }
 
-fn address(mock: &MockWebex) -> String {
+fn socket_address(mock: &MockWebex) -> String {
     url::Url::parse(&mock.uri()).unwrap().socket_addrs(|| None).unwrap()[0].to_string()
 }
 
 /// Announced and arrived bytes of a body.
-fn body(arrived: &[u8]) -> (usize, usize) {
+fn body_lengths(arrived: &[u8]) -> (usize, usize) {
     let text = String::from_utf8_lossy(arrived);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
@@ -40,9 +40,9 @@ const DISCOVERY: &str = "/v1/.well-known/openid-configuration";
 
 #[tokio::test]
 async fn truncated_body_ends_at_configured_byte_or_half() {
-    let mock = relayed().await;
-    let (whole, ended) = ask(&mock, DISCOVERY);
-    let (announced, arrived) = body(&whole);
+    let mock = start_mock_with_relay().await;
+    let (whole, ended) = read_raw_response(&mock, DISCOVERY);
+    let (announced, arrived) = body_lengths(&whole);
     assert!(ended.is_ok() && announced == arrived && announced > 500, "{announced} {arrived}");
     for (fault, expected) in [
         (Fault::truncated(), announced / 2),
@@ -51,37 +51,37 @@ async fn truncated_body_ends_at_configured_byte_or_half() {
         (Fault::truncated().after_bytes(usize::MAX), announced),
     ] {
         mock.on(MockEndpoint::Discovery).respond_with(fault);
-        let (text, ended) = ask(&mock, DISCOVERY);
-        assert_eq!((body(&text), ended.is_ok()), ((announced, expected), true));
+        let (text, ended) = read_raw_response(&mock, DISCOVERY);
+        assert_eq!((body_lengths(&text), ended.is_ok()), ((announced, expected), true));
     }
 }
 
 #[tokio::test]
 async fn reset_fault_resets_connection_within_body() {
-    let mock = relayed().await;
+    let mock = start_mock_with_relay().await;
     mock.on(MockEndpoint::Discovery).respond_with(Fault::reset().after_bytes(9));
-    let (text, ended) = ask(&mock, DISCOVERY);
+    let (text, ended) = read_raw_response(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
     // Linux shows what came before the reset; other systems may not.
     if cfg!(target_os = "linux") {
-        assert_eq!(body(&text).1, 9);
+        assert_eq!(body_lengths(&text).1, 9);
     } else {
-        assert!(text.is_empty() || body(&text).1 <= 9);
+        assert!(text.is_empty() || body_lengths(&text).1 <= 9);
     }
 }
 
 #[tokio::test]
 async fn stalled_fault_stops_body_and_leaves_connection_open() {
-    let mock = relayed().await;
+    let mock = start_mock_with_relay().await;
     mock.on(MockEndpoint::Discovery).respond_with(Fault::stalled().after_bytes(9));
-    let (text, ended) = ask(&mock, DISCOVERY);
+    let (text, ended) = read_raw_response(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock });
-    assert_eq!(body(&text).1, 9);
+    assert_eq!(body_lengths(&text).1, 9);
 }
 
 #[tokio::test]
 async fn dripping_response_is_complete_and_connection_reusable() {
-    let mock = relayed().await;
+    let mock = start_mock_with_relay().await;
     let http = Client::builder().no_proxy().build().unwrap();
     let url = format!("{}/verification", mock.uri());
     let whole = http.get(&url).send().await.unwrap().bytes().await.unwrap();
@@ -97,7 +97,7 @@ async fn dripping_response_is_complete_and_connection_reusable() {
 
 #[tokio::test]
 async fn relayed_response_is_lost_after_processing() {
-    let mock = relayed().await;
+    let mock = start_mock_with_relay().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
@@ -111,16 +111,16 @@ async fn relayed_response_is_lost_after_processing() {
 
 #[tokio::test]
 async fn offline_mock_closes_connections_and_returns_on_same_port() {
-    let mock = relayed().await;
+    let mock = start_mock_with_relay().await;
     let url = format!("{}/verification", mock.uri());
     for _ in 0..3 {
-        let mut open = TcpStream::connect(address(&mock)).unwrap();
+        let mut open = TcpStream::connect(socket_address(&mock)).unwrap();
         open.write_all(b"GET /v1/verification HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         assert!(open.read(&mut [0; 1]).unwrap() > 0, "it is served");
 
         mock.go_offline();
         mock.go_offline();
-        assert_eq!(TcpStream::connect(address(&mock)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(TcpStream::connect(socket_address(&mock)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         // Not by the client above: it may find out only by using it that its connection is gone.
         let other = Client::builder().no_proxy().build().unwrap();
         assert!(other.get(&url).send().await.unwrap_err().is_connect());
@@ -135,8 +135,8 @@ async fn offline_mock_closes_connections_and_returns_on_same_port() {
 /// A request whose answer has no body, although its length is announced; one that wants to be asked on first; many in a row.
 #[tokio::test]
 async fn relay_forwards_requests_unchanged() {
-    let mock = relayed().await;
-    let mut stream = TcpStream::connect(address(&mock)).unwrap();
+    let mock = start_mock_with_relay().await;
+    let mut stream = TcpStream::connect(socket_address(&mock)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let form = "grant_type=refresh_token";
     let kind = "content-type: application/x-www-form-urlencoded";

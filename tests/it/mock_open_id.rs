@@ -17,20 +17,20 @@ use crate::browser::{Browser, location};
 
 const NOW: u64 = 1_700_000_000;
 /// A mock and its clock.
-async fn start() -> (MockWebex, ManualClock) {
+async fn start_mock() -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let jane = MockUser::new("jane@example.com").name("Jane Doe").phone("+1 555 0100").address("1 Main Street");
     let eve = MockUser::new("eve@example.eu").home("eu");
     (MockWebex::builder().user(jane).user(eve).clock(clock.clone()).start().await, clock)
 }
 
-async fn finish(mock: &MockWebex, webex: &WebexOAuth, request: AuthorizationRequest) -> Result<Login> {
+async fn complete_login(mock: &MockWebex, webex: &WebexOAuth, request: AuthorizationRequest) -> Result<Login> {
     let (url, pending) = request.begin()?;
     webex.login(pending, Callback::parse(mock.approve(&url))?).await
 }
 
 async fn log_in(mock: &MockWebex, webex: &WebexOAuth, scopes: &str) -> Result<Login> {
-    finish(mock, webex, webex.authorize().scopes(scopes)).await
+    complete_login(mock, webex, webex.authorize().scopes(scopes)).await
 }
 
 async fn get(url: String) -> (u16, Value) {
@@ -50,13 +50,13 @@ fn origin(mock: &MockWebex) -> String {
 }
 
 /// A part of a token, unverified.
-fn part(token: &str, number: usize) -> Value {
+fn token_part(token: &str, number: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(number).unwrap()).unwrap()).unwrap()
 }
 
 #[tokio::test]
 async fn id_token_has_documented_claims_and_no_nonce_after_refresh() {
-    let (mock, clock) = start().await;
+    let (mock, clock) = start_mock().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("openid email profile phone address").begin().unwrap();
     let nonce = crate::support::parameter(url.as_str(), "nonce");
@@ -70,8 +70,8 @@ async fn id_token_has_documented_claims_and_no_nonce_after_refresh() {
     let at = NOW + 30;
     let mut claims = json!({"iss": issuer, "aud": mock.client_id(), "sub": subject, "iat": at, "exp": at + 7200,
         "auth_time": NOW, "nonce": nonce});
-    assert_eq!(part(token, 1), claims);
-    let header = part(token, 0);
+    assert_eq!(token_part(token, 1), claims);
+    let header = token_part(token, 0);
     assert_eq!((header["alg"].as_str(), header.as_object().unwrap().len()), (Some("RS256"), 2), "{header}");
 
     clock.advance(Duration::from_secs(1000));
@@ -79,7 +79,7 @@ async fn id_token_has_documented_claims_and_no_nonce_after_refresh() {
     let at = at + 1000;
     (claims["iat"], claims["exp"]) = (at.into(), (at + 7200).into());
     claims.as_object_mut().unwrap().remove("nonce");
-    assert_eq!(part(refreshed.id_token().unwrap().expose(), 1), claims, "when she signed in has not changed");
+    assert_eq!(token_part(refreshed.id_token().unwrap().expose(), 1), claims, "when she signed in has not changed");
 
     let person = webex.person(login.tokens().access_token()).await.unwrap();
     let id = STANDARD_NO_PAD.decode(person.id()).unwrap();
@@ -88,7 +88,7 @@ async fn id_token_has_documented_claims_and_no_nonce_after_refresh() {
 
 #[tokio::test]
 async fn id_token_requires_openid_scope_and_nonce() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, "spark:all email").await.unwrap();
     assert!(login.tokens().id_token().is_none());
@@ -104,7 +104,7 @@ async fn id_token_requires_openid_scope_and_nonce() {
 
 #[tokio::test]
 async fn id_token_issuer_matches_user_home_and_allowed_issuers() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("openid").begin().unwrap();
     let callback = Callback::parse(mock.approve_as(&url, "eve@example.eu")).unwrap();
@@ -132,7 +132,7 @@ async fn invalid_home_region_panics() {
 
 #[tokio::test]
 async fn key_set_is_published_in_documented_form() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let (status, set) = get(format!("{}/verification", mock.uri())).await;
     assert_eq!((status, set["keys"].as_array().unwrap().len()), (200, 1));
     let key = set["keys"][0].as_object().unwrap();
@@ -145,7 +145,7 @@ async fn key_set_is_published_in_documented_form() {
 
 #[tokio::test]
 async fn rotated_keys_are_accepted_by_running_client() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let mut ids = Vec::new();
     for change in [|_| (), MockWebex::add_key, MockWebex::rotate_keys, MockWebex::rotate_keys] as [fn(&MockWebex); 4] {
@@ -153,7 +153,7 @@ async fn rotated_keys_are_accepted_by_running_client() {
         let login = log_in(&mock, &webex, "openid").await.unwrap();
         let (_, set) = get(format!("{}/verification", mock.uri())).await;
         let published: Vec<_> = set["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect();
-        let used = part(login.tokens().id_token().unwrap().expose(), 0)["kid"].clone();
+        let used = token_part(login.tokens().id_token().unwrap().expose(), 0)["kid"].clone();
         assert!(published.contains(&used) && !ids.contains(&used), "{used} {published:?}");
         ids.push(used);
         assert_eq!(published.len(), if ids.len() == 2 { 2 } else { 1 }, "{published:?}");
@@ -161,16 +161,16 @@ async fn rotated_keys_are_accepted_by_running_client() {
 }
 
 /// A login that asks for all that an ID token can be held to.
-fn strictest(webex: &WebexOAuth) -> AuthorizationRequest {
+fn strict_request(webex: &WebexOAuth) -> AuthorizationRequest {
     webex.authorize().scopes("openid email").max_age(Duration::from_secs(3600))
 }
 
 /// What refuses a login with this fault, with userinfo as the last word; `None` is nothing.
-async fn refused_login(fault: IdTokenFault) -> Option<ErrorKind> {
-    let (mock, _) = start().await;
+async fn login_error(fault: IdTokenFault) -> Option<ErrorKind> {
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     mock.on(MockEndpoint::Token).respond_with(fault);
-    let refused = match finish(&mock, &webex, strictest(&webex)).await {
+    let refused = match complete_login(&mock, &webex, strict_request(&webex)).await {
         Err(error) => Some(error.kind()),
         Ok(login) => {
             let told = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await;
@@ -196,14 +196,14 @@ async fn id_token_faults_are_rejected_at_login_and_next_login_works() {
             IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
             _ => Some(ErrorKind::InvalidIdToken),
         };
-        assert_eq!(refused_login(fault).await, expected, "{fault:?}");
+        assert_eq!(login_error(fault).await, expected, "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn refresh_drops_faulty_id_token_and_rejects_other_user() {
     for fault in IdTokenFault::ALL.iter().copied() {
-        let (mock, clock) = start().await;
+        let (mock, clock) = start_mock().await;
         let webex = mock.client();
         let tokens = log_in(&mock, &webex, "openid").await.unwrap().into_tokens();
         clock.advance(Duration::from_secs(10));
@@ -270,10 +270,10 @@ async fn each_id_token_fault_returns_own_reason() {
         ("RFC 7515 4.1.11", IdTokenFault::UnknownExtension, "`crit` extensions"),
         ("RFC 7519 4", IdTokenFault::RepeatedClaim, "duplicate name"),
     ] {
-        let (mock, _) = start().await;
+        let (mock, _) = start_mock().await;
         let webex = mock.client();
         mock.on(MockEndpoint::Token).respond_with(fault);
-        let error = finish(&mock, &webex, strictest(&webex)).await.unwrap_err();
+        let error = complete_login(&mock, &webex, strict_request(&webex)).await.unwrap_err();
         assert!(error.to_string().contains(reason), "{row}: {fault:?}: {error}");
     }
 }
@@ -283,17 +283,17 @@ async fn id_token_of_allowed_algorithm_is_accepted() {
     for (fault, algorithm) in
         [(IdTokenFault::OtherHash, SigningAlgorithm::Rs384), (IdTokenFault::Elliptic, SigningAlgorithm::Es256)]
     {
-        let (mock, _) = start().await;
+        let (mock, _) = start_mock().await;
         let webex = mock.client_builder().id_token_algorithms([algorithm]).build().unwrap();
         mock.on(MockEndpoint::Token).respond_with(fault);
         let login = log_in(&mock, &webex, "openid").await.unwrap();
-        assert_eq!(part(login.tokens().id_token().unwrap().expose(), 0)["alg"], algorithm.name());
+        assert_eq!(token_part(login.tokens().id_token().unwrap().expose(), 0)["alg"], algorithm.name());
     }
 }
 
 #[tokio::test]
 async fn id_token_without_key_id_is_rejected_with_multiple_keys() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     mock.on(MockEndpoint::Token).respond_with(IdTokenFault::MissingKeyId);
     log_in(&mock, &webex, "openid").await.unwrap();
@@ -305,7 +305,7 @@ async fn id_token_without_key_id_is_rejected_with_multiple_keys() {
 
 #[tokio::test]
 async fn email_verified_as_text_is_accepted() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     mock.on(MockEndpoint::Token).respond_with(IdTokenFault::EmailVerifiedAsText);
     let login = log_in(&mock, &mock.client(), "openid email").await.unwrap();
     let id_token = login.id_token().unwrap();
@@ -322,18 +322,18 @@ async fn at_hash_option_adds_at_hash_to_id_token() {
     let mut tokens = log_in(&mock, &webex, "openid").await.unwrap().into_tokens();
     for _ in 0..2 {
         let hash = crate::issuer::half_hash(tokens.access_token().expose());
-        assert_eq!(part(tokens.id_token().unwrap().expose(), 1)["at_hash"], hash);
+        assert_eq!(token_part(tokens.id_token().unwrap().expose(), 1)["at_hash"], hash);
         tokens = webex.refresh(&tokens).await.unwrap();
     }
 }
 
 /// What a login says to so many answers about keys that are not what they should be.
-async fn with_keys(
+async fn login_with_jwks_fault(
     fault: JwksFault,
     answers: usize,
     id_token: Option<IdTokenFault>,
 ) -> (MockWebex, ManualClock, WebexOAuth, Result<Login>) {
-    let (mock, clock) = start().await;
+    let (mock, clock) = start_mock().await;
     let webex = mock.client();
     mock.on(MockEndpoint::Jwks).respond_with(fault).times(answers);
     if let Some(fault) = id_token {
@@ -363,7 +363,7 @@ async fn key_set_faults_are_rejected_and_next_fetch_succeeds() {
             "`kid` is missing, and the issuer has several keys",
         ),
     ] {
-        let (mock, clock, webex, login) = with_keys(fault, answers, id_token).await;
+        let (mock, clock, webex, login) = login_with_jwks_fault(fault, answers, id_token).await;
         let error = login.unwrap_err();
         assert!(error.kind() == kind && error.to_string().contains(reason), "{fault:?}: {error}");
         assert_eq!(error.is_retryable(), kind == ErrorKind::Jwks, "{fault:?}: {error}");
@@ -393,7 +393,7 @@ async fn single_key_set_fault_does_not_fail_login() {
         (JwksFault::TwoWithoutIds, Some(IdTokenFault::MissingKeyId), 2),
         (JwksFault::MissingUse, None, 1),
     ] {
-        let (mock, _, _, login) = with_keys(fault, 1, id_token).await;
+        let (mock, _, _, login) = login_with_jwks_fault(fault, 1, id_token).await;
         login.unwrap();
         assert_eq!(mock.key_requests(), requests, "{fault:?}");
     }
@@ -401,7 +401,7 @@ async fn single_key_set_fault_does_not_fail_login() {
 
 #[tokio::test]
 async fn discovery_faults_are_rejected_and_next_document_accepted() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     for (row, fault, times, reason) in [
         ("RP-31", DiscoveryFault::MissingIssuer, 1, "`issuer` is missing"),
@@ -430,7 +430,7 @@ async fn discovery_faults_are_rejected_and_next_document_accepted() {
 /// F-03.
 #[tokio::test]
 async fn callback_without_advertised_issuer_is_rejected() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     mock.on(MockEndpoint::Discovery).respond_with(DiscoveryFault::PromisedIssuer);
     let found = mock.client().discover().await.unwrap();
     let webex = mock.client_builder().service(mock.service().with_discovery(&found)).build().unwrap();
@@ -442,7 +442,7 @@ async fn callback_without_advertised_issuer_is_rejected() {
 
 #[tokio::test]
 async fn userinfo_faults_are_rejected_and_next_response_accepted() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, "openid email").await.unwrap();
     let ask = || webex.user_info(login.id_token().unwrap(), login.tokens().access_token());
@@ -467,7 +467,7 @@ async fn userinfo_faults_are_rejected_and_next_response_accepted() {
 
 #[tokio::test]
 async fn callback_faults_end_login_without_token_request() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     for (row, fault, kind) in [
         ("F-02", CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch),
@@ -494,7 +494,7 @@ async fn callback_faults_end_login_without_token_request() {
 /// RFC 6749 section 4.1.2.1, with the codes that Cisco's samples look for, and one that nobody has heard of.
 #[tokio::test]
 async fn error_redirects_are_classified_with_or_without_description() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     for (fault, code, words, [login, developer, later]) in [
         (CallbackFault::ServerError, "server_error", Some("unexpected condition"), [false, false, true]),
@@ -532,7 +532,7 @@ async fn error_redirects_are_classified_with_or_without_description() {
 /// RP-25, and the good answer beside it: the form's body is a callback like any other.
 #[tokio::test]
 async fn form_post_callback_is_parsed_like_query() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
 
@@ -557,7 +557,7 @@ async fn form_post_callback_is_parsed_like_query() {
 /// No script, and so a button.
 #[tokio::test]
 async fn form_post_page_has_button_and_completes_login() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
     let mut browser = Browser::new();
@@ -581,7 +581,7 @@ async fn form_post_page_has_button_and_completes_login() {
     let page = browser.open(&url).await;
     let page = browser.sign_in(&page, "jane@example.com").await;
     let answer = browser.submit(&page, &[("decision", "accept")]).await;
-    let page = crate::browser::Page::of(answer).await;
+    let page = crate::browser::Page::from_response(answer).await;
     webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap();
 
     // Whoever has consented before is asked nothing, and has the one page.
@@ -593,7 +593,7 @@ async fn form_post_page_has_button_and_completes_login() {
 /// RFC 9207 section 2.4: of refusals as well.
 #[tokio::test]
 async fn denied_callback_with_fault_returns_matching_error() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     for (fault, kind) in [
         (CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch),
@@ -621,7 +621,7 @@ async fn unusual_token_responses_are_accepted() {
         ("F-17", TokensFault::MissingLifetime, "expires_in"),
         ("RFC 6749 6", TokensFault::MissingRefreshToken, "refresh_token"),
     ] {
-        let (mock, clock) = start().await;
+        let (mock, clock) = start_mock().await;
         let webex = mock.client();
         let first = log_in(&mock, &webex, "openid spark:all").await.unwrap().into_tokens();
         mock.on(MockEndpoint::Token).respond_with(fault);
@@ -641,7 +641,7 @@ async fn unusual_token_responses_are_accepted() {
 
 #[tokio::test]
 async fn token_expiry_endpoint_returns_access_token_expiry() {
-    let (mock, clock) = start().await;
+    let (mock, clock) = start_mock().await;
     let webex = mock.client();
     let tokens = log_in(&mock, &webex, "spark:all").await.unwrap().into_tokens();
     clock.advance(Duration::from_secs(1000));
@@ -654,7 +654,7 @@ async fn token_expiry_endpoint_returns_access_token_expiry() {
 
 #[tokio::test]
 async fn logout_url_ends_browser_sign_in() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let mut browser = Browser::new();
     let (url, pending) = webex.authorize().scopes("openid").login_hint("eve@example.eu").begin().unwrap();
@@ -683,7 +683,7 @@ async fn logout_url_ends_browser_sign_in() {
 
 #[tokio::test]
 async fn logout_url_with_token_ends_access_token() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     let login = log_in(&mock, &webex, "openid spark:all").await.unwrap();
     let token = login.tokens().access_token();
@@ -699,7 +699,7 @@ async fn logout_url_with_token_ends_access_token() {
 
 #[tokio::test]
 async fn id_token_faults_apply_in_order() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
     mock.on(MockEndpoint::Token).respond_with(IdTokenFault::Missing);
     mock.on(MockEndpoint::Token).respond_with(IdTokenFault::Unsigned);
@@ -713,7 +713,7 @@ async fn id_token_faults_apply_in_order() {
 
 #[tokio::test]
 async fn userinfo_claims_match_scopes() {
-    let (mock, clock) = start().await;
+    let (mock, clock) = start_mock().await;
     let webex = mock.client();
     let subject = MockUser::new("jane@example.com").uuid();
     for (scopes, more) in [
@@ -737,7 +737,7 @@ async fn userinfo_claims_match_scopes() {
 
 #[tokio::test]
 async fn discovery_document_has_endpoints_and_own_issuer() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let (status, document) = get(format!("{}/.well-known/openid-configuration", mock.uri())).await;
     let service = mock.service();
     assert_eq!(status, 200);
@@ -761,7 +761,7 @@ async fn discovery_document_has_endpoints_and_own_issuer() {
 
 #[tokio::test]
 async fn webfinger_returns_home_issuer() {
-    let (mock, _) = start().await;
+    let (mock, _) = start_mock().await;
     let ask = |resource: &str| get(format!("{}/.well-known/webfinger?resource={resource}", mock.uri()));
     for (email, home) in [("jane@example.com", "/idb"), ("Eve@example.eu", "/idb-eu"), ("who@example.org", "/idb")] {
         let (status, body) = ask(&format!("acct:{email}")).await;
@@ -776,7 +776,7 @@ async fn webfinger_returns_home_issuer() {
 
 #[tokio::test]
 async fn auth_time_is_time_of_consent() {
-    let (mock, clock) = start().await;
+    let (mock, clock) = start_mock().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("openid").max_age(Duration::from_secs(60)).begin().unwrap();
     let callback = Callback::parse(mock.approve(&url)).unwrap();
@@ -785,7 +785,7 @@ async fn auth_time_is_time_of_consent() {
     assert!(error.to_string().contains("`max_age`"), "{error}");
 
     let request = webex.authorize().scopes("openid").max_age(Duration::from_secs(0));
-    let login = finish(&mock, &webex, request).await.unwrap();
+    let login = complete_login(&mock, &webex, request).await.unwrap();
     assert_eq!(login.id_token().unwrap().auth_time().unwrap().as_secs(), NOW + 121, "every consent is a new sign-in");
 }
 

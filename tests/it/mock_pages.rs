@@ -13,7 +13,7 @@ use crate::browser::{Browser, Page, location};
 
 const NOW: u64 = 1_700_000_000;
 
-async fn started() -> (MockWebex, ManualClock) {
+async fn start_mock() -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(UnixTime::from_secs(NOW));
     let mock = MockWebex::builder()
         .user(MockUser::new("jane@example.com").name("Jane Doe"))
@@ -26,7 +26,7 @@ async fn started() -> (MockWebex, ManualClock) {
 }
 
 /// The address of a login with these wishes.
-fn begin(
+fn begin_login(
     webex: &WebexOAuth,
     wish: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest,
 ) -> (String, PendingAuthorization) {
@@ -34,71 +34,75 @@ fn begin(
     (url.to_string(), pending)
 }
 
-async fn finish(webex: &WebexOAuth, pending: PendingAuthorization, callback: &str) -> webex_oauth::Result<Login> {
+async fn complete_login(
+    webex: &WebexOAuth,
+    pending: PendingAuthorization,
+    callback: &str,
+) -> webex_oauth::Result<Login> {
     webex.login(pending, Callback::parse(callback)?).await
 }
 
-async fn who(webex: &WebexOAuth, login: &Login) -> String {
+async fn user_email(webex: &WebexOAuth, login: &Login) -> String {
     webex.person(login.tokens().access_token()).await.unwrap().email().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn signed_in_user_with_consent_is_prompted_only_on_request() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    let (url, pending) = begin(&webex, |request| request);
+    let (url, pending) = begin_login(&webex, |request| request);
     let callback = browser.consent(&url).await;
-    finish(&webex, pending, &callback).await.unwrap();
+    complete_login(&webex, pending, &callback).await.unwrap();
 
-    let (url, pending) = begin(&webex, |request| request);
+    let (url, pending) = begin_login(&webex, |request| request);
     let silent = browser.get(&url).await;
     assert_eq!(silent.status(), 302, "no page");
-    let login = finish(&webex, pending, &location(&silent)).await.unwrap();
-    assert_eq!(who(&webex, &login).await, "jane@example.com");
+    let login = complete_login(&webex, pending, &location(&silent)).await.unwrap();
+    assert_eq!(user_email(&webex, &login).await, "jane@example.com");
 
     for (prompt, heading, email) in [
         (Prompt::SelectAccount, "Choose an account", "jane@example.com"),
         (Prompt::Login, "Sign in again", "jane@example.com"),
     ] {
-        let page = browser.open(begin(&webex, |request| request.prompt(prompt)).0).await;
+        let page = browser.open(begin_login(&webex, |request| request.prompt(prompt)).0).await;
         assert_eq!((page.heading(), page.value("user")), (heading, email));
         assert!(page.html.contains("<span>jane@example.com, signed in</span>"), "{}", page.html);
     }
-    let url = begin(&webex, |request| request).0 + "&prompt=consent";
+    let url = begin_login(&webex, |request| request).0 + "&prompt=consent";
     let page = browser.open(&url).await;
     assert_eq!(page.heading(), "Integration under test requests access");
-    let page = browser.open(begin(&webex, |request| request.scopes("spark:people_read")).0).await;
+    let page = browser.open(begin_login(&webex, |request| request.scopes("spark:people_read")).0).await;
     assert!(page.html.contains("Read access to people, including the logged-in person"), "a new scope: {}", page.html);
 
     mock.revoke("jane@example.com");
-    let page = browser.open(begin(&webex, |request| request).0).await;
+    let page = browser.open(begin_login(&webex, |request| request).0).await;
     assert_eq!(page.heading(), "Integration under test requests access", "a revoked consent is requested again");
 }
 
 #[tokio::test]
 async fn login_hint_fills_in_user() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    browser.consent(begin(&webex, |request| request).0).await;
+    browser.consent(begin_login(&webex, |request| request).0).await;
 
     for hint in ["bob@example.com", "nobody@example.com"] {
-        let page = browser.open(begin(&webex, |request| request.login_hint(hint)).0).await;
+        let page = browser.open(begin_login(&webex, |request| request.login_hint(hint)).0).await;
         assert_eq!((page.heading(), page.value("user")), ("Sign in", hint));
     }
-    let known = browser.get(begin(&webex, |request| request.login_hint("JANE@example.com")).0).await;
+    let known = browser.get(begin_login(&webex, |request| request.login_hint("JANE@example.com")).0).await;
     assert_eq!(known.status(), 302, "who is named is signed in");
-    let page = Browser::new().open(begin(&webex, |request| request).0).await;
+    let page = Browser::new().open(begin_login(&webex, |request| request).0).await;
     assert_eq!((page.heading(), page.value("user")), ("Sign in", ""), "a stranger");
 }
 
 #[tokio::test]
 async fn unknown_user_shows_error_and_allows_retry() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    let (url, pending) = begin(&webex, |request| request);
+    let (url, pending) = begin_login(&webex, |request| request);
     let page = browser.open(&url).await;
 
-    let again = Page::of(browser.submit(&page, &[("user", "<eve>@example.com")]).await).await;
+    let again = Page::from_response(browser.submit(&page, &[("user", "<eve>@example.com")]).await).await;
 
     assert_eq!((again.status, again.heading(), again.value("user")), (200, "Sign in", "&lt;eve&gt;@example.com"));
     for part in
@@ -106,22 +110,22 @@ async fn unknown_user_shows_error_and_allows_retry() {
     {
         assert!(again.html.contains(part), "{part} in {}", again.html);
     }
-    let empty = Page::of(browser.submit(&again, &[("user", " ")]).await).await;
+    let empty = Page::from_response(browser.submit(&again, &[("user", " ")]).await).await;
     assert!(empty.html.contains("role=\"alert\">Enter an e-mail address"), "{}", empty.html);
     // The button of a person brings the field along.
     let fields = [("user", "<eve>@example.com"), ("choice", "bob@example.com")];
     let consent = location(&browser.submit(&empty, &fields).await);
     let consent = browser.open(page.url.join(&consent).unwrap()).await;
     let callback = location(&browser.submit(&consent, &[("decision", "accept")]).await);
-    let login = finish(&webex, pending, &callback).await.unwrap();
-    assert_eq!(who(&webex, &login).await, "bob@example.com");
+    let login = complete_login(&webex, pending, &callback).await.unwrap();
+    assert_eq!(user_email(&webex, &login).await, "bob@example.com");
 }
 
 #[tokio::test]
 async fn consent_page_allows_switching_account() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    let (url, pending) = begin(&webex, |request| request);
+    let (url, pending) = begin_login(&webex, |request| request);
     let page = browser.open(&url).await;
     let consent = browser.sign_in(&page, "jane@example.com").await;
     let link = consent.html.split("<a href=\"").nth(1).unwrap().split('"').next().unwrap();
@@ -134,15 +138,15 @@ async fn consent_page_allows_switching_account() {
     let consent = browser.sign_in(&choice, "bob@example.com").await;
     assert!(consent.html.contains("<strong>Bob Roe</strong>"), "{}", consent.html);
     let callback = location(&browser.submit(&consent, &[("decision", "accept")]).await);
-    let login = finish(&webex, pending, &callback).await.unwrap();
-    assert_eq!(who(&webex, &login).await, "bob@example.com");
+    let login = complete_login(&webex, pending, &callback).await.unwrap();
+    assert_eq!(user_email(&webex, &login).await, "bob@example.com");
 }
 
 #[tokio::test]
 async fn repeated_consent_returns_same_callback_and_no_second_code() {
-    let (mock, clock) = started().await;
+    let (mock, clock) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    let (url, pending) = begin(&webex, |request| request);
+    let (url, pending) = begin_login(&webex, |request| request);
     let page = browser.open(&url).await;
     let page = browser.sign_in(&page, "jane@example.com").await;
 
@@ -150,31 +154,31 @@ async fn repeated_consent_returns_same_callback_and_no_second_code() {
     let second = location(&browser.submit(&page, &[("decision", "accept")]).await);
 
     assert_eq!(first, second, "the browser shows the second answer, which has to be as good");
-    let other = Page::of(browser.submit(&page, &[("decision", "deny")]).await).await;
+    let other = Page::from_response(browser.submit(&page, &[("decision", "deny")]).await).await;
     assert_eq!((other.status, other.heading()), (400, "This page has expired"), "the other button is no repetition");
     let went_back = browser.open(&page.url).await;
     assert_eq!((went_back.status, went_back.heading()), (400, "This page has expired"));
-    finish(&webex, pending, &second).await.unwrap();
-    let again = Page::of(browser.submit(&page, &[("decision", "accept")]).await).await;
+    complete_login(&webex, pending, &second).await.unwrap();
+    let again = Page::from_response(browser.submit(&page, &[("decision", "accept")]).await).await;
     assert_eq!((again.status, again.heading()), (400, "This page has expired"), "the code was used");
 
-    let url = begin(&webex, |request| request).0 + "&prompt=consent";
+    let url = begin_login(&webex, |request| request).0 + "&prompt=consent";
     let page = browser.open(&url).await;
     let first = location(&browser.submit(&page, &[("decision", "deny")]).await);
     assert!(first.contains("error=access_denied"), "{first}");
     assert_eq!(location(&browser.submit(&page, &[("decision", "deny")]).await), first);
     clock.advance(Duration::from_secs(10));
-    let late = Page::of(browser.submit(&page, &[("decision", "deny")]).await).await;
+    let late = Page::from_response(browser.submit(&page, &[("decision", "deny")]).await).await;
     assert_eq!(late.heading(), "This page has expired", "nobody presses twice so slowly");
 }
 
 /// Who has consented before is sent back by the sign-in.
 #[tokio::test]
 async fn repeated_sign_in_returns_one_code() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let webex = mock.client();
-    mock.approve(begin(&webex, |request| request).0);
-    let (url, pending) = begin(&webex, |request| request);
+    mock.approve(begin_login(&webex, |request| request).0);
+    let (url, pending) = begin_login(&webex, |request| request);
     let mut browser = Browser::new();
     let page = browser.open(&url).await;
 
@@ -182,17 +186,18 @@ async fn repeated_sign_in_returns_one_code() {
     let second = location(&browser.submit(&page, &[("user", "jane@example.com")]).await);
 
     assert_eq!(first, second);
-    let login = finish(&webex, pending, &second).await.unwrap();
-    assert_eq!(who(&webex, &login).await, "jane@example.com");
-    let again = Page::of(browser.submit(&page, &[("user", "jane@example.com")]).await).await;
+    let login = complete_login(&webex, pending, &second).await.unwrap();
+    assert_eq!(user_email(&webex, &login).await, "jane@example.com");
+    let again = Page::from_response(browser.submit(&page, &[("user", "jane@example.com")]).await).await;
     assert_eq!(again.heading(), "This page has expired");
 }
 
 #[tokio::test]
 async fn two_tabs_log_in_independently() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    let ((janes, janes_pending), (bobs, bobs_pending)) = (begin(&webex, |own| own), begin(&webex, |own| own));
+    let ((janes, janes_pending), (bobs, bobs_pending)) =
+        (begin_login(&webex, |own| own), begin_login(&webex, |own| own));
     let (janes, bobs) = (browser.open(&janes).await, browser.open(&bobs).await);
     let janes = browser.sign_in(&janes, "jane@example.com").await;
     let bobs = browser.sign_in(&bobs, "bob@example.com").await;
@@ -200,26 +205,26 @@ async fn two_tabs_log_in_independently() {
     let janes = location(&browser.submit(&janes, &[("decision", "accept")]).await);
     let bobs = location(&browser.submit(&bobs, &[("decision", "accept")]).await);
 
-    let login = finish(&webex, janes_pending, &janes).await.unwrap();
-    assert_eq!(who(&webex, &login).await, "jane@example.com");
-    let login = finish(&webex, bobs_pending, &bobs).await.unwrap();
-    assert_eq!(who(&webex, &login).await, "bob@example.com");
+    let login = complete_login(&webex, janes_pending, &janes).await.unwrap();
+    assert_eq!(user_email(&webex, &login).await, "jane@example.com");
+    let login = complete_login(&webex, bobs_pending, &bobs).await.unwrap();
+    assert_eq!(user_email(&webex, &login).await, "bob@example.com");
 }
 
 #[tokio::test]
 async fn page_expires_after_ten_minutes() {
-    let (mock, clock) = started().await;
+    let (mock, clock) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    let sign_in = browser.open(begin(&webex, |request| request).0).await;
-    let consent = browser.open(begin(&webex, |request| request).0).await;
+    let sign_in = browser.open(begin_login(&webex, |request| request).0).await;
+    let consent = browser.open(begin_login(&webex, |request| request).0).await;
     let consent = browser.sign_in(&consent, "jane@example.com").await;
     clock.advance(Duration::from_secs(599));
     assert_eq!(browser.open(&consent.url).await.status, 200);
     clock.advance(Duration::from_secs(1));
 
     let stale = [
-        Page::of(browser.submit(&sign_in, &[("user", "jane@example.com")]).await).await,
-        Page::of(browser.submit(&consent, &[("decision", "accept")]).await).await,
+        Page::from_response(browser.submit(&sign_in, &[("user", "jane@example.com")]).await).await,
+        Page::from_response(browser.submit(&consent, &[("decision", "accept")]).await).await,
         browser.open(&consent.url).await,
         browser.open(format!("{}/consent", mock.uri())).await,
         browser.open(format!("{}/signin?transaction=x", mock.uri())).await,
@@ -232,12 +237,12 @@ async fn page_expires_after_ten_minutes() {
 
 #[tokio::test]
 async fn consent_without_sign_in_is_rejected() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    browser.consent(begin(&webex, |request| request).0).await;
-    let page = browser.open(begin(&webex, |request| request.prompt(Prompt::Login)).0).await;
+    browser.consent(begin_login(&webex, |request| request).0).await;
+    let page = browser.open(begin_login(&webex, |request| request.prompt(Prompt::Login)).0).await;
     let impatient = Page { html: page.html.replace("/signin", "/consent"), ..page };
-    let answer = Page::of(browser.submit(&impatient, &[("decision", "accept")]).await).await;
+    let answer = Page::from_response(browser.submit(&impatient, &[("decision", "accept")]).await).await;
     assert_eq!(answer.heading(), "This page has expired");
     let page = impatient;
     let consent = page.url.join(&format!("consent?transaction={}", page.value("transaction"))).unwrap();
@@ -246,13 +251,13 @@ async fn consent_without_sign_in_is_rejected() {
 
 #[tokio::test]
 async fn silent_login_without_consent_returns_consent_required() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
-    let page = browser.open(begin(&webex, |request| request).0).await;
+    let page = browser.open(begin_login(&webex, |request| request).0).await;
     let page = browser.sign_in(&page, "jane@example.com").await;
     browser.submit(&page, &[("decision", "deny")]).await;
 
-    let silent = browser.get(begin(&webex, |request| request.prompt(Prompt::None)).0).await;
+    let silent = browser.get(begin_login(&webex, |request| request.prompt(Prompt::None)).0).await;
 
     assert!(location(&silent).contains("error=consent_required"), "{silent:?}");
 }
@@ -260,10 +265,10 @@ async fn silent_login_without_consent_returns_consent_required() {
 #[cfg(feature = "oidc")]
 #[tokio::test]
 async fn auth_time_is_time_of_sign_in() {
-    let (mock, clock) = started().await;
+    let (mock, clock) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let url = |prompt: Option<Prompt>| {
-        begin(&webex, |request| {
+        begin_login(&webex, |request| {
             prompt.into_iter().fold(request.scopes("openid"), |request, prompt| request.prompt(prompt))
         })
     };
@@ -273,30 +278,30 @@ async fn auth_time_is_time_of_sign_in() {
     let page = browser.sign_in(&page, "jane@example.com").await;
     clock.advance(Duration::from_secs(60));
     let callback = location(&browser.submit(&page, &[("decision", "accept")]).await);
-    let login = finish(&webex, pending, &callback).await.unwrap();
+    let login = complete_login(&webex, pending, &callback).await.unwrap();
     assert_eq!(signed_in_at(&login), NOW, "a minute passed before the button was pressed");
 
     let (again, pending) = url(Some(Prompt::Login));
     let page = browser.open(&again).await;
     let callback = location(&browser.submit(&page, &[("user", "jane@example.com")]).await);
-    let login = finish(&webex, pending, &callback).await.unwrap();
+    let login = complete_login(&webex, pending, &callback).await.unwrap();
     assert_eq!(signed_in_at(&login), NOW + 60);
 }
 
 /// What a validator and a screen reader want of every page; `tests/it` has no validator, so the rules are few.
 #[tokio::test]
 async fn each_page_has_valid_structure_and_style_hash() {
-    let (mock, _) = started().await;
+    let (mock, _) = start_mock().await;
     let (webex, mut browser) = (mock.client(), Browser::new());
     let origin = mock.uri().replace("/v1", "");
-    let sign_in = browser.open(begin(&webex, |request| request).0).await;
-    let unknown = Page::of(browser.submit(&sign_in, &[("user", "x")]).await).await;
+    let sign_in = browser.open(begin_login(&webex, |request| request).0).await;
+    let unknown = Page::from_response(browser.submit(&sign_in, &[("user", "x")]).await).await;
     let consent = browser.sign_in(&sign_in, "jane@example.com").await;
     let refused = browser.open(format!("{}/authorize", mock.uri())).await;
     let code = browser.open(format!("{origin}/verify")).await;
     let answer = browser.get(format!("{origin}/idb/oauth2/v1/logout")).await;
     let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
-    let signed_out = Page::of(answer).await;
+    let signed_out = Page::from_response(answer).await;
 
     for Page { html, url, .. } in [sign_in, unknown, consent, refused, code, signed_out] {
         for (part, times) in [

@@ -25,7 +25,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// Whether somebody can follow it: an address, or one that stands below the tables, or a section of an RFC.
-fn can_be_followed(source: &str) -> bool {
+fn is_verifiable(source: &str) -> bool {
     let named =
         ["login", "meetings", "core"].into_iter().filter(|name| TABLE.contains(&format!("\n[{name}]: https://")));
     let is_named = named.into_iter().any(|name| source.contains(&format!("[{name}]")));
@@ -52,11 +52,11 @@ fn each_rule_has_source_or_stated_assumption() {
     for Row { rule, source, .. } in rows() {
         match source.strip_prefix("assumed: ") {
             Some(why) => assert!(why.len() > 30, "{rule}: assumed, but why?"),
-            None => assert!(can_be_followed(source), "{rule}: {source}"),
+            None => assert!(is_verifiable(source), "{rule}: {source}"),
         }
     }
     for vague in ["the same", "seen in answers of Webex's", "Imagicle's knowledge base", "RFC 6749", "[nowhere]"] {
-        assert!(!can_be_followed(vague), "{vague}");
+        assert!(!is_verifiable(vague), "{vague}");
     }
 }
 

@@ -57,7 +57,7 @@ async fn post(url: &str, fields: &[(&str, &str)], authorization: Option<String>)
 }
 
 /// A request to the token endpoint with the client in the form.
-async fn ask_token(mock: &MockWebex, fields: &[(&str, &str)]) -> Response {
+async fn request_token(mock: &MockWebex, fields: &[(&str, &str)]) -> Response {
     let (client_id, client_secret) = (mock.client_id(), mock.client_secret());
     let fields = [&[("client_id", client_id.as_str()), ("client_secret", &client_secret)], fields].concat();
     post(mock.service().token_endpoint(), &fields, None).await
@@ -71,12 +71,12 @@ async fn exchange(mock: &MockWebex, callback: &str, verifier: &str) -> Response 
         ("redirect_uri", &redirect_uri),
         ("code_verifier", verifier),
     ];
-    ask_token(mock, &fields).await
+    request_token(mock, &fields).await
 }
 
 async fn refresh(mock: &MockWebex, tokens: &Value) -> Response {
     let refresh_token = tokens["refresh_token"].as_str().unwrap();
-    ask_token(mock, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
+    request_token(mock, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
 }
 
 async fn json(response: Response) -> Value {
@@ -90,7 +90,7 @@ async fn login(mock: &MockWebex) -> Value {
     json(response).await
 }
 
-async fn assert_generic_refusal(response: Response, reason: &str) {
+async fn assert_generic_error(response: Response, reason: &str) {
     assert_eq!(response.status(), 400);
     assert!(response.headers()["x-mock-reason"].to_str().unwrap().contains(reason), "{response:?}");
     let tracking_id = response.headers()["trackingid"].to_str().unwrap().to_owned();
@@ -183,7 +183,7 @@ async fn meetings_accepts_plain_pkce_and_requires_site_on_refresh() {
         ("redirect_uri", &redirect_uri),
         ("code_verifier", "0123456789"),
     ];
-    let refreshed = json(ask_token(&mock, &fields).await).await;
+    let refreshed = json(request_token(&mock, &fields).await).await;
     assert_eq!(refreshed["refresh_token"], refresh_token);
     assert_eq!(refreshed["user_name"], "jane@example.com");
 }
@@ -195,10 +195,10 @@ async fn reused_or_mismatched_code_is_rejected() {
 
     let callback = mock.approve(&url);
     assert_eq!(exchange(&mock, &callback, VERIFIER).await.status(), 200);
-    assert_generic_refusal(exchange(&mock, &callback, VERIFIER).await, "already used").await;
+    assert_generic_error(exchange(&mock, &callback, VERIFIER).await, "already used").await;
 
     let callback = mock.approve(&url);
-    assert_generic_refusal(exchange(&mock, &callback, &VERIFIER.replace('a', "b")).await, "verifier").await;
+    assert_generic_error(exchange(&mock, &callback, &VERIFIER.replace('a', "b")).await, "verifier").await;
 
     let code = parameter(&mock.approve(&url), "code").unwrap();
     let fields = [
@@ -207,7 +207,7 @@ async fn reused_or_mismatched_code_is_rejected() {
         ("redirect_uri", "http://localhost:1234/other"),
         ("code_verifier", VERIFIER),
     ];
-    assert_generic_refusal(ask_token(&mock, &fields).await, "redirect URI").await;
+    assert_generic_error(request_token(&mock, &fields).await, "redirect URI").await;
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn second_login_shares_refresh_token_and_remaining_lifetime() {
     assert_eq!(json(refresh(&mock, &first).await).await["refresh_token_expires_in"], 1);
 
     clock.advance(Duration::from_secs(1));
-    assert_generic_refusal(refresh(&mock, &first).await, "refresh token").await;
+    assert_generic_error(refresh(&mock, &first).await, "refresh token").await;
     assert_ne!(login(&mock).await["refresh_token"], first["refresh_token"]);
 }
 
@@ -337,7 +337,7 @@ async fn exchange_as(mock: &MockWebex, email: &str) -> Response {
     let callback = mock.approve_as(authorization_url(mock, &[]), email);
     let (code, redirect_uri) = (parameter(&callback, "code").unwrap(), mock.redirect_uri());
     let fields = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", &redirect_uri)];
-    ask_token(mock, &fields).await
+    request_token(mock, &fields).await
 }
 
 #[tokio::test]

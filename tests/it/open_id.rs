@@ -15,72 +15,80 @@ use webex_oauth::{
     ClientAuth, Error, ErrorKind, IdToken, ImplicitCallback, ImplicitLogin, ImplicitResponse, Result, Service, TokenSet,
 };
 
-use crate::issuer::{ACCESS_TOKEN, Issuer, Key, NOW, SUBJECT, b64, half_hash, header};
+use crate::issuer::{ACCESS_TOKEN, Issuer, Key, NOW, SUBJECT, base64url, half_hash, header};
+use crate::login_assertions::{
+    append_to_claim, assert_id_token_accepted, assert_id_token_rejected, assert_raw_id_token_rejected,
+    login_with_claims, remove_claim,
+};
 use crate::support::{CLIENT_SECRET, builder, json as answer, parameter};
-use crate::verdict::{append_one, assert_accepted, assert_refused, assert_refused_as_it_is, login_with, remove};
 
 #[tokio::test]
 async fn rp_01_openid_login_returns_verified_identity() {
-    let (issuer, login) = login_with(|claims| {
+    let (issuer, login) = login_with_claims(|claims| {
         claims["email"] = "jane@example.com".into();
         claims["email_verified"] = true.into();
     })
     .await;
     let login = login.unwrap();
     let id_token = login.id_token().unwrap();
-    assert_eq!((id_token.issuer(), id_token.subject()), (&*issuer.name(), SUBJECT));
+    assert_eq!((id_token.issuer(), id_token.subject()), (&*issuer.issuer_url(), SUBJECT));
     assert_eq!((id_token.email(), id_token.is_email_verified()), (Some("jane@example.com"), Some(true)));
     assert_eq!(id_token.auth_time().unwrap().as_secs(), NOW - 10);
-    issuer.answer("/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
+    issuer.set_response("/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
     let info = issuer.webex.user_info(id_token, login.tokens().access_token()).await.unwrap();
     assert_eq!(info.subject(), SUBJECT);
-    assert_eq!(issuer.all_requests(), 3, "the token, the keys, and userinfo");
+    assert_eq!(issuer.request_count(), 3, "the token, the keys, and userinfo");
 }
 
 #[tokio::test]
 async fn rp_02_wrong_issuer_is_rejected() {
-    let error = assert_refused(append_one("iss"), "with_issuer").await;
+    let error = assert_id_token_rejected(append_to_claim("iss"), "with_issuer").await;
     assert!(error.to_string().contains("/idb1") && error.to_string().contains("https://idbroker-eu.webex.com/idb"));
-    assert_refused(|claims| claims["iss"] = "https://idbroker.webex.com/idb/".into(), "is not trusted").await;
-    assert_refused(|claims| claims["iss"] = "https://IDBROKER.webex.com/idb".into(), "is not trusted").await;
-    assert_refused(|claims| claims["iss"] = json!(["x"]), "`iss` is missing").await;
+    assert_id_token_rejected(|claims| claims["iss"] = "https://idbroker.webex.com/idb/".into(), "is not trusted").await;
+    assert_id_token_rejected(|claims| claims["iss"] = "https://IDBROKER.webex.com/idb".into(), "is not trusted").await;
+    assert_id_token_rejected(|claims| claims["iss"] = json!(["x"]), "`iss` is missing").await;
 }
 
 #[tokio::test]
 async fn issuer_error_redacts_echoed_secrets() {
-    let error = assert_refused(|claims| claims["iss"] = format!("{ACCESS_TOKEN} c0de").into(), "with_issuer").await;
+    let error =
+        assert_id_token_rejected(|claims| claims["iss"] = format!("{ACCESS_TOKEN} c0de").into(), "with_issuer").await;
     assert!(!error.to_string().contains(ACCESS_TOKEN) && !error.to_string().contains("c0de"), "{error}");
 }
 
 #[tokio::test]
 async fn rp_03_id_token_without_valid_subject_is_rejected() {
-    assert_refused(remove("sub"), "`sub` is missing").await;
-    assert_refused(|claims| claims["sub"] = "".into(), "`sub` is missing").await;
-    assert_refused(|claims| claims["sub"] = 7.into(), "`sub` is missing").await;
-    assert_refused(|claims| claims["sub"] = "s".repeat(256).into(), "255").await;
-    let (_, login) = login_with(|claims| claims["sub"] = "s".repeat(255).into()).await;
+    assert_id_token_rejected(remove_claim("sub"), "`sub` is missing").await;
+    assert_id_token_rejected(|claims| claims["sub"] = "".into(), "`sub` is missing").await;
+    assert_id_token_rejected(|claims| claims["sub"] = 7.into(), "`sub` is missing").await;
+    assert_id_token_rejected(|claims| claims["sub"] = "s".repeat(256).into(), "255").await;
+    let (_, login) = login_with_claims(|claims| claims["sub"] = "s".repeat(255).into()).await;
     assert_eq!(login.unwrap().id_token().unwrap().subject().len(), 255);
 }
 
 #[tokio::test]
 async fn rp_04_wrong_audience_is_rejected() {
-    assert_refused(append_one("aud"), "`aud` does not contain").await;
-    assert_refused(|claims| claims["aud"] = json!([]), "`aud` does not contain").await;
-    assert_refused(|claims| claims["aud"] = json!(["C1", 7]), "`aud` is missing").await;
+    assert_id_token_rejected(append_to_claim("aud"), "`aud` does not contain").await;
+    assert_id_token_rejected(|claims| claims["aud"] = json!([]), "`aud` does not contain").await;
+    assert_id_token_rejected(|claims| claims["aud"] = json!(["C1", 7]), "`aud` is missing").await;
 }
 
 #[tokio::test]
 async fn rp_05_id_token_without_audience_is_rejected() {
-    assert_refused(remove("aud"), "`aud` is missing").await;
+    assert_id_token_rejected(remove_claim("aud"), "`aud` is missing").await;
 }
 
 #[tokio::test]
 async fn rp_06_id_token_without_issue_time_is_rejected() {
-    assert_refused(remove("iat"), "`iat` is missing").await;
-    assert_refused(|claims| claims["iat"] = "soon".into(), "`iat` is not a time").await;
+    assert_id_token_rejected(remove_claim("iat"), "`iat` is missing").await;
+    assert_id_token_rejected(|claims| claims["iat"] = "soon".into(), "`iat` is not a time").await;
 }
 
-async fn signed_by(key: &Key, header: Value, published: &[Value]) -> (Issuer, webex_oauth::Result<webex_oauth::Login>) {
+async fn login_signed_by(
+    key: &Key,
+    header: Value,
+    published: &[Value],
+) -> (Issuer, webex_oauth::Result<webex_oauth::Login>) {
     let issuer = Issuer::start().await;
     issuer.publish(published);
     let login = issuer.login(|nonce| Some(key.sign(&header, &issuer.claims(nonce)))).await;
@@ -91,16 +99,16 @@ async fn signed_by(key: &Key, header: Value, published: &[Value]) -> (Issuer, we
 async fn rp_07_id_token_without_key_id_uses_only_key() {
     let key = Key::one();
     for id in [None, Some("k1")] {
-        signed_by(&key, json!({"alg": "RS256"}), &[key.jwk(id), Key::p256().jwk(None)]).await.1.unwrap();
+        login_signed_by(&key, json!({"alg": "RS256"}), &[key.jwk(id), Key::p256().jwk(None)]).await.1.unwrap();
     }
 }
 
 #[tokio::test]
 async fn rp_08_id_token_without_key_id_is_rejected_with_several_keys() {
     let key = Key::one();
-    let (issuer, login) = signed_by(&key, json!({"alg": "RS256"}), &[key.jwk(None), Key::two().jwk(None)]).await;
+    let (issuer, login) = login_signed_by(&key, json!({"alg": "RS256"}), &[key.jwk(None), Key::two().jwk(None)]).await;
     assert!(login.unwrap_err().to_string().contains("`kid` is missing, and the issuer has several keys"));
-    assert_eq!(issuer.all_requests(), 3, "the token and the keys of both addresses");
+    assert_eq!(issuer.request_count(), 3, "the token and the keys of both addresses");
 }
 
 #[tokio::test]
@@ -108,17 +116,17 @@ async fn rp_09_rs256_is_accepted_with_keys_without_use_or_algorithm() {
     let key = Key::one();
     let mut bare = key.jwk(Some("k1"));
     bare.as_object_mut().unwrap().remove("use");
-    signed_by(&key, json!({"alg": "RS256", "kid": "k1", "typ": "JWT"}), &[bare]).await.1.unwrap();
+    login_signed_by(&key, json!({"alg": "RS256", "kid": "k1", "typ": "JWT"}), &[bare]).await.1.unwrap();
 }
 
 #[tokio::test]
 async fn rp_10_unsigned_id_token_is_rejected() {
     for name in ["none", "None", "nOnE"] {
         let unsigned = |issuer: &Issuer, nonce: &str| {
-            let part = |value: &Value| b64(value.to_string().as_bytes());
+            let part = |value: &Value| base64url(value.to_string().as_bytes());
             format!("{}.{}.", part(&json!({"alg": name, "kid": "k1"})), part(&issuer.claims(nonce)))
         };
-        assert_refused_as_it_is(unsigned, "(expected RS256)", 1).await;
+        assert_raw_id_token_rejected(unsigned, "(expected RS256)", 1).await;
     }
 }
 
@@ -130,38 +138,41 @@ async fn rp_11_invalid_signature_is_rejected() {
         let flipped = if signature.starts_with('A') { "B" } else { "A" };
         format!("{signed}.{flipped}{}", &signature[1..])
     };
-    assert_refused_as_it_is(broken, "signature does not match", 3).await;
+    assert_raw_id_token_rejected(broken, "signature does not match", 3).await;
     let others = |issuer: &Issuer, nonce: &str| Key::two().sign(&header("k1"), &issuer.claims(nonce));
-    assert_refused_as_it_is(others, "signature does not match", 3).await;
+    assert_raw_id_token_rejected(others, "signature does not match", 3).await;
     let swapped = |issuer: &Issuer, nonce: &str| {
         let token = Key::one().sign(&header("k1"), &issuer.claims(nonce));
         let mut claims = issuer.claims(nonce);
         claims["sub"] = "mallory".into();
         let parts: Vec<_> = token.split('.').collect();
-        format!("{}.{}.{}", parts[0], b64(claims.to_string().as_bytes()), parts[2])
+        format!("{}.{}.{}", parts[0], base64url(claims.to_string().as_bytes()), parts[2])
     };
-    assert_refused_as_it_is(swapped, "signature does not match", 3).await;
+    assert_raw_id_token_rejected(swapped, "signature does not match", 3).await;
     let empty = |issuer: &Issuer, nonce: &str| {
         let token = Key::one().sign(&header("k1"), &issuer.claims(nonce));
         format!("{}.", token.rsplit_once('.').unwrap().0)
     };
-    assert_refused_as_it_is(empty, "signature does not match", 3).await;
+    assert_raw_id_token_rejected(empty, "signature does not match", 3).await;
 }
 
 #[tokio::test]
 async fn rp_12_hs256_signed_id_token_is_rejected() {
     let signed_with = |key: &str, issuer: &Issuer, nonce: &str| {
         let header = json!({"alg": "HS256", "kid": "k1"});
-        let input =
-            format!("{}.{}", b64(header.to_string().as_bytes()), b64(issuer.claims(nonce).to_string().as_bytes()));
+        let input = format!(
+            "{}.{}",
+            base64url(header.to_string().as_bytes()),
+            base64url(issuer.claims(nonce).to_string().as_bytes())
+        );
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes());
-        format!("{input}.{}", b64(ring::hmac::sign(&key, input.as_bytes()).as_ref()))
+        format!("{input}.{}", base64url(ring::hmac::sign(&key, input.as_bytes()).as_ref()))
     };
     // Nor with the client's secret: shared secrets prove nobody.
     let public = Key::one().jwk(None)["n"].as_str().unwrap().to_owned();
     for key in [&*public, CLIENT_SECRET] {
         let forged = |issuer: &Issuer, nonce: &str| signed_with(key, issuer, nonce);
-        assert_refused_as_it_is(forged, "`alg` \"HS256\"", 1).await;
+        assert_raw_id_token_rejected(forged, "`alg` \"HS256\"", 1).await;
     }
 }
 
@@ -169,25 +180,25 @@ async fn rp_12_hs256_signed_id_token_is_rejected() {
 async fn rp_13_es256_is_rejected_unless_allowed_and_validly_signed() {
     let es256 = json!({"alg": "ES256", "kid": "k2"});
     let elliptic = |issuer: &Issuer, nonce: &str| Key::p256().sign(&es256, &issuer.claims(nonce));
-    assert_refused_as_it_is(elliptic, "`alg` \"ES256\"", 1).await;
+    assert_raw_id_token_rejected(elliptic, "`alg` \"ES256\"", 1).await;
     let confused = |issuer: &Issuer, nonce: &str| Key::one().sign(&header("k2"), &issuer.claims(nonce));
-    assert_refused_as_it_is(confused, "the issuer has no key", 3).await;
+    assert_raw_id_token_rejected(confused, "the issuer has no key", 3).await;
 
-    let issuer = Issuer::with(|settings| settings.id_token_algorithms([SigningAlgorithm::Es256])).await;
+    let issuer = Issuer::with_client(|settings| settings.id_token_algorithms([SigningAlgorithm::Es256])).await;
     let key = Key::p256();
     issuer.publish(&[key.jwk(Some("k2"))]);
     issuer.login(|nonce| Some(key.sign(&es256, &issuer.claims(nonce)))).await.unwrap();
-    let before = issuer.all_requests();
+    let before = issuer.request_count();
     let error = issuer.login(|nonce| Some(Key::p256().sign(&es256, &issuer.claims(nonce)))).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("does not match"), "{error}");
-    assert_eq!(issuer.all_requests() - before, 2, "the token, and the issuer's own keys; the service's are known");
+    assert_eq!(issuer.request_count() - before, 2, "the token, and the issuer's own keys; the service's are known");
 }
 
 #[tokio::test]
 async fn rp_14_userinfo_request_has_token_only_in_header() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let login = login.unwrap();
-    issuer.answer("/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
+    issuer.set_response("/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
     issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
     let requests = issuer.server.received_requests().await.unwrap();
     let request = requests.last().unwrap();
@@ -197,7 +208,7 @@ async fn rp_14_userinfo_request_has_token_only_in_header() {
 
 #[tokio::test]
 async fn rp_16_userinfo_of_other_user_is_rejected() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let login = login.unwrap();
     for (status, body, reason) in [
         (200, json!({"sub": format!("{SUBJECT}1")}).to_string(), "`sub` does not match the ID token"),
@@ -205,20 +216,20 @@ async fn rp_16_userinfo_of_other_user_is_rejected() {
         (200, format!(r#"{{"sub":"x","sub":"{SUBJECT}"}}"#), "duplicate name"),
         (200, "<html>".to_owned(), "not JSON"),
     ] {
-        issuer.answer("/userinfo", answer(status, &body));
-        let before = issuer.all_requests();
+        issuer.set_response("/userinfo", answer(status, &body));
+        let before = issuer.request_count();
         let error = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err();
         assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{error}");
-        assert_eq!(issuer.all_requests() - before, 1, "{error}");
+        assert_eq!(issuer.request_count() - before, 1, "{error}");
     }
-    issuer.answer("/userinfo", answer(401, r#"{"message":"no"}"#));
+    issuer.set_response("/userinfo", answer(401, r#"{"message":"no"}"#));
     let error = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err();
     assert!(error.is_token_rejected(), "{error}");
 }
 
 #[tokio::test]
 async fn signed_userinfo_is_reported_as_misconfiguration() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let login = login.unwrap();
     let token = Key::one().sign(&header("k1"), &json!({"sub": SUBJECT}));
     let of_type = |body: &str, media_type: &str| wiremock::ResponseTemplate::new(200).set_body_raw(body, media_type);
@@ -229,22 +240,22 @@ async fn signed_userinfo_is_reported_as_misconfiguration() {
         (of_type("e30.e30", "text/plain"), false),
         (of_type("<a>.e30.e30", "text/html"), false),
     ] {
-        issuer.answer("/userinfo", response);
+        issuer.set_response("/userinfo", response);
         let error = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err();
         assert_eq!((error.is_misconfigured(), error.is_retryable()), (is_signed, !is_signed), "{error}");
         assert_eq!(error.to_string().contains("signed userinfo is not supported"), is_signed, "{error}");
         assert!(error.kind() == ErrorKind::UserInfo && !format!("{error:?}").contains(&token), "{error}");
     }
     // JSON is read whatever it is called.
-    issuer.answer("/userinfo", of_type(&json!({"sub": SUBJECT}).to_string(), "application/jwt"));
+    issuer.set_response("/userinfo", of_type(&json!({"sub": SUBJECT}).to_string(), "application/jwt"));
     issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
 }
 
 #[tokio::test]
 async fn rp_17_missing_or_wrong_nonce_is_rejected() {
-    assert_refused(append_one("nonce"), "`nonce` does not match").await;
-    assert_refused(remove("nonce"), "`nonce` is missing").await;
-    assert_refused(|claims| claims["nonce"] = "".into(), "`nonce` is missing").await;
+    assert_id_token_rejected(append_to_claim("nonce"), "`nonce` does not match").await;
+    assert_id_token_rejected(remove_claim("nonce"), "`nonce` is missing").await;
+    assert_id_token_rejected(|claims| claims["nonce"] = "".into(), "`nonce` is missing").await;
 }
 
 #[tokio::test]
@@ -273,7 +284,7 @@ async fn rp_19_userinfo_returns_claims_of_requested_scopes() {
     let claims = json!({"sub": SUBJECT, "name": "Jane Smith", "given_name": "Jane", "family_name": "Smith",
         "locale": "en_US", "email": "jane@example.com", "email_verified": "true", "phone": "+1 555",
         "address": {"country": "US"}});
-    issuer.answer("/userinfo", answer(200, &claims.to_string()));
+    issuer.set_response("/userinfo", answer(200, &claims.to_string()));
     let info = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
     assert_eq!((info.name(), info.given_name(), info.family_name()), (Some("Jane Smith"), Some("Jane"), Some("Smith")));
     assert_eq!((info.subject(), info.locale(), info.phone()), (SUBJECT, Some("en_US"), Some("+1 555")));
@@ -283,7 +294,7 @@ async fn rp_19_userinfo_returns_claims_of_requested_scopes() {
 
 #[tokio::test]
 async fn rp_20_client_authenticates_only_in_header() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     login.unwrap();
     let requests = issuer.server.received_requests().await.unwrap();
     let exchange = requests.iter().find(|request| request.url.path() == "/access_token").unwrap();
@@ -293,21 +304,21 @@ async fn rp_20_client_authenticates_only_in_header() {
 
 #[tokio::test]
 async fn rp_21_wrong_c_hash_is_rejected() {
-    assert_accepted(|claims| claims["c_hash"] = half_hash("c0de").into()).await;
-    assert_refused(|claims| claims["c_hash"] = half_hash("c0de1").into(), "`c_hash`").await;
+    assert_id_token_accepted(|claims| claims["c_hash"] = half_hash("c0de").into()).await;
+    assert_id_token_rejected(|claims| claims["c_hash"] = half_hash("c0de1").into(), "`c_hash`").await;
 }
 
 #[tokio::test]
 async fn rp_23_wrong_at_hash_is_rejected() {
-    assert_accepted(|claims| claims["at_hash"] = half_hash(ACCESS_TOKEN).into()).await;
-    assert_refused(|claims| claims["at_hash"] = half_hash("another").into(), "`at_hash`").await;
+    assert_id_token_accepted(|claims| claims["at_hash"] = half_hash(ACCESS_TOKEN).into()).await;
+    assert_id_token_rejected(|claims| claims["at_hash"] = half_hash("another").into(), "`at_hash`").await;
     let error = implicit_login(Some(half_hash("another"))).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("`at_hash`"), "{error}");
 }
 
 #[tokio::test]
 async fn rp_24_at_hash_is_optional_only_from_token_endpoint() {
-    assert_accepted(remove("at_hash")).await;
+    assert_id_token_accepted(remove_claim("at_hash")).await;
     implicit_login(Some(half_hash(ACCESS_TOKEN))).await.unwrap();
     assert_eq!(implicit_login(None).await.unwrap_err().kind(), ErrorKind::MissingAtHash);
 }
@@ -324,7 +335,7 @@ async fn implicit_login(at_hash: Option<String>) -> Result<ImplicitLogin, Error>
     let callback = ImplicitCallback::parse(format!("access_token={ACCESS_TOKEN}&id_token={id_token}&state={state}"));
     let login = issuer.webex.accept_implicit(pending, callback?).await.map_err(Error::from);
     if login.is_err() {
-        assert_eq!(issuer.all_requests(), 0);
+        assert_eq!(issuer.request_count(), 0);
     }
     login
 }
@@ -333,20 +344,20 @@ async fn implicit_login(at_hash: Option<String>) -> Result<ImplicitLogin, Error>
 #[tokio::test]
 async fn callback_issuer_must_match_id_token_issuer() {
     for (name, is_one) in [("/idb", true), ("/other", false)] {
-        let issuer = Issuer::of(|service, own| service.with_issuer(own.replace("/idb", "/other"))).await;
+        let issuer = Issuer::with_service(|service, own| service.with_issuer(own.replace("/idb", "/other"))).await;
         issuer.publish(&[Key::one().jwk(Some("k1"))]);
         let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdToken).unwrap();
         let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
         let token = Key::one().sign(&header("k1"), &issuer.claims(&nonce));
         // An address in a fragment makes it no URL.
-        let text = format!("id_token={token}&state={state}&iss={}", issuer.name().replace("/idb", name));
+        let text = format!("id_token={token}&state={state}&iss={}", issuer.issuer_url().replace("/idb", name));
         let callback = ImplicitCallback::parse(text).unwrap();
         let outcome = issuer.webex.accept_implicit(pending, callback).await.map_err(Error::from);
         assert_eq!(
             outcome.as_ref().map(drop).map_err(Error::kind).err(),
             (!is_one).then_some(ErrorKind::IssuerMismatch)
         );
-        assert_eq!(issuer.all_requests(), usize::from(is_one), "the keys, where they are needed");
+        assert_eq!(issuer.request_count(), usize::from(is_one), "the keys, where they are needed");
     }
 }
 
@@ -369,13 +380,13 @@ async fn rp_32_keys_changed_since_last_login_are_fetched_once() {
     for _ in 0..3 {
         issuer.login(|nonce| Some(old.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
     }
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
     issuer.clock.advance(Duration::from_secs(3600));
     issuer.publish(&[new.jwk(Some("k2"))]);
     for _ in 0..3 {
         issuer.login(|nonce| Some(new.sign(&header("k2"), &issuer.claims(nonce)))).await.unwrap();
     }
-    assert_eq!(issuer.requests("/verification").await, 2);
+    assert_eq!(issuer.requests_to("/verification").await, 2);
     let withdrawn = issuer.login(|nonce| Some(old.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap_err();
     assert!(withdrawn.to_string().contains("the issuer has no key"), "{withdrawn}");
 }
@@ -389,27 +400,27 @@ async fn rp_33_keys_changed_before_signing_are_fetched_after_1_second() {
     let before = issuer.webex.now();
     issuer.publish(&[new.jwk(Some("k2"))]);
     issuer.login(|nonce| Some(new.sign(&header("k2"), &issuer.claims(nonce)))).await.unwrap();
-    assert_eq!(issuer.requests("/verification").await, 2);
+    assert_eq!(issuer.requests_to("/verification").await, 2);
     assert_eq!(issuer.webex.now().since(before), Duration::from_secs(1), "no sooner than a second after the first");
 }
 
 /// A login, its tokens, and a refresh that brings an ID token with these claims.
-async fn refreshed_with(change: impl FnOnce(&mut Value)) -> (Issuer, TokenSet, Result<TokenSet, Error>) {
-    let (issuer, login) = login_with(|_| ()).await;
+async fn refresh_with_id_token(change: impl FnOnce(&mut Value)) -> (Issuer, TokenSet, Result<TokenSet, Error>) {
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let tokens = login.unwrap().into_tokens();
     let mut claims = issuer.claims("x");
     claims.as_object_mut().unwrap().remove("nonce");
     change(&mut claims);
-    issuer.grant(Some(Key::one().sign(&header("k1"), &claims)));
-    let before = issuer.all_requests();
+    issuer.grant_tokens(Some(Key::one().sign(&header("k1"), &claims)));
+    let before = issuer.request_count();
     let refreshed = issuer.webex.refresh(&tokens).await;
-    assert_eq!(issuer.all_requests() - before, 1, "the refresh, and nothing more");
+    assert_eq!(issuer.request_count() - before, 1, "the refresh, and nothing more");
     (issuer, tokens, refreshed)
 }
 
 /// Neither the tokens nor the ID token are taken; the old ones are as good as they were.
-async fn assert_refresh_refused(change: impl FnOnce(&mut Value), name: &str) {
-    let (_, _, refreshed) = refreshed_with(change).await;
+async fn assert_refresh_rejected(change: impl FnOnce(&mut Value), name: &str) {
+    let (_, _, refreshed) = refresh_with_id_token(change).await;
     let error = refreshed.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains(name), "{error}");
     assert!(!error.is_login_required(), "{error}");
@@ -417,22 +428,25 @@ async fn assert_refresh_refused(change: impl FnOnce(&mut Value), name: &str) {
 
 #[tokio::test]
 async fn rp_41_refresh_returns_usable_token_and_requests_no_scope() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let login = login.unwrap();
     let mut claims = issuer.claims("x");
     claims.as_object_mut().unwrap().remove("nonce");
     claims["iat"] = (NOW + 5).into();
     let id_token = Key::one().sign(&header("k1"), &claims);
-    issuer.answer("/access_token", answer(200, &json!({"access_token": "newer", "id_token": id_token}).to_string()));
+    issuer.set_response(
+        "/access_token",
+        answer(200, &json!({"access_token": "newer", "id_token": id_token}).to_string()),
+    );
     let tokens = issuer.webex.refresh(login.tokens()).await.unwrap();
     assert_eq!(tokens.id_token().unwrap().expose(), id_token);
-    issuer.answer("/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
+    issuer.set_response("/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
     issuer.webex.user_info(login.id_token().unwrap(), tokens.access_token()).await.unwrap();
     let requests = issuer.server.received_requests().await.unwrap();
     let [.., refresh, asked] = &*requests else { panic!("{} requests", requests.len()) };
     assert!(!crate::support::form(refresh).contains_key("scope"));
     assert_eq!(asked.headers["authorization"], "Bearer newer");
-    issuer.grant(None);
+    issuer.grant_tokens(None);
     assert_eq!(
         issuer.webex.refresh(&tokens).await.unwrap().id_token(),
         tokens.id_token(),
@@ -442,23 +456,23 @@ async fn rp_41_refresh_returns_usable_token_and_requests_no_scope() {
 
 #[tokio::test]
 async fn rp_42_refreshed_id_token_of_other_issuer_is_rejected() {
-    assert_refresh_refused(append_one("iss"), "`iss`").await;
-    assert_refresh_refused(|claims| claims["iss"] = "https://idbroker.webex.com/idb".into(), "`iss`").await;
-    assert_refresh_refused(remove("iss"), "`iss`").await;
+    assert_refresh_rejected(append_to_claim("iss"), "`iss`").await;
+    assert_refresh_rejected(|claims| claims["iss"] = "https://idbroker.webex.com/idb".into(), "`iss`").await;
+    assert_refresh_rejected(remove_claim("iss"), "`iss`").await;
 }
 
 #[tokio::test]
 async fn rp_43_refreshed_id_token_of_other_user_is_rejected() {
-    assert_refresh_refused(append_one("sub"), "`sub`").await;
-    assert_refresh_refused(remove("sub"), "`sub`").await;
-    assert_refresh_refused(|claims| claims["aud"] = "C2".into(), "`aud`").await;
-    assert_refresh_refused(|claims| claims["azp"] = "C2".into(), "`azp`").await;
+    assert_refresh_rejected(append_to_claim("sub"), "`sub`").await;
+    assert_refresh_rejected(remove_claim("sub"), "`sub`").await;
+    assert_refresh_rejected(|claims| claims["aud"] = "C2".into(), "`aud`").await;
+    assert_refresh_rejected(|claims| claims["azp"] = "C2".into(), "`azp`").await;
 }
 
 #[tokio::test]
 async fn invalid_id_token_of_refresh_is_dropped_without_failure() {
-    type Change = fn(&mut Value);
-    let rows: [(&str, Change); 8] = [
+    type ClaimsEdit = fn(&mut Value);
+    let rows: [(&str, ClaimsEdit); 8] = [
         ("expired", |claims| claims["exp"] = (NOW - 100).into()),
         ("another login's", |claims| claims["nonce"] = "another".into()),
         ("another sign-in", |claims| claims["auth_time"] = (NOW - 9).into()),
@@ -469,28 +483,28 @@ async fn invalid_id_token_of_refresh_is_dropped_without_failure() {
         ("not of the tokens beside it", |claims| claims["at_hash"] = half_hash("another").into()),
     ];
     for (what, change) in rows {
-        let (_, tokens, refreshed) = refreshed_with(change).await;
+        let (_, tokens, refreshed) = refresh_with_id_token(change).await;
         let newer = refreshed.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(newer.id_token(), tokens.id_token(), "{what}");
     }
     for good in [
-        (|claims| claims["auth_time"] = Value::Null) as Change,
+        (|claims| claims["auth_time"] = Value::Null) as ClaimsEdit,
         |claims| claims["auth_time"] = ((NOW - 10) as f64).into(),
         |claims| claims["iat"] = (NOW + 60).into(),
     ] {
-        let (_, tokens, refreshed) = refreshed_with(good).await;
+        let (_, tokens, refreshed) = refresh_with_id_token(good).await;
         assert_ne!(refreshed.unwrap().id_token(), tokens.id_token());
     }
 }
 
 #[tokio::test]
 async fn refresh_succeeds_while_keys_are_unavailable() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let tokens = login.unwrap().into_tokens();
-    issuer.answer("/verification", answer(503, ""));
+    issuer.set_response("/verification", answer(503, ""));
     let mut claims = issuer.claims("x");
     claims.as_object_mut().unwrap().remove("nonce");
-    issuer.grant(Some(Key::two().sign(&header("k9"), &claims)));
+    issuer.grant_tokens(Some(Key::two().sign(&header("k9"), &claims)));
     let newer = issuer.webex.refresh(&tokens).await.unwrap();
     assert_eq!(newer.id_token(), tokens.id_token(), "what could not be proven was left out");
 }
@@ -522,7 +536,7 @@ async fn auth_time_older_than_max_age_is_rejected() {
 
 #[tokio::test]
 async fn rp_58_client_authenticates_in_form_when_configured() {
-    let issuer = Issuer::of(|service, _| service.with_client_auth(ClientAuth::Body)).await;
+    let issuer = Issuer::with_service(|service, _| service.with_client_auth(ClientAuth::Body)).await;
     let key = Key::one();
     issuer.publish(&[key.jwk(Some("k1"))]);
     issuer.login(|nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
@@ -543,7 +557,7 @@ async fn id_token_skew_is_limited_to_5_min_and_algorithms_required() {
     assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("RS256"), "{error}");
 
     for (skew, ended, good) in [(300, 299, true), (300, 300, false), (0, 0, false), (1, 0, true)] {
-        let issuer = Issuer::with(|settings| settings.id_token_skew(Duration::from_secs(skew))).await;
+        let issuer = Issuer::with_client(|settings| settings.id_token_skew(Duration::from_secs(skew))).await;
         issuer.publish(&[Key::one().jwk(Some("k1"))]);
         let login = issuer.login(|nonce| {
             let mut claims = issuer.claims(nonce);
@@ -566,12 +580,12 @@ async fn login_without_openid_ignores_id_token() {
     let issuer = Issuer::start().await;
     let (url, pending) = issuer.webex.authorize().scopes("spark:all").begin().unwrap();
     assert!(!url.as_str().contains("nonce"));
-    issuer.grant(Some("no token at all".to_owned()));
+    issuer.grant_tokens(Some("no token at all".to_owned()));
     let state = parameter(url.as_str(), "state");
     let callback = webex_oauth::Callback::parse(format!("code=c&state={state}")).unwrap();
     let login = issuer.webex.login(pending, callback).await.unwrap();
     assert!(login.id_token().is_none() && login.tokens().id_token().is_some());
-    issuer.grant(Some("another that is no token".to_owned()));
+    issuer.grant_tokens(Some("another that is no token".to_owned()));
     let refreshed = issuer.webex.refresh(login.tokens()).await.unwrap();
     assert_eq!(refreshed.id_token().unwrap().expose(), "another that is no token");
     let meetings = crate::support::builder(Service::meetings()).scopes("openid").build().unwrap();
@@ -590,14 +604,14 @@ async fn verified_claims_are_stored_and_reject_other_accounts() {
             claims["email_verified"] = verified;
         }
     };
-    let (issuer, login) = login_with(person("jane", true.into())).await;
+    let (issuer, login) = login_with_claims(person("jane", true.into())).await;
     let login = login.unwrap();
     login.require_email_domain("example.com").unwrap();
     assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::AccountMismatch);
     let account = login.tokens().account().clone();
     assert_eq!(
         (account.to_string(), account.subject()),
-        ("jane@example.com".to_owned(), Some(("jane", &*issuer.name())))
+        ("jane@example.com".to_owned(), Some(("jane", &*issuer.issuer_url())))
     );
     let told: Vec<_> = account.details().map(|detail| (detail.name, detail.origin, detail.is_verified())).collect();
     assert_eq!(told, ["email", "iss", "sub"].map(|name| (name, FieldSource::IdToken, true)));
@@ -620,7 +634,7 @@ async fn verified_claims_are_stored_and_reject_other_accounts() {
         (json!("false"), ErrorKind::AccountMismatch, "as unverified"),
         (Value::Null, ErrorKind::InvalidInput, "identify"),
     ] {
-        let (_, login) = login_with(person("jane", unverified)).await;
+        let (_, login) = login_with_claims(person("jane", unverified)).await;
         let error = login.unwrap().require_email_domain("example.com").unwrap_err();
         assert!(error.kind() == kind && error.to_string().contains(reason), "{error}");
     }
@@ -639,5 +653,5 @@ async fn id_token_from_application_is_verified_by_same_rules() {
         issuer.webex.verify_id_token(&IdToken::new(""), "n").await.unwrap_err().kind(),
         ErrorKind::InvalidIdToken
     );
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
 }

@@ -22,10 +22,10 @@ use webex_oauth::{
 use wiremock::matchers::{any, body_string_contains};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{TOKENS, builder, json, quiet, server, tokens};
+use crate::support::{TOKENS, builder, json, server, tokens, yield_until_idle};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
 const REFRESHED: &str = r#"{"access_token":"refreshed","expires_in":1209599}"#;
 
 fn key(text: &str) -> TokenKey {
@@ -33,38 +33,38 @@ fn key(text: &str) -> TokenKey {
 }
 
 /// One Webex, wherever it is.
-fn at(uri: &str, clock: &ManualClock) -> WebexOAuth {
+fn client_at(uri: &str, clock: &ManualClock) -> WebexOAuth {
     builder(Service::webex().with_base_url(uri).with_id("one")).clock(clock.clone()).build().unwrap()
 }
 
 /// The tokens of a login while all was well.
-async fn earlier(clock: &ManualClock) -> TokenSet {
+async fn issue_tokens(clock: &ManualClock) -> TokenSet {
     let granting = server(json(200, TOKENS)).await;
-    tokens(&at(&granting.uri(), clock)).await
+    tokens(&client_at(&granting.uri(), clock)).await
 }
 
-async fn kept(webex: &WebexOAuth, store: impl TokenStore, tokens: TokenSet) -> (TokenManager, Session) {
+async fn store_session(webex: &WebexOAuth, store: impl TokenStore, tokens: TokenSet) -> (TokenManager, Session) {
     let manager = TokenManager::new(webex.clone(), store).unwrap();
     let session = manager.put(&key("jane"), tokens).await.unwrap();
     (manager, session)
 }
 
 /// A server that answers refreshes in this way.
-async fn answering(answer: ResponseTemplate) -> MockServer {
+async fn start_refresh_server(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(answer).mount(&server).await;
     server
 }
 
-async fn heard(server: &MockServer) -> usize {
+async fn request_count(server: &MockServer) -> usize {
     server.received_requests().await.unwrap().len()
 }
 
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<String>>>);
+struct EventLog(Arc<Mutex<Vec<String>>>);
 
-impl Heard {
-    fn listen(&self) -> impl Fn(&SessionEvent) + Send + Sync + 'static {
+impl EventLog {
+    fn listener(&self) -> impl Fn(&SessionEvent) + Send + Sync + 'static {
         let events = Arc::clone(&self.0);
         move |event| {
             let name = format!("{event:?}");
@@ -85,18 +85,18 @@ async fn unreachable_server_returns_valid_token_and_recovers() {
     // The port is held and nobody listens there, so connections are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let webex = at(&format!("http://{}", socket.local_addr().unwrap()), &clock);
-    let (manager, session) = kept(&webex, MemoryStore::new(), earlier(&clock).await).await;
+    let webex = client_at(&format!("http://{}", socket.local_addr().unwrap()), &clock);
+    let (manager, session) = store_session(&webex, MemoryStore::new(), issue_tokens(&clock).await).await;
     let old = session.access_token().await.unwrap();
 
-    clock.advance(FORTNIGHT.mul_f64(0.8));
+    clock.advance(TWO_WEEKS.mul_f64(0.8));
     assert_eq!(session.access_token().await.unwrap(), old);
     manager.wait_idle().await.unwrap();
     let trouble = session.status().await.unwrap().unwrap().last_error.unwrap();
     assert_eq!((trouble.kind(), trouble.delivery()), (ErrorKind::Refresh, Some(Delivery::NotSent)), "it was tried");
     assert_eq!(session.access_token().await.unwrap(), old);
 
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
     let error = session.access_token().await.unwrap_err();
     assert!(error.is_retryable() && !error.is_login_required(), "{error}");
     let wait = error.retry_after().unwrap();
@@ -107,7 +107,7 @@ async fn unreachable_server_returns_valid_token_and_recovers() {
     clock.advance(wait + Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap().expose(), "refreshed");
     manager.wait_idle().await.unwrap();
-    assert_eq!(heard(&back).await, 1);
+    assert_eq!(request_count(&back).await, 1);
     assert!(session.status().await.unwrap().unwrap().last_error.is_none());
 }
 
@@ -122,10 +122,10 @@ async fn token_with_290_seconds_left_is_returned_during_outage() {
         json(200, r#"{"error":"temporarily_unavailable"}"#),
     ] {
         let clock = ManualClock::new(NOW).auto_advance();
-        let down = answering(answer.clone()).await;
-        let tokens = earlier(&clock).await;
+        let down = start_refresh_server(answer.clone()).await;
+        let tokens = issue_tokens(&clock).await;
         let (end, living) = (tokens.expires_at().unwrap(), tokens.access_token().clone());
-        let (manager, session) = kept(&at(&down.uri(), &clock), MemoryStore::new(), tokens).await;
+        let (manager, session) = store_session(&client_at(&down.uri(), &clock), MemoryStore::new(), tokens).await;
         clock.advance(end.since(NOW) - Duration::from_secs(290));
         // It is handed out up to a minute before its end.
         while end.since(clock.now()) > Duration::from_secs(60) {
@@ -133,7 +133,7 @@ async fn token_with_290_seconds_left_is_returned_during_outage() {
             manager.wait_idle().await.unwrap();
             clock.advance(Duration::from_secs(1));
         }
-        assert!(heard(&down).await > 0, "{answer:?}");
+        assert!(request_count(&down).await > 0, "{answer:?}");
         assert_eq!(session.status().await.unwrap().unwrap().account.to_string(), "an unknown Webex user");
         clock.advance(Duration::from_secs(300));
         let error = session.access_token().await.unwrap_err();
@@ -145,15 +145,15 @@ async fn token_with_290_seconds_left_is_returned_during_outage() {
 
 /// Takes every request, and answers none within its time.
 #[derive(Clone, Debug)]
-struct Slow {
+struct TimeoutTransport {
     clock: ManualClock,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 #[async_trait]
-impl Transport for Slow {
+impl Transport for TimeoutTransport {
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.requests.fetch_add(1, Ordering::SeqCst);
         let limit = request.extensions().get::<Limits>().unwrap().timeout;
         self.clock.sleep(limit).await;
         Err(Error::transport(Delivery::Unknown, format!("the time limit of {limit:?} passed")))
@@ -163,82 +163,82 @@ impl Transport for Slow {
 #[tokio::test]
 async fn unresponsive_server_delays_only_callers_with_expired_token() {
     let clock = ManualClock::new(NOW);
-    let slow = Slow { clock: clock.clone(), asked: Arc::default() };
+    let slow = TimeoutTransport { clock: clock.clone(), requests: Arc::default() };
     let service = Service::webex().with_base_url("http://127.0.0.1:1").with_id("one");
     let webex = builder(service).clock(clock.clone()).transport(slow.clone()).build().unwrap();
-    let events = Heard::default();
-    let manager = TokenManager::builder(webex, MemoryStore::new()).on_event(events.listen()).build().unwrap();
-    let session = manager.put(&key("jane"), earlier(&clock).await).await.unwrap();
+    let events = EventLog::default();
+    let manager = TokenManager::builder(webex, MemoryStore::new()).on_event(events.listener()).build().unwrap();
+    let session = manager.put(&key("jane"), issue_tokens(&clock).await).await.unwrap();
     let old = session.access_token().await.unwrap();
 
     // By this clock no time passes, so these answers are given at once.
-    clock.advance(FORTNIGHT.mul_f64(0.8));
+    clock.advance(TWO_WEEKS.mul_f64(0.8));
     for _ in 0..100 {
         assert_eq!(session.access_token().await.unwrap(), old);
-        quiet().await;
+        yield_until_idle().await;
     }
-    assert_eq!(slow.asked.load(Ordering::SeqCst), 1, "they share one request");
+    assert_eq!(slow.requests.load(Ordering::SeqCst), 1, "they share one request");
     let settled = tokio::spawn({
         let manager = manager.clone();
         async move { manager.wait_idle().await }
     });
-    let waited = waited(&clock, || settled.is_finished()).await;
+    let waited = time_until(&clock, || settled.is_finished()).await;
     assert!(waited <= Duration::from_secs(35), "{waited:?}");
     assert_eq!(events.count("RefreshFailed"), 1);
     assert_eq!(session.access_token().await.unwrap(), old);
 
-    clock.advance(FORTNIGHT);
-    let before = slow.asked.load(Ordering::SeqCst);
+    clock.advance(TWO_WEEKS);
+    let before = slow.requests.load(Ordering::SeqCst);
     let callers: Vec<_> = (0..50)
         .map(|_| {
             let session = session.clone();
             tokio::spawn(async move { session.access_token().await.unwrap_err() })
         })
         .collect();
-    quiet().await;
-    let waited = waited_for(&clock, &callers).await;
+    yield_until_idle().await;
+    let waited = time_until_finished(&clock, &callers).await;
     assert!(waited <= Duration::from_secs(35), "{waited:?}");
     for caller in callers {
         let error = caller.await.unwrap();
         assert!(error.kind() == ErrorKind::Refresh && error.is_retryable(), "{error:?}");
         assert!(error.retry_after().is_some(), "{error:?}");
     }
-    assert_eq!(slow.asked.load(Ordering::SeqCst) - before, 1);
+    assert_eq!(slow.requests.load(Ordering::SeqCst) - before, 1);
     assert_eq!((events.count("RefreshFailed"), events.count("LoginRequired")), (2, 0));
 }
 
 /// How long it takes by the clock until something has happened.
-async fn waited(clock: &ManualClock, has_happened: impl Fn() -> bool) -> Duration {
+async fn time_until(clock: &ManualClock, has_happened: impl Fn() -> bool) -> Duration {
     let begun = clock.elapsed();
     while !has_happened() {
         clock.advance(Duration::from_secs(1));
-        quiet().await;
+        yield_until_idle().await;
     }
     clock.elapsed() - begun
 }
 
-async fn waited_for<T>(clock: &ManualClock, tasks: &[tokio::task::JoinHandle<T>]) -> Duration {
-    waited(clock, || tasks.iter().all(tokio::task::JoinHandle::is_finished)).await
+async fn time_until_finished<T>(clock: &ManualClock, tasks: &[tokio::task::JoinHandle<T>]) -> Duration {
+    time_until(clock, || tasks.iter().all(tokio::task::JoinHandle::is_finished)).await
 }
 
 // --- a storm
 
 #[tokio::test]
 async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
-    const LOGINS: usize = 200;
+    const SESSION_COUNT: usize = 200;
     let clock = ManualClock::new(NOW).auto_advance();
-    let busy = answering(ResponseTemplate::new(429).insert_header("retry-after", "120")).await;
-    let webex = at(&busy.uri(), &clock);
+    let busy = start_refresh_server(ResponseTemplate::new(429).insert_header("retry-after", "120")).await;
+    let webex = client_at(&busy.uri(), &clock);
     let store = MemoryStore::new();
     let managers = [0, 1].map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap());
-    let tokens = earlier(&clock).await;
-    for login in 0..LOGINS {
+    let tokens = issue_tokens(&clock).await;
+    for login in 0..SESSION_COUNT {
         managers[0].put(&key(&format!("user-{login}")), tokens.clone()).await.unwrap();
     }
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
     let begun = clock.elapsed();
     let ask = async |manager: &TokenManager| {
-        let calls: Vec<_> = (0..LOGINS)
+        let calls: Vec<_> = (0..SESSION_COUNT)
             .map(|login| {
                 let session = manager.session(&key(&format!("user-{login}")));
                 tokio::spawn(async move { session.access_token().await.unwrap_err() })
@@ -253,7 +253,7 @@ async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
     };
 
     ask(&managers[0]).await;
-    assert_eq!(heard(&busy).await, LOGINS);
+    assert_eq!(request_count(&busy).await, SESSION_COUNT);
 
     while clock.elapsed() - begun < Duration::from_secs(118) {
         for manager in &managers {
@@ -261,37 +261,37 @@ async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
         }
         clock.advance(Duration::from_secs(20));
     }
-    assert_eq!(heard(&busy).await, LOGINS, "nobody is asked again within the two minutes");
+    assert_eq!(request_count(&busy).await, SESSION_COUNT, "nobody is asked again within the two minutes");
 
     clock.advance(Duration::from_secs(120));
     for manager in &managers {
         ask(manager).await;
     }
-    assert_eq!(heard(&busy).await, 2 * LOGINS, "the two share the second round as well");
+    assert_eq!(request_count(&busy).await, 2 * SESSION_COUNT, "the two share the second round as well");
 }
 
 // --- the developer's to mend
 
 #[tokio::test]
 async fn rejected_scope_pauses_all_sessions_and_ends_none() {
-    const LOGINS: usize = 50;
+    const SESSION_COUNT: usize = 50;
     let clock = ManualClock::new(NOW).auto_advance();
     let refusal = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid."}"#;
     let webex_server = MockServer::start().await;
     // Until it is mended.
     Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(2).mount(&webex_server).await;
     Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&webex_server).await;
-    let events = Heard::default();
-    let manager = TokenManager::builder(at(&webex_server.uri(), &clock), MemoryStore::new())
-        .on_event(events.listen())
+    let events = EventLog::default();
+    let manager = TokenManager::builder(client_at(&webex_server.uri(), &clock), MemoryStore::new())
+        .on_event(events.listener())
         .build()
         .unwrap();
-    let tokens = earlier(&clock).await;
+    let tokens = issue_tokens(&clock).await;
     let mut sessions = Vec::new();
-    for login in 0..LOGINS {
+    for login in 0..SESSION_COUNT {
         sessions.push(manager.put(&key(&format!("user-{login}")), tokens.clone()).await.unwrap());
     }
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
 
     // The first rejection may concern that session alone, the second in the same way concerns them all.
     let error = sessions[0].access_token().await.unwrap_err();
@@ -310,7 +310,7 @@ async fn rejected_scope_pauses_all_sessions_and_ends_none() {
         let trouble = status.last_error.unwrap();
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
     }
-    assert_eq!(heard(&webex_server).await, 2);
+    assert_eq!(request_count(&webex_server).await, 2);
     assert_eq!((events.count("RefreshFailed"), events.count("LoginRequired")), (2, 0));
 
     clock.advance(wait.max(Duration::from_secs(1)));
@@ -319,8 +319,8 @@ async fn rejected_scope_pauses_all_sessions_and_ends_none() {
         assert!(session.status().await.unwrap().unwrap().last_error.is_none());
     }
     manager.wait_idle().await.unwrap();
-    assert_eq!(heard(&webex_server).await, 2 + LOGINS);
-    assert_eq!((events.count("Refreshed"), events.count("RefreshFailed")), (LOGINS, 2));
+    assert_eq!(request_count(&webex_server).await, 2 + SESSION_COUNT);
+    assert_eq!((events.count("Refreshed"), events.count("RefreshFailed")), (SESSION_COUNT, 2));
 }
 
 #[tokio::test]
@@ -330,10 +330,11 @@ async fn single_client_rejection_blocks_only_that_session() {
     let refusal = r#"{"error":"unauthorized_client"}"#;
     Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(1).mount(&webex_server).await;
     Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&webex_server).await;
-    let tokens = earlier(&clock).await;
-    let (manager, blocked) = kept(&at(&webex_server.uri(), &clock), MemoryStore::new(), tokens.clone()).await;
+    let tokens = issue_tokens(&clock).await;
+    let (manager, blocked) =
+        store_session(&client_at(&webex_server.uri(), &clock), MemoryStore::new(), tokens.clone()).await;
     let other = manager.put(&key("other"), tokens).await.unwrap();
-    clock.advance(FORTNIGHT);
+    clock.advance(TWO_WEEKS);
 
     assert!(blocked.access_token().await.unwrap_err().is_misconfigured());
     let SessionState::BackingOff { until } = blocked.status().await.unwrap().unwrap().state else {
@@ -341,7 +342,7 @@ async fn single_client_rejection_blocks_only_that_session() {
     };
     let error = blocked.access_token().await.unwrap_err();
     assert_eq!((error.is_misconfigured(), error.retry_after()), (true, Some(until.since(clock.now()))), "{error:?}");
-    assert_eq!(heard(&webex_server).await, 1);
+    assert_eq!(request_count(&webex_server).await, 1);
     assert_eq!(other.access_token().await.unwrap().expose(), "refreshed");
 
     clock.advance(until.since(clock.now()));

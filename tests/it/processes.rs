@@ -5,12 +5,12 @@
 //! stopped, or let go. The store is in memory where the machine has a file system there: what a crash of the machine does to
 //! files is no part of these stories.
 
-mod claims;
-mod clock;
-mod gate;
-mod kills;
+mod concurrent_refresh;
+mod shared_clock;
+mod proxy;
+mod killed_processes;
 mod logouts;
-mod process;
-mod stops;
+mod worker_process;
+mod suspended_processes;
 mod worker;
-mod world;
+mod fixture;

@@ -8,8 +8,8 @@ use webex_oauth::store::MemoryStore;
 use webex_oauth::transport::{ReqwestTransport, Transport as _};
 use webex_oauth::{Error, Rotation, Session, SessionState, TokenManager};
 
-use crate::fake::{HOUR, key, log_in};
-use crate::token_server::{Fault, SimulatedClock, TokenServer};
+use crate::fake_server::{HOUR, key, log_in};
+use crate::token_server::{ServerFault, SimulatedClock, TokenServer};
 use crate::transport::{get, tls_server_with};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,22 +18,22 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// A server and one process.
-struct Scene {
+struct Fixture {
     clock: SimulatedClock,
     server: TokenServer,
     store: MemoryStore,
     manager: TokenManager,
 }
 
-fn scene() -> Scene {
+fn fixture() -> Fixture {
     let clock = SimulatedClock::new();
     let server = TokenServer::new(&clock, Rotation::Lenient);
     let store = MemoryStore::new();
     let manager = TokenManager::new(server.client(&clock), store.clone()).unwrap();
-    Scene { clock, server, store, manager }
+    Fixture { clock, server, store, manager }
 }
 
-impl Scene {
+impl Fixture {
     async fn log_in(&self, name: &str) -> Session {
         let tokens = log_in(&self.server.client(&self.clock), name).await;
         self.manager.put(&key(name), tokens).await.unwrap()
@@ -56,11 +56,11 @@ impl Scene {
 #[derive(Debug)]
 struct Failure {
     error: Error,
-    lasted: Duration,
+    duration: Duration,
 }
 
 /// Asks for tokens until this time, and again each second after a failure.
-async fn ask(session: Session, clock: SimulatedClock, every: Duration, until: Duration) -> Vec<Failure> {
+async fn collect_failures(session: Session, clock: SimulatedClock, every: Duration, until: Duration) -> Vec<Failure> {
     let mut failures = Vec::new();
     while clock.elapsed() < until {
         if let Err(error) = session.access_token().await {
@@ -68,7 +68,7 @@ async fn ask(session: Session, clock: SimulatedClock, every: Duration, until: Du
             while clock.elapsed() < until && session.access_token().await.is_err() {
                 clock.sleep(SECOND).await;
             }
-            failures.push(Failure { error, lasted: clock.elapsed() - since });
+            failures.push(Failure { error, duration: clock.elapsed() - since });
         }
         clock.sleep(every).await;
     }
@@ -76,25 +76,25 @@ async fn ask(session: Session, clock: SimulatedClock, every: Duration, until: Du
 }
 
 /// How often a session is used: every few minutes, or so seldom that its access token has expired each time.
-fn interval(number: usize) -> Duration {
+fn call_interval(number: usize) -> Duration {
     let number = number as u64;
     if number.is_multiple_of(10) { MINUTE * 70 + SECOND * 11 } else { MINUTE * 3 + SECOND * number as u32 }
 }
 
 /// Starts the callers of good sessions, at different times.
-fn start_asking(sessions: &[Session], clock: &SimulatedClock, until: Duration) -> JoinSet<Vec<Failure>> {
+fn spawn_callers(sessions: &[Session], clock: &SimulatedClock, until: Duration) -> JoinSet<Vec<Failure>> {
     let mut callers = JoinSet::new();
     for (number, session) in sessions.iter().enumerate() {
         let (session, clock) = (session.clone(), clock.clone());
         callers.spawn(async move {
             clock.sleep(SECOND * (number as u32 * 7 % 180)).await;
-            ask(session, clock, interval(number), until).await
+            collect_failures(session, clock, call_interval(number), until).await
         });
     }
     callers
 }
 
-async fn failures(callers: JoinSet<Vec<Failure>>) -> Vec<Failure> {
+async fn join_failures(callers: JoinSet<Vec<Failure>>) -> Vec<Failure> {
     callers.join_all().await.into_iter().flatten().collect()
 }
 
@@ -106,21 +106,21 @@ async fn rejection_of_one_session_affects_no_other_for_twelve_hours() {
     for (code, hours, most) in
         [("unauthorized_client", 12, 12 * 36), ("invalid_scope", 3, 3 * 36), ("access_denied", 3, 1)]
     {
-        let scene = scene();
+        let scene = fixture();
         let good = scene.log_in_many(200).await;
         let bad = scene.log_in("bad").await;
-        scene
-            .server
-            .set_faults(move |name| (name == "bad").then(|| Fault::Respond(400, format!(r#"{{"error":"{code}"}}"#))));
+        scene.server.set_faults(move |name| {
+            (name == "bad").then(|| ServerFault::Respond(400, format!(r#"{{"error":"{code}"}}"#)))
+        });
         let until = scene.clock.elapsed() + HOUR * hours;
 
-        let callers = start_asking(&good, &scene.clock, until);
+        let callers = spawn_callers(&good, &scene.clock, until);
         while scene.clock.elapsed() < until {
             let _ = bad.access_token().await;
             scene.clock.sleep(SECOND * 10).await;
         }
 
-        let failed = failures(callers).await;
+        let failed = join_failures(callers).await;
         assert!(failed.is_empty(), "{code}: {} good calls failed: {:?}", failed.len(), failed[0]);
         assert!(bad.access_token().await.is_err(), "{code}");
         let requests = scene.server.refreshes_for("bad");
@@ -133,14 +133,14 @@ async fn rejection_of_one_session_affects_no_other_for_twelve_hours() {
 
 #[tokio::test(start_paused = true)]
 async fn rejection_of_two_sessions_blocks_others_only_for_first_pause() {
-    let scene = scene();
+    let scene = fixture();
     let good = scene.log_in_many(100).await;
     let bad = [scene.log_in("bad-1").await, scene.log_in("bad-2").await];
-    let rejection = || Fault::Respond(400, r#"{"error":"unauthorized_client"}"#.to_owned());
+    let rejection = || ServerFault::Respond(400, r#"{"error":"unauthorized_client"}"#.to_owned());
     scene.server.set_faults(move |name| name.starts_with("bad").then(rejection));
     let until = scene.clock.elapsed() + HOUR * 6;
 
-    let callers = start_asking(&good, &scene.clock, until);
+    let callers = spawn_callers(&good, &scene.clock, until);
     while scene.clock.elapsed() < until {
         for session in &bad {
             let _ = session.access_token().await;
@@ -148,8 +148,8 @@ async fn rejection_of_two_sessions_blocks_others_only_for_first_pause() {
         scene.clock.sleep(SECOND * 10).await;
     }
 
-    let failed = failures(callers).await;
-    let longest = failed.iter().map(|failure| failure.lasted).max().unwrap_or_default();
+    let failed = join_failures(callers).await;
+    let longest = failed.iter().map(|failure| failure.duration).max().unwrap_or_default();
     assert!(longest <= SECOND * 2, "a good session failed for {longest:?}: {failed:?}");
     for session in &bad {
         let requests = scene.server.refreshes_for(session.key().root());
@@ -161,14 +161,14 @@ async fn rejection_of_two_sessions_blocks_others_only_for_first_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
-    let scene = scene();
+    let scene = fixture();
     let sessions = scene.log_in_many(100).await;
     let (begin, end) = (MINUTE * 30, MINUTE * 105);
     let callers: Vec<_> = sessions
         .iter()
         .map(|session| {
             let (session, clock) = (session.clone(), scene.clock.clone());
-            tokio::spawn(async move { ask(session, clock, SECOND * 20, HOUR * 2).await })
+            tokio::spawn(async move { collect_failures(session, clock, SECOND * 20, HOUR * 2).await })
         })
         .collect();
     // One of them asks as soon as it may, so it would always be the first after a pause.
@@ -182,12 +182,12 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
     });
     scene.clock.sleep(begin).await;
     assert_eq!(scene.server.refreshes(), 0, "nothing was due yet");
-    scene.server.set_faults(|_| Some(Fault::Respond(401, r#"{"error":"invalid_client"}"#.to_owned())));
+    scene.server.set_faults(|_| Some(ServerFault::Respond(401, r#"{"error":"invalid_client"}"#.to_owned())));
     eager.await.unwrap();
     scene.clock.sleep(end.saturating_sub(scene.clock.elapsed())).await;
 
     // One request per pause: 1, 2, 4 s and so on to 5 min, and what the first moment brought.
-    let requests = scene.server.presented();
+    let requests = scene.server.refresh_requests();
     assert!((15..=40).contains(&requests.len()), "{} requests in the outage", requests.len());
     let late: Vec<_> = requests.iter().filter(|request| request.at > HOUR).collect();
     for pair in late.windows(2) {
@@ -223,9 +223,9 @@ async fn network_rejection_pauses_no_other_session() {
     assert!(certificate.is_misconfigured(), "{certificate}");
     // From here on no network is used.
     tokio::time::pause();
-    let respond = |status, body: &str| Fault::Respond(status, body.to_owned());
+    let respond = |status, body: &str| ServerFault::Respond(status, body.to_owned());
     for fault in [
-        Fault::Fail(certificate),
+        ServerFault::Fail(certificate),
         respond(407, r#"{"message":"Proxy session expired, please authenticate"}"#),
         respond(407, "<html>Sign in</html>"),
         respond(407, ""),
@@ -235,7 +235,7 @@ async fn network_rejection_pauses_no_other_session() {
         respond(403, "<html>Blocked</html>"),
         respond(404, r#"{"message":"no such route"}"#),
     ] {
-        let scene = scene();
+        let scene = fixture();
         let sessions = scene.log_in_many(4).await;
         scene.clock.sleep(HOUR).await;
         let shown = fault.clone();
@@ -258,7 +258,7 @@ async fn network_rejection_pauses_no_other_session() {
 // --- a gateway
 
 /// Responses of gateways that give no reason.
-const WITHOUT_REASON: [(u16, &str); 6] = [
+const UNEXPLAINED_ERRORS: [(u16, &str); 6] = [
     (401, r#"{"message":"Unauthorized"}"#),
     (400, r#"{"message":"Bad Request"}"#),
     (401, r#"{"error":"RBAC: access denied"}"#),
@@ -269,10 +269,10 @@ const WITHOUT_REASON: [(u16, &str); 6] = [
 
 async fn assert_outage_ends_no_session(bodies: &[(u16, &'static str)], length: Duration, recovery: Duration) {
     for &(status, body) in bodies {
-        let scene = scene();
+        let scene = fixture();
         let sessions = scene.log_in_many(20).await;
         scene.clock.sleep(HOUR).await;
-        scene.server.set_faults(move |_| Some(Fault::Respond(status, body.to_owned())));
+        scene.server.set_faults(move |_| Some(ServerFault::Respond(status, body.to_owned())));
         let is_unrecognized = |error: &Error| error.server().is_some_and(webex_oauth::ServerError::is_unrecognized);
         let error = sessions[0].access_token().await.unwrap_err();
         assert!(is_unrecognized(&error), "{body}: {error}");
@@ -303,24 +303,24 @@ async fn assert_outage_ends_no_session(bodies: &[(u16, &'static str)], length: D
 
 #[tokio::test(start_paused = true)]
 async fn gateway_rejection_for_15_seconds_ends_no_session() {
-    assert_outage_ends_no_session(&WITHOUT_REASON, SECOND * 15, MINUTE * 2).await;
+    assert_outage_ends_no_session(&UNEXPLAINED_ERRORS, SECOND * 15, MINUTE * 2).await;
 }
 
 /// The pauses have grown to 5 minutes by then.
 #[tokio::test(start_paused = true)]
 async fn gateway_rejection_for_one_hour_ends_no_session() {
-    assert_outage_ends_no_session(&WITHOUT_REASON[..2], HOUR, MAX_PAUSE + SECOND).await;
+    assert_outage_ends_no_session(&UNEXPLAINED_ERRORS[..2], HOUR, MAX_PAUSE + SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn rejection_without_reason_ends_session_after_four_attempts() {
-    for (status, body) in WITHOUT_REASON {
+    for (status, body) in UNEXPLAINED_ERRORS {
         for is_restarted in [false, true] {
-            let scene = scene();
+            let scene = fixture();
             let mut session = scene.log_in("jane").await;
             let mut manager = scene.manager.clone();
             scene.clock.sleep(HOUR).await;
-            scene.server.set_faults(move |_| Some(Fault::Respond(status, body.to_owned())));
+            scene.server.set_faults(move |_| Some(ServerFault::Respond(status, body.to_owned())));
             let begin = scene.clock.elapsed();
             let error = loop {
                 let error = session.access_token().await.unwrap_err();
@@ -346,9 +346,9 @@ async fn rejection_without_reason_ends_session_after_four_attempts() {
 
 #[tokio::test(start_paused = true)]
 async fn success_resets_count_of_rejections_without_reason() {
-    let scene = scene();
+    let scene = fixture();
     let session = scene.log_in("jane").await;
-    let rejection = || Some(Fault::Respond(401, "{}".to_owned()));
+    let rejection = || Some(ServerFault::Respond(401, "{}".to_owned()));
     for round in 0..3 {
         scene.clock.sleep(HOUR).await;
         scene.server.set_faults(move |_| rejection());
@@ -368,10 +368,10 @@ async fn success_resets_count_of_rejections_without_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn token_limit_delays_refresh_one_hour_and_ends_no_session() {
-    let scene = scene();
+    let scene = fixture();
     let session = scene.log_in("jane").await;
     scene.clock.sleep(HOUR).await;
-    scene.server.set_faults(|_| Some(Fault::Respond(400, r#"{"error":"tokenlimit_reached"}"#.to_owned())));
+    scene.server.set_faults(|_| Some(ServerFault::Respond(400, r#"{"error":"tokenlimit_reached"}"#.to_owned())));
     let begin = scene.clock.elapsed();
     while scene.clock.elapsed() < begin + MINUTE * 59 {
         let error = session.access_token().await.unwrap_err();
@@ -390,10 +390,10 @@ async fn token_limit_delays_refresh_one_hour_and_ends_no_session() {
 #[tokio::test(start_paused = true)]
 async fn responses_without_json_for_one_day_end_no_session() {
     for (status, body) in [(401, ""), (400, "<html>gateway</html>"), (403, "Forbidden")] {
-        let scene = scene();
+        let scene = fixture();
         let session = scene.log_in("jane").await;
         scene.clock.sleep(HOUR).await;
-        scene.server.set_faults(move |_| Some(Fault::Respond(status, body.to_owned())));
+        scene.server.set_faults(move |_| Some(ServerFault::Respond(status, body.to_owned())));
         let until = scene.clock.elapsed() + HOUR * 24;
         while scene.clock.elapsed() < until {
             let error = session.access_token().await.unwrap_err();

@@ -7,18 +7,20 @@ use webex_oauth::{AccessToken, DeviceLogin, DeviceState, Error, ErrorKind, Revoc
 use wiremock::ResponseTemplate;
 
 use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
-use crate::support::{ACCESS_TOKEN, REFRESH_TOKEN, TOKENS, builder, client, json as answer, returned, server, tokens};
-use crate::verdict::{assert_refused, login_with};
+use crate::login_assertions::{assert_id_token_rejected, login_with_claims};
+use crate::support::{
+    ACCESS_TOKEN, REFRESH_TOKEN, TOKENS, builder, client, json as answer, pending_and_callback, server, tokens,
+};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-fn raw(status: u16, body: impl Into<Vec<u8>>) -> ResponseTemplate {
+fn raw_json(status: u16, body: impl Into<Vec<u8>>) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_raw(body.into(), "application/json")
 }
 
 /// The same JSON object as a careless server sends it: with a byte order mark, a name in Latin 1, half of a surrogate pair
 /// and a number that no float can hold.
-fn careless(object: &str) -> Vec<u8> {
+fn json_with_encoding_errors(object: &str) -> Vec<u8> {
     let inside = object.trim().strip_prefix('{').unwrap().strip_suffix('}').unwrap();
     let comma: &[u8] = if inside.trim().is_empty() { b"" } else { b"," };
     let odd = b"{\"odd\":\"J\xf6rg\",\"half\":\"\\udead\",\"\\ud800\":[\"\xc3\"],\"huge\":1e999,\"nothing\":null";
@@ -26,7 +28,7 @@ fn careless(object: &str) -> Vec<u8> {
 }
 
 /// Every predicate that is true: login, developer, later, token.
-fn classes(error: &Error) -> String {
+fn error_classes(error: &Error) -> String {
     let predicates = [
         ('L', error.is_login_required()),
         ('D', error.is_misconfigured()),
@@ -38,7 +40,7 @@ fn classes(error: &Error) -> String {
 
 #[tokio::test]
 async fn tokens_with_undecodable_members_are_accepted() {
-    let server = server(raw(200, careless(TOKENS))).await;
+    let server = server(raw_json(200, json_with_encoding_errors(TOKENS))).await;
     let webex = client(&server.uri());
     let first = tokens(&webex).await;
     let second = webex.refresh(&first).await.unwrap();
@@ -57,7 +59,7 @@ async fn undecodable_refresh_token_keeps_previous_refresh_token() {
     let granting = server(answer(200, TOKENS)).await;
     let service = |uri: String| Service::webex().with_base_url(uri).with_id("same");
     let first = tokens(&builder(service(granting.uri())).build().unwrap()).await;
-    let damaged = server(raw(200, b"{\"access_token\":\"new\",\"refresh_token\":\"r\xff\"}".to_vec())).await;
+    let damaged = server(raw_json(200, b"{\"access_token\":\"new\",\"refresh_token\":\"r\xff\"}".to_vec())).await;
     let second = builder(service(damaged.uri())).build().unwrap().refresh(&first).await.unwrap();
     assert_eq!(second.access_token().expose(), "new");
     assert_eq!(second.refresh_token().unwrap().expose(), REFRESH_TOKEN);
@@ -74,10 +76,10 @@ async fn error_code_is_recognized_despite_undecodable_text() {
         (400, r#"{"error":"temporarily_unavailable"}"#, "T"),
         (400, r#"{"error":"tokenlimit_reached"}"#, "T"),
     ] {
-        let server = server(raw(status, careless(body))).await;
+        let server = server(raw_json(status, json_with_encoding_errors(body))).await;
         let webex = builder(Service::webex().with_base_url(server.uri()).with_id("same")).build().unwrap();
         let error = webex.refresh(&first).await.unwrap_err();
-        assert_eq!(classes(&error), class, "{body}: {error}");
+        assert_eq!(error_classes(&error), class, "{body}: {error}");
         assert!(error.server().unwrap().code().is_some_and(|code| body.contains(code)), "{error}");
         if body.contains("tokenlimit") {
             assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
@@ -87,10 +89,10 @@ async fn error_code_is_recognized_despite_undecodable_text() {
 
 #[tokio::test]
 async fn other_endpoints_accept_undecodable_text() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let login = login.unwrap();
     let (webex, token) = (&issuer.webex, login.tokens().access_token());
-    let name = issuer.name();
+    let name = issuer.issuer_url();
     let link = json!({"rel": "http://openid.net/specs/connect/1.0/issuer", "href": name});
     for (at, body) in [
         ("/people/me", json!({"id": "P1"})),
@@ -99,7 +101,7 @@ async fn other_endpoints_accept_undecodable_text() {
         ("/.well-known/webfinger", json!({"links": [null, link]})),
         ("/authorizations/tokenExpiry", json!({"exp": NOW * 1000})),
     ] {
-        issuer.answer(at, raw(200, careless(&body.to_string())));
+        issuer.set_response(at, raw_json(200, json_with_encoding_errors(&body.to_string())));
     }
     let person = webex.person(token).await.unwrap();
     assert_eq!((person.id(), person.field("odd")), ("P1", Some(&json!("J\u{fffd}rg"))));
@@ -110,7 +112,7 @@ async fn other_endpoints_accept_undecodable_text() {
     assert_eq!(webex.home_issuer("jane@example.com").await.unwrap(), name);
     assert_eq!(webex.token_expiry(token).await.unwrap().as_secs(), NOW);
     for exp in [json!((NOW * 1000) as f64), json!((NOW * 1000).to_string())] {
-        issuer.answer("/authorizations/tokenExpiry", answer(200, &json!({ "exp": exp }).to_string()));
+        issuer.set_response("/authorizations/tokenExpiry", answer(200, &json!({ "exp": exp }).to_string()));
         assert_eq!(webex.token_expiry(token).await.unwrap().as_secs(), NOW, "{exp}");
     }
 
@@ -118,15 +120,15 @@ async fn other_endpoints_accept_undecodable_text() {
     let revoking = revoking.with_revocation_endpoint(format!("{}/revoke", issuer.server.uri()));
     let revoking = builder(revoking).clock(issuer.clock.clone()).build().unwrap();
     for (status, body, class) in [
-        (200, careless("{}"), ""),
-        (200, careless(r#"{"error":null}"#), ""),
-        (400, careless(r#"{"error":"unsupported_token_type"}"#), "D"),
-        (200, careless(r#"{"error":"invalid_client"}"#), "D"),
+        (200, json_with_encoding_errors("{}"), ""),
+        (200, json_with_encoding_errors(r#"{"error":null}"#), ""),
+        (400, json_with_encoding_errors(r#"{"error":"unsupported_token_type"}"#), "D"),
+        (200, json_with_encoding_errors(r#"{"error":"invalid_client"}"#), "D"),
         (200, b"<html>".to_vec(), "T"),
     ] {
-        issuer.answer("/revoke", raw(status, body));
+        issuer.set_response("/revoke", raw_json(status, body));
         let outcome = revoking.revoke(login.tokens(), RevocationScope::AllSessions).await;
-        assert_eq!(outcome.err().as_ref().map(classes).unwrap_or_default(), class, "{status}");
+        assert_eq!(outcome.err().as_ref().map(error_classes).unwrap_or_default(), class, "{status}");
     }
 }
 
@@ -134,27 +136,27 @@ async fn other_endpoints_accept_undecodable_text() {
 async fn device_denial_is_recognized_despite_undecodable_text() {
     let issuer = Issuer::start().await;
     let code = r#"{"device_code":"d","user_code":"u","verification_uri":"https://example.com/v","expires_in":300}"#;
-    issuer.answer("/device/authorize", raw(200, careless(code)));
-    issuer.answer("/device/token", raw(400, careless(r#"{"error":"access_denied"}"#)));
+    issuer.set_response("/device/authorize", raw_json(200, json_with_encoding_errors(code)));
+    issuer.set_response("/device/token", raw_json(400, json_with_encoding_errors(r#"{"error":"access_denied"}"#)));
     let webex =
         builder(Service::webex().with_base_url(issuer.server.uri())).clock(issuer.clock.clone()).build().unwrap();
     let mut login = DeviceLogin::start(&webex).await.unwrap();
     assert_eq!(login.user_code(), "u");
     assert!(login.wait().await.unwrap_err().is_denied());
-    assert_eq!(issuer.requests("/device/token").await, 1);
+    assert_eq!(issuer.requests_to("/device/token").await, 1);
 }
 
 #[tokio::test]
 async fn network_sign_in_demand_does_not_end_device_login() {
     let issuer = Issuer::start().await;
     let code = r#"{"device_code":"d","user_code":"u","verification_uri":"https://example.com/v","expires_in":300}"#;
-    issuer.answer("/device/authorize", answer(200, code));
+    issuer.set_response("/device/authorize", answer(200, code));
     let webex =
         builder(Service::webex().with_base_url(issuer.server.uri())).clock(issuer.clock.clone()).build().unwrap();
     let mut login = DeviceLogin::start(&webex).await.unwrap();
     assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
     for (status, says) in [(511, "network rejected"), (407, "proxy rejected")] {
-        issuer.answer("/device/token", answer(status, r#"{"error":"access_denied"}"#));
+        issuer.set_response("/device/token", answer(status, r#"{"error":"access_denied"}"#));
         match login.next().await.unwrap() {
             DeviceState::Failed(error) => {
                 assert!(error.is_misconfigured() && error.to_string().contains(says), "{error}")
@@ -162,7 +164,7 @@ async fn network_sign_in_demand_does_not_end_device_login() {
             state => panic!("{state:?}"),
         }
     }
-    issuer.answer("/device/token", answer(200, TOKENS));
+    issuer.set_response("/device/token", answer(200, TOKENS));
     assert!(matches!(login.next().await, Some(DeviceState::LoggedIn(_))));
 }
 
@@ -174,10 +176,13 @@ async fn key_set_with_nulls_and_undecodable_text_is_accepted() {
         jwk[name] = json!(null);
     }
     let issuer = Issuer::start().await;
-    issuer.answer("/verification", raw(200, careless(&json!({ "keys": [null, {"kty": null}, jwk] }).to_string())));
+    issuer.set_response(
+        "/verification",
+        raw_json(200, json_with_encoding_errors(&json!({ "keys": [null, {"kty": null}, jwk] }).to_string())),
+    );
     let header = br#"{"alg":"RS256","kid":"k1","typ":"application/jwt","crit":null}"#;
     issuer.login(|nonce| Some(key.sign_text(header, issuer.claims(nonce).to_string()))).await.unwrap();
-    assert_eq!(issuer.requests("/verification").await, 1);
+    assert_eq!(issuer.requests_to("/verification").await, 1);
 }
 
 #[tokio::test]
@@ -186,10 +191,10 @@ async fn undecodable_text_in_id_token_fails_only_in_compared_claims() {
     let issuer = Issuer::start().await;
     issuer.publish(&[key.jwk(Some("k1"))]);
     let log_in = async |claims: &dyn Fn(String) -> Vec<u8>| {
-        let header = careless(&header("k1").to_string());
+        let header = json_with_encoding_errors(&header("k1").to_string());
         issuer.login(|nonce| Some(key.sign_text(header, claims(issuer.claims(nonce).to_string())))).await
     };
-    let login = log_in(&|claims| careless(&claims)).await.unwrap();
+    let login = log_in(&|claims| json_with_encoding_errors(&claims)).await.unwrap();
     let id_token = login.id_token().unwrap();
     assert_eq!((id_token.subject(), id_token.claim("odd")), (SUBJECT, Some(&json!("J\u{fffd}rg"))));
     for (name, reason) in [
@@ -212,28 +217,31 @@ async fn undecodable_text_in_id_token_fails_only_in_compared_claims() {
 
 #[tokio::test]
 async fn compared_values_with_undecodable_text_are_rejected() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let login = login.unwrap();
     let (webex, token) = (&issuer.webex, login.tokens().access_token());
     let base = issuer.server.uri();
     let base = base.as_bytes();
-    issuer.answer("/people/me", raw(200, b"{\"id\":\"P\xff\"}".to_vec()));
+    issuer.set_response("/people/me", raw_json(200, b"{\"id\":\"P\xff\"}".to_vec()));
     assert!(webex.person(token).await.unwrap_err().to_string().contains("characters that cannot be decoded"));
-    issuer.answer("/userinfo", raw(200, [b"{\"sub\":\"", SUBJECT.as_bytes(), b"\xff\"}"].concat()));
+    issuer.set_response("/userinfo", raw_json(200, [b"{\"sub\":\"", SUBJECT.as_bytes(), b"\xff\"}"].concat()));
     let error = webex.user_info(login.id_token().unwrap(), token).await.unwrap_err();
-    assert!(error.to_string().contains("characters that cannot be decoded") && classes(&error).is_empty(), "{error}");
+    assert!(
+        error.to_string().contains("characters that cannot be decoded") && error_classes(&error).is_empty(),
+        "{error}"
+    );
     for document in [
         [b"{\"issuer\":\"", base, b"/idb\xff\"}"].concat(),
         [b"{\"issuer\":\"", base, b"/idb\",\"token_endpoint\":\"", base, b"/t\xff\"}"].concat(),
     ] {
-        issuer.answer("/.well-known/openid-configuration", raw(200, document));
+        issuer.set_response("/.well-known/openid-configuration", raw_json(200, document));
         assert_eq!(webex.discover().await.unwrap_err().kind(), ErrorKind::Discovery);
     }
 }
 
 #[tokio::test]
 async fn resource_error_is_classified_by_status_and_challenge() {
-    let (issuer, login) = login_with(|_| ()).await;
+    let (issuer, login) = login_with_claims(|_| ()).await;
     let login = login.unwrap();
     let (webex, token) = (&issuer.webex, login.tokens().access_token());
     for (status, challenge, body, class) in [
@@ -252,19 +260,19 @@ async fn resource_error_is_classified_by_status_and_challenge() {
         (200, "", "<html>", "T"),
         (200, "Bearer error=\"invalid_token\"", "[]", "T"),
     ] {
-        let mut response = raw(status, body);
+        let mut response = raw_json(status, body);
         if !challenge.is_empty() {
             response = response.insert_header("www-authenticate", challenge);
         }
         for at in ["/people/me", "/userinfo", "/authorizations/tokenExpiry"] {
-            issuer.answer(at, response.clone());
+            issuer.set_response(at, response.clone());
         }
         for error in [
             webex.person(token).await.unwrap_err(),
             webex.user_info(login.id_token().unwrap(), token).await.unwrap_err(),
             webex.token_expiry(token).await.unwrap_err(),
         ] {
-            assert_eq!(classes(&error), class, "{status} {challenge} {body}: {error}");
+            assert_eq!(error_classes(&error), class, "{status} {challenge} {body}: {error}");
             assert_eq!(error.server().and_then(|server| server.status()), Some(status), "{error}");
         }
     }
@@ -290,9 +298,9 @@ async fn token_endpoint_response_without_json_ends_no_session() {
         }
         let server = server(response).await;
         let webex = builder(Service::webex().with_base_url(server.uri()).with_id("same")).build().unwrap();
-        let (pending, callback) = returned(&webex);
+        let (pending, callback) = pending_and_callback(&webex);
         for error in [webex.refresh(&first).await.unwrap_err(), webex.login(pending, callback).await.unwrap_err()] {
-            assert_eq!(classes(&error), class, "{status} {challenge} {body}: {error}");
+            assert_eq!(error_classes(&error), class, "{status} {challenge} {body}: {error}");
             let line = error.to_string();
             let says = format!("HTTP {status}, not JSON, content type text/html");
             assert!(line.contains(&says), "{line}");
@@ -300,7 +308,7 @@ async fn token_endpoint_response_without_json_ends_no_session() {
     }
     let webex = client(&granting.uri());
     let error = webex.person(&AccessToken::new("x").unwrap()).await.unwrap_err();
-    assert_eq!(classes(&error), "T", "tokens are no person: {error}");
+    assert_eq!(error_classes(&error), "T", "tokens are no person: {error}");
 }
 
 /// A token that has just been issued can only be untimely by a clock that is wrong.
@@ -308,10 +316,10 @@ async fn token_endpoint_response_without_json_ends_no_session() {
 async fn id_token_time_errors_mention_host_clock() {
     const HINT: &str = "check the clock of this host";
     let day = 24 * 60 * 60;
-    assert_refused(|claims| claims["exp"] = (NOW - 61).into(), HINT).await;
-    assert_refused(|claims| claims["nbf"] = (NOW + 61).into(), HINT).await;
-    assert_refused(|claims| claims["iat"] = (NOW + 61).into(), HINT).await;
-    assert_refused(|claims| claims["iat"] = (NOW - day - 61).into(), HINT).await;
+    assert_id_token_rejected(|claims| claims["exp"] = (NOW - 61).into(), HINT).await;
+    assert_id_token_rejected(|claims| claims["nbf"] = (NOW + 61).into(), HINT).await;
+    assert_id_token_rejected(|claims| claims["iat"] = (NOW + 61).into(), HINT).await;
+    assert_id_token_rejected(|claims| claims["iat"] = (NOW - day - 61).into(), HINT).await;
     let key = Key::one();
     for (auth_time, ahead) in
         [(NOW + 61, 0), (NOW - 361, 0), (NOW, 3 * 60 * 60), (NOW, 30 * 60 * 60), (NOW, 36_525 * day)]

@@ -10,9 +10,9 @@ use crate::issuer::{Issuer, Key, header};
 use crate::support::{form, json as answer};
 
 /// A kept login at a server that spends refresh tokens.
-async fn kept() -> (Issuer, TokenManager, Session) {
+async fn stored_session() -> (Issuer, TokenManager, Session) {
     let mut issuer = Issuer::start().await;
-    issuer.rebuild(|service| service.with_rotation(Rotation::Strict));
+    issuer.change_service(|service| service.with_rotation(Rotation::Strict));
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let login = issuer.login(|nonce| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
     let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
@@ -21,7 +21,7 @@ async fn kept() -> (Issuer, TokenManager, Session) {
 }
 
 /// Grants the next refresh: an access and a refresh token of this name, and an ID token with these claims.
-fn grant(issuer: &Issuer, name: &str, change: impl FnOnce(&mut Value)) {
+fn grant_refresh(issuer: &Issuer, name: &str, change: impl FnOnce(&mut Value)) {
     let now = issuer.webex.now().as_secs();
     let mut claims = issuer.claims("x");
     claims.as_object_mut().unwrap().remove("nonce");
@@ -29,20 +29,20 @@ fn grant(issuer: &Issuer, name: &str, change: impl FnOnce(&mut Value)) {
     change(&mut claims);
     let tokens = json!({"access_token": format!("access-{name}"), "refresh_token": format!("refresh-{name}"),
         "expires_in": 1000, "id_token": Key::one().sign(&header("k1"), &claims)});
-    issuer.answer("/access_token", answer(200, &tokens.to_string()));
+    issuer.set_response("/access_token", answer(200, &tokens.to_string()));
 }
 
 /// The refresh tokens that were sent, in order.
-async fn spent(issuer: &Issuer) -> Vec<String> {
+async fn sent_refresh_tokens(issuer: &Issuer) -> Vec<String> {
     let requests = issuer.server.received_requests().await.unwrap();
     requests.iter().filter_map(|request| form(request).remove("refresh_token")).collect()
 }
 
 #[tokio::test]
 async fn rotated_tokens_are_stored_despite_invalid_id_token() {
-    type Change = fn(&mut Value);
-    let (issuer, manager, session) = kept().await;
-    let rows: [(&str, Change); 6] = [
+    type ClaimsEdit = fn(&mut Value);
+    let (issuer, manager, session) = stored_session().await;
+    let rows: [(&str, ClaimsEdit); 6] = [
         ("nonce", |claims| claims["nonce"] = "another".into()),
         ("sign-in", |claims| claims["auth_time"] = 7.into()),
         ("order", |claims| claims["iat"] = 7.into()),
@@ -53,10 +53,10 @@ async fn rotated_tokens_are_stored_despite_invalid_id_token() {
     let mut expected = vec!["r".to_owned()];
     for (name, change) in rows {
         issuer.clock.advance(Duration::from_secs(2000));
-        grant(&issuer, name, change);
+        grant_refresh(&issuer, name, change);
         assert_eq!(session.access_token().await.unwrap().expose(), format!("access-{name}"));
         manager.wait_idle().await.unwrap();
-        assert_eq!(spent(&issuer).await, expected, "no refresh token is sent twice");
+        assert_eq!(sent_refresh_tokens(&issuer).await, expected, "no refresh token is sent twice");
         expected.push(format!("refresh-{name}"));
     }
     assert!(!session.account().await.unwrap().is_unverified());
@@ -64,11 +64,11 @@ async fn rotated_tokens_are_stored_despite_invalid_id_token() {
 
 #[tokio::test]
 async fn refresh_with_id_token_of_other_user_ends_session() {
-    let (issuer, manager, session) = kept().await;
+    let (issuer, manager, session) = stored_session().await;
     let token = session.access_token().await.unwrap();
     // Stale, and still alive: whatever the refresh brings, the old token serves.
     issuer.clock.advance(Duration::from_secs(850));
-    grant(&issuer, "mallory", |claims| claims["sub"] = "mallory".into());
+    grant_refresh(&issuer, "mallory", |claims| claims["sub"] = "mallory".into());
     assert_eq!(session.access_token().await.unwrap(), token);
     manager.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
@@ -80,7 +80,7 @@ async fn refresh_with_id_token_of_other_user_ends_session() {
         manager.wait_idle().await.unwrap();
         issuer.clock.advance(Duration::from_secs(600));
     }
-    assert_eq!(spent(&issuer).await, ["r"]);
+    assert_eq!(sent_refresh_tokens(&issuer).await, ["r"]);
     let status = session.status().await.unwrap().unwrap();
     assert!(matches!(status.state, SessionState::LoginRequired { .. }), "{status:?}");
 }
@@ -89,11 +89,11 @@ async fn refresh_with_id_token_of_other_user_ends_session() {
 async fn id_token_mismatch_requires_login_only_with_strict_rotation() {
     for (rotation, is_over) in [(Rotation::Strict, true), (Rotation::Lenient, false)] {
         let mut issuer = Issuer::start().await;
-        issuer.rebuild(|service| service.with_rotation(rotation));
+        issuer.change_service(|service| service.with_rotation(rotation));
         issuer.publish(&[Key::one().jwk(Some("k1"))]);
         let login = issuer.login(|nonce| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
         for name in ["iss", "sub", "aud"] {
-            grant(&issuer, "other", |claims| claims[name] = "another".into());
+            grant_refresh(&issuer, "other", |claims| claims[name] = "another".into());
             let error = issuer.webex.refresh(login.tokens()).await.unwrap_err();
             assert_eq!(
                 (error.kind(), error.is_login_required()),

@@ -20,17 +20,18 @@ use webex_oauth::{
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer};
 
-use crate::keeping::Failing;
+use crate::sessions::FailingStore;
 use crate::support::{
-    ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, TOKENS, builder, json, parameter, returned, server, tokens,
+    ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, TOKENS, builder, json, parameter, pending_and_callback, server,
+    tokens,
 };
 
 /// What was logged, by anybody, at any level.
 static LOG: Mutex<String> = Mutex::new(String::new());
 
-struct Everything;
+struct LogCapture;
 
-impl log::Log for Everything {
+impl log::Log for LogCapture {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true
     }
@@ -48,7 +49,7 @@ impl log::Log for Everything {
     fn flush(&self) {}
 }
 
-impl std::io::Write for Everything {
+impl std::io::Write for LogCapture {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         LOG.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(bytes));
         Ok(bytes.len())
@@ -60,30 +61,30 @@ impl std::io::Write for Everything {
 }
 
 /// Writes everything down that the crate and those below it log, at the most talkative level.
-pub(crate) fn listen() {
+pub(crate) fn capture_logs() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        log::set_logger(&Everything).unwrap();
+        log::set_logger(&LogCapture).unwrap();
         log::set_max_level(log::LevelFilter::Trace);
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-            .with_writer(|| Everything)
+            .with_writer(|| LogCapture)
             .finish();
         tracing_subscriber::util::SubscriberInitExt::try_init(subscriber).unwrap();
     });
 }
 
 /// All that was logged until now.
-pub(crate) fn logged() -> Shown {
-    Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone())
+pub(crate) fn captured_logs() -> DebugOutput {
+    DebugOutput(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 /// Everything that was shown, as it is shown.
 #[derive(Default)]
-pub(crate) struct Shown(pub(crate) String);
+pub(crate) struct DebugOutput(pub(crate) String);
 
-impl Shown {
+impl DebugOutput {
     pub(crate) fn debug(&mut self, value: &impl Debug) {
         let _ = writeln!(self.0, "{value:?} {value:#?}");
     }
@@ -97,20 +98,20 @@ impl Shown {
         }
     }
 
-    pub(crate) fn hides(&self, secrets: &[&str]) {
+    pub(crate) fn assert_hides(&self, secrets: &[&str]) {
         for secret in secrets {
             assert!(!self.0.contains(secret), "{secret} is shown:\n{}", self.0);
         }
     }
 }
 
-const PLANTED: [&str; 4] = [CLIENT_SECRET, CODE, ACCESS_TOKEN, REFRESH_TOKEN];
+const PLANTED_SECRETS: [&str; 4] = [CLIENT_SECRET, CODE, ACCESS_TOKEN, REFRESH_TOKEN];
 
 #[tokio::test]
 async fn login_and_refresh_show_no_secret_in_debug_or_log() {
-    listen();
+    capture_logs();
     let server = server(json(200, TOKENS)).await;
-    let mut shown = Shown::default();
+    let mut shown = DebugOutput::default();
     let builder = builder(Service::webex().with_base_url(server.uri()));
     shown.debug(&builder);
     let webex = builder.build().unwrap();
@@ -139,11 +140,11 @@ async fn login_and_refresh_show_no_secret_in_debug_or_log() {
     webex.person(refreshed.access_token()).await.unwrap_err();
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), refreshed).await.unwrap();
-    assert_eq!(session.send(call(&server)).await.unwrap().status(), 200);
-    shown.error(&session.send(lost_call()).await.unwrap_err());
+    assert_eq!(session.send(api_request(&server)).await.unwrap().status(), 200);
+    shown.error(&session.send(unreachable_api_request()).await.unwrap_err());
     shown.debug(&(&manager, &session));
 
-    let mut secrets = PLANTED.to_vec();
+    let mut secrets = PLANTED_SECRETS.to_vec();
     secrets.extend([
         "PLANTED-payload",
         "PLANTED-query",
@@ -152,21 +153,21 @@ async fn login_and_refresh_show_no_secret_in_debug_or_log() {
         &challenge,
         verifier.as_str().unwrap(),
     ]);
-    shown.hides(&secrets);
+    shown.assert_hides(&secrets);
     let basic = {
         use base64::Engine as _;
         base64::engine::general_purpose::STANDARD.encode(format!("C1:{CLIENT_SECRET}"))
     };
     secrets.push(&basic);
-    let log = logged();
+    let log = captured_logs();
     // It did listen: those below log their connections.
     assert!(log.0.contains("hyper_util") && log.0.contains("reqwest"), "{}", log.0);
-    log.hides(&secrets);
+    log.assert_hides(&secrets);
 }
 
 #[tokio::test]
 async fn verbose_reqwest_client_logs_no_token() {
-    listen();
+    capture_logs();
     let api = server(json(200, "{}")).await;
     let bot = StaticToken::new(AccessToken::new("PLANTED-bots-token-7").unwrap());
     let bearer = BearerMiddleware::new(&builder(Service::webex().with_base_url(api.uri())).build().unwrap(), bot);
@@ -175,13 +176,13 @@ async fn verbose_reqwest_client_logs_no_token() {
     without_redirects(talkative).unwrap().with(bearer).build().get(api.uri()).send().await.unwrap();
 
     assert_eq!(api.received_requests().await.unwrap()[0].headers["authorization"], "Bearer PLANTED-bots-token-7");
-    logged().hides(&["PLANTED-bots-token-7"]);
+    captured_logs().assert_hides(&["PLANTED-bots-token-7"]);
 }
 
 #[tokio::test]
 async fn device_login_shows_no_code_or_token_in_debug_or_log() {
     const DEVICE_CODE: &str = "PLANTED-device-code-8";
-    listen();
+    capture_logs();
     let start = r#"{"device_code":"PLANTED-device-code-8","user_code":"PLANTED-user-code-9","expires_in":300,"interval":5,
         "verification_uri":"https://x.example/","verification_uri_complete":"https://x.example/PLANTED-user-code-9"}"#;
     let echo = r#"{"error":"ERROR","error_description":"PLANTED-device-code-8 PLANTED-client-secret-1"}"#;
@@ -199,7 +200,7 @@ async fn device_login_shows_no_code_or_token_in_debug_or_log() {
     }
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
-    let mut shown = Shown::default();
+    let mut shown = DebugOutput::default();
 
     for ending in ["LoggedIn", "Failed"] {
         let options = ExchangeOptions::new().user_info(&"PLANTED-user-info").unwrap();
@@ -221,32 +222,32 @@ async fn device_login_shows_no_code_or_token_in_debug_or_log() {
     }
 
     assert!(shown.0.contains("SlowedDown") && shown.0.contains("PollFailed"), "{}", shown.0);
-    let mut secrets = PLANTED.to_vec();
+    let mut secrets = PLANTED_SECRETS.to_vec();
     secrets.extend([DEVICE_CODE, "PLANTED-user-code-9", "PLANTED-payload", "PLANTED-user-info"]);
-    shown.hides(&secrets);
-    let log = logged();
+    shown.assert_hides(&secrets);
+    let log = captured_logs();
     for told in
         [r#"endpoint="device_code""#, r#"endpoint="device""#, "device polling slowed down", "device poll failed"]
     {
         assert!(log.0.contains(told), "{told}: {}", log.0);
     }
-    log.hides(&secrets);
+    log.assert_hides(&secrets);
 }
 
 /// A call of the API, with secrets of its own.
-fn call(server: &MockServer) -> Request<Bytes> {
+fn api_request(server: &MockServer) -> Request<Bytes> {
     let uri = format!("{}/rooms?password=PLANTED-query", server.uri());
     Request::post(uri).body(Bytes::from_static(b"PLANTED-body")).unwrap()
 }
 
 /// [`call`], to a place where nobody listens.
-fn lost_call() -> Request<Bytes> {
+fn unreachable_api_request() -> Request<Bytes> {
     let uri = "http://127.0.0.1:1/rooms?password=PLANTED-query";
     Request::post(uri).body(Bytes::from_static(b"PLANTED-body")).unwrap()
 }
 
 /// A server that grants a login and one refresh, and then throws back all that it knows.
-async fn turning_hostile() -> MockServer {
+async fn start_echoing_server() -> MockServer {
     let server = MockServer::start().await;
     let refreshed =
         r#"{"access_token":"PLANTED-access-token-5","refresh_token":"PLANTED-refresh-token-6","expires_in":60}"#;
@@ -263,20 +264,20 @@ async fn turning_hostile() -> MockServer {
 
 #[tokio::test]
 async fn session_shows_no_secret_in_events_or_traces() {
-    listen();
-    let server = turning_hostile().await;
+    capture_logs();
+    let server = start_echoing_server().await;
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
-    let events = Arc::new(Mutex::new(Shown::default()));
+    let events = Arc::new(Mutex::new(DebugOutput::default()));
     let listener = Arc::clone(&events);
-    let store = Failing::new(MemoryStore::new());
+    let store = FailingStore::new(MemoryStore::new());
     let ailing = store.clone();
     let manager = TokenManager::builder(webex.clone(), store.clone())
         .on_event(move |event| {
             let mut shown = listener.lock().unwrap();
             shown.debug(event);
             if matches!(event, SessionEvent::SaveFailed { .. }) {
-                ailing.heal();
+                ailing.recover();
             }
             match event {
                 SessionEvent::RefreshFailed { error, .. }
@@ -287,7 +288,7 @@ async fn session_shows_no_secret_in_events_or_traces() {
         })
         .build()
         .unwrap();
-    let mut shown = Shown::default();
+    let mut shown = DebugOutput::default();
     let key = TokenKey::new("the-kept-login").unwrap();
     let session = manager.put_opts(&key, tokens(&webex).await, PutOptions::new().data(&"PLANTED-data")).await.unwrap();
     shown.debug(&(&manager, &session));
@@ -297,16 +298,16 @@ async fn session_shows_no_secret_in_events_or_traces() {
     store.fail_after(1);
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert_eq!(session.send(call(&server)).await.unwrap().status(), 400);
-    shown.error(&session.send(lost_call()).await.unwrap_err());
+    assert_eq!(session.send(api_request(&server)).await.unwrap().status(), 400);
+    shown.error(&session.send(unreachable_api_request()).await.unwrap_err());
     clock.advance(Duration::from_secs(3600));
     shown.error(&session.access_token().await.unwrap_err());
-    shown.error(&session.send(call(&server)).await.unwrap_err());
+    shown.error(&session.send(api_request(&server)).await.unwrap_err());
     shown.debug(&(&manager, &session));
     manager.remove(&key).await.unwrap();
     shown.error(&session.access_token().await.unwrap_err());
 
-    let mut secrets = PLANTED.to_vec();
+    let mut secrets = PLANTED_SECRETS.to_vec();
     secrets.extend([
         "PLANTED-access-token-5",
         "PLANTED-refresh-token-6",
@@ -314,13 +315,13 @@ async fn session_shows_no_secret_in_events_or_traces() {
         "PLANTED-query",
         "PLANTED-body",
     ]);
-    shown.hides(&secrets);
+    shown.assert_hides(&secrets);
     let events = events.lock().unwrap();
     for event in ["Refreshed", "SaveFailed", "LoginRequired"] {
         assert!(events.0.contains(event), "{event}: {}", events.0);
     }
-    events.hides(&secrets);
-    let log = logged();
+    events.assert_hides(&secrets);
+    let log = captured_logs();
     for event in [
         "session stored",
         "session refreshed",
@@ -333,7 +334,7 @@ async fn session_shows_no_secret_in_events_or_traces() {
         assert!(is_told, "{event}: {}", log.0);
     }
     assert!(log.0.contains(r#"endpoint="api""#) && log.0.contains(r#"path="/rooms""#), "{}", log.0);
-    log.hides(&secrets);
+    log.assert_hides(&secrets);
 }
 
 #[tokio::test]
@@ -362,23 +363,23 @@ async fn errors_show_no_secret_echoed_by_server() {
             let answer = json(status, &body).insert_header("trackingid", echo);
             let hostile = server(answer.insert_header("location", format!("http://localhost/{CODE}"))).await;
             let webex = same(hostile.uri());
-            let (pending, callback) = returned(&webex);
+            let (pending, callback) = pending_and_callback(&webex);
             // Each call knows the secrets that it sent; the server has the others from nowhere.
             if let Err(error) = webex.login(pending, callback).await {
-                shown(&error).hides(&[CLIENT_SECRET, CODE]);
+                error_output(&error).assert_hides(&[CLIENT_SECRET, CODE]);
             }
             if let Err(error) = webex.refresh(&tokens).await {
-                shown(&error).hides(&[CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN]);
+                error_output(&error).assert_hides(&[CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN]);
             }
             if let Err(error) = webex.person(tokens.access_token()).await {
-                shown(&error).hides(&[ACCESS_TOKEN]);
+                error_output(&error).assert_hides(&[ACCESS_TOKEN]);
             }
         }
     }
 }
 
-fn shown(error: &webex_oauth::Error) -> Shown {
-    let mut shown = Shown::default();
+fn error_output(error: &webex_oauth::Error) -> DebugOutput {
+    let mut shown = DebugOutput::default();
     shown.error(error);
     shown
 }
@@ -386,13 +387,13 @@ fn shown(error: &webex_oauth::Error) -> Shown {
 #[test]
 fn token_hint_shows_no_part_of_secret() {
     let organization = "1eb65fdf-9643-417f-9974-ad72cae0e10f";
-    let mut shown = Shown::default();
+    let mut shown = DebugOutput::default();
     let access_token = AccessToken::new(format!("{ACCESS_TOKEN}_PF84_{organization}")).unwrap();
     shown.debug(&access_token.hint().unwrap());
     let refresh_token = RefreshToken::new(format!("{REFRESH_TOKEN}_{REFRESH_TOKEN}_PF84_consumer")).unwrap();
     shown.debug(&refresh_token.hint().unwrap());
     assert!(shown.0.contains("PF84") && shown.0.contains(organization), "{}", shown.0);
-    shown.hides(&PLANTED);
+    shown.assert_hides(&PLANTED_SECRETS);
     // What stands in the cluster's place is a part of the secret, unless it looks like a cluster.
     assert!(AccessToken::new(format!("a_{ACCESS_TOKEN}_consumer")).unwrap().hint().is_none());
 }
@@ -402,18 +403,18 @@ fn security_context_shows_token_only_when_exposed() {
     let token = AccessToken::new(ACCESS_TOKEN).unwrap();
     let context = SecurityContext::new("acme", User::Email("jane@example.com".into()), &token).unwrap();
     let xml = context.to_xml();
-    let mut shown = Shown::default();
+    let mut shown = DebugOutput::default();
     shown.debug(&(&context, &xml));
     shown
         .error(&SecurityContext::new(ACCESS_TOKEN.to_owned() + "!", User::WebexId("jane".into()), &token).unwrap_err());
     shown.error(&SecurityContext::new("acme", User::WebexId(format!("{CODE}\0")), &token).unwrap_err());
     assert!(shown.0.contains("jane@example.com") && xml.expose().contains(ACCESS_TOKEN), "{}", shown.0);
-    shown.hides(&PLANTED);
+    shown.assert_hides(&PLANTED_SECRETS);
 }
 
 #[test]
 fn invalid_input_errors_show_no_secret() {
-    let mut shown = Shown::default();
+    let mut shown = DebugOutput::default();
     shown.error(&AccessToken::new(format!("{ACCESS_TOKEN}\n")).unwrap_err());
     shown.error(&RefreshToken::new(format!("{REFRESH_TOKEN}\n")).unwrap_err());
     shown.error(&REFRESH_TOKEN.parse::<ApplicationId>().unwrap_err());
@@ -430,5 +431,5 @@ fn invalid_input_errors_show_no_secret() {
     shown.error(&password.unwrap_err());
     let password = builder(Service::webex().with_base_url(format!("https://me:{CLIENT_SECRET}@example.com/"))).build();
     shown.error(&password.unwrap_err());
-    shown.hides(&PLANTED);
+    shown.assert_hides(&PLANTED_SECRETS);
 }

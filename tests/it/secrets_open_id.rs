@@ -13,19 +13,19 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{Callback, IdToken, Login, Revocation, TokenManager};
 use wiremock::ResponseTemplate;
 
-use crate::issuer::{HOME, Issuer, Key, SUBJECT, b64, header};
-use crate::secrets::{Shown, listen, logged};
+use crate::issuer::{ISSUER_JWKS_PATH, Issuer, Key, SUBJECT, base64url, header};
+use crate::secrets::{DebugOutput, capture_logs, captured_logs};
 use crate::support::{ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, json as answer, parameter};
 
 /// What a refresh brings.
 const NEW_ACCESS_TOKEN: &str = "PLANTED-access-token-5";
 const NEW_REFRESH_TOKEN: &str = "PLANTED-refresh-token-6";
 
-async fn stage() -> Issuer {
-    listen();
+async fn start_issuer() -> Issuer {
+    capture_logs();
     let mut issuer = Issuer::start().await;
     let revocation_endpoint = format!("{}/revoke", issuer.server.uri());
-    issuer.rebuild(|service| service.with_revocation_endpoint(revocation_endpoint));
+    issuer.change_service(|service| service.with_revocation_endpoint(revocation_endpoint));
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     issuer
 }
@@ -51,23 +51,23 @@ impl Secrets {
         id_token.split('.').skip(1).filter(|part| !part.is_empty()).for_each(|part| self.add(part));
     }
 
-    fn are_hidden_by(&self, shown: &Shown) {
-        shown.hides(&self.0.iter().map(String::as_str).collect::<Vec<_>>());
+    fn assert_hidden_in(&self, shown: &DebugOutput) {
+        shown.assert_hides(&self.0.iter().map(String::as_str).collect::<Vec<_>>());
     }
 }
 
 /// Answers the token endpoint with these tokens.
-fn grant(issuer: &Issuer, access_token: &str, refresh_token: &str, id_token: &str) {
+fn grant_tokens(issuer: &Issuer, access_token: &str, refresh_token: &str, id_token: &str) {
     let tokens = json!({"access_token": access_token, "refresh_token": refresh_token, "id_token": id_token,
         "expires_in": 1000, "scope": "openid email"});
-    issuer.answer("/access_token", answer(200, &tokens.to_string()));
+    issuer.set_response("/access_token", answer(200, &tokens.to_string()));
 }
 
 /// A login whose ID token is what `sign` makes of the nonce; everything secret about it is noted, and everything shown.
 async fn log_in(
     issuer: &Issuer,
     secrets: &mut Secrets,
-    shown: &mut Shown,
+    shown: &mut DebugOutput,
     sign: impl FnOnce(&str) -> String,
 ) -> webex_oauth::Result<Login> {
     let (url, pending) = issuer.webex.authorize().begin().unwrap();
@@ -77,24 +77,25 @@ async fn log_in(
     secrets.add(&nonce);
     secrets.add(&state);
     secrets.add_id_token(&id_token);
-    grant(issuer, ACCESS_TOKEN, REFRESH_TOKEN, &id_token);
+    grant_tokens(issuer, ACCESS_TOKEN, REFRESH_TOKEN, &id_token);
     let callback = Callback::parse(format!("code={CODE}&state={state}")).unwrap();
     issuer.webex.login(pending, callback).await
 }
 
 #[tokio::test]
 async fn openid_login_shows_no_secret_in_debug_events_or_log() {
-    let issuer = stage().await;
-    let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
-    issuer.answer(
+    let issuer = start_issuer().await;
+    let (mut secrets, mut shown) = (Secrets::new(), DebugOutput::default());
+    issuer.set_response(
         "/.well-known/openid-configuration",
         answer(
             200,
-            &json!({"issuer": issuer.name(), "jwks_uri": format!("{}/verification", issuer.server.uri())}).to_string(),
+            &json!({"issuer": issuer.issuer_url(), "jwks_uri": format!("{}/verification", issuer.server.uri())})
+                .to_string(),
         ),
     );
-    issuer.answer("/userinfo", answer(200, &json!({"sub": SUBJECT, "email": "jane@example.com"}).to_string()));
-    issuer.answer("/revoke", answer(200, ""));
+    issuer.set_response("/userinfo", answer(200, &json!({"sub": SUBJECT, "email": "jane@example.com"}).to_string()));
+    issuer.set_response("/revoke", answer(200, ""));
     let (key, webex) = (Key::one(), &issuer.webex);
 
     shown.debug(&webex.discover().await.unwrap());
@@ -110,7 +111,7 @@ async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     shown.debug(&(&login, login.id_token(), login.tokens(), login.tokens().id_token(), &info, &stray));
     shown.debug(&login.tokens().to_stored().unwrap());
 
-    let events = Arc::new(Mutex::new(Shown::default()));
+    let events = Arc::new(Mutex::new(DebugOutput::default()));
     let listener = Arc::clone(&events);
     let manager = TokenManager::builder(webex.clone(), MemoryStore::new())
         .on_event(move |event| listener.lock().unwrap().debug(event))
@@ -123,7 +124,7 @@ async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     claims.as_object_mut().unwrap().remove("nonce");
     let refreshed = key.sign(&header("k1"), &claims);
     secrets.add_id_token(&refreshed);
-    grant(&issuer, NEW_ACCESS_TOKEN, NEW_REFRESH_TOKEN, &refreshed);
+    grant_tokens(&issuer, NEW_ACCESS_TOKEN, NEW_REFRESH_TOKEN, &refreshed);
     assert_eq!(session.access_token().await.unwrap().expose(), NEW_ACCESS_TOKEN);
     manager.wait_idle().await.unwrap();
     shown.debug(&(
@@ -137,19 +138,19 @@ async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     assert!(matches!(disconnected.revocation, Revocation::Revoked));
     shown.error(&session.user_info().await.unwrap_err());
 
-    secrets.are_hidden_by(&shown);
+    secrets.assert_hidden_in(&shown);
     let events = events.lock().unwrap();
     assert!(events.0.contains("Refreshed"), "{}", events.0);
-    secrets.are_hidden_by(&events);
-    let log = logged();
+    secrets.assert_hidden_in(&events);
+    let log = captured_logs();
     for endpoint in ["discovery", "exchange", "keys", "userinfo", "refresh", "revocation"] {
         assert!(log.0.contains(&format!("endpoint=\"{endpoint}\"")), "{endpoint}: {}", log.0);
     }
-    secrets.are_hidden_by(&log);
+    secrets.assert_hidden_in(&log);
 }
 
 /// ID tokens that are not what they must be, made of a good one's claims.
-fn bad_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
+fn invalid_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
     let (key, good) = (Key::one(), issuer.claims(nonce));
     let changed = |name: &str, value: Value| {
         let mut claims = good.clone();
@@ -170,7 +171,7 @@ fn bad_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
         // Another's signature, another key's, none, and what is no token.
         Key::two().sign(&header("k1"), &good),
         key.sign(&header("k2"), &good),
-        format!("{}.{claims}.", b64(br#"{"alg":"none"}"#)),
+        format!("{}.{claims}.", base64url(br#"{"alg":"none"}"#)),
         format!("{head}.{claims}.{}", &signature[1..]),
         format!("{head}.{}.{signature}", &claims[4..]),
         format!("{head}.{claims}"),
@@ -181,32 +182,32 @@ fn bad_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn rejected_id_token_is_not_quoted() {
-    let issuer = stage().await;
-    issuer.answer(HOME, answer(404, "{}"));
-    let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
+    let issuer = start_issuer().await;
+    issuer.set_response(ISSUER_JWKS_PATH, answer(404, "{}"));
+    let (mut secrets, mut shown) = (Secrets::new(), DebugOutput::default());
     for planted in ["PLANTED-other-nonce-7", "PLANTED-hash-8", "PLANTED-no-token-9"] {
         secrets.add(planted);
     }
-    for number in 0..bad_id_tokens(&issuer, "n").len() {
+    for number in 0..invalid_id_tokens(&issuer, "n").len() {
         // Where other keys are asked for, there are some to ask with.
         issuer.clock.advance(Duration::from_secs(1));
-        let bad = |nonce: &str| bad_id_tokens(&issuer, nonce).swap_remove(number);
+        let bad = |nonce: &str| invalid_id_tokens(&issuer, nonce).swap_remove(number);
         let error = log_in(&issuer, &mut secrets, &mut shown, bad).await.unwrap_err();
         let _ = writeln!(shown.0, "{number}");
         shown.error(&error);
 
-        let alone = IdToken::new(bad_id_tokens(&issuer, "PLANTED-nonce-10").swap_remove(number));
+        let alone = IdToken::new(invalid_id_tokens(&issuer, "PLANTED-nonce-10").swap_remove(number));
         shown.error(&issuer.webex.verify_id_token(&alone, "PLANTED-nonce-11").await.unwrap_err());
         secrets.add_id_token(alone.expose());
     }
     secrets.add("PLANTED-nonce-1");
 
-    secrets.are_hidden_by(&shown);
-    secrets.are_hidden_by(&logged());
+    secrets.assert_hidden_in(&shown);
+    secrets.assert_hidden_in(&captured_logs());
 }
 
 /// Answers that throw back what they were asked with, in each place that is read, or a signed token.
-fn echoes(sent: &str, id_token: &str) -> Vec<ResponseTemplate> {
+fn echo_responses(sent: &str, id_token: &str) -> Vec<ResponseTemplate> {
     let id = sent.replace(' ', "_");
     vec![
         answer(401, &json!({"message": sent, "errors": [{"description": sent}], "trackingId": id}).to_string()),
@@ -222,17 +223,17 @@ fn echoes(sent: &str, id_token: &str) -> Vec<ResponseTemplate> {
 
 #[tokio::test]
 async fn userinfo_and_revocation_errors_quote_no_secret() {
-    let issuer = stage().await;
-    let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
+    let issuer = start_issuer().await;
+    let (mut secrets, mut shown) = (Secrets::new(), DebugOutput::default());
     let key = Key::one();
     let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
     let jane = TokenKey::new("jane").unwrap();
     let signed = |nonce: &str| key.sign(&header("k1"), &issuer.claims(nonce));
-    for number in 0..echoes("", "").len() {
+    for number in 0..echo_responses("", "").len() {
         let mut login = log_in(&issuer, &mut secrets, &mut shown, signed).await.unwrap();
-        let echo = |sent: &str| echoes(sent, login.tokens().id_token().unwrap().expose()).swap_remove(number);
-        issuer.answer("/userinfo", echo(ACCESS_TOKEN));
-        issuer.answer("/revoke", echo(&format!("{REFRESH_TOKEN} {CLIENT_SECRET}")));
+        let echo = |sent: &str| echo_responses(sent, login.tokens().id_token().unwrap().expose()).swap_remove(number);
+        issuer.set_response("/userinfo", echo(ACCESS_TOKEN));
+        issuer.set_response("/revoke", echo(&format!("{REFRESH_TOKEN} {CLIENT_SECRET}")));
         let _ = writeln!(shown.0, "{number}");
         shown.error(&issuer.webex.user_info_for(&mut login).await.unwrap_err());
         let session = manager.put(&jane, login).await.unwrap();
@@ -245,6 +246,6 @@ async fn userinfo_and_revocation_errors_quote_no_secret() {
         }
     }
 
-    secrets.are_hidden_by(&shown);
-    secrets.are_hidden_by(&logged());
+    secrets.assert_hidden_in(&shown);
+    secrets.assert_hidden_in(&captured_logs());
 }

@@ -5,26 +5,26 @@ use std::time::Duration;
 use webex_oauth::clock::Clock as _;
 use webex_oauth::{Rotation, Session, SessionState, TokenManager};
 
-use crate::fake::{HOUR, key, log_in};
-use crate::token_server::{Disk, Fault, SimulatedClock, TokenServer};
+use crate::fake_server::{HOUR, key, log_in};
+use crate::token_server::{ServerFault, SimulatedClock, SimulatedDisk, TokenServer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-struct Scene {
+struct Fixture {
     clock: SimulatedClock,
     server: TokenServer,
-    disk: Disk,
+    disk: SimulatedDisk,
     session: Session,
 }
 
-async fn scene(rotation: Rotation, expires_in: u64) -> Scene {
+async fn fixture(rotation: Rotation, expires_in: u64) -> Fixture {
     let clock = SimulatedClock::new();
-    let (server, disk) = (TokenServer::new(&clock, rotation), Disk::default());
+    let (server, disk) = (TokenServer::new(&clock, rotation), SimulatedDisk::default());
     server.set_expires_in(expires_in);
     let webex = server.client(&clock);
     let manager = TokenManager::new(webex.clone(), disk.clone()).unwrap();
     let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
-    Scene { clock, server, disk, session }
+    Fixture { clock, server, disk, session }
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,9 +32,9 @@ async fn status_after_unsaved_refresh_has_no_error_and_new_expiry() {
     for fault in
         [(503, "{}"), (429, "{}"), (401, r#"{"error":"invalid_client"}"#), (400, r#"{"error":"invalid_scope"}"#)]
     {
-        let Scene { clock, server, disk, session } = scene(Rotation::Strict, 3600).await;
+        let Fixture { clock, server, disk, session } = fixture(Rotation::Strict, 3600).await;
         clock.sleep(HOUR).await;
-        server.set_faults(move |_| Some(Fault::Respond(fault.0, fault.1.to_owned())));
+        server.set_faults(move |_| Some(ServerFault::Respond(fault.0, fault.1.to_owned())));
         session.access_token().await.unwrap_err();
         let status = session.status().await.unwrap().unwrap();
         assert!(status.last_error.is_some(), "{fault:?}");
@@ -57,8 +57,8 @@ async fn status_after_unsaved_refresh_has_no_error_and_new_expiry() {
 async fn ended_session_returns_login_required_on_every_call() {
     for expires_in in [1, 2, 5, 20, 29, 31, 3600] {
         for code in ["invalid_grant", "access_denied"] {
-            let Scene { clock, server, session, .. } = scene(Rotation::Lenient, expires_in).await;
-            server.set_faults(move |_| Some(Fault::Respond(400, format!(r#"{{"error":"{code}"}}"#))));
+            let Fixture { clock, server, session, .. } = fixture(Rotation::Lenient, expires_in).await;
+            server.set_faults(move |_| Some(ServerFault::Respond(400, format!(r#"{{"error":"{code}"}}"#))));
             clock.sleep(SECOND * expires_in as u32).await;
             for call in 0..1000 {
                 let error = session.access_token().await.unwrap_err();
@@ -78,9 +78,9 @@ async fn ended_session_returns_login_required_on_every_call() {
 #[tokio::test(start_paused = true)]
 async fn lost_response_under_strict_rotation_sets_was_interrupted() {
     for rotation in [Rotation::Strict, Rotation::Lenient] {
-        let Scene { clock, server, session, .. } = scene(rotation, 3600).await;
+        let Fixture { clock, server, session, .. } = fixture(rotation, 3600).await;
         clock.sleep(HOUR).await;
-        server.set_faults(|_| Some(Fault::LoseResponse));
+        server.set_faults(|_| Some(ServerFault::LoseResponse));
         let error = session.access_token().await.unwrap_err();
         assert!(error.is_retryable(), "{rotation:?}: {error}");
         server.clear_faults();
@@ -102,13 +102,13 @@ async fn lost_response_under_strict_rotation_sets_was_interrupted() {
 #[tokio::test(start_paused = true)]
 async fn login_required_without_lost_response_is_not_interrupted() {
     for rotation in [Rotation::Strict, Rotation::Lenient] {
-        let Scene { clock, server, session, .. } = scene(rotation, 3600).await;
+        let Fixture { clock, server, session, .. } = fixture(rotation, 3600).await;
         clock.sleep(HOUR).await;
         // The server says that it did nothing.
-        server.set_faults(|_| Some(Fault::Respond(503, "{}".to_owned())));
+        server.set_faults(|_| Some(ServerFault::Respond(503, "{}".to_owned())));
         assert!(session.access_token().await.unwrap_err().is_retryable());
         clock.sleep(SECOND * 301).await;
-        server.set_faults(|_| Some(Fault::Respond(400, r#"{"error":"invalid_grant"}"#.to_owned())));
+        server.set_faults(|_| Some(ServerFault::Respond(400, r#"{"error":"invalid_grant"}"#.to_owned())));
         assert!(session.access_token().await.unwrap_err().is_login_required());
         let state = session.status().await.unwrap().unwrap().state;
         assert!(matches!(state, SessionState::LoginRequired { was_interrupted: false, .. }), "{rotation:?}: {state:?}");

@@ -14,31 +14,31 @@ use webex_oauth::{Callback, Session, TokenManager};
 
 use crate::support::save_head;
 
-const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
 /// More than the time after which nobody is served before the store was asked.
-const LONG: Duration = Duration::from_secs(10 * 60);
+const LONG_PAUSE: Duration = Duration::from_secs(10 * 60);
 
 /// A store that counts, and lets others run before it answers, as one on a disk or a network does.
 #[derive(Clone, Debug)]
-struct Counting {
+struct CountingStore {
     inner: MemoryStore,
     loads: Arc<AtomicUsize>,
     writes: Arc<AtomicUsize>,
 }
 
-impl Counting {
+impl CountingStore {
     fn new() -> Self {
         Self { inner: MemoryStore::new(), loads: Arc::default(), writes: Arc::default() }
     }
 
     /// Loads and writes since the last time.
-    fn take(&self) -> (usize, usize) {
+    fn take_counts(&self) -> (usize, usize) {
         (self.loads.swap(0, Ordering::SeqCst), self.writes.swap(0, Ordering::SeqCst))
     }
 }
 
 #[async_trait]
-impl TokenStore for Counting {
+impl TokenStore for CountingStore {
     async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
@@ -67,7 +67,7 @@ impl TokenStore for Counting {
 }
 
 /// Jane's login, of which nothing has been asked yet.
-async fn kept(store: &Counting) -> (MockWebex, ManualClock, TokenManager, Session) {
+async fn stored_session(store: &CountingStore) -> (MockWebex, ManualClock, TokenManager, Session) {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
@@ -75,43 +75,43 @@ async fn kept(store: &Counting) -> (MockWebex, ManualClock, TokenManager, Sessio
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     let manager = TokenManager::new(webex, store.clone()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), login).await.unwrap();
-    store.take();
+    store.take_counts();
     (mock, clock, manager, session)
 }
 
 #[tokio::test]
 async fn refresh_takes_one_load_and_two_saves() {
-    let store = Counting::new();
-    let (mock, clock, manager, session) = kept(&store).await;
-    for (what, time) in [("stale", FORTNIGHT.mul_f64(0.8)), ("dead", FORTNIGHT), ("dead and unseen", FORTNIGHT * 3)] {
+    let store = CountingStore::new();
+    let (mock, clock, manager, session) = stored_session(&store).await;
+    for (what, time) in [("stale", TWO_WEEKS.mul_f64(0.8)), ("dead", TWO_WEEKS), ("dead and unseen", TWO_WEEKS * 3)] {
         clock.advance(time);
         // A living token that nobody has asked for lately is looked at before it is served.
         let looks = usize::from(what == "stale");
         session.access_token().await.unwrap();
         manager.wait_idle().await.unwrap();
-        assert_eq!(store.take(), (1 + looks, 2), "{what}");
+        assert_eq!(store.take_counts(), (1 + looks, 2), "{what}");
     }
     session.invalidate(&session.access_token().await.unwrap());
     clock.advance(Duration::from_secs(31));
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert_eq!(store.take(), (1, 2), "refused by the API");
+    assert_eq!(store.take_counts(), (1, 2), "refused by the API");
     clock.advance(Duration::from_secs(29));
     session.refresh().await.unwrap();
     // Another process may have newer tokens.
-    assert_eq!((store.take(), mock.refreshes()), ((1, 0), 4), "younger than 30 seconds");
+    assert_eq!((store.take_counts(), mock.refreshes()), ((1, 0), 4), "younger than 30 seconds");
     clock.advance(Duration::from_secs(2));
     session.refresh().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert_eq!(store.take(), (1, 2), "asked for");
+    assert_eq!(store.take_counts(), (1, 2), "asked for");
     assert_eq!(mock.refreshes(), 5);
 }
 
 #[tokio::test]
 async fn thousand_callers_share_store_operations_of_one() {
-    let store = Counting::new();
-    let (mock, clock, manager, session) = kept(&store).await;
-    for (pause, cost, refreshes) in [(LONG, (1, 0), 0), (FORTNIGHT, (1, 2), 1)] {
+    let store = CountingStore::new();
+    let (mock, clock, manager, session) = stored_session(&store).await;
+    for (pause, cost, refreshes) in [(LONG_PAUSE, (1, 0), 0), (TWO_WEEKS, (1, 2), 1)] {
         clock.advance(pause);
         let callers: Vec<_> = (0..1000)
             .map(|_| {
@@ -123,6 +123,6 @@ async fn thousand_callers_share_store_operations_of_one() {
             caller.await.unwrap();
         }
         manager.wait_idle().await.unwrap();
-        assert_eq!((store.take(), mock.refreshes()), (cost, refreshes), "after {pause:?}");
+        assert_eq!((store.take_counts(), mock.refreshes()), (cost, refreshes), "after {pause:?}");
     }
 }

@@ -11,7 +11,7 @@ use webex_oauth::store::{
 };
 use webex_oauth::{Callback, DeviceLogin, PendingAuthorization, Service, TokenManager, TokenSet, WebexOAuth};
 
-use crate::support::{Folder, builder};
+use crate::support::{TempDir, builder};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -176,7 +176,7 @@ const FILE: (&str, &str) = (
 
 #[tokio::test]
 async fn file_path_and_content_are_stable() {
-    let (folder, key) = (Folder::new(), TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap());
+    let (folder, key) = (TempDir::new(), TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap());
     let entry = Entry { head: Head::from_text(REJECTED_HEAD).unwrap(), body: Body::new(*b"the body") };
     let _ = folder.store().save(&key, &entry, Precondition::Absent).await.unwrap();
     let content = std::fs::read_to_string(folder.path().join(FILE.0)).unwrap();

@@ -13,13 +13,13 @@ use webex_oauth::store::{
 };
 use webex_oauth::{Error, ErrorKind};
 
-use crate::support::{Folder, again, not_run};
+use crate::support::{TempDir, report_skipped, rerun_test};
 
 /// How long anything may take before a test fails: far more than it needs on a busy host.
-const LIMIT: Duration = Duration::from_secs(120);
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// Tells a child process which of its stories it is in, and where.
-const CHILD: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
+const CHILD_VARIABLE: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
 
 fn key() -> TokenKey {
     TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
@@ -31,28 +31,28 @@ fn entry(number: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Precondition {
+fn revision_precondition(entry: &Entry) -> Precondition {
     Precondition::Revision(entry.head.revision())
 }
 
-async fn put(store: &dyn TokenStore, entry: &Entry) {
+async fn put_entry(store: &dyn TokenStore, entry: &Entry) {
     assert_eq!(store.save(&key(), entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
 }
 
 /// Runs this test again in another process, where [`child`] gives it this path.
 fn start_child(story: &str, path: &Path) -> Command {
-    start_again(&format!("stores::{story}"), path)
+    start_child_test(&format!("stores::{story}"), path)
 }
 
 /// [`start_child`], for a test of any file.
-pub(crate) fn start_again(test: &str, path: &Path) -> Command {
-    let mut command = again(test);
-    command.env(CHILD, path).stderr(Stdio::piped());
+pub(crate) fn start_child_test(test: &str, path: &Path) -> Command {
+    let mut command = rerun_test(test);
+    command.env(CHILD_VARIABLE, path).stderr(Stdio::piped());
     command
 }
 
-pub(crate) fn child() -> Option<PathBuf> {
-    std::env::var_os(CHILD).map(PathBuf::from)
+pub(crate) fn child_path() -> Option<PathBuf> {
+    std::env::var_os(CHILD_VARIABLE).map(PathBuf::from)
 }
 
 fn causes(error: &Error) -> String {
@@ -76,7 +76,7 @@ async fn memory_store_passes_conformance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn file_store_passes_conformance_with_clones_and_reopening() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     conformance::run(async || store.clone()).await;
     conformance::run(async || folder.store()).await;
@@ -85,7 +85,7 @@ async fn file_store_passes_conformance_with_clones_and_reopening() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_lose_no_update() {
-    async fn count(store: &FileStore, times: u64, own: u64) {
+    async fn increment(store: &FileStore, times: u64, own: u64) {
         let mut number = own << 32;
         for _ in 0..times {
             loop {
@@ -93,22 +93,22 @@ async fn two_processes_lose_no_update() {
                 let kept = store.load(&key()).await.unwrap().unwrap();
                 let sum: u64 = std::str::from_utf8(kept.body.expose()).unwrap().parse().unwrap();
                 let next = entry(number, (sum + 1).to_string().as_bytes());
-                if store.save(&key(), &next, seen(&kept)).await.unwrap() == WriteOutcome::Committed {
+                if store.save(&key(), &next, revision_precondition(&kept)).await.unwrap() == WriteOutcome::Committed {
                     break;
                 }
             }
         }
     }
-    if let Some(folder) = child() {
-        count(&FileStore::open(folder).unwrap(), 50, 2).await;
+    if let Some(folder) = child_path() {
+        increment(&FileStore::open(folder).unwrap(), 50, 2).await;
         return;
     }
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
-    put(&store, &entry(1, b"0")).await;
+    put_entry(&store, &entry(1, b"0")).await;
     let mut other = start_child("two_processes_lose_no_update", &folder.0).spawn().unwrap();
 
-    count(&store, 50, 1).await;
+    increment(&store, 50, 1).await;
 
     assert!(other.wait().unwrap().success());
     assert_eq!(store.load(&key()).await.unwrap().unwrap().body.expose(), b"100");
@@ -131,10 +131,10 @@ fn set_mode(path: &Path, mode: u32) {
 #[cfg(unix)]
 #[tokio::test]
 async fn file_permissions_are_restricted_to_owner() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let (old, new) = (entry(1, b"1"), entry(2, b"2"));
-    put(&store, &old).await;
+    put_entry(&store, &old).await;
     let file = store.path(&key());
     let (shard, root) = (file.parent().unwrap(), folder.0.join("webex-logins-v1"));
     assert_eq!((mode(&file), mode(shard), mode(&root), mode(&folder.0)), (0o600, 0o700, 0o700, 0o700));
@@ -147,7 +147,7 @@ async fn file_permissions_are_restricted_to_owner() {
 
     set_mode(&file, 0o644);
     set_mode(&shard.join("lock"), 0o666);
-    assert_eq!(store.save(&key(), &new, seen(&old)).await.unwrap(), WriteOutcome::Committed);
+    assert_eq!(store.save(&key(), &new, revision_precondition(&old)).await.unwrap(), WriteOutcome::Committed);
     assert_eq!((mode(&file), mode(&shard.join("lock"))), (0o600, 0o600));
 
     set_mode(&root, 0o755);
@@ -162,10 +162,10 @@ async fn file_permissions_are_restricted_to_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_saves_never_yield_partial_entry() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let body = |number: u64| number.to_string().repeat(1 + (number as usize * 997) % 5000).into_bytes();
-    put(&store, &entry(0, &body(0))).await;
+    put_entry(&store, &entry(0, &body(0))).await;
     let writers: Vec<_> = (0..4_u64)
         .map(|writer| {
             let store = if writer % 2 == 0 { store.clone() } else { folder.store() };
@@ -174,7 +174,8 @@ async fn concurrent_saves_never_yield_partial_entry() {
                     let number = writer * 1000 + round;
                     let kept = store.load(&key()).await.unwrap().unwrap();
                     assert_eq!(kept.body.expose(), body(kept.head.generation()));
-                    let _ = store.save(&key(), &entry(number, &body(number)), seen(&kept)).await.unwrap();
+                    let _ =
+                        store.save(&key(), &entry(number, &body(number)), revision_precondition(&kept)).await.unwrap();
                 }
             })
         })
@@ -193,21 +194,24 @@ async fn concurrent_saves_never_yield_partial_entry() {
 fn saved_entry_survives_immediate_process_exit() {
     const BODY: &[u8] = &[b'x'; 3000];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    if let Some(folder) = child() {
+    if let Some(folder) = child_path() {
         runtime.block_on(async {
             let store = FileStore::open(folder).unwrap();
-            put(&store, &entry(1, BODY)).await;
+            put_entry(&store, &entry(1, BODY)).await;
             std::process::exit(42);
         })
     }
-    let folder = Folder::new();
+    let folder = TempDir::new();
     for _ in 0..150 {
         let mut child = start_child("saved_entry_survives_immediate_process_exit", &folder.0).spawn().unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(42));
         let store = folder.store();
         let kept = runtime.block_on(store.load(&key())).unwrap();
         assert!(kept == Some(entry(1, BODY)));
-        assert_eq!(runtime.block_on(store.delete(&key(), seen(&kept.unwrap()))).unwrap(), WriteOutcome::Committed);
+        assert_eq!(
+            runtime.block_on(store.delete(&key(), revision_precondition(&kept.unwrap()))).unwrap(),
+            WriteOutcome::Committed
+        );
     }
 }
 
@@ -215,31 +219,31 @@ fn saved_entry_survives_immediate_process_exit() {
 fn process_killed_during_save_leaves_complete_entry() {
     let body = |number: u64| number.to_string().repeat(2000).into_bytes();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    if let Some(folder) = child() {
+    if let Some(folder) = child_path() {
         return runtime.block_on(async {
             let store = FileStore::open(folder).unwrap();
             loop {
                 let kept = store.load(&key()).await.unwrap().unwrap();
                 let number = kept.head.generation() + 1;
-                let _ = store.save(&key(), &entry(number, &body(number)), seen(&kept)).await.unwrap();
+                let _ = store.save(&key(), &entry(number, &body(number)), revision_precondition(&kept)).await.unwrap();
                 println!("saved");
             }
         });
     }
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
-    runtime.block_on(put(&store, &entry(1, &body(1))));
+    runtime.block_on(put_entry(&store, &entry(1, &body(1))));
     for _ in 0..10 {
         let story = "process_killed_during_save_leaves_complete_entry";
         let mut child = start_child(story, &folder.0).spawn().unwrap();
-        wait_for(&mut child, "saved");
+        wait_for_line(&mut child, "saved");
         child.kill().unwrap();
         child.wait().unwrap();
         let kept = runtime.block_on(store.load(&key())).unwrap().unwrap();
         assert!(kept.body.expose() == body(kept.head.generation()));
         // Its lock ended with it.
         let number = kept.head.generation() + 1;
-        let saved = runtime.block_on(store.save(&key(), &entry(number, &body(number)), seen(&kept)));
+        let saved = runtime.block_on(store.save(&key(), &entry(number, &body(number)), revision_precondition(&kept)));
         assert_eq!(saved.unwrap(), WriteOutcome::Committed);
     }
 }
@@ -247,14 +251,14 @@ fn process_killed_during_save_leaves_complete_entry() {
 #[cfg(unix)]
 #[tokio::test]
 async fn reader_sees_complete_old_entry_during_save() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let old = entry(1, b"old");
-    put(&store, &old).await;
+    put_entry(&store, &old).await;
     let whole = fs::read_to_string(store.path(&key())).unwrap();
     let mut reader = File::open(store.path(&key())).unwrap();
 
-    put_over(&store, &old, &entry(2, b"newer")).await;
+    replace_entry(&store, &old, &entry(2, b"newer")).await;
 
     let mut read = String::new();
     reader.read_to_string(&mut read).unwrap();
@@ -262,7 +266,7 @@ async fn reader_sees_complete_old_entry_during_save() {
 }
 
 /// Reads a child's output up to a line that ends with these words.
-fn wait_for(child: &mut Child, words: &str) {
+fn wait_for_line(child: &mut Child, words: &str) {
     let output = BufReader::new(child.stdout.as_mut().unwrap());
     assert!(output.lines().any(|line| line.unwrap().ends_with(words)), "the child never said {words}");
 }
@@ -271,10 +275,10 @@ fn wait_for(child: &mut Child, words: &str) {
 
 #[tokio::test]
 async fn corrupt_file_is_renamed_and_reported_once() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let entry = entry(1, b"PLANTED-body");
-    put(&store, &entry).await;
+    put_entry(&store, &entry).await;
     let file = store.path(&key());
     let whole = fs::read(&file).unwrap();
     let other_key = {
@@ -298,7 +302,7 @@ async fn corrupt_file_is_renamed_and_reported_once() {
         let error = match number % 3 {
             0 => store.load(&key()).await.unwrap_err(),
             1 => store.save(&key(), &entry, Precondition::Absent).await.unwrap_err(),
-            _ => store.delete(&key(), seen(&entry)).await.unwrap_err(),
+            _ => store.delete(&key(), revision_precondition(&entry)).await.unwrap_err(),
         };
 
         assert_eq!(error.kind(), ErrorKind::CorruptEntry, "{case}");
@@ -307,17 +311,17 @@ async fn corrupt_file_is_renamed_and_reported_once() {
         assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
         assert_eq!(fs::read(&aside).unwrap(), *content, "{case}");
         assert_eq!(store.load(&key()).await.unwrap(), None, "{case}");
-        put(&store, &entry).await;
+        put_entry(&store, &entry).await;
         assert_eq!(store.load(&key()).await.unwrap(), Some(entry.clone()), "{case}");
     }
 }
 
 #[tokio::test]
 async fn file_of_later_version_is_not_modified() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let entry = entry(1, b"1");
-    put(&store, &entry).await;
+    put_entry(&store, &entry).await;
     let file = store.path(&key());
     let later = b"webex-oauth login v2\nanything";
     fs::write(&file, later).unwrap();
@@ -325,7 +329,7 @@ async fn file_of_later_version_is_not_modified() {
     for error in [
         store.load(&key()).await.unwrap_err(),
         store.save(&key(), &entry, Precondition::Absent).await.unwrap_err(),
-        store.delete(&key(), seen(&entry)).await.unwrap_err(),
+        store.delete(&key(), revision_precondition(&entry)).await.unwrap_err(),
         store.keys(None, None, 10).await.unwrap_err(),
     ] {
         assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
@@ -337,7 +341,7 @@ async fn file_of_later_version_is_not_modified() {
 
 #[tokio::test]
 async fn due_skips_files_of_later_version_and_keys_fails() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let keys: Vec<_> = (0..5).map(|number| TokenKey::new(number.to_string()).unwrap()).collect();
     for (number, key) in (1..).zip(&keys) {
@@ -366,9 +370,9 @@ async fn due_skips_files_of_later_version_and_keys_fails() {
 
 #[tokio::test]
 async fn listing_skips_corrupt_and_misplaced_files() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
-    put(&store, &entry(1, b"1")).await;
+    put_entry(&store, &entry(1, b"1")).await;
     let file = store.path(&key());
     let other = TokenKey::new("other").unwrap();
     assert_eq!(store.save(&other, &entry(2, b"2"), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
@@ -390,10 +394,10 @@ async fn listing_skips_corrupt_and_misplaced_files() {
 async fn symbolic_link_in_store_is_rejected() {
     use std::os::unix::fs::symlink;
 
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let entry = entry(1, b"1");
-    put(&store, &entry).await;
+    put_entry(&store, &entry).await;
     let file = store.path(&key());
     let shard = file.parent().unwrap().to_owned();
     let elsewhere = folder.0.join("elsewhere");
@@ -401,8 +405,8 @@ async fn symbolic_link_in_store_is_rejected() {
     let refused = async |place: &Path| {
         for error in [
             store.load(&key()).await.err(),
-            Some(store.save(&key(), &entry, seen(&entry)).await.unwrap_err()),
-            Some(store.delete(&key(), seen(&entry)).await.unwrap_err()),
+            Some(store.save(&key(), &entry, revision_precondition(&entry)).await.unwrap_err()),
+            Some(store.delete(&key(), revision_precondition(&entry)).await.unwrap_err()),
         ] {
             // Reading has nothing to do with the lock.
             let Some(error) = error else { continue };
@@ -435,15 +439,15 @@ async fn symbolic_link_in_store_is_rejected() {
 async fn file_of_other_user_is_rejected_and_not_modified() {
     use std::os::unix::fs::{MetadataExt as _, chown};
 
-    const NOBODY: u32 = 65_534;
-    let folder = Folder::new();
+    const NOBODY_UID: u32 = 65_534;
+    let folder = TempDir::new();
     let store = folder.store();
     let entry = entry(1, b"1");
-    put(&store, &entry).await;
+    put_entry(&store, &entry).await;
     let file = store.path(&key());
     let owner = fs::metadata(&folder.0).unwrap().uid();
-    if let Err(error) = chown(&file, Some(NOBODY), None) {
-        return not_run("a file of another user", &format!("nobody but root can give one away: {error}"));
+    if let Err(error) = chown(&file, Some(NOBODY_UID), None) {
+        return report_skipped("a file of another user", &format!("nobody but root can give one away: {error}"));
     }
 
     let error = store.load(&key()).await.unwrap_err();
@@ -451,13 +455,13 @@ async fn file_of_other_user_is_rejected_and_not_modified() {
     let said = causes(&error);
     assert!(said.contains(file.to_str().unwrap()) && said.contains("belongs to another user"), "{said}");
     for error in [
-        store.save(&key(), &entry, seen(&entry)).await.unwrap_err(),
-        store.delete(&key(), seen(&entry)).await.unwrap_err(),
+        store.save(&key(), &entry, revision_precondition(&entry)).await.unwrap_err(),
+        store.delete(&key(), revision_precondition(&entry)).await.unwrap_err(),
     ] {
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
     }
     let found = fs::metadata(&file).unwrap();
-    assert_eq!((found.uid(), mode(&file)), (NOBODY, 0o600));
+    assert_eq!((found.uid(), mode(&file)), (NOBODY_UID, 0o600));
 
     chown(&file, Some(owner), None).unwrap();
     assert_eq!(store.load(&key()).await.unwrap(), Some(entry.clone()));
@@ -469,32 +473,32 @@ async fn file_of_other_user_is_rejected_and_not_modified() {
 async fn store_created_by_root_belongs_to_folder_owner() {
     use std::os::unix::fs::{MetadataExt as _, chown};
 
-    const NOBODY: u32 = 65_534;
-    fn assert_nobodys(path: &Path) {
+    const NOBODY_UID: u32 = 65_534;
+    fn assert_owned_by_nobody(path: &Path) {
         let found = fs::symlink_metadata(path).unwrap();
-        assert_eq!((found.uid(), found.gid()), (NOBODY, NOBODY), "{}", path.display());
+        assert_eq!((found.uid(), found.gid()), (NOBODY_UID, NOBODY_UID), "{}", path.display());
         let (is_folder, mode) = (found.is_dir(), mode(path));
         assert_eq!(mode, if is_folder { 0o700 } else { 0o600 }, "{}", path.display());
         if is_folder {
-            fs::read_dir(path).unwrap().for_each(|entry| assert_nobodys(&entry.unwrap().path()));
+            fs::read_dir(path).unwrap().for_each(|entry| assert_owned_by_nobody(&entry.unwrap().path()));
         }
     }
-    let folder = Folder::new();
+    let folder = TempDir::new();
     fs::create_dir(&folder.0).unwrap();
-    if let Err(error) = chown(&folder.0, Some(NOBODY), Some(NOBODY)) {
-        return not_run("a folder of another user", &format!("nobody but root can give one away: {error}"));
+    if let Err(error) = chown(&folder.0, Some(NOBODY_UID), Some(NOBODY_UID)) {
+        return report_skipped("a folder of another user", &format!("nobody but root can give one away: {error}"));
     }
     let below = folder.0.join("share").join("acme");
 
     let store = FileStore::open(&below).unwrap();
     let (old, new) = (entry(1, b"1"), entry(2, b"2"));
-    put(&store, &old).await;
-    put_over(&store, &old, &new).await;
+    put_entry(&store, &old).await;
+    replace_entry(&store, &old, &new).await;
     fs::write(store.path(&key()), "damaged").unwrap();
     assert!(store.load(&key()).await.unwrap_err().is_login_required());
-    put(&store, &new).await;
+    put_entry(&store, &new).await;
 
-    assert_nobodys(&folder.0.join("share"));
+    assert_owned_by_nobody(&folder.0.join("share"));
     let file = store.path(&key());
     let shard = file.parent().unwrap();
     let mut names: Vec<_> = fs::read_dir(shard).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -502,14 +506,14 @@ async fn store_created_by_root_belongs_to_folder_owner() {
     assert_eq!(names.len(), 3, "a login, a damaged one and the lock: {names:?}");
     // A folder and a lock that are made again are that user's again.
     fs::remove_dir_all(shard).unwrap();
-    put(&store, &new).await;
-    assert_nobodys(&folder.0.join("share"));
+    put_entry(&store, &new).await;
+    assert_owned_by_nobody(&folder.0.join("share"));
     #[cfg(feature = "keyring")]
     {
         let keyring = keyring_core::mock::Store::new().unwrap();
         let store = webex_oauth::store::KeyringStore::with_lock_folder(keyring, "acme-rooms", &below).unwrap();
-        put(&store, &new).await;
-        assert_nobodys(&folder.0.join("share"));
+        put_entry(&store, &new).await;
+        assert_owned_by_nobody(&folder.0.join("share"));
     }
     // What root found there stays as it was.
     chown(shard, Some(0), Some(0)).unwrap();
@@ -519,9 +523,9 @@ async fn store_created_by_root_belongs_to_folder_owner() {
 
 #[tokio::test]
 async fn missing_folder_is_store_error() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
-    put(&store, &entry(1, b"1")).await;
+    put_entry(&store, &entry(1, b"1")).await;
     let root = folder.0.join("webex-logins-v1");
     fs::rename(&root, folder.0.join("unmounted")).unwrap();
     for error in [
@@ -538,7 +542,7 @@ async fn missing_folder_is_store_error() {
 
 #[test]
 fn store_cannot_be_opened_without_usable_folder() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     fs::write(&folder.0, "a file").unwrap();
     for path in [folder.0.clone(), folder.0.join("below"), PathBuf::from("/proc/webex")] {
         let error = FileStore::open(&path).unwrap_err();
@@ -554,53 +558,55 @@ fn store_cannot_be_opened_without_usable_folder() {
 #[cfg(target_os = "linux")]
 #[test]
 fn full_disk_is_retryable_and_read_only_disk_misconfigured() {
-    const STORY: &str = "full_disk_is_retryable_and_read_only_disk_misconfigured";
+    const TEST_NAME: &str = "full_disk_is_retryable_and_read_only_disk_misconfigured";
     /// How the child says that it could do nothing.
-    const NOT_RUN: i32 = 77;
+    const NOT_RUN_EXIT_CODE: i32 = 77;
     let mount = |options: &str, folder: &Path| {
         let arguments = ["-t", "tmpfs", "-o", options, "none"];
         Command::new("mount").args(arguments).arg(folder).output().is_ok_and(|output| output.status.success())
     };
-    let folder = Folder::new();
+    let folder = TempDir::new();
     fs::create_dir(&folder.0).unwrap();
-    let Some(folder) = child() else {
-        let program = start_child(STORY, &folder.0);
+    let Some(folder) = child_path() else {
+        let program = start_child(TEST_NAME, &folder.0);
         let mut unshare = Command::new("unshare");
-        unshare.arg("--mount").arg(program.get_program()).args(program.get_args()).env(CHILD, &folder.0);
+        unshare.arg("--mount").arg(program.get_program()).args(program.get_args()).env(CHILD_VARIABLE, &folder.0);
         match unshare.output() {
             Ok(output) if output.status.success() => {}
-            Ok(output) if output.status.code() == Some(NOT_RUN) => not_run(STORY, "nobody may mount anything here"),
+            Ok(output) if output.status.code() == Some(NOT_RUN_EXIT_CODE) => {
+                report_skipped(TEST_NAME, "nobody may mount anything here")
+            }
             Ok(output) if !String::from_utf8_lossy(&output.stderr).starts_with("unshare") => {
                 panic!("{}", String::from_utf8_lossy(&output.stdout))
             }
-            Ok(_) => not_run(STORY, "nobody may have mounts of their own here"),
-            Err(why) => not_run(STORY, &format!("there is no `unshare`: {why}")),
+            Ok(_) => report_skipped(TEST_NAME, "nobody may have mounts of their own here"),
+            Err(why) => report_skipped(TEST_NAME, &format!("there is no `unshare`: {why}")),
         }
         return;
     };
     if !mount("size=64k", &folder) {
-        std::process::exit(NOT_RUN);
+        std::process::exit(NOT_RUN_EXIT_CODE);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = FileStore::open(&folder).unwrap();
         let old = entry(1, b"1");
-        put(&store, &old).await;
+        put_entry(&store, &old).await;
 
-        let error = store.save(&key(), &entry(2, &[b'x'; 65536]), seen(&old)).await.unwrap_err();
+        let error = store.save(&key(), &entry(2, &[b'x'; 65536]), revision_precondition(&old)).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
         assert!(causes(&error).contains("No space left"), "{}", causes(&error));
         FileStore::open(&folder).unwrap();
         assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()));
         let new = entry(3, &[b'x'; 16384]);
         assert_eq!(
-            store.save(&key(), &new, seen(&old)).await.unwrap(),
+            store.save(&key(), &new, revision_precondition(&old)).await.unwrap(),
             WriteOutcome::Committed,
             "the unfinished file is gone"
         );
 
         assert!(mount("remount,ro", &folder));
-        let error = store.save(&key(), &old, seen(&new)).await.unwrap_err();
+        let error = store.save(&key(), &old, revision_precondition(&new)).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
         assert!(causes(&error).contains("Read-only"), "{}", causes(&error));
         assert_eq!(store.load(&key()).await.unwrap(), Some(new.clone()));
@@ -612,34 +618,34 @@ fn full_disk_is_retryable_and_read_only_disk_misconfigured() {
 
 #[tokio::test]
 async fn lock_held_by_other_process_returns_retryable_error() {
-    if let Some(lock) = child() {
+    if let Some(lock) = child_path() {
         let lock = File::options().write(true).create(true).truncate(false).open(lock).unwrap();
         lock.lock().unwrap();
         println!("locked");
         let _ = std::io::stdin().read_line(&mut String::new());
         return;
     }
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store().with_lock_timeout(Duration::from_millis(50));
     let old = entry(1, b"1");
-    put(&store, &old).await;
+    put_entry(&store, &old).await;
     let lock = store.path(&key()).with_file_name("lock");
     let story = "lock_held_by_other_process_returns_retryable_error";
     let mut holder = start_child(story, &lock).spawn().unwrap();
-    wait_for(&mut holder, "locked");
+    wait_for_line(&mut holder, "locked");
 
-    let error = store.save(&key(), &entry(2, b"2"), seen(&old)).await.unwrap_err();
+    let error = store.save(&key(), &entry(2, b"2"), revision_precondition(&old)).await.unwrap_err();
 
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
     assert!(causes(&error).contains(&format!("waiting for the lock {}", lock.display())), "{}", causes(&error));
     assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()), "readers wait for nobody");
     let clock = ManualClock::new(UnixTime::from_secs(0)).auto_advance();
     let patient = folder.store().with_clock(clock.clone());
-    assert!(patient.delete(&key(), seen(&old)).await.unwrap_err().is_retryable());
+    assert!(patient.delete(&key(), revision_precondition(&old)).await.unwrap_err().is_retryable());
     assert_eq!(webex_oauth::clock::Clock::elapsed(&clock), Duration::from_secs(10));
     let waiting = {
         let store = folder.store();
-        tokio::spawn(async move { store.save(&key(), &entry(3, b"3"), seen(&entry(1, b"1"))).await })
+        tokio::spawn(async move { store.save(&key(), &entry(3, b"3"), revision_precondition(&entry(1, b"1"))).await })
     };
     holder.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(holder.wait().unwrap().success());
@@ -653,7 +659,7 @@ async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> std::task::
 
 #[tokio::test]
 async fn write_behind_unpolled_write_times_out_and_can_be_retried() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     // Long enough for a busy host to do the work of both.
     let store = folder.store().with_lock_timeout(Duration::from_secs(1));
     let keys = EncryptionKeys::new("k1", EncryptionKey::from([7; 32])).unwrap();
@@ -668,28 +674,28 @@ async fn write_behind_unpolled_write_times_out_and_can_be_retried() {
         let mut unpolled = Box::pin(store.save(&key, &own, Precondition::Absent));
         assert!(poll_once(&mut unpolled).await.is_pending());
 
-        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Precondition::Absent)).await;
+        let behind = tokio::time::timeout(MAX_WAIT, store.save(&key, &other, Precondition::Absent)).await;
         let error = behind.expect("the wait has a limit").unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
 
         // The lock is free again, and still nobody polls the first.
         holder.unlock().unwrap();
-        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Precondition::Absent)).await;
+        let behind = tokio::time::timeout(MAX_WAIT, store.save(&key, &other, Precondition::Absent)).await;
         assert_eq!(behind.expect("the turn comes").unwrap(), WriteOutcome::Conflict, "the first goes first");
         assert_eq!(store.load(&key).await.unwrap(), Some(own.clone()));
         assert_eq!(unpolled.await.unwrap(), WriteOutcome::Committed);
-        assert_eq!(store.delete(&key, seen(&own)).await.unwrap(), WriteOutcome::Committed);
+        assert_eq!(store.delete(&key, revision_precondition(&own)).await.unwrap(), WriteOutcome::Committed);
     }
 }
 
 #[tokio::test]
 async fn write_dropped_while_waiting_is_not_applied() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
-    put(&store, &entry(1, b"1")).await;
+    put_entry(&store, &entry(1, b"1")).await;
     let holder = File::options().write(true).open(store.path(&key()).with_file_name("lock")).unwrap();
     holder.lock().unwrap();
-    let (key, new, old) = (key(), entry(2, b"2"), seen(&entry(1, b"1")));
+    let (key, new, old) = (key(), entry(2, b"2"), revision_precondition(&entry(1, b"1")));
     let mut dropped = Box::pin(store.save(&key, &new, old));
     assert!(poll_once(&mut dropped).await.is_pending());
 
@@ -701,11 +707,11 @@ async fn write_dropped_while_waiting_is_not_applied() {
 
 #[tokio::test]
 async fn temporary_files_are_removed_after_one_day() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let clock = ManualClock::new(SystemTime::now().into());
     let store = folder.store().with_clock(clock.clone());
     let (one, two) = (entry(1, b"1"), entry(2, b"2"));
-    put(&store, &one).await;
+    put_entry(&store, &one).await;
     let leave = |name: &str, age: Duration| {
         let path = store.path(&key()).with_file_name(name);
         let file = File::create(&path).unwrap();
@@ -715,21 +721,21 @@ async fn temporary_files_are_removed_after_one_day() {
     let hour = Duration::from_secs(60 * 60);
     let (old, young, other) = (leave(".tmp-old", 25 * hour), leave(".tmp-young", hour), leave("kept", 25 * hour));
 
-    put_over(&folder.store(), &one, &two).await;
+    replace_entry(&folder.store(), &one, &two).await;
     assert!(!old.exists() && young.exists() && other.exists());
 
     clock.advance(25 * hour);
-    put_over(&store, &two, &one).await;
+    replace_entry(&store, &two, &one).await;
     assert!(!young.exists() && other.exists());
 }
 
-async fn put_over(store: &FileStore, old: &Entry, new: &Entry) {
-    assert_eq!(store.save(&key(), new, seen(old)).await.unwrap(), WriteOutcome::Committed);
+async fn replace_entry(store: &FileStore, old: &Entry, new: &Entry) {
+    assert_eq!(store.save(&key(), new, revision_precondition(old)).await.unwrap(), WriteOutcome::Committed);
 }
 
 #[test]
 fn call_without_runtime_returns_no_runtime_error() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     let save = std::pin::pin!(store.save(&key(), &entry(1, b"1"), Precondition::Absent))
@@ -744,7 +750,7 @@ fn call_without_runtime_returns_no_runtime_error() {
 
 #[test]
 fn runtime_shutdown_completes_write_and_releases_lock() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let store = folder.store();
     for number in 1..=20 {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -756,7 +762,7 @@ fn runtime_shutdown_completes_write_and_releases_lock() {
             // The change of the runtime that ended may come before or after this one.
             loop {
                 let kept = store.load(&key()).await.unwrap();
-                let expect = kept.as_ref().map_or(Precondition::Absent, seen);
+                let expect = kept.as_ref().map_or(Precondition::Absent, revision_precondition);
                 if store.save(&key(), &entry(100 + number, b"2"), expect).await.unwrap() == WriteOutcome::Committed {
                     break;
                 }

@@ -44,7 +44,7 @@ pub(crate) fn client(uri: &str) -> WebexOAuth {
 }
 
 /// A login whose browser has come back with [`CODE`].
-pub(crate) fn returned(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
+pub(crate) fn pending_and_callback(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
     let (url, pending) = webex.authorize().begin().unwrap();
     let state = parameter(url.as_str(), "state");
     (pending, Callback::parse(format!("code={CODE}&state={state}")).unwrap())
@@ -70,12 +70,12 @@ pub(crate) fn json(status: u16, body: &str) -> ResponseTemplate {
 
 /// The tokens of a login at a server that grants [`TOKENS`].
 pub(crate) async fn tokens(webex: &WebexOAuth) -> TokenSet {
-    let (pending, callback) = returned(webex);
+    let (pending, callback) = pending_and_callback(webex);
     webex.login(pending, callback).await.unwrap().into_tokens()
 }
 
 /// The same tokens, received 30 seconds earlier: old enough to be refreshed whenever a refresh is asked for.
-pub(crate) fn aged(tokens: &TokenSet) -> TokenSet {
+pub(crate) fn backdate_tokens(tokens: &TokenSet) -> TokenSet {
     let mut stored: serde_json::Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
     let received = stored["received_at"].as_u64().unwrap();
     stored["received_at"] = (received - 30).into();
@@ -88,11 +88,11 @@ pub(crate) fn form(request: &wiremock::Request) -> std::collections::HashMap<Str
 }
 
 /// A folder that is gone after the test.
-pub(crate) struct Folder(pub(crate) PathBuf);
+pub(crate) struct TempDir(pub(crate) PathBuf);
 
-impl Folder {
+impl TempDir {
     pub(crate) fn new() -> Self {
-        Self::below(&std::env::temp_dir())
+        Self::new_in(&std::env::temp_dir())
     }
 
     /// Where there is a file system in memory it is there: for stories of many files that no machine's crash is part of.
@@ -100,13 +100,13 @@ impl Folder {
     pub(crate) fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
         if fs::metadata(memory).is_ok_and(|found| found.is_dir() && !found.permissions().readonly()) {
-            Self::below(memory)
+            Self::new_in(memory)
         } else {
             Self::new()
         }
     }
 
-    fn below(path: &Path) -> Self {
+    fn new_in(path: &Path) -> Self {
         // Its seed is another each time.
         let number = RandomState::new().hash_one(std::process::id());
         Self(path.join(format!("webex-oauth-test-{number:016x}")))
@@ -121,14 +121,14 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 /// Runs a test of this program again, in another process.
-pub(crate) fn again(test: &str) -> Command {
+pub(crate) fn rerun_test(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
@@ -136,48 +136,55 @@ pub(crate) fn again(test: &str) -> Command {
 
 /// A way to the server with gates on it, each of which holds the answers to some requests back until the test opens it.
 #[derive(Clone, Debug)]
-pub(crate) struct Gated {
-    way: Arc<ReqwestTransport>,
-    gates: Arc<[Gate]>,
+pub(crate) struct HoldingTransport {
+    transport: Arc<ReqwestTransport>,
+    holds: Arc<[ResponseHold]>,
 }
 
 #[derive(Debug)]
-struct Gate {
+struct ResponseHold {
     /// What the requests have in their bodies.
-    words: &'static str,
+    pattern: &'static str,
     held: Semaphore,
     is_open: watch::Sender<bool>,
 }
 
-impl Gated {
+impl HoldingTransport {
     /// With a gate for requests with these words in their bodies, and another for those with those.
     pub(crate) fn new(words: &[&'static str]) -> Self {
-        let gate = |words: &&'static str| Gate { words, held: Semaphore::new(0), is_open: watch::Sender::new(false) };
-        Self { way: Arc::new(ReqwestTransport::builder().build().unwrap()), gates: words.iter().map(gate).collect() }
+        let gate = |words: &&'static str| ResponseHold {
+            pattern: words,
+            held: Semaphore::new(0),
+            is_open: watch::Sender::new(false),
+        };
+        Self {
+            transport: Arc::new(ReqwestTransport::builder().build().unwrap()),
+            holds: words.iter().map(gate).collect(),
+        }
     }
 
     /// Waits until the server has answered, and the answer is held.
-    pub(crate) async fn holds(&self, words: &str) {
-        self.gate(words).held.acquire().await.unwrap().forget();
+    pub(crate) async fn wait_until_held(&self, words: &str) {
+        self.hold_for(words).held.acquire().await.unwrap().forget();
     }
 
     /// Lets the answer through, and all after it.
-    pub(crate) fn open(&self, words: &str) {
-        self.gate(words).is_open.send_replace(true);
+    pub(crate) fn release(&self, words: &str) {
+        self.hold_for(words).is_open.send_replace(true);
     }
 
-    fn gate(&self, words: &str) -> &Gate {
-        self.gates.iter().find(|gate| gate.words == words).unwrap()
+    fn hold_for(&self, words: &str) -> &ResponseHold {
+        self.holds.iter().find(|gate| gate.pattern == words).unwrap()
     }
 }
 
 #[async_trait]
-impl Transport for Gated {
+impl Transport for HoldingTransport {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
         let body = request.body().clone();
-        let answer = self.way.exchange(request).await;
-        let is_meant = |gate: &&Gate| String::from_utf8_lossy(&body).contains(gate.words);
-        if let Some(gate) = self.gates.iter().find(is_meant) {
+        let answer = self.transport.exchange(request).await;
+        let is_meant = |gate: &&ResponseHold| String::from_utf8_lossy(&body).contains(gate.pattern);
+        if let Some(gate) = self.holds.iter().find(is_meant) {
             gate.held.add_permits(1);
             gate.is_open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
         }
@@ -186,7 +193,7 @@ impl Transport for Gated {
 }
 
 /// Gives the others of a runtime of one thread the processor, until nothing more happens by itself.
-pub(crate) async fn quiet() {
+pub(crate) async fn yield_until_idle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -246,13 +253,13 @@ fn collect_tests(items: &[syn::Item], module: &str, tests: &mut BTreeSet<String>
 }
 
 /// Says that a story was not told; where `CI` is set, that is a failure.
-pub(crate) fn not_run(story: &str, why: &str) {
-    say(&format!("!! NOT RUN: {story}: {why}"));
+pub(crate) fn report_skipped(story: &str, why: &str) {
+    print_to_stderr(&format!("!! NOT RUN: {story}: {why}"));
     assert!(std::env::var_os("CI").is_none(), "{story} was not run: {why}");
 }
 
 /// Says something past the harness, which keeps the words of tests that pass to itself.
-pub(crate) fn say(words: &str) {
+pub(crate) fn print_to_stderr(words: &str) {
     let _ = writeln!(std::io::stderr(), "{words}");
 }
 

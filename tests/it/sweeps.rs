@@ -16,15 +16,15 @@ use webex_oauth::{
     TokenManager, WebexOAuth,
 };
 
-use crate::fake::{
-    DAY, FORTNIGHT, Fake, HOUR, Moody, NOW, Sorted, at_once, came_to, granted, is_emptied, key, listening, log_in,
-    manager,
+use crate::fake_server::{
+    DAY, FakeServer, FaultyStore, HOUR, NOW, SortedStore, TWO_WEEKS, is_cache_empty, keep_alive_without_delay, key,
+    log_in, manager, manager_with_events, sweep_counts, token_response,
 };
-use crate::support::{Folder, builder, quiet};
+use crate::support::{TempDir, builder, yield_until_idle};
 
 /// A Webex that renews, its clock and its client.
-fn world(access: Duration) -> (ManualClock, Fake, WebexOAuth) {
-    let (clock, fake) = (ManualClock::new(NOW), Fake::renewing(access));
+fn fixture(access: Duration) -> (ManualClock, FakeServer, WebexOAuth) {
+    let (clock, fake) = (ManualClock::new(NOW), FakeServer::with_sliding_expiry(access));
     let webex = fake.client(&clock);
     (clock, fake, webex)
 }
@@ -49,18 +49,18 @@ async fn put_copies(manager: &TokenManager, webex: &WebexOAuth, copies: usize) {
 /// A task that begins on a runtime that is ending is dropped at once, by whoever began it and whatever locks they hold.
 #[test]
 fn runtime_shutdown_during_sweep_does_not_hang() {
-    let (clock, _fake, webex) = world(FORTNIGHT);
-    let store = Moody::new(MemoryStore::new());
+    let (clock, _fake, webex) = fixture(TWO_WEEKS);
+    let store = FaultyStore::new(MemoryStore::new());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(put_copies(&manager(&webex, &store), &webex, 1));
     clock.advance(DAY * 61);
     // Gone with the listener, which goes with the last that knows the manager.
     let (alive, is_gone) = mpsc::channel::<()>();
     let manager = TokenManager::builder(webex, store.clone()).on_event(move |_| drop(alive.clone()));
-    let keep_alive = at_once(&manager.build().unwrap());
+    let keep_alive = keep_alive_without_delay(&manager.build().unwrap());
     let go_on = store.block_next_load();
     let sweeping = runtime.block_on(async { keep_alive.start().unwrap() });
-    runtime.block_on(store.holds());
+    runtime.block_on(store.wait_until_held());
 
     let (waiting, is_closed) = mpsc::channel::<()>();
     runtime.spawn(async move {
@@ -78,12 +78,12 @@ fn runtime_shutdown_during_sweep_does_not_hang() {
 #[tokio::test]
 async fn dropped_sweep_loses_no_session() {
     for polls in 1..60 {
-        let (clock, fake, webex) = world(FORTNIGHT);
+        let (clock, fake, webex) = fixture(TWO_WEEKS);
         let store = MemoryStore::new();
         put_all(&manager(&webex, &store), &webex, ["a", "b", "c", "d"].map(str::to_owned)).await;
         clock.advance(DAY * 61);
         let manager = manager(&webex, &store);
-        let keep_alive = at_once(&manager);
+        let keep_alive = keep_alive_without_delay(&manager);
         let mut sweep = Box::pin(keep_alive.sweep());
         let mut polled = 0;
         std::future::poll_fn(|context| {
@@ -98,19 +98,19 @@ async fn dropped_sweep_loses_no_session() {
         let swept = keep_alive.sweep().await.unwrap();
         assert!(swept.is_complete && swept.failed == 0 && swept.login_required == 0, "{polls}: {swept:?}");
         assert_eq!(fake.refreshes(), 4, "{polls}");
-        assert!(is_emptied(&manager).await, "{polls}: {manager:?}");
+        assert!(is_cache_empty(&manager).await, "{polls}: {manager:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_sweeps_in_process_refresh_each_session_once() {
-    let (clock, fake, webex) = world(FORTNIGHT);
+    let (clock, fake, webex) = fixture(TWO_WEEKS);
     let store = MemoryStore::new();
     put_copies(&manager(&webex, &store), &webex, 1000).await;
     clock.advance(DAY * 61);
     let manager = manager(&webex, &store);
     let sweeps = [(); 4].map(|()| {
-        let keep_alive = at_once(&manager);
+        let keep_alive = keep_alive_without_delay(&manager);
         tokio::spawn(async move { keep_alive.sweep().await.unwrap() })
     });
     for sweep in sweeps {
@@ -118,33 +118,33 @@ async fn concurrent_sweeps_in_process_refresh_each_session_once() {
         assert!(swept.is_complete && swept.failed == 0 && swept.login_required == 0, "{swept:?}");
     }
     assert_eq!(fake.refreshes(), 1000);
-    assert!(is_emptied(&manager).await, "{manager:?}");
+    assert!(is_cache_empty(&manager).await, "{manager:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_sweeps_of_processes_refresh_each_session_once() {
     // Their access tokens live on, so that nobody waits for another.
-    let (clock, fake, webex) = world(DAY * 90);
-    let store = Sorted::default();
+    let (clock, fake, webex) = fixture(DAY * 90);
+    let store = SortedStore::default();
     let names: Vec<_> = (0..200).map(|number| format!("k{number:03}")).collect();
     put_all(&manager(&webex, &store), &webex, names.clone()).await;
     clock.advance(DAY * 61);
     let sweeps = [(); 8].map(|()| {
-        let keep_alive = at_once(&manager(&webex, &store));
+        let keep_alive = keep_alive_without_delay(&manager(&webex, &store));
         tokio::spawn(async move { keep_alive.sweep().await.unwrap() })
     });
     for sweep in sweeps {
         let swept = sweep.await.unwrap();
         assert!(swept.is_complete && swept.failed == 0 && swept.login_required == 0, "{swept:?}");
     }
-    let mut refreshed = fake.refreshed();
+    let mut refreshed = fake.refresh_tokens();
     refreshed.sort();
     assert_eq!(refreshed, names, "each once");
 }
 
 #[tokio::test]
 async fn sweep_over_foreign_sessions_yields_to_other_tasks() {
-    let (clock, fake, webex) = world(FORTNIGHT);
+    let (clock, fake, webex) = fixture(TWO_WEEKS);
     let store = MemoryStore::new();
     put_copies(&manager(&webex, &store), &webex, 1000).await;
     clock.advance(DAY * 61);
@@ -157,67 +157,67 @@ async fn sweep_over_foreign_sessions_yields_to_other_tasks() {
             tokio::task::yield_now().await;
         }
     });
-    let swept = at_once(&manager(&another, &store)).sweep().await.unwrap();
+    let swept = keep_alive_without_delay(&manager(&another, &store)).sweep().await.unwrap();
     other.abort();
-    assert_eq!(came_to(swept), (0, 0, 0, true));
+    assert_eq!(sweep_counts(swept), (0, 0, 0, true));
     assert!(turns.load(Ordering::SeqCst) > 100, "{turns:?}");
 }
 
 // --- a login that changes while a sweep has just read it
 
 /// A login that is due, though its access token lives, at a store that a test can hold.
-struct Interrupted {
+struct InterruptedSweep {
     clock: ManualClock,
     webex: WebexOAuth,
     inner: MemoryStore,
-    store: Moody<MemoryStore>,
+    store: FaultyStore<MemoryStore>,
     manager: TokenManager,
     session: Session,
-    sweeping: tokio::task::JoinHandle<SweepReport>,
+    sweep: tokio::task::JoinHandle<SweepReport>,
 }
 
-impl Interrupted {
+impl InterruptedSweep {
     /// The store has answered a sweep, and the answer is on its way.
     async fn new() -> Self {
         let clock = ManualClock::new(NOW);
-        let fake = Fake::new(|form| {
+        let fake = FakeServer::new(|form| {
             let name = form.get("code").or(form.get("refresh_token")).unwrap();
-            granted((&format!("access-of-{name}"), FORTNIGHT), (name, DAY * 15))
+            token_response((&format!("access-of-{name}"), TWO_WEEKS), (name, DAY * 15))
         });
         let (webex, inner) = (fake.client(&clock), MemoryStore::new());
-        let store = Moody::new(inner.clone());
+        let store = FaultyStore::new(inner.clone());
         let manager = manager(&webex, &store);
         let session = manager.put(&key("jane"), log_in(&webex, "old").await).await.unwrap();
         clock.advance(DAY * 2);
         store.hold_next_load();
-        let keep_alive = at_once(&manager);
+        let keep_alive = keep_alive_without_delay(&manager);
         let sweeping = tokio::spawn(async move { keep_alive.sweep().await.unwrap() });
-        store.holds().await;
-        Self { clock, webex, inner, store, manager, session, sweeping }
+        store.wait_until_held().await;
+        Self { clock, webex, inner, store, manager, session, sweep: sweeping }
     }
 
     /// Lets the answer through; from then on the store is down, so that nothing mends what the sweep does wrong.
-    async fn goes_on(self) -> (Session, SweepReport) {
-        self.store.go_down();
-        self.store.let_go();
-        (self.session, self.sweeping.await.unwrap())
+    async fn resume(self) -> (Session, SweepReport) {
+        self.store.go_offline();
+        self.store.release_load();
+        (self.session, self.sweep.await.unwrap())
     }
 }
 
 #[tokio::test]
 async fn sweep_serves_no_token_of_replaced_account() {
-    let story = Interrupted::new().await;
+    let story = InterruptedSweep::new().await;
     let new = log_in(&story.webex, "new").await;
     story.manager.put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account()).await.unwrap();
-    let (session, swept) = story.goes_on().await;
+    let (session, swept) = story.resume().await;
     // It is not what was due any more; that the store is down is what the weekly check of each entry finds.
-    assert_eq!(came_to(swept), (0, 0, 1, true));
+    assert_eq!(sweep_counts(swept), (0, 0, 1, true));
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
 }
 
 #[tokio::test]
 async fn sweep_serves_no_token_of_account_replaced_elsewhere() {
-    let story = Interrupted::new().await;
+    let story = InterruptedSweep::new().await;
     let new = log_in(&story.webex, "new").await;
     manager(&story.webex, &story.inner)
         .put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account())
@@ -225,34 +225,34 @@ async fn sweep_serves_no_token_of_account_replaced_elsewhere() {
         .unwrap();
     story.clock.advance(Duration::from_secs(31));
     assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "it has looked again");
-    let (session, swept) = story.goes_on().await;
-    assert_eq!(came_to(swept), (0, 0, 1, true), "as above");
+    let (session, swept) = story.resume().await;
+    assert_eq!(sweep_counts(swept), (0, 0, 1, true), "as above");
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
 }
 
 #[tokio::test]
 async fn sweep_does_not_restore_token_of_removed_session() {
-    let story = Interrupted::new().await;
+    let story = InterruptedSweep::new().await;
     story.manager.remove(&key("jane")).await.unwrap();
-    let (session, swept) = story.goes_on().await;
-    assert_eq!(came_to(swept), (0, 0, 0, true));
+    let (session, swept) = story.resume().await;
+    assert_eq!(sweep_counts(swept), (0, 0, 0, true));
     assert!(session.access_token().await.is_err(), "a forgotten login's token is handed out");
 }
 
 #[tokio::test]
 async fn sweep_does_not_report_removed_session_as_ended() {
-    let Interrupted { store, manager, sweeping, .. } = Interrupted::new().await;
+    let InterruptedSweep { store, manager, sweep, .. } = InterruptedSweep::new().await;
     manager.remove(&key("jane")).await.unwrap();
-    store.let_go();
-    assert_eq!(came_to(sweeping.await.unwrap()), (0, 0, 0, true));
+    store.release_load();
+    assert_eq!(sweep_counts(sweep.await.unwrap()), (0, 0, 0, true));
 }
 
 // --- logins and stores in trouble
 
 #[tokio::test]
 async fn failing_sessions_do_not_delay_newly_due_sessions() {
-    let (clock, _fake, webex) = world(FORTNIGHT);
-    let (manager, heard) = listening(&webex, &Sorted::default());
+    let (clock, _fake, webex) = fixture(TWO_WEEKS);
+    let (manager, heard) = manager_with_events(&webex, &SortedStore::default());
     put_failing(&manager, &webex, 3).await;
     put_all(&manager, &webex, ["n-healthy".to_owned()]).await;
     // One login an hour, as in any service of a few users, and each comes before those that fail.
@@ -261,7 +261,7 @@ async fn failing_sessions_do_not_delay_newly_due_sessions() {
         clock.advance(HOUR);
     }
     clock.advance(DAY * 58);
-    let keep_alive = at_once(&manager);
+    let keep_alive = keep_alive_without_delay(&manager);
     for sweep in 1..=47 {
         let swept = keep_alive.sweep().await.unwrap();
         assert_eq!((swept.login_required, swept.is_complete), (0, true), "{sweep}: {swept:?}");
@@ -273,12 +273,12 @@ async fn failing_sessions_do_not_delay_newly_due_sessions() {
 
 #[tokio::test]
 async fn pages_of_failing_sessions_do_not_block_sweep() {
-    let (clock, fake, webex) = world(FORTNIGHT);
-    let (manager, heard) = listening(&webex, &Sorted::default());
+    let (clock, fake, webex) = fixture(TWO_WEEKS);
+    let (manager, heard) = manager_with_events(&webex, &SortedStore::default());
     put_failing(&manager, &webex, 600).await;
     put_all(&manager, &webex, ["n-healthy".to_owned()]).await;
     clock.advance(DAY * 60);
-    assert_eq!(came_to(at_once(&manager).sweep().await.unwrap()), (1, 0, 600, true));
+    assert_eq!(sweep_counts(keep_alive_without_delay(&manager).sweep().await.unwrap()), (1, 0, 600, true));
     assert_eq!((heard.count("refreshed n-healthy"), fake.refreshes()), (1, 601));
 }
 
@@ -292,41 +292,41 @@ async fn put_failing(manager: &TokenManager, webex: &WebexOAuth, failing: usize)
 
 #[tokio::test]
 async fn store_outage_ends_sweep_after_three_failures_and_recovers() {
-    let (clock, fake, webex) = world(FORTNIGHT);
-    let store = Moody::new(Sorted::default());
+    let (clock, fake, webex) = fixture(TWO_WEEKS);
+    let store = FaultyStore::new(SortedStore::default());
     let manager = manager(&webex, &store);
     put_copies(&manager, &webex, 100).await;
     clock.advance(DAY * 61);
-    let keep_alive = at_once(&manager);
-    store.go_down();
+    let keep_alive = keep_alive_without_delay(&manager);
+    store.go_offline();
     let before = store.loads();
-    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (0, 0, 3, false));
+    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (0, 0, 3, false));
     assert_eq!((store.loads() - before, fake.refreshes()), (3, 0));
-    store.come_back();
-    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (97, 0, 0, true), "those first that were not tried");
-    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (3, 0, 0, true));
+    store.go_online();
+    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (97, 0, 0, true), "those first that were not tried");
+    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (3, 0, 0, true));
 }
 
 #[tokio::test]
 async fn file_of_later_version_does_not_block_other_sessions() {
-    let folder = Folder::new();
-    let (clock, _fake, webex) = world(FORTNIGHT);
+    let folder = TempDir::new();
+    let (clock, _fake, webex) = fixture(TWO_WEEKS);
     let store = folder.store();
-    let (manager, heard) = listening(&webex, &store);
+    let (manager, heard) = manager_with_events(&webex, &store);
     put_copies(&manager, &webex, 20).await;
     // The one that is listed first.
     let path = (0..20).map(|number| store.path(&key(&number.to_string()))).min().unwrap();
     let file = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).replacen("login v1", "login v2", 1);
     std::fs::write(&path, &file).unwrap();
     clock.advance(DAY * 61);
-    assert_eq!(came_to(at_once(&manager).sweep().await.unwrap()), (19, 0, 0, true));
-    assert_eq!(heard.news(), [""; 0]);
+    assert_eq!(sweep_counts(keep_alive_without_delay(&manager).sweep().await.unwrap()), (19, 0, 0, true));
+    assert_eq!(heard.events_except_refreshes(), [""; 0]);
     assert_eq!(std::fs::read(&path).unwrap(), file.as_bytes(), "it was touched");
 }
 
 #[tokio::test]
 async fn remove_all_removes_others_despite_undecryptable_session() {
-    let (_clock, _fake, webex) = world(FORTNIGHT);
+    let (_clock, _fake, webex) = fixture(TWO_WEEKS);
     let inner = MemoryStore::new();
     let sealed = |id: &str, byte: u8| {
         let keys = EncryptionKeys::new(id, EncryptionKey::from([byte; 32])).unwrap();
@@ -346,7 +346,7 @@ async fn remove_all_removes_others_despite_undecryptable_session() {
 #[tokio::test]
 async fn abandoned_lease_does_not_block_sweeps_forever() {
     // Nobody else would refresh it: its access token outlives its login.
-    let (clock, fake, webex) = world(DAY * 90);
+    let (clock, fake, webex) = fixture(DAY * 90);
     let store = MemoryStore::new();
     manager(&webex, &store).put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
     let mut entry = store.load(&key("jane")).await.unwrap().unwrap();
@@ -358,15 +358,15 @@ async fn abandoned_lease_does_not_block_sweeps_forever() {
     entry.head = Head::from_text(&head.to_string()).unwrap();
     assert_eq!(store.save(&key("jane"), &entry, expect).await.unwrap(), WriteOutcome::Committed);
 
-    let (manager, heard) = listening(&webex, &store);
-    let keep_alive = at_once(&manager);
-    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (0, 0, 0, true), "somebody may be at work");
+    let (manager, heard) = manager_with_events(&webex, &store);
+    let keep_alive = keep_alive_without_delay(&manager);
+    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (0, 0, 0, true), "somebody may be at work");
     clock.advance(HOUR);
     let sweep = tokio::spawn(async move { keep_alive.sweep().await.unwrap() });
-    quiet().await;
+    yield_until_idle().await;
     assert_eq!((sweep.is_finished(), fake.refreshes()), (false, 0), "its holder gets time to save");
     clock.advance(Duration::from_secs(3));
-    assert_eq!(came_to(sweep.await.unwrap()), (1, 0, 0, true));
+    assert_eq!(sweep_counts(sweep.await.unwrap()), (1, 0, 0, true));
     assert_eq!((heard.count("refreshed jane"), fake.refreshes()), (1, 1));
 }
 
@@ -374,37 +374,37 @@ async fn abandoned_lease_does_not_block_sweeps_forever() {
 
 #[tokio::test]
 async fn sweep_repeats_after_interval_of_any_length() {
-    let (clock, _fake, webex) = world(FORTNIGHT);
-    let store = Moody::new(MemoryStore::new());
+    let (clock, _fake, webex) = fixture(TWO_WEEKS);
+    let store = FaultyStore::new(MemoryStore::new());
     let manager = manager(&webex, &store);
     let every = |interval| KeepAlive::new(&manager).unwrap().interval(interval).start().unwrap();
     let _sweeping = [(); 20].map(|()| [Duration::MAX, Duration::ZERO].map(every));
-    quiet().await;
+    yield_until_idle().await;
     assert_eq!(store.listings(), 80, "at once: what is due, and what is to be checked");
     clock.advance(DAY * 365 * 2);
-    quiet().await;
+    yield_until_idle().await;
     assert_eq!(store.listings(), 160, "after an interval");
 }
 
 #[tokio::test]
 async fn store_panic_is_reported_and_sweeping_continues() {
-    let (clock, _fake, webex) = world(FORTNIGHT);
-    let store = Moody::new(MemoryStore::new());
-    let (manager, heard) = listening(&webex, &store);
+    let (clock, _fake, webex) = fixture(TWO_WEEKS);
+    let store = FaultyStore::new(MemoryStore::new());
+    let (manager, heard) = manager_with_events(&webex, &store);
     put_all(&manager, &webex, ["jane".to_owned()]).await;
     clock.advance(DAY * 61);
     store.panic_at_next_listing();
-    let _sweeping = at_once(&manager).start().unwrap();
-    quiet().await;
+    let _sweeping = keep_alive_without_delay(&manager).start().unwrap();
+    yield_until_idle().await;
     assert_eq!((heard.count("sweep failed"), heard.count("refreshed jane")), (1, 0));
     clock.advance(HOUR / 6);
-    quiet().await;
+    yield_until_idle().await;
     assert_eq!((heard.count("sweep failed"), heard.count("refreshed jane")), (1, 1), "soon after, the next sweeps");
 }
 
 #[tokio::test]
 async fn event_listener_may_use_manager_stop_sweeps_and_remove_keys() {
-    let (clock, fake, webex) = world(FORTNIGHT);
+    let (clock, fake, webex) = fixture(TWO_WEEKS);
     let store = MemoryStore::new();
     let cell: Arc<OnceLock<(TokenManager, Mutex<Option<KeepAliveHandle>>)>> = Arc::default();
     let own = Arc::clone(&cell);
@@ -421,13 +421,13 @@ async fn event_listener_may_use_manager_stop_sweeps_and_remove_keys() {
     let manager = listening.build().unwrap();
     put_all(&manager, &webex, ["a", "b", "bad-c"].map(str::to_owned)).await;
     clock.advance(DAY * 61);
-    let sweeping = at_once(&manager).start().unwrap();
+    let sweeping = keep_alive_without_delay(&manager).start().unwrap();
     assert!(cell.set((manager.clone(), Mutex::new(Some(sweeping)))).is_ok());
 
-    quiet().await;
+    yield_until_idle().await;
     assert_eq!(fake.refreshes(), 1, "it ends with the first that is heard of");
-    let swept = at_once(&manager).sweep().await.unwrap();
+    let swept = keep_alive_without_delay(&manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed + swept.failed, swept.is_complete), (2, true), "{swept:?}");
-    quiet().await;
+    yield_until_idle().await;
     assert!(store.keys(None, None, 10).await.unwrap().keys.is_empty());
 }

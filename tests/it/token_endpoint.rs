@@ -12,8 +12,8 @@ use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::{
-    ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, TOKENS, builder, client, form, json, parameter, returned, server,
-    tokens,
+    ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, TOKENS, builder, client, form, json, parameter,
+    pending_and_callback, server, tokens,
 };
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn failed_response_yields_no_tokens_and_is_not_quoted() {
         let server = server(json(status, body)).await;
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
-        let (pending, callback) = returned(&webex);
+        let (pending, callback) = pending_and_callback(&webex);
 
         let error = webex.login(pending, callback).await.unwrap_err();
 
@@ -202,13 +202,13 @@ async fn invalid_utf8_and_oversized_bodies_are_errors() {
     for answer in [not_utf8, huge] {
         let server = server(answer).await;
         let webex = client(&server.uri());
-        let (pending, callback) = returned(&webex);
+        let (pending, callback) = pending_and_callback(&webex);
         assert_eq!(webex.login(pending, callback).await.unwrap_err().kind(), ErrorKind::CodeExchange);
     }
 }
 
 /// JSON in a text in JSON, and so on: 100 KiB that would fill the stack of whoever opens the texts.
-fn texts_within_texts() -> String {
+fn nested_json_strings() -> String {
     let (open, close) = ("[".repeat(120), "]".repeat(120));
     let mut inner = String::from("1");
     while inner.len() < 100 * 1024 {
@@ -220,11 +220,11 @@ fn texts_within_texts() -> String {
 
 #[tokio::test]
 async fn nested_json_strings_are_not_parsed() {
-    let refusing = server(json(401, &texts_within_texts())).await;
+    let refusing = server(json(401, &nested_json_strings())).await;
     let error = client(&refusing.uri()).person(&AccessToken::new("x").unwrap()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PersonRequest);
 
-    let granting = server(json(200, &format!(r#"{{"access_token":"a","x":{}}}"#, texts_within_texts()))).await;
+    let granting = server(json(200, &format!(r#"{{"access_token":"a","x":{}}}"#, nested_json_strings()))).await;
     let tokens = tokens(&client(&granting.uri())).await;
     assert_eq!((tokens.access_token().expose(), tokens.field("x")), ("a", None), "it is nested too deep to be kept");
 }
@@ -241,7 +241,7 @@ async fn requests_with_secrets_do_not_follow_redirects() {
         Mock::given(wiremock::matchers::any()).respond_with(redirect).mount(&here).await;
         let webex = client(&here.uri());
         let tokens = tokens(&webex).await;
-        let (pending, callback) = returned(&webex);
+        let (pending, callback) = pending_and_callback(&webex);
 
         let errors = [
             webex.login(pending, callback).await.unwrap_err(),
@@ -312,7 +312,7 @@ async fn lost_response_is_retried_once_unless_rotation_is_strict() {
                     stream.read_buf(&mut request).await.unwrap();
                 }
                 drop(stream);
-                COUNT.with(|own| own.store(count, std::sync::atomic::Ordering::SeqCst));
+                DROPPED_CONNECTIONS.with(|own| own.store(count, std::sync::atomic::Ordering::SeqCst));
             }
         });
 
@@ -320,13 +320,17 @@ async fn lost_response_is_retried_once_unless_rotation_is_strict() {
         dropping.abort();
 
         assert!(error.is_retryable(), "{error}");
-        assert_eq!(COUNT.with(|own| own.load(std::sync::atomic::Ordering::SeqCst)), connections, "{rotation:?}");
+        assert_eq!(
+            DROPPED_CONNECTIONS.with(|own| own.load(std::sync::atomic::Ordering::SeqCst)),
+            connections,
+            "{rotation:?}"
+        );
     }
 }
 
 thread_local! {
     /// Connections that were dropped after the request; `tokio::test` runs everything on one thread.
-    static COUNT: std::sync::atomic::AtomicUsize = const { std::sync::atomic::AtomicUsize::new(0) };
+    static DROPPED_CONNECTIONS: std::sync::atomic::AtomicUsize = const { std::sync::atomic::AtomicUsize::new(0) };
 }
 
 #[tokio::test]
@@ -344,13 +348,13 @@ async fn incomplete_or_mismatched_client_fails_without_request() {
     assert!(error.to_string().contains("WEBEX_SCOPES"), "{error}");
     let error = bare.refresh(&tokens).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("client_secret(..)"), "{error}");
-    let (pending, callback) = returned(&full);
+    let (pending, callback) = pending_and_callback(&full);
     let code = full.accept(pending, callback).unwrap();
     assert_eq!(bare.exchange(code).await.unwrap_err().kind(), ErrorKind::Configuration);
 
     let other = builder(service()).client_id("C2").build().unwrap();
     assert_eq!(other.refresh(&tokens).await.unwrap_err().kind(), ErrorKind::ClientMismatch);
-    let (pending, callback) = returned(&full);
+    let (pending, callback) = pending_and_callback(&full);
     let code = full.accept(pending, callback).unwrap();
     assert_eq!(other.exchange(code).await.unwrap_err().kind(), ErrorKind::ClientMismatch);
 

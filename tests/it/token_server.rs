@@ -16,7 +16,7 @@ use webex_oauth::store::{
 use webex_oauth::transport::Transport;
 use webex_oauth::{Delivery, Error, Result, Rotation, Service, Transience, WebexOAuth};
 
-use crate::fake::{Form, NOW, is_refresh};
+use crate::fake_server::{Form, NOW, is_refresh};
 use crate::support::{builder, save_head};
 
 // --- the clock
@@ -60,7 +60,7 @@ impl Clock for SimulatedClock {
 
 /// What happens to a request in place of new tokens.
 #[derive(Clone, Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ServerFault {
     /// The server, or a gateway in front of it, responds with this.
     Respond(u16, String),
     /// The transport fails, and the server sees nothing.
@@ -71,7 +71,7 @@ pub(crate) enum Fault {
 
 /// A refresh request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Presented {
+pub(crate) struct RefreshRequest {
     pub(crate) name: String,
     pub(crate) refresh_token: String,
     pub(crate) at: Duration,
@@ -80,12 +80,12 @@ pub(crate) struct Presented {
 }
 
 #[derive(Default)]
-struct Family {
+struct TokenFamily {
     generation: u64,
     is_revoked: bool,
 }
 
-type Faults = Box<dyn Fn(&str) -> Option<Fault> + Send + Sync>;
+type FaultSelector = Box<dyn Fn(&str) -> Option<ServerFault> + Send + Sync>;
 
 /// A token server that knows which refresh tokens are valid. With strict rotation, a refresh token that comes a second time
 /// revokes its whole family (RFC 9700 section 4.14.2). Clones are the same server.
@@ -95,13 +95,13 @@ pub(crate) struct TokenServer(Arc<State>);
 struct State {
     clock: Arc<dyn Clock>,
     rotation: Rotation,
-    families: Mutex<HashMap<String, Family>>,
+    families: Mutex<HashMap<String, TokenFamily>>,
     expires_in: Mutex<Value>,
     latency: Mutex<Duration>,
-    faults: Mutex<Option<Faults>>,
-    presented: Mutex<Vec<Presented>>,
+    faults: Mutex<Option<FaultSelector>>,
+    refresh_requests: Mutex<Vec<RefreshRequest>>,
     in_progress: AtomicUsize,
-    most_in_progress: AtomicUsize,
+    max_in_progress: AtomicUsize,
 }
 
 impl TokenServer {
@@ -114,9 +114,9 @@ impl TokenServer {
             expires_in: Mutex::new(json!(3600)),
             latency: Mutex::default(),
             faults: Mutex::default(),
-            presented: Mutex::default(),
+            refresh_requests: Mutex::default(),
             in_progress: AtomicUsize::new(0),
-            most_in_progress: AtomicUsize::new(0),
+            max_in_progress: AtomicUsize::new(0),
         }))
     }
 
@@ -137,7 +137,7 @@ impl TokenServer {
     }
 
     /// Sets what happens to the refreshes of the session with this name.
-    pub(crate) fn set_faults(&self, faults: impl Fn(&str) -> Option<Fault> + Send + Sync + 'static) {
+    pub(crate) fn set_faults(&self, faults: impl Fn(&str) -> Option<ServerFault> + Send + Sync + 'static) {
         *self.0.faults.lock().unwrap() = Some(Box::new(faults));
     }
 
@@ -146,23 +146,23 @@ impl TokenServer {
     }
 
     /// All refresh requests, in order.
-    pub(crate) fn presented(&self) -> Vec<Presented> {
-        self.0.presented.lock().unwrap().clone()
+    pub(crate) fn refresh_requests(&self) -> Vec<RefreshRequest> {
+        self.0.refresh_requests.lock().unwrap().clone()
     }
 
     /// The number of refresh requests.
     pub(crate) fn refreshes(&self) -> usize {
-        self.0.presented.lock().unwrap().len()
+        self.0.refresh_requests.lock().unwrap().len()
     }
 
     /// The number of refresh requests of one session.
     pub(crate) fn refreshes_for(&self, name: &str) -> usize {
-        self.0.presented.lock().unwrap().iter().filter(|presented| presented.name == name).count()
+        self.0.refresh_requests.lock().unwrap().iter().filter(|presented| presented.name == name).count()
     }
 
     /// The largest number of refresh requests that were in progress at one time.
-    pub(crate) fn most_in_progress(&self) -> usize {
-        self.0.most_in_progress.load(Ordering::SeqCst)
+    pub(crate) fn max_in_progress(&self) -> usize {
+        self.0.max_in_progress.load(Ordering::SeqCst)
     }
 
     /// The newest refresh token of a session.
@@ -177,13 +177,13 @@ impl TokenServer {
 
     /// Asserts that no refresh token was presented a second time.
     pub(crate) fn assert_none_spent(&self, context: &str) {
-        let spent: Vec<_> = self.presented().into_iter().filter(|presented| presented.is_spent).collect();
+        let spent: Vec<_> = self.refresh_requests().into_iter().filter(|presented| presented.is_spent).collect();
         assert!(spent.is_empty(), "{context}: spent refresh tokens were presented: {spent:?}");
     }
 
     fn begin(&self, name: &str) -> (u16, String) {
-        self.0.families.lock().unwrap().insert(name.to_owned(), Family::default());
-        self.granted(name, 0)
+        self.0.families.lock().unwrap().insert(name.to_owned(), TokenFamily::default());
+        self.token_response(name, 0)
     }
 
     fn refresh(&self, name: &str, presented: &str) -> (u16, String) {
@@ -199,10 +199,10 @@ impl TokenServer {
         family.generation += 1;
         let generation = family.generation;
         drop(families);
-        self.granted(name, generation)
+        self.token_response(name, generation)
     }
 
-    fn granted(&self, name: &str, generation: u64) -> (u16, String) {
+    fn token_response(&self, name: &str, generation: u64) -> (u16, String) {
         let mut body = json!({
             "access_token": access_token(name, generation),
             "refresh_token": refresh_token(name, generation),
@@ -215,9 +215,9 @@ impl TokenServer {
         (200, body.to_string())
     }
 
-    fn note(&self, name: &str, refresh_token: &str) {
-        let mut presented = self.0.presented.lock().unwrap();
-        presented.push(Presented {
+    fn record_request(&self, name: &str, refresh_token: &str) {
+        let mut presented = self.0.refresh_requests.lock().unwrap();
+        presented.push(RefreshRequest {
             name: name.to_owned(),
             refresh_token: refresh_token.to_owned(),
             at: self.0.clock.elapsed(),
@@ -247,7 +247,7 @@ struct InProgress<'a>(&'a State);
 impl<'a> InProgress<'a> {
     fn new(state: &'a State) -> Self {
         let now = state.in_progress.fetch_add(1, Ordering::SeqCst) + 1;
-        state.most_in_progress.fetch_max(now, Ordering::SeqCst);
+        state.max_in_progress.fetch_max(now, Ordering::SeqCst);
         Self(state)
     }
 }
@@ -266,12 +266,12 @@ impl Transport for TokenServer {
             let _in_progress = InProgress::new(&self.0);
             let token = &form["refresh_token"];
             let name = token.split_once("-of-").map_or(token.as_str(), |(_, name)| name).trim_end_matches('.');
-            self.note(name, token);
+            self.record_request(name, token);
             let fault = self.0.faults.lock().unwrap().as_ref().and_then(|faults| faults(name));
             let response = match &fault {
-                Some(Fault::Respond(status, body)) => (*status, body.clone()),
-                Some(Fault::Fail(_)) => (0, String::new()),
-                Some(Fault::LoseResponse) | None => self.refresh(name, token),
+                Some(ServerFault::Respond(status, body)) => (*status, body.clone()),
+                Some(ServerFault::Fail(_)) => (0, String::new()),
+                Some(ServerFault::LoseResponse) | None => self.refresh(name, token),
             };
             tokio::task::yield_now().await;
             let latency = *self.0.latency.lock().unwrap();
@@ -279,8 +279,8 @@ impl Transport for TokenServer {
                 self.0.clock.sleep(latency).await;
             }
             match fault {
-                Some(Fault::Fail(error)) => return Err(error),
-                Some(Fault::LoseResponse) => return Err(Error::transport(Delivery::Unknown, "connection lost")),
+                Some(ServerFault::Fail(error)) => return Err(error),
+                Some(ServerFault::LoseResponse) => return Err(Error::transport(Delivery::Unknown, "connection lost")),
                 _ => response,
             }
         } else {
@@ -295,10 +295,10 @@ impl Transport for TokenServer {
 
 /// A store in memory whose disk can be full, and which records what is written. Clones are the same store.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<DiskState>);
+pub(crate) struct SimulatedDisk(Arc<SimulatedDiskState>);
 
 #[derive(Debug, Default)]
-struct DiskState {
+struct SimulatedDiskState {
     entries: MemoryStore,
     is_full: AtomicBool,
     /// After how many more saves the disk becomes full.
@@ -312,7 +312,7 @@ struct DiskState {
     became_full: tokio::sync::Notify,
 }
 
-impl Disk {
+impl SimulatedDisk {
     pub(crate) fn set_full(&self, is_full: bool) {
         self.0.is_full.store(is_full, Ordering::SeqCst);
     }
@@ -355,7 +355,7 @@ impl Disk {
 }
 
 #[async_trait]
-impl TokenStore for Disk {
+impl TokenStore for SimulatedDisk {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
         self.0.entries.load(key).await
     }

@@ -19,7 +19,7 @@ use webex_oauth::transport::{Limits, ReqwestTransport, TlsBackend, Transport as 
 use webex_oauth::{Delivery, Error, ErrorKind};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
-fn standard() -> ReqwestTransport {
+fn default_transport() -> ReqwestTransport {
     ReqwestTransport::builder().build().unwrap()
 }
 
@@ -36,7 +36,7 @@ fn get_limited(url: &str, body: usize) -> http::Request<Bytes> {
 }
 
 /// Everything that an error shows: its line, its debug form and its causes.
-pub(crate) fn everything(error: &Error) -> String {
+pub(crate) fn full_error_text(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}");
     let mut source = error.source();
     while let Some(cause) = source {
@@ -82,7 +82,7 @@ async fn request_sends_only_given_headers_and_body() {
         .body(Bytes::from_static(b"grant_type=refresh_token"))
         .unwrap();
 
-    let answer = standard().exchange(request).await.unwrap();
+    let answer = default_transport().exchange(request).await.unwrap();
 
     assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, &b"{}"[..]));
     let received = &webex.received_requests().await.unwrap()[0];
@@ -99,7 +99,7 @@ async fn each_status_is_returned_as_response() {
     for status in [204, 400, 401, 428, 429, 500, 503] {
         webex.reset().await;
         Mock::given(matchers::any()).respond_with(ResponseTemplate::new(status)).mount(&webex).await;
-        assert_eq!(standard().exchange(get(&webex.uri())).await.unwrap().status(), status);
+        assert_eq!(default_transport().exchange(get(&webex.uri())).await.unwrap().status(), status);
     }
 }
 
@@ -107,7 +107,7 @@ async fn each_status_is_returned_as_response() {
 async fn redirect_is_returned_and_not_followed() {
     let (webex, other) = (MockServer::start().await, MockServer::start().await);
     let eager = reqwest::Client::builder().redirect(redirect::Policy::limited(10)).referer(true);
-    for transport in [standard(), ReqwestTransport::from_builder(eager).unwrap()] {
+    for transport in [default_transport(), ReqwestTransport::from_builder(eager).unwrap()] {
         for status in [301, 302, 303, 307, 308] {
             webex.reset().await;
             let redirect = ResponseTemplate::new(status).insert_header("location", other.uri());
@@ -126,7 +126,7 @@ async fn redirect_is_returned_and_not_followed() {
 async fn compressed_response_is_rejected_without_decompression() {
     let webex = MockServer::start().await;
     let unpacking = reqwest::Client::builder().gzip(true);
-    for transport in [standard(), ReqwestTransport::from_builder(unpacking).unwrap()] {
+    for transport in [default_transport(), ReqwestTransport::from_builder(unpacking).unwrap()] {
         for encoding in ["gzip", "br", "zstd", "deflate", "x-gzip", "identity, gzip"] {
             webex.reset().await;
             let bomb =
@@ -152,7 +152,7 @@ async fn compressed_or_oversized_error_keeps_status_and_headers() {
         let webex = MockServer::start().await;
         let answer = answer.insert_header("retry-after", "7");
         Mock::given(matchers::any()).respond_with(answer).mount(&webex).await;
-        let answer = standard().exchange(get(&webex.uri())).await.unwrap();
+        let answer = default_transport().exchange(get(&webex.uri())).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].as_bytes()), (503, &b"7"[..]));
         assert!(answer.body().is_empty());
     }
@@ -164,12 +164,12 @@ async fn content_encoding_without_compression_is_accepted() {
         let webex = MockServer::start().await;
         let plain = ResponseTemplate::new(200).insert_header("content-encoding", name).set_body_string("plain");
         Mock::given(matchers::any()).respond_with(plain).mount(&webex).await;
-        assert_eq!(standard().exchange(get(&webex.uri())).await.unwrap().into_body(), "plain", "{name}");
+        assert_eq!(default_transport().exchange(get(&webex.uri())).await.unwrap().into_body(), "plain", "{name}");
     }
     let webex = MockServer::start().await;
     let empty = ResponseTemplate::new(204).insert_header("content-encoding", "gzip");
     Mock::given(matchers::any()).respond_with(empty).mount(&webex).await;
-    assert_eq!(standard().exchange(get(&webex.uri())).await.unwrap().status(), 204);
+    assert_eq!(default_transport().exchange(get(&webex.uri())).await.unwrap().status(), 204);
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn body_is_accepted_up_to_limit() {
         .respond_with(ResponseTemplate::new(200).set_body_string("0123456789"))
         .mount(&webex)
         .await;
-    let transport = standard();
+    let transport = default_transport();
     assert_eq!(transport.exchange(get_limited(&webex.uri(), 10)).await.unwrap().into_body(), "0123456789");
     let error = transport.exchange(get_limited(&webex.uri(), 9)).await.unwrap_err();
     assert_eq!(error.to_string(), "response is longer than the limit of 9 bytes");
@@ -195,7 +195,7 @@ async fn response_body_is_zeroized_on_drop() {
         .respond_with(ResponseTemplate::new(200).set_body_string(text.clone()))
         .mount(&webex)
         .await;
-    let body = standard().exchange(get(&webex.uri())).await.unwrap().into_body();
+    let body = default_transport().exchange(get(&webex.uri())).await.unwrap().into_body();
     assert_eq!(body, text);
     // The only owner of plain bytes could take them back; those of a zeroizing owner cannot be taken.
     assert!(Bytes::from(text).try_into_mut().is_ok());
@@ -210,7 +210,7 @@ async fn oversized_content_length_is_rejected_before_body() {
         std::future::pending().await
     })
     .await;
-    let error = standard().exchange(get(&url)).await.unwrap_err();
+    let error = default_transport().exchange(get(&url)).await.unwrap_err();
     assert_eq!(error.to_string(), "response is longer than the limit of 1048576 bytes");
 }
 
@@ -220,7 +220,7 @@ async fn chunked_body_is_read_up_to_limit() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n").await
     })
     .await;
-    assert_eq!(standard().exchange(get_limited(&short, 2)).await.unwrap().into_body(), "{}");
+    assert_eq!(default_transport().exchange(get_limited(&short, 2)).await.unwrap().into_body(), "{}");
 
     let endless = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
@@ -231,7 +231,7 @@ async fn chunked_body_is_read_up_to_limit() {
         }
     })
     .await;
-    let error = standard().exchange(get(&endless)).await.unwrap_err();
+    let error = default_transport().exchange(get(&endless)).await.unwrap_err();
     assert_eq!(error.to_string(), "response is longer than the limit of 1048576 bytes");
 }
 
@@ -243,7 +243,7 @@ async fn unresponsive_server_times_out() {
     })
     .await;
     let begun = tokio::time::Instant::now();
-    let error = standard().exchange(get(&url)).await.unwrap_err();
+    let error = default_transport().exchange(get(&url)).await.unwrap_err();
     assert_eq!(begun.elapsed().as_secs(), 30);
     assert_eq!(error.delivery(), Some(Delivery::Unknown));
     assert!(error.is_retryable());
@@ -261,7 +261,7 @@ async fn slow_body_times_out() {
     })
     .await;
     let begun = tokio::time::Instant::now();
-    let error = standard().exchange(get(&url)).await.unwrap_err();
+    let error = default_transport().exchange(get(&url)).await.unwrap_err();
     assert_eq!(begun.elapsed().as_secs(), 30);
     assert_eq!(error.delivery(), Some(Delivery::Unknown));
 }
@@ -271,10 +271,10 @@ async fn failed_connection_is_not_sent_and_reports_cause() {
     let url =
         format!("http://{}/?secret=s3cret", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap());
     let request = http::Request::post(&url).header("authorization", "Bearer s3cret").body("s3cret".into()).unwrap();
-    let error = standard().exchange(request).await.unwrap_err();
+    let error = default_transport().exchange(request).await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::NotSent)));
     assert!(error.is_retryable());
-    let shown = everything(&error);
+    let shown = full_error_text(&error);
     assert!(shown.contains("refused"), "{shown}");
     assert!(!shown.contains("s3cret"), "{shown}");
 }
@@ -293,26 +293,26 @@ async fn interrupted_response_is_retryable_with_unknown_delivery() {
     .await;
     let garbage = server(async |mut stream: TcpStream| stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").await).await;
     for url in [closed, truncated, reset, garbage] {
-        let error = standard().exchange(get(&url)).await.unwrap_err();
+        let error = default_transport().exchange(get(&url)).await.unwrap_err();
         assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::Unknown)));
         assert!(error.is_retryable());
-        assert!(!everything(&error).contains("s3cret"), "{}", everything(&error));
+        assert!(!full_error_text(&error).contains("s3cret"), "{}", full_error_text(&error));
     }
 }
 
 #[tokio::test]
 async fn unsupported_url_is_invalid_input() {
     for address in ["/relative", "ftp://localhost/s3cret"] {
-        let error = standard().exchange(get(address)).await.unwrap_err();
+        let error = default_transport().exchange(get(address)).await.unwrap_err();
         assert_eq!((error.kind(), error.delivery()), (ErrorKind::InvalidInput, None), "{address}");
         assert!(!error.is_retryable());
-        assert!(!everything(&error).contains("s3cret"));
+        assert!(!full_error_text(&error).contains("s3cret"));
     }
 }
 
 #[test]
 fn exchange_without_runtime_returns_no_runtime_error() {
-    let transport = standard();
+    let transport = default_transport();
     let exchange = pin!(transport.exchange(get("http://127.0.0.1:9/")));
     let Poll::Ready(result) = exchange.poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("it waits for a runtime that is not there");
@@ -342,8 +342,8 @@ async fn prebuilt_client_is_used_unchanged() {
 
 #[test]
 fn proxy_is_bypassed_for_loopback() {
-    const CHILD: &str = "WEBEX_OAUTH_TEST_BEHIND_PROXY";
-    if std::env::var_os(CHILD).is_none() {
+    const CHILD_VARIABLE: &str = "WEBEX_OAUTH_TEST_BEHIND_PROXY";
+    if std::env::var_os(CHILD_VARIABLE).is_none() {
         let proxy = StdListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", proxy.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -356,7 +356,7 @@ fn proxy_is_bypassed_for_loopback() {
         // The environment is a process's own, and this one's belongs to all tests.
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "transport::proxy_is_bypassed_for_loopback"])
-            .env(CHILD, "1")
+            .env(CHILD_VARIABLE, "1")
             .envs(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, &address)))
             .env_remove("NO_PROXY")
             .env_remove("no_proxy")
@@ -373,7 +373,7 @@ fn proxy_is_bypassed_for_loopback() {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await
         })
         .await;
-        for transport in [standard(), ReqwestTransport::from_builder(reqwest::Client::builder()).unwrap()] {
+        for transport in [default_transport(), ReqwestTransport::from_builder(reqwest::Client::builder()).unwrap()] {
             for url in [url.clone(), url.replace("127.0.0.1", "localhost")] {
                 assert_eq!(transport.exchange(get(&url)).await.unwrap().status(), 200, "{url}");
             }
@@ -485,7 +485,7 @@ async fn custom_ca_is_trusted_by_each_backend_only_if_configured() {
         let stranger = ReqwestTransport::builder().tls(backend).build().unwrap();
         let error = stranger.exchange(get(&server.url)).await.unwrap_err();
         assert_eq!(error.delivery(), Some(Delivery::NotSent), "{backend:?}");
-        assert!(everything(&error).contains("certificate"), "{backend:?}: {}", everything(&error));
+        assert!(full_error_text(&error).contains("certificate"), "{backend:?}: {}", full_error_text(&error));
 
         // The bundle begins with another authority, as a company's bundle may.
         let bundle = issue_certificate("Other CA", |_| ()).2 + &server.authority_pem;

@@ -14,19 +14,19 @@ use wiremock::matchers::path;
 use wiremock::{Mock, MockServer};
 
 use self::example::return_to::ReturnTo;
+use crate::browser_client::{BrowserClient, Page, Site};
 use crate::support::{TOKENS, builder, json as answer, parameter};
-use crate::visitor::{Page, Site, Visitor};
 
-const SESSION: &str = "web_login";
+const SESSION_COOKIE: &str = "web_login";
 
 /// The example, and the Webex that people log in at.
-struct World {
+struct Fixture {
     mock: MockWebex,
     origin: String,
     clock: ManualClock,
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
         let (site, clock) = (Site::new().await, ManualClock::new(UnixTime::from_secs(1_800_000_000)));
         let mock = MockWebex::builder()
@@ -37,38 +37,38 @@ impl World {
             .clock(clock.clone())
             .start()
             .await;
-        let origin = serve(site, &mock.client());
+        let origin = serve_app(site, &mock.client());
         Self { mock, origin, clock }
     }
 
-    fn visitor(&self) -> Visitor {
-        Visitor::new(&self.origin)
+    fn browser(&self) -> BrowserClient {
+        BrowserClient::new(&self.origin)
     }
 
     /// Begins a login and consents to it; gives what the browser comes back with.
-    async fn consent(&self, visitor: &mut Visitor, link: &str) -> String {
+    async fn consent(&self, visitor: &mut BrowserClient, link: &str) -> String {
         self.mock.approve(visitor.get(link).await.location())
     }
 
-    async fn log_in(&self, visitor: &mut Visitor) -> Page {
+    async fn log_in(&self, visitor: &mut BrowserClient) -> Page {
         let callback = self.consent(visitor, "/auth/cisco").await;
         visitor.get(&callback).await
     }
 }
 
-fn serve(site: Site, webex: &WebexOAuth) -> String {
+fn serve_app(site: Site, webex: &WebexOAuth) -> String {
     let router = example::router(example::App::new(webex).unwrap(), site.origin.clone());
     site.serve(router)
 }
 
-async fn current_user(visitor: &mut Visitor) -> Value {
+async fn current_user(visitor: &mut BrowserClient) -> Value {
     serde_json::from_str(&visitor.get("/api/current_user").await.text).unwrap()
 }
 
 #[tokio::test]
 async fn user_is_logged_in_until_logout() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     assert_eq!(current_user(&mut visitor).await, Value::Null);
     assert_eq!(visitor.get("/").await.element("login"), "Log in with Webex");
 
@@ -81,7 +81,7 @@ async fn user_is_logged_in_until_logout() {
     );
     let home = visitor.get("/").await;
     assert_eq!(home.element("who"), "Jane &lt;Doe&gt;");
-    assert!(home.has("logout") && visitor.waiting().is_empty());
+    assert!(home.has_element("logout") && visitor.pending_login_cookies().is_empty());
 
     assert_eq!(visitor.post("/api/logout", &[]).await.location(), "/");
     assert!(visitor.cookies.is_empty());
@@ -90,8 +90,8 @@ async fn user_is_logged_in_until_logout() {
 
 #[tokio::test]
 async fn prefetched_callback_leaves_login_to_navigation() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
 
     for _ in 0..2 {
@@ -106,8 +106,8 @@ async fn prefetched_callback_leaves_login_to_navigation() {
 
 #[tokio::test]
 async fn protected_page_returns_401_and_is_opened_after_login() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let refused = visitor.get("/events?week=48").await;
     assert_eq!(refused.status, 401);
     let link = "/auth/cisco?return_to=%2Fevents%3Fweek%3D48";
@@ -171,34 +171,34 @@ fn unsafe_return_to_is_replaced_by_root() {
 
 #[tokio::test]
 async fn foreign_return_to_in_link_is_ignored() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let callback = world.consent(&mut visitor, "/auth/cisco?return_to=%2F%5Cevil.example").await;
     assert_eq!(visitor.get(&callback).await.location(), "/");
 }
 
 #[tokio::test]
 async fn session_id_from_before_login_is_invalidated() {
-    let world = World::new().await;
-    let (mut victim, mut stranger) = (world.visitor(), world.visitor());
+    let world = Fixture::new().await;
+    let (mut victim, mut stranger) = (world.browser(), world.browser());
     world.log_in(&mut stranger).await;
-    let planted = stranger.cookies[SESSION].clone();
-    victim.cookies.insert(SESSION.into(), planted.clone());
+    let planted = stranger.cookies[SESSION_COOKIE].clone();
+    victim.cookies.insert(SESSION_COOKIE.into(), planted.clone());
 
     let callback = victim.get("/auth/cisco").await.location().to_owned();
     victim.get(&world.mock.approve_as(callback, "bob@example.com")).await;
 
-    assert_ne!(victim.cookies[SESSION], planted);
+    assert_ne!(victim.cookies[SESSION_COOKIE], planted);
     assert_eq!(current_user(&mut victim).await["name"], "Bob Roe");
     assert_eq!(current_user(&mut stranger).await, Value::Null, "the planted id is dead");
 }
 
 #[tokio::test]
 async fn session_ends_at_logout_and_after_two_days() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     world.log_in(&mut visitor).await;
-    let mut copy = world.visitor();
+    let mut copy = world.browser();
     copy.cookies = visitor.cookies.clone();
     assert_eq!(current_user(&mut copy).await["id"], 1);
     visitor.post("/api/logout", &[]).await;
@@ -211,8 +211,8 @@ async fn session_ends_at_logout_and_after_two_days() {
 
 #[tokio::test]
 async fn cross_site_logout_is_rejected() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     world.log_in(&mut visitor).await;
     assert_eq!(visitor.get("/api/logout").await.status, 405);
     let port = world.origin.rsplit(':').next().unwrap();
@@ -226,14 +226,14 @@ async fn cross_site_logout_is_rejected() {
 
 #[tokio::test]
 async fn callback_of_other_browser_is_rejected() {
-    let world = World::new().await;
-    let (mut stranger, mut victim) = (world.visitor(), world.visitor());
+    let world = Fixture::new().await;
+    let (mut stranger, mut victim) = (world.browser(), world.browser());
     let callback = world.consent(&mut stranger, "/auth/cisco").await;
 
     let page = victim.get(&callback).await;
 
     assert_eq!((page.status, page.element("title")), (400, "This login has expired"));
-    assert!(page.has("login") && page.set_cookies().is_empty());
+    assert!(page.has_element("login") && page.set_cookies().is_empty());
     assert_eq!(world.mock.token_requests(), 0, "the code was not exchanged");
     // Nor where the victim has a login of their own under way.
     let own = victim.get("/auth/cisco").await.location().to_owned();
@@ -243,26 +243,26 @@ async fn callback_of_other_browser_is_rejected() {
 
 #[tokio::test]
 async fn two_tabs_log_in_and_return_to_own_page() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let first = world.consent(&mut visitor, "/auth/cisco?return_to=/events?tab=1").await;
     let second = world.consent(&mut visitor, "/auth/cisco?return_to=/events?tab=2").await;
-    assert_eq!(visitor.waiting().len(), 2);
+    assert_eq!(visitor.pending_login_cookies().len(), 2);
     assert_eq!(visitor.get(&second).await.location(), "/events?tab=2");
     assert_eq!(visitor.get(&first).await.location(), "/events?tab=1");
-    assert!(visitor.waiting().is_empty());
+    assert!(visitor.pending_login_cookies().is_empty());
 }
 
 #[tokio::test]
 async fn oldest_pending_logins_are_dropped_beyond_four() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let mut callbacks = Vec::new();
     for _ in 0..6 {
         callbacks.push(world.consent(&mut visitor, "/auth/cisco").await);
         world.clock.advance(Duration::from_secs(1));
     }
-    assert_eq!(visitor.waiting().len(), 4);
+    assert_eq!(visitor.pending_login_cookies().len(), 4);
     for (place, callback) in callbacks.iter().enumerate() {
         assert_eq!(visitor.get(callback).await.status, if place < 2 { 400 } else { 303 }, "{place}");
     }
@@ -270,8 +270,8 @@ async fn oldest_pending_logins_are_dropped_beyond_four() {
 
 #[tokio::test]
 async fn repeated_callback_is_rejected_and_keeps_session() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
     visitor.get(&callback).await;
     assert_eq!(world.mock.token_requests(), 1);
@@ -285,27 +285,31 @@ async fn repeated_callback_is_rejected_and_keeps_session() {
 
 #[tokio::test]
 async fn denied_login_shows_page_with_login_link() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let url = visitor.get("/auth/cisco?return_to=/events").await.location().to_owned();
 
     let page = visitor.get(&world.mock.deny(url)).await;
 
     assert_eq!((page.status, page.element("title")), (403, "You did not log in"));
     assert!(page.text.contains("href=\"/auth/cisco?return_to=%2Fevents\""), "{}", page.text);
-    assert!(visitor.waiting().is_empty());
+    assert!(visitor.pending_login_cookies().is_empty());
 }
 
 #[tokio::test]
 async fn each_failure_shows_page_with_login_link_and_no_secret() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     for (query, status) in
         [("", 400), ("?code=PLANTED", 400), ("?error=access_denied", 403), ("?code=PLANTED&state=x", 400)]
     {
         let page = visitor.get(&format!("/auth/cisco/callback{query}")).await;
         assert_eq!(page.status, status, "{query}");
-        assert!(page.has("login") && page.has("home") && !page.text.contains("PLANTED"), "{}", page.text);
+        assert!(
+            page.has_element("login") && page.has_element("home") && !page.text.contains("PLANTED"),
+            "{}",
+            page.text
+        );
     }
     for fault in [
         CallbackFault::RepeatedCode,
@@ -316,7 +320,7 @@ async fn each_failure_shows_page_with_login_link_and_no_secret() {
         let url = visitor.get("/auth/cisco").await.location().to_owned();
         world.mock.on(MockEndpoint::Authorization).respond_with(fault);
         let page = visitor.get(&world.mock.approve(url)).await;
-        assert_eq!((page.status, page.has("login")), (400, true), "{fault:?}");
+        assert_eq!((page.status, page.has_element("login")), (400, true), "{fault:?}");
     }
     // It took too long.
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
@@ -332,8 +336,8 @@ async fn each_failure_shows_page_with_login_link_and_no_secret() {
 
 #[tokio::test]
 async fn account_switch_requests_select_account_prompt() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let usual = visitor.get("/auth/cisco").await.location().to_owned();
     assert!(!usual.contains("prompt="));
     let another = visitor.get("/auth/cisco?account=another").await.location().to_owned();
@@ -348,14 +352,14 @@ async fn user_is_identified_by_person_id_and_not_email() {
     Mock::given(path("/access_token")).respond_with(answer(200, TOKENS)).mount(&server).await;
     let webex =
         builder(Service::webex().with_base_url(server.uri())).redirect_uri(site.redirect_uri()).build().unwrap();
-    let origin = serve(site, &webex);
+    let origin = serve_app(site, &webex);
     // The address moves from one person to another; and somebody gets a new one.
     for (person, email, id) in
         [("p1", "jane@example.com", 1), ("p2", "jane@example.com", 2), ("p1", "jd@example.com", 1)]
     {
         let body = json!({"id": person, "emails": [email], "displayName": "Jane"}).to_string();
         Mock::given(path("/people/me")).respond_with(answer(200, &body)).up_to_n_times(1).mount(&server).await;
-        let mut visitor = Visitor::new(&origin);
+        let mut visitor = BrowserClient::new(&origin);
         let url = visitor.get("/auth/cisco").await.location().to_owned();
         visitor.get(&format!("/auth/cisco/callback?code=x&state={}", parameter(&url, "state"))).await;
         let user = current_user(&mut visitor).await;
@@ -365,8 +369,8 @@ async fn user_is_identified_by_person_id_and_not_email() {
 
 #[tokio::test]
 async fn cookies_and_pages_have_security_attributes() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     let begun = visitor.get("/auth/cisco").await;
     let [waiting] = begun.set_cookies()[..] else { panic!("one cookie for each login") };
     assert!(waiting.starts_with("webex-login-") && waiting.ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"));
@@ -394,8 +398,8 @@ async fn cookies_and_pages_have_security_attributes() {
 /// A real browser shows what comes of it: in `tests/interop`.
 #[tokio::test]
 async fn each_page_reloads_when_restored_from_back_forward_cache() {
-    let world = World::new().await;
-    let mut visitor = world.visitor();
+    let world = Fixture::new().await;
+    let mut visitor = world.browser();
     world.log_in(&mut visitor).await;
     for path in ["/", "/events", "/auth/cisco/callback"] {
         let page = visitor.get(path).await;
@@ -412,7 +416,7 @@ async fn https_cookies_have_host_prefix_and_secure_attribute() {
     let webex = builder(Service::webex()).redirect_uri("https://app.example/auth/cisco/callback").build().unwrap();
     let site = Site::new().await;
     let router = example::router(example::App::new(&webex).unwrap(), "https://app.example".to_owned());
-    let mut visitor = Visitor::new(&site.serve(router));
+    let mut visitor = BrowserClient::new(&site.serve(router));
     let begun = visitor.get("/auth/cisco").await;
     let cookie = begun.set_cookies()[0];
     assert!(cookie.starts_with("__Host-webex-login-") && cookie.ends_with("; SameSite=Lax; Secure"), "{cookie}");

@@ -13,16 +13,16 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::transport::Transport;
 use webex_oauth::{ExchangeOptions, Rotation, Service, TokenManager};
 
-use crate::support::{CODE, REFRESH_TOKEN, TOKENS, aged, builder, returned};
+use crate::support::{CODE, REFRESH_TOKEN, TOKENS, backdate_tokens, builder, pending_and_callback};
 
-const CHILD: &str = "WEBEX_OAUTH_TEST_LOOKS_INTO_ITS_MEMORY";
+const CHILD_VARIABLE: &str = "WEBEX_OAUTH_TEST_LOOKS_INTO_ITS_MEMORY";
 
 /// Keeps nothing of a request.
 #[derive(Debug)]
-struct Forgetful;
+struct DiscardingTransport;
 
 #[async_trait]
-impl Transport for Forgetful {
+impl Transport for DiscardingTransport {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
         drop(request);
         Ok(Response::new(Bytes::from_static(TOKENS.as_bytes())))
@@ -30,14 +30,14 @@ impl Transport for Forgetful {
 }
 
 /// A text that is not in the memory until it is found there: its bytes are kept inverted.
-struct Needle(Vec<u8>);
+struct InvertedPattern(Vec<u8>);
 
-impl Needle {
+impl InvertedPattern {
     fn new(parts: [&str; 2]) -> Self {
         Self(parts.iter().flat_map(|part| part.bytes()).map(|byte| !byte).collect())
     }
 
-    fn is_in(&self, memory: &[u8]) -> bool {
+    fn occurs_in(&self, memory: &[u8]) -> bool {
         let first = !self.0[0];
         let starts = memory.iter().enumerate().filter(|(_, byte)| **byte == first).map(|(at, _)| at);
         starts.map(|at| &memory[at..]).any(|rest| {
@@ -47,7 +47,7 @@ impl Needle {
 }
 
 /// How many of the writable regions of this process contain each text.
-fn count(needles: &[Needle]) -> Vec<usize> {
+fn count_matching_regions(needles: &[InvertedPattern]) -> Vec<usize> {
     let mut memory = File::open("/proc/self/mem").unwrap();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let mut counts = vec![0; needles.len()];
@@ -62,7 +62,7 @@ fn count(needles: &[Needle]) -> Vec<usize> {
             continue;
         }
         for (needle, count) in needles.iter().zip(&mut counts) {
-            *count += usize::from(needle.is_in(&region));
+            *count += usize::from(needle.occurs_in(&region));
         }
     }
     counts
@@ -70,10 +70,10 @@ fn count(needles: &[Needle]) -> Vec<usize> {
 
 #[test]
 fn sent_forms_leave_no_secret_in_memory() {
-    if std::env::var_os(CHILD).is_none() {
+    if std::env::var_os(CHILD_VARIABLE).is_none() {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "zeroizing::sent_forms_leave_no_secret_in_memory"])
-            .env(CHILD, "1")
+            .env(CHILD_VARIABLE, "1")
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&child.stdout);
@@ -82,34 +82,34 @@ fn sent_forms_leave_no_secret_in_memory() {
     }
     // They do not begin a form: freed memory loses its first bytes.
     let needles = [
-        Needle::new(["_code&code=", CODE]),
-        Needle::new(["_token&refresh_token=", REFRESH_TOKEN]),
-        Needle::new(["_token&refresh_token=site_", REFRESH_TOKEN]),
+        InvertedPattern::new(["_code&code=", CODE]),
+        InvertedPattern::new(["_token&refresh_token=", REFRESH_TOKEN]),
+        InvertedPattern::new(["_token&refresh_token=site_", REFRESH_TOKEN]),
     ];
-    let control = [Needle::new(["control-", CODE])];
+    let control = [InvertedPattern::new(["control-", CODE])];
     let kept = String::from_iter(["control-", CODE]);
     // The search itself may keep a copy of what it has read.
-    assert!(count(&control)[0] >= 1, "the search must find what is there: {}", kept.len());
+    assert!(count_matching_regions(&control)[0] >= 1, "the search must find what is there: {}", kept.len());
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let service = Service::webex().with_rotation(Rotation::Strict);
-        let webex = builder(service).transport(Forgetful).build().unwrap();
+        let webex = builder(service).transport(DiscardingTransport).build().unwrap();
         for length in [10, 5000] {
             // A long form outgrows its first allocation after the code was written to it.
             let options = ExchangeOptions::new().user_info(&json!({"device_name": "x".repeat(length)})).unwrap();
-            let (pending, callback) = returned(&webex);
+            let (pending, callback) = pending_and_callback(&webex);
             let code = webex.accept(pending, callback).unwrap();
             let tokens = webex.exchange_with(code, options).await.unwrap().into_tokens();
             let tokens = webex.refresh(&tokens).await.unwrap();
             let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-            let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
+            let session = manager.put(&TokenKey::new("jane").unwrap(), backdate_tokens(&tokens)).await.unwrap();
             session.refresh().await.unwrap();
             manager.wait_idle().await.unwrap();
         }
         let token = webex_oauth::RefreshToken::new(REFRESH_TOKEN).unwrap();
-        let meetings = builder(Service::meetings()).transport(Forgetful).build().unwrap();
+        let meetings = builder(Service::meetings()).transport(DiscardingTransport).build().unwrap();
         meetings.import(webex_oauth::ImportedTokens::new(token).site("site")).await.unwrap();
     });
-    assert_eq!(count(&needles), [0, 0, 0]);
+    assert_eq!(count_matching_regions(&needles), [0, 0, 0]);
 }

@@ -35,19 +35,19 @@ pub struct DeviceLoginBuilder {
     scopes: Option<Scopes>,
     options: ExchangeOptions,
     payload: Payload,
-    fault: Option<Error>,
+    error: Option<Error>,
 }
 
 impl DeviceLoginBuilder {
     pub(crate) fn new(webex: WebexOAuth) -> Self {
-        Self { webex, scopes: None, options: ExchangeOptions::new(), payload: Payload::default(), fault: None }
+        Self { webex, scopes: None, options: ExchangeOptions::new(), payload: Payload::default(), error: None }
     }
 
     /// Sets the scopes to request, separated by spaces or commas. Defaults to the client's scopes.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = Some(scopes),
-            Err(error) => self.refuse(error),
+            Err(error) => self.record_error(error),
         }
         self
     }
@@ -70,7 +70,7 @@ impl DeviceLoginBuilder {
     pub fn payload(mut self, payload: &impl Serialize) -> Self {
         match Payload::new(payload) {
             Ok(payload) => self.payload = payload,
-            Err(error) => self.refuse(error),
+            Err(error) => self.record_error(error),
         }
         self
     }
@@ -88,17 +88,18 @@ impl DeviceLoginBuilder {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn start(self) -> Result<DeviceLogin> {
-        if let Some(error) = self.fault {
+        if let Some(error) = self.error {
             return Err(error);
         }
         let asked = self.scopes.unwrap_or_else(|| self.webex.registration().scopes.clone());
-        let authorization = self.webex.begin_device(&asked).await?;
-        let grant = DeviceGrant { authorization, asked, options: self.options, payload: self.payload };
-        Ok(DeviceLogin::begun(self.webex, grant))
+        let authorization = self.webex.request_device_authorization(&asked).await?;
+        let grant =
+            DeviceGrant { authorization, requested_scopes: asked, options: self.options, payload: self.payload };
+        Ok(DeviceLogin::from_grant(self.webex, grant))
     }
 
-    fn refuse(&mut self, error: Error) {
-        self.fault.get_or_insert(error);
+    fn record_error(&mut self, error: Error) {
+        self.error.get_or_insert(error);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::login::device::state::DeviceState;
 #[cfg(feature = "qr")]
 use crate::login::qr::QrCode;
 use crate::protocol::device::DeviceGrant;
-use crate::protocol::device::poll::{EXPIRED, Reply};
+use crate::protocol::device::poll::{EXPIRED_MESSAGE, PollResponse};
 use crate::protocol::device::schedule::{NextPoll, PollSchedule};
 use crate::scope::Scopes;
 use crate::trace::event;
@@ -75,48 +75,53 @@ use crate::trace::event;
 pub struct DeviceLogin {
     pub(crate) webex: WebexOAuth,
     pub(crate) grant: Arc<DeviceGrant>,
-    pub(crate) pace: PollSchedule,
+    pub(crate) schedule: PollSchedule,
     pub(crate) expires_at: UnixTime,
     /// `true` if the login was stored, so its age depends on the wall clock.
     pub(crate) is_restored: bool,
     pub(crate) phase: Phase,
     pub(crate) is_announced: bool,
     /// `true` if a response was lost that may have contained the tokens.
-    pub(crate) has_lost_an_answer: bool,
+    pub(crate) has_lost_response: bool,
     /// The request in progress. The lock is never contended.
-    pub(crate) flight: Mutex<Option<PendingPoll>>,
-    pub(crate) sleep: Mutex<Option<PendingPoll<()>>>,
+    pub(crate) pending_poll: Mutex<Option<PollFuture>>,
+    pub(crate) pending_sleep: Mutex<Option<PollFuture<()>>>,
 }
 
 /// A future in progress. It is only accessed through `&mut`.
-type PendingPoll<T = Result<Reply<Login>>> = Pin<Box<dyn Future<Output = T> + Send>>;
+type PollFuture<T = Result<PollResponse<Login>>> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(crate) enum Phase {
     Waiting,
     LoggedIn,
-    Ended(Error),
+    Failed(Error),
 }
 
 impl DeviceLogin {
-    pub(crate) fn begun(webex: WebexOAuth, grant: DeviceGrant) -> Self {
-        let (now, life) = (webex.clock().elapsed(), grant.authorization.life);
+    pub(crate) fn from_grant(webex: WebexOAuth, grant: DeviceGrant) -> Self {
+        let (now, life) = (webex.clock().elapsed(), grant.authorization.lifetime);
         let pace = PollSchedule::begin(now, grant.authorization.interval, life);
         let expires_at = webex.now() + life;
-        Self::with_pace(webex, grant, pace, expires_at)
+        Self::with_schedule(webex, grant, pace, expires_at)
     }
 
-    pub(crate) fn with_pace(webex: WebexOAuth, grant: DeviceGrant, pace: PollSchedule, expires_at: UnixTime) -> Self {
+    pub(crate) fn with_schedule(
+        webex: WebexOAuth,
+        grant: DeviceGrant,
+        pace: PollSchedule,
+        expires_at: UnixTime,
+    ) -> Self {
         Self {
             webex,
             grant: Arc::new(grant),
-            pace,
+            schedule: pace,
             expires_at,
             is_restored: false,
             phase: Phase::Waiting,
             is_announced: false,
-            has_lost_an_answer: false,
-            flight: Mutex::new(None),
-            sleep: Mutex::new(None),
+            has_lost_response: false,
+            pending_poll: Mutex::new(None),
+            pending_sleep: Mutex::new(None),
         }
     }
 
@@ -165,7 +170,7 @@ impl DeviceLogin {
     ///
     /// See [`guide::devices`](crate::guide::devices#a-countdown) for a countdown.
     pub fn time_left(&self) -> Duration {
-        self.pace.left(self.webex.clock().elapsed())
+        self.schedule.time_left(self.webex.clock().elapsed())
     }
 
     /// Returns the current polling interval.
@@ -173,12 +178,12 @@ impl DeviceLogin {
     /// Initially it is the interval that Webex specified, or 5 seconds. It is at least 1 second,
     /// and short enough for one request before the code expires.
     pub fn interval(&self) -> Duration {
-        self.pace.interval()
+        self.schedule.interval()
     }
 
     /// Returns the requested scopes.
     pub fn scopes(&self) -> &Scopes {
-        &self.grant.asked
+        &self.grant.requested_scopes
     }
 
     /// Waits until the user has entered the code, and returns the login.
@@ -211,7 +216,7 @@ impl DeviceLogin {
             }
         }
         Err(match &self.phase {
-            Phase::Ended(error) => error.clone(),
+            Phase::Failed(error) => error.clone(),
             Phase::LoggedIn | Phase::Waiting => {
                 Error::new(ErrorKind::InvalidInput, "device login is finished: its tokens were already returned")
             }
@@ -235,87 +240,88 @@ impl DeviceLogin {
         }
         let clock = Arc::clone(self.webex.clock());
         loop {
-            if let Some(flight) = exclusive(&mut self.flight) {
+            if let Some(flight) = get_mut_unpoisoned(&mut self.pending_poll) {
                 let answer = ready!(flight.as_mut().poll(context));
-                *exclusive(&mut self.flight) = None;
+                *get_mut_unpoisoned(&mut self.pending_poll) = None;
                 self.is_announced = true;
-                return Poll::Ready(Some(self.hear(answer)));
+                return Poll::Ready(Some(self.handle_response(answer)));
             }
             let now = clock.elapsed();
-            match self.pace.turn(now) {
-                NextPoll::Over => return Poll::Ready(Some(self.expire())),
+            match self.schedule.next_poll(now) {
+                NextPoll::Expired => return Poll::Ready(Some(self.expire())),
                 _ if !self.is_announced => {
                     self.is_announced = true;
-                    return Poll::Ready(Some(DeviceState::Pending { time_left: self.pace.left(now) }));
+                    return Poll::Ready(Some(DeviceState::Pending { time_left: self.schedule.time_left(now) }));
                 }
                 NextPoll::Wait(pause) => {
                     let clock = Arc::clone(&clock);
-                    let sleep = exclusive(&mut self.sleep).get_or_insert_with(|| self::pause(clock, pause));
+                    let sleep = get_mut_unpoisoned(&mut self.pending_sleep)
+                        .get_or_insert_with(|| self::spawn_sleep(clock, pause));
                     ready!(sleep.as_mut().poll(context));
-                    *exclusive(&mut self.sleep) = None;
+                    *get_mut_unpoisoned(&mut self.pending_sleep) = None;
                 }
-                NextPoll::Ask => {
-                    self.pace.ask(now);
-                    let question = question(self.webex.clone(), Arc::clone(&self.grant));
-                    *exclusive(&mut self.flight) = Some(question);
+                NextPoll::Poll => {
+                    self.schedule.record_request(now);
+                    let question = spawn_poll(self.webex.clone(), Arc::clone(&self.grant));
+                    *get_mut_unpoisoned(&mut self.pending_poll) = Some(question);
                 }
             }
         }
     }
 
     /// Updates the login with the result of a request, and returns the new state.
-    fn hear(&mut self, answer: Result<Reply<Login>>) -> DeviceState {
+    fn handle_response(&mut self, answer: Result<PollResponse<Login>>) -> DeviceState {
         let now = self.webex.clock().elapsed();
         match answer {
-            Ok(Reply::Granted(login)) => {
+            Ok(PollResponse::Granted(login)) => {
                 self.phase = Phase::LoggedIn;
                 DeviceState::LoggedIn(login)
             }
-            Ok(Reply::Pending(asked_for)) => {
-                self.pace.pending(now, asked_for);
-                DeviceState::Pending { time_left: self.pace.left(now) }
+            Ok(PollResponse::Pending(asked_for)) => {
+                self.schedule.record_pending(now, asked_for);
+                DeviceState::Pending { time_left: self.schedule.time_left(now) }
             }
-            Ok(Reply::SlowDown(asked_for)) => {
-                self.pace.slow_down(now, asked_for);
-                event!(DEBUG, interval_secs = self.pace.interval().as_secs(), "device polling slowed down");
-                DeviceState::SlowedDown { time_left: self.pace.left(now), interval: self.pace.interval() }
+            Ok(PollResponse::SlowDown(asked_for)) => {
+                self.schedule.record_slow_down(now, asked_for);
+                event!(DEBUG, interval_secs = self.schedule.interval().as_secs(), "device polling slowed down");
+                DeviceState::SlowedDown { time_left: self.schedule.time_left(now), interval: self.schedule.interval() }
             }
             Err(error) if error.is_retryable() => {
-                self.has_lost_an_answer |= is_lost(&error);
-                self.pace.trouble(now, error.retry_after());
-                event!(DEBUG, error = crate::trace::causes(&error), "device poll failed");
-                let next_poll = self.pace.until_next(now);
-                DeviceState::PollFailed { time_left: self.pace.left(now), next_poll, error }
+                self.has_lost_response |= is_response_lost(&error);
+                self.schedule.record_failure(now, error.retry_after());
+                event!(DEBUG, error = crate::trace::as_dyn_error(&error), "device poll failed");
+                let next_poll = self.schedule.time_until_next(now);
+                DeviceState::PollFailed { time_left: self.schedule.time_left(now), next_poll, error }
             }
             // An error of a proxy or of the network does not end the login.
             Err(error) if error.server().is_none_or(ServerError::is_from_intermediary) => DeviceState::Failed(error),
-            Err(error) => self.end(self.seen_in_time(error, now)),
+            Err(error) => self.end(self.explain_rejection(error, now)),
         }
     }
 
     /// Converts a rejected code to an expired one, if the code may have expired by the server's
     /// clock.
-    fn seen_in_time(&self, error: Error, now: Duration) -> Error {
+    fn explain_rejection(&self, error: Error, now: Duration) -> Error {
         let is_limit = error.server().and_then(|server| server.code()) == Some("tokenlimit_reached");
         if error.kind() != ErrorKind::DeviceGrant || !error.is_login_required() || is_limit {
             return error;
         }
-        if self.pace.is_near_end(now) {
-            return error.restated(ErrorKind::DeviceCodeExpired, EXPIRED);
+        if self.schedule.is_near_expiry(now) {
+            return error.with_kind_and_message(ErrorKind::DeviceCodeExpired, EXPIRED_MESSAGE);
         }
-        if self.has_lost_an_answer {
+        if self.has_lost_response {
             return error.with_remark("an earlier response was lost and may have contained the tokens");
         }
         error
     }
 
     fn expire(&mut self) -> DeviceState {
-        let error = Error::new(ErrorKind::DeviceCodeExpired, EXPIRED);
-        self.end(if self.is_restored { error.with_remark(CHECK_CLOCK) } else { error })
+        let error = Error::new(ErrorKind::DeviceCodeExpired, EXPIRED_MESSAGE);
+        self.end(if self.is_restored { error.with_remark(CHECK_CLOCK_REMARK) } else { error })
     }
 
     fn end(&mut self, error: Error) -> DeviceState {
-        self.phase = Phase::Ended(error.clone());
+        self.phase = Phase::Failed(error.clone());
         match error.kind() {
             ErrorKind::AuthorizationRejected => DeviceState::Denied(error),
             ErrorKind::DeviceCodeExpired => DeviceState::Expired(error),
@@ -325,7 +331,7 @@ impl DeviceLogin {
 }
 
 /// Returns the value of a mutex that is not shared.
-fn exclusive<T>(lock: &mut Mutex<T>) -> &mut T {
+fn get_mut_unpoisoned<T>(lock: &mut Mutex<T>) -> &mut T {
     lock.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -351,20 +357,20 @@ impl fmt::Debug for DeviceLogin {
         f.debug_struct("DeviceLogin")
             .field("client_id", &self.webex.client_id())
             .field("verification_uri", &self.verification_uri())
-            .field("scopes", &self.grant.asked)
-            .field("interval", &self.pace.interval())
+            .field("scopes", &self.grant.requested_scopes)
+            .field("interval", &self.schedule.interval())
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
 }
 
 /// Requests the tokens in its own task, because the server returns them only once.
-pub(crate) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> PendingPoll {
-    let question = async move { webex.poll_device(&grant).await };
+pub(crate) fn spawn_poll(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> PollFuture {
+    let question = async move { webex.poll_device_token(&grant).await };
     match Handle::try_current() {
         Ok(runtime) => {
             let task = runtime.spawn(question);
-            Box::pin(async move { task.await.unwrap_or_else(|_| Err(ended())) })
+            Box::pin(async move { task.await.unwrap_or_else(|_| Err(interrupted_error())) })
         }
         // A transport of the application may not need a Tokio runtime.
         Err(_) => Box::pin(question),
@@ -373,7 +379,7 @@ pub(crate) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> PendingPol
 
 /// Waits in its own task. If its runtime shuts down, the pause ends, and a caller on another
 /// runtime waits again.
-pub(crate) fn pause(clock: Arc<dyn Clock>, pause: Duration) -> PendingPoll<()> {
+pub(crate) fn spawn_sleep(clock: Arc<dyn Clock>, pause: Duration) -> PollFuture<()> {
     let sleep = async move { clock.sleep(pause).await };
     match Handle::try_current() {
         Ok(runtime) => {
@@ -397,16 +403,16 @@ impl Drop for AbortOnDrop {
 
 /// Returns the error for a request whose runtime shut down or whose transport panicked. The panic
 /// message may contain secrets.
-fn ended() -> Error {
+fn interrupted_error() -> Error {
     let lost = Error::transport(
         Delivery::Unknown,
         "the runtime shut down, or the transport panicked, before the response arrived",
     );
-    lost.during(ErrorKind::DeviceGrant)
+    lost.with_operation_kind(ErrorKind::DeviceGrant)
 }
 
 /// Returns `true` if the server may have responded.
-pub(crate) fn is_lost(error: &Error) -> bool {
+pub(crate) fn is_response_lost(error: &Error) -> bool {
     // An unreadable success may have contained the tokens.
     let is_success = |status| (200..300).contains(&status);
     let is_unread =
@@ -415,7 +421,7 @@ pub(crate) fn is_lost(error: &Error) -> bool {
 }
 
 /// The remark for a restored login whose code has expired.
-pub(crate) const CHECK_CLOCK: &str =
+pub(crate) const CHECK_CLOCK_REMARK: &str =
     "the login was stored, so its age depends on the clock of this host; check that clock if the code is new";
 
 #[cfg(test)]
@@ -425,13 +431,13 @@ mod tests {
 
     #[test]
     fn device_login_types_and_futures_are_send() {
-        fn shared<T: Send + Sync + Unpin + 'static>() {}
-        fn sent<T: Send>(_: impl FnOnce(&'static mut DeviceLogin, &'static WebexOAuth) -> T) {}
-        shared::<DeviceLogin>();
-        shared::<DeviceLoginBuilder>();
-        shared::<DeviceState>();
-        sent(|login, _| login.wait());
-        sent(|login, _| login.next());
-        sent(|_, webex| DeviceLogin::start(webex));
+        fn assert_shareable<T: Send + Sync + Unpin + 'static>() {}
+        fn assert_send<T: Send>(_: impl FnOnce(&'static mut DeviceLogin, &'static WebexOAuth) -> T) {}
+        assert_shareable::<DeviceLogin>();
+        assert_shareable::<DeviceLoginBuilder>();
+        assert_shareable::<DeviceState>();
+        assert_send(|login, _| login.wait());
+        assert_send(|login, _| login.next());
+        assert_send(|_, webex| DeviceLogin::start(webex));
     }
 }

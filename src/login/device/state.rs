@@ -73,10 +73,10 @@ impl fmt::Display for DeviceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pending { time_left } | Self::SlowedDown { time_left, .. } => {
-                write!(f, "Waiting for you: {} left.", Clock(*time_left))
+                write!(f, "Waiting for you: {} left.", MinutesSeconds(*time_left))
             }
             Self::PollFailed { time_left, next_poll, error } => {
-                let (next_poll, time_left) = (Clock(*next_poll), Clock(*time_left));
+                let (next_poll, time_left) = (MinutesSeconds(*next_poll), MinutesSeconds(*time_left));
                 let trouble = if error.retry_after().is_some() { "is busy" } else { "does not respond" };
                 write!(f, "Webex {trouble}; next attempt in {next_poll}, {time_left} left.")
             }
@@ -89,9 +89,9 @@ impl fmt::Display for DeviceState {
 }
 
 /// A duration in minutes and seconds, as `4:05`.
-struct Clock(Duration);
+struct MinutesSeconds(Duration);
 
-impl fmt::Display for Clock {
+impl fmt::Display for MinutesSeconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         write!(f, "{}:{:02}", seconds / 60, seconds % 60)

@@ -15,14 +15,14 @@ use crate::login::device::device_login::{DeviceLogin, Phase};
 use crate::protocol::authorization::pending::Payload;
 use crate::protocol::device::DeviceGrant;
 use crate::protocol::device::authorization::DeviceAuthorization;
-use crate::protocol::device::schedule::{Kept, PollSchedule};
+use crate::protocol::device::schedule::{PollSchedule, StoredPollSchedule};
 use crate::protocol::grant::ExchangeOptions;
-use crate::registration::Owner;
+use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
 use crate::secret::StoredString;
-use crate::stored::{self, unreadable};
+use crate::stored::{self, unreadable_error};
 
-const WHAT: &str = "device login";
+const STORED_DEVICE_NAME: &str = "device login";
 
 const FIELDS: [&str; 16] = [
     "v",
@@ -44,7 +44,7 @@ const FIELDS: [&str; 16] = [
 ];
 
 #[derive(Serialize)]
-struct Form<'a> {
+struct StoredDeviceLogin<'a> {
     v: u64,
     service: &'a str,
     client_id: &'a str,
@@ -67,11 +67,11 @@ struct Form<'a> {
     payload: Option<&'a Value>,
 }
 
-pub(crate) fn write(login: &DeviceLogin) -> Result<StoredString> {
-    let DeviceGrant { authorization, asked, options, payload } = &*login.grant;
-    let owner: &Owner = &login.webex.registration().owner;
-    let kept = login.pace.keep(login.webex.clock().elapsed(), login.webex.now());
-    let form = Form {
+pub(crate) fn write_device_login(login: &DeviceLogin) -> Result<StoredString> {
+    let DeviceGrant { authorization, requested_scopes: asked, options, payload } = &*login.grant;
+    let owner: &ClientIdentity = &login.webex.registration().client;
+    let kept = login.schedule.to_stored(login.webex.clock().elapsed(), login.webex.now());
+    let form = StoredDeviceLogin {
         v: stored::VERSION,
         service: &owner.service,
         client_id: &owner.client_id,
@@ -90,29 +90,30 @@ pub(crate) fn write(login: &DeviceLogin) -> Result<StoredString> {
         self_contained_token: options.self_contained_token,
         payload: payload.value(),
     };
-    stored::to_text(WHAT, &form)
+    stored::serialize_form(STORED_DEVICE_NAME, &form)
 }
 
-pub(crate) fn read(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
-    let damaged = |why: String| unreadable(WHAT, why);
+pub(crate) fn read_device_login(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
+    let damaged = |why: String| unreadable_error(STORED_DEVICE_NAME, why);
     let missing = |name: &str| damaged(format!("`{name}` is missing"));
-    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
-    stored::check_version(WHAT, form.exact("v"))?;
-    let mut text = |name| form.exact_text(name).map_err(damaged);
+    let mut form =
+        Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable_error(STORED_DEVICE_NAME, fault))?;
+    stored::check_version(STORED_DEVICE_NAME, form.take_exact_integer("v"))?;
+    let mut text = |name| form.take_exact_string(name).map_err(damaged);
     let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
-    let owner = Owner {
+    let owner = ClientIdentity {
         service: plain("service")?.ok_or_else(|| missing("service"))?,
         client_id: plain("client_id")?.ok_or_else(|| missing("client_id"))?,
     };
-    webex.registration().require_owner(&owner, "the device login was started")?;
+    webex.registration().require_same_client(&owner, "the device login was started")?;
     let user_code = plain("user_code")?.ok_or_else(|| missing("user_code"))?;
     let verification_uri = plain("verification_uri")?.ok_or_else(|| missing("verification_uri"))?;
     let verification_uri_complete = plain("verification_uri_complete")?;
     let (scope, user_info) = (plain("scope")?, plain("user_info")?);
     let device_code = text("device_code")?.ok_or_else(|| missing("device_code"))?;
-    let self_contained_token = form.exact_truth("self_contained_token").map_err(damaged)?.unwrap_or_default();
-    let mut number = |name| form.exact(name).map_err(damaged)?.ok_or_else(|| missing(name));
-    let kept = Kept {
+    let self_contained_token = form.take_exact_bool("self_contained_token").map_err(damaged)?.unwrap_or_default();
+    let mut number = |name| form.take_exact_integer(name).map_err(damaged)?.ok_or_else(|| missing(name));
+    let kept = StoredPollSchedule {
         kept_at: UnixTime::from_secs(number("kept_at")?),
         expires_at: UnixTime::from_secs(number("expires_at")?),
         asked_at: UnixTime::from_secs(number("asked_at")?),
@@ -125,21 +126,21 @@ pub(crate) fn read(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
         user_code,
         verification_uri,
         verification_uri_complete,
-        life: kept.life,
+        lifetime: kept.life,
         interval: kept.interval,
     };
     authorization.check(&webex.registration().insecure_hosts).map_err(|why| damaged(why.to_owned()))?;
     let grant = DeviceGrant {
         authorization,
-        asked: scope.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        requested_scopes: scope.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         options: ExchangeOptions { user_info, self_contained_token },
-        payload: Payload::stored(form.extra.remove("payload")),
+        payload: Payload::from_stored(form.extra.remove("payload")),
     };
     let clock = Arc::clone(webex.clock());
     let (now, wall) = (clock.elapsed(), clock.now());
-    let pace = PollSchedule::restore(kept, now, wall);
-    let expires_at = kept.expires_at.min(wall + pace.left(now));
-    Ok(DeviceLogin { is_restored: true, ..DeviceLogin::with_pace(webex.clone(), grant, pace, expires_at) })
+    let pace = PollSchedule::from_stored(kept, now, wall);
+    let expires_at = kept.expires_at.min(wall + pace.time_left(now));
+    Ok(DeviceLogin { is_restored: true, ..DeviceLogin::with_schedule(webex.clone(), grant, pace, expires_at) })
 }
 
 impl DeviceLogin {
@@ -154,8 +155,8 @@ impl DeviceLogin {
     /// - [`ErrorKind::InvalidInput`]: the login is finished.
     pub fn to_stored(&self) -> Result<StoredString> {
         match self.phase {
-            Phase::Waiting => write(self),
-            Phase::LoggedIn | Phase::Ended(_) => {
+            Phase::Waiting => write_device_login(self),
+            Phase::LoggedIn | Phase::Failed(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "device login is finished: there is nothing to store"))
             }
         }
@@ -177,6 +178,6 @@ impl DeviceLogin {
     ///   version. The error does not quote it.
     /// - [`ErrorKind::ClientMismatch`]: the login was started with another service or client.
     pub fn from_stored(webex: &WebexOAuth, stored: &str) -> Result<Self> {
-        read(webex, stored)
+        read_device_login(webex, stored)
     }
 }

@@ -26,14 +26,14 @@ const MAX_CONNECTIONS: usize = 64;
 /// The minimum time before a connection is closed to make room. Meanwhile, new connections wait in
 /// the listen backlog. Otherwise a flood of connections would evict a browser before it sends its
 /// request.
-const MIN_STAY: Duration = Duration::from_secs(1);
+const MIN_CONNECTION_TIME: Duration = Duration::from_secs(1);
 /// The time limit for reading a request.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit for delivering the last pages after the login has completed.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum size of a request, in bytes: a callback of 16 KiB, and the cookies of all
 /// applications on this host, because browsers do not separate cookies by port.
-const MAX_REQUEST: usize = 64 * 1024;
+const MAX_REQUEST_LEN: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// The first byte of a TLS connection: the record type `handshake` (RFC 8446, section 5.1). No HTTP
 /// request begins with it.
@@ -41,49 +41,49 @@ const TLS_HANDSHAKE: [u8; 1] = [0x16];
 
 /// The open connections. Dropping the value closes all of them.
 pub(crate) struct Connections {
-    desk: Arc<CallbackReceiver>,
+    receiver: Arc<CallbackReceiver>,
     clock: Arc<dyn Clock>,
-    guests: VecDeque<Connection>,
+    connections: VecDeque<Connection>,
     tasks: JoinSet<()>,
 }
 
 struct Connection {
     task: AbortHandle,
     /// The time of its acceptance, on the scale of [`Clock::elapsed`].
-    since: Duration,
+    accepted_at: Duration,
     /// `true` once it has delivered the callback. Such a connection is never closed to make room.
-    is_heard: Arc<AtomicBool>,
+    has_delivered_callback: Arc<AtomicBool>,
 }
 
 impl Connection {
-    fn is_heard(&self) -> bool {
-        self.is_heard.load(Ordering::Acquire)
+    fn has_delivered_callback(&self) -> bool {
+        self.has_delivered_callback.load(Ordering::Acquire)
     }
 }
 
 impl Connections {
     pub(crate) fn new(desk: Arc<CallbackReceiver>, clock: Arc<dyn Clock>) -> Self {
-        Self { desk, clock, guests: VecDeque::new(), tasks: JoinSet::new() }
+        Self { receiver: desk, clock, connections: VecDeque::new(), tasks: JoinSet::new() }
     }
 
     /// Waits until another connection can be accepted. The future may be dropped, and the method
     /// called again.
-    pub(crate) async fn make_room(&mut self) {
+    pub(crate) async fn wait_for_capacity(&mut self) {
         loop {
             while self.tasks.try_join_next().is_some() {}
-            self.guests.retain(|guest| !guest.task.is_finished());
-            if self.guests.len() < MAX_CONNECTIONS {
+            self.connections.retain(|guest| !guest.task.is_finished());
+            if self.connections.len() < MAX_CONNECTIONS {
                 return;
             }
             // The oldest connection is first.
-            let silent = self.guests.iter().position(|guest| !guest.is_heard());
+            let silent = self.connections.iter().position(|guest| !guest.has_delivered_callback());
             let rest = silent.map(|at| {
-                let stayed = self.clock.elapsed().saturating_sub(self.guests[at].since);
-                (at, MIN_STAY.saturating_sub(stayed))
+                let stayed = self.clock.elapsed().saturating_sub(self.connections[at].accepted_at);
+                (at, MIN_CONNECTION_TIME.saturating_sub(stayed))
             });
             match rest {
                 Some((at, Duration::ZERO)) => {
-                    if let Some(guest) = self.guests.remove(at) {
+                    if let Some(guest) = self.connections.remove(at) {
                         guest.task.abort();
                     }
                     return;
@@ -101,28 +101,38 @@ impl Connections {
     }
 
     /// Serves a connection. Call [`make_room`](Self::make_room) first.
-    pub(crate) fn admit(&mut self, stream: TcpStream) {
+    pub(crate) fn spawn(&mut self, stream: TcpStream) {
         let since = self.clock.elapsed();
         let is_heard = Arc::new(AtomicBool::new(false));
-        let serving = serve(stream, Arc::clone(&self.desk), Arc::clone(&self.clock), Arc::clone(&is_heard));
-        self.guests.push_back(Connection { task: self.tasks.spawn(serving), since, is_heard });
+        let serving =
+            serve_connection(stream, Arc::clone(&self.receiver), Arc::clone(&self.clock), Arc::clone(&is_heard));
+        self.connections.push_back(Connection {
+            task: self.tasks.spawn(serving),
+            accepted_at: since,
+            has_delivered_callback: is_heard,
+        });
     }
 
     /// Delivers the result to the connections that sent the callback, and closes all others.
-    pub(crate) async fn leave(mut self) {
-        for guest in self.guests.iter().filter(|guest| !guest.is_heard()) {
+    pub(crate) async fn shutdown(mut self) {
+        for guest in self.connections.iter().filter(|guest| !guest.has_delivered_callback()) {
             guest.task.abort();
         }
         tokio::select! {
             () = async { while self.tasks.join_next().await.is_some() {} } => {}
-            () = self.clock.sleep(FAREWELL) => {}
+            () = self.clock.sleep(SHUTDOWN_TIMEOUT) => {}
         }
     }
 }
 
 /// Serves one request.
-async fn serve(stream: TcpStream, desk: Arc<CallbackReceiver>, clock: Arc<dyn Clock>, is_heard: Arc<AtomicBool>) {
-    let patience = clock.sleep(PATIENCE);
+async fn serve_connection(
+    stream: TcpStream,
+    desk: Arc<CallbackReceiver>,
+    clock: Arc<dyn Clock>,
+    is_heard: Arc<AtomicBool>,
+) {
+    let patience = clock.sleep(READ_TIMEOUT);
     tokio::pin!(patience);
     // Peek only: hyper reads the byte again. Hyper responds to invalid HTTP without reporting that
     // it was TLS.
@@ -137,21 +147,21 @@ async fn serve(stream: TcpStream, desk: Arc<CallbackReceiver>, clock: Arc<dyn Cl
         has_request.store(true, Ordering::Release);
         async move {
             let (request, _) = request.into_parts();
-            Ok::<_, Infallible>(desk.answer(&request, || is_heard.store(true, Ordering::Release)).await)
+            Ok::<_, Infallible>(desk.respond(&request, || is_heard.store(true, Ordering::Release)).await)
         }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
-        .max_buf_size(MAX_REQUEST)
+        .max_buf_size(MAX_REQUEST_LEN)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
     tokio::select! {
         outcome = &mut connection => {
-            let rejected = rejected(is_tls, outcome.as_ref().err()).filter(|_| !has_request.load(Ordering::Acquire));
+            let rejected = rejected_request(is_tls, outcome.as_ref().err()).filter(|_| !has_request.load(Ordering::Acquire));
             if let Some(stray) = rejected {
                 event!(DEBUG, stray = format_args!("{stray:?}"), "connection rejected");
-                counter.strays().count(stray);
+                counter.rejections().count(stray);
             }
             return;
         }
@@ -163,7 +173,7 @@ async fn serve(stream: TcpStream, desk: Arc<CallbackReceiver>, clock: Arc<dyn Cl
 }
 
 /// Returns the kind of a request that hyper rejected, which `CallbackReceiver` therefore did not count.
-fn rejected(is_tls: bool, why: Option<&hyper::Error>) -> Option<RejectedRequest> {
+fn rejected_request(is_tls: bool, why: Option<&hyper::Error>) -> Option<RejectedRequest> {
     let why = why?;
     if is_tls {
         Some(RejectedRequest::Tls)

@@ -13,44 +13,44 @@ use crate::service::url::RedirectUri;
 use crate::trace::event;
 
 /// Opens the listeners of the first redirect URI whose port is free.
-pub(crate) fn listen(addresses: Vec<LoopbackRedirect>) -> Result<(LoopbackRedirect, Vec<TcpListener>)> {
+pub(crate) fn listen_on_first_free(addresses: Vec<LoopbackRedirect>) -> Result<(LoopbackRedirect, Vec<TcpListener>)> {
     let mut refusals = Vec::new();
     for address in addresses {
-        match listen_for(&address) {
+        match listen_on(&address) {
             Ok(listeners) => return Ok((address, listeners)),
             Err(refusal) => refusals.push((address, refusal)),
         }
     }
-    Err(nowhere(refusals))
+    Err(bind_error(refusals))
 }
 
 /// The reason why an address of a redirect URI cannot be bound.
-struct Refusal {
-    place: IpAddr,
+struct BindError {
+    ip_address: IpAddr,
     cause: io::Error,
 }
 
 /// Binds both addresses of `localhost`, or neither. If another process had one of them, the browser
 /// could send the code there.
-fn listen_for(address: &LoopbackRedirect) -> Result<Vec<TcpListener>, Refusal> {
+fn listen_on(address: &LoopbackRedirect) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::new();
-    for place in address.places() {
-        match bind(*place, address.port()) {
+    for place in address.ip_addresses() {
+        match bind_listener(*place, address.port()) {
             Ok(listener) => listeners.push(listener),
-            Err(cause) if is_absent(*place, &cause) && address.places().len() > 1 => {
+            Err(cause) if is_address_unavailable(*place, &cause) && address.ip_addresses().len() > 1 => {
                 event!(DEBUG, place = %place, "loopback address not available");
             }
-            Err(cause) => return Err(Refusal { place: *place, cause }),
+            Err(cause) => return Err(BindError { ip_address: *place, cause }),
         }
     }
     if listeners.is_empty() {
         let cause = io::Error::from(Io::AddrNotAvailable);
-        return Err(Refusal { place: IpAddr::V4(Ipv4Addr::LOCALHOST), cause });
+        return Err(BindError { ip_address: IpAddr::V4(Ipv4Addr::LOCALHOST), cause });
     }
     Ok(listeners)
 }
 
-fn bind(place: IpAddr, port: u16) -> io::Result<TcpListener> {
+fn bind_listener(place: IpAddr, port: u16) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(SocketAddr::new(place, port))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -60,17 +60,17 @@ fn bind(place: IpAddr, port: u16) -> io::Result<TcpListener> {
 ///
 /// Operating systems report this with different errors. The address is considered absent if no free
 /// port can be bound on it, but one can be bound on 127.0.0.1.
-fn is_absent(place: IpAddr, cause: &io::Error) -> bool {
+fn is_address_unavailable(place: IpAddr, cause: &io::Error) -> bool {
     match cause.kind() {
         Io::AddrInUse | Io::PermissionDenied => false,
         Io::AddrNotAvailable => true,
-        _ => bind(place, 0).is_err() && bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).is_ok(),
+        _ => bind_listener(place, 0).is_err() && bind_listener(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).is_ok(),
     }
 }
 
 /// Returns the error that lists the reason for each redirect URI, and the remedy.
-fn nowhere(refusals: Vec<(LoopbackRedirect, Refusal)>) -> Error {
-    let list: Vec<_> = refusals.iter().map(|(address, refusal)| why_not(address, refusal)).collect();
+fn bind_error(refusals: Vec<(LoopbackRedirect, BindError)>) -> Error {
+    let list: Vec<_> = refusals.iter().map(|(address, refusal)| describe_bind_error(address, refusal)).collect();
     let mut message = format!("failed to open a callback port: {}", list.join(", "));
     let taken = refusals.iter().find(|(_, refusal)| refusal.cause.kind() == Io::AddrInUse);
     if let Some((address, _)) = taken {
@@ -87,8 +87,8 @@ fn nowhere(refusals: Vec<(LoopbackRedirect, Refusal)>) -> Error {
     }
 }
 
-fn why_not(address: &LoopbackRedirect, refusal: &Refusal) -> String {
-    let (uri, port, place) = (address.uri(), address.port(), refusal.place);
+fn describe_bind_error(address: &LoopbackRedirect, refusal: &BindError) -> String {
+    let (uri, port, place) = (address.uri(), address.port(), refusal.ip_address);
     match refusal.cause.kind() {
         Io::AddrInUse => format!("{uri} (another program listens on port {port} of {place})"),
         Io::PermissionDenied if port < 1024 => {
@@ -139,19 +139,19 @@ impl Listeners {
 }
 
 /// The port of a URL without an explicit port.
-const PLAIN_PORT: u16 = 80;
+const DEFAULT_HTTP_PORT: u16 = 80;
 
-const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+const LOOPBACK_V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOOPBACK_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// The host names that a browser uses for this host.
-const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// A registered redirect URI with the parts that a listener needs.
 #[derive(Clone, Debug)]
 pub(crate) struct LoopbackRedirect {
     uri: String,
-    places: &'static [IpAddr],
+    ip_addresses: &'static [IpAddr],
     port: u16,
     path: String,
 }
@@ -171,12 +171,13 @@ impl LoopbackRedirect {
         if url.scheme() != "http" {
             return Err(refuse("a loopback login requires the scheme `http`"));
         }
-        let places = places(&url).ok_or_else(|| refuse("the host must be localhost, 127.0.0.1, or [::1]"))?;
-        let port = url.port().unwrap_or(PLAIN_PORT);
+        let places =
+            loopback_ip_addresses(&url).ok_or_else(|| refuse("the host must be localhost, 127.0.0.1, or [::1]"))?;
+        let port = url.port().unwrap_or(DEFAULT_HTTP_PORT);
         if port == 0 {
             return Err(refuse("port 0 cannot receive a callback"));
         }
-        Ok(Self { places, port, path: url.path().to_owned(), uri: uri.into() })
+        Ok(Self { ip_addresses: places, port, path: url.path().to_owned(), uri: uri.into() })
     }
 
     pub(crate) fn uri(&self) -> &str {
@@ -185,8 +186,8 @@ impl LoopbackRedirect {
 
     /// Returns the IP addresses that a browser may connect to. For `localhost`, the browser chooses
     /// one of two.
-    pub(crate) fn places(&self) -> &'static [IpAddr] {
-        self.places
+    pub(crate) fn ip_addresses(&self) -> &'static [IpAddr] {
+        self.ip_addresses
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -201,19 +202,19 @@ impl LoopbackRedirect {
     ///
     /// After DNS rebinding, the requests of a web page reach this host with the page's own name in
     /// `Host`.
-    pub(crate) fn is_meant_by(&self, host: &str) -> bool {
-        NAMES.iter().any(|name| {
+    pub(crate) fn matches_host(&self, host: &str) -> bool {
+        LOOPBACK_HOSTS.iter().any(|name| {
             host.eq_ignore_ascii_case(&format!("{name}:{}", self.port))
-                || (self.port == PLAIN_PORT && host.eq_ignore_ascii_case(name))
+                || (self.port == DEFAULT_HTTP_PORT && host.eq_ignore_ascii_case(name))
         })
     }
 }
 
-fn places(url: &Url) -> Option<&'static [IpAddr]> {
+fn loopback_ip_addresses(url: &Url) -> Option<&'static [IpAddr]> {
     match url.host()? {
-        Host::Domain(name) if name.eq_ignore_ascii_case("localhost") => Some(&[V4, V6]),
-        Host::Ipv4(Ipv4Addr::LOCALHOST) => Some(&[V4]),
-        Host::Ipv6(Ipv6Addr::LOCALHOST) => Some(&[V6]),
+        Host::Domain(name) if name.eq_ignore_ascii_case("localhost") => Some(&[LOOPBACK_V4, LOOPBACK_V6]),
+        Host::Ipv4(Ipv4Addr::LOCALHOST) => Some(&[LOOPBACK_V4]),
+        Host::Ipv6(Ipv6Addr::LOCALHOST) => Some(&[LOOPBACK_V6]),
         _ => None,
     }
 }
@@ -223,18 +224,18 @@ mod tests {
     use super::*;
     use std::error::Error as _;
 
-    fn refused(uri: &str, cause: Io) -> (LoopbackRedirect, Refusal) {
+    fn bind_failure(uri: &str, cause: Io) -> (LoopbackRedirect, BindError) {
         let address = LoopbackRedirect::parse(uri, &[]).unwrap();
-        let place = *address.places().last().unwrap();
-        (address, Refusal { place, cause: io::Error::from(cause) })
+        let place = *address.ip_addresses().last().unwrap();
+        (address, BindError { ip_address: place, cause: io::Error::from(cause) })
     }
 
     #[test]
     fn unavailable_redirect_uris_are_named_with_reason_and_advice() {
-        let error = nowhere(vec![
-            refused("http://localhost:5000/cb", Io::AddrInUse),
-            refused("http://localhost/cb", Io::PermissionDenied),
-            refused("http://[::1]:5002/cb", Io::AddrNotAvailable),
+        let error = bind_error(vec![
+            bind_failure("http://localhost:5000/cb", Io::AddrInUse),
+            bind_failure("http://localhost/cb", Io::PermissionDenied),
+            bind_failure("http://[::1]:5002/cb", Io::AddrNotAvailable),
         ]);
         let line = error.to_string();
         for part in [
@@ -252,25 +253,30 @@ mod tests {
     #[test]
     fn port_bind_error_is_not_reported_as_absent_address() {
         let v6 = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
-        assert!(!is_absent(v6, &Io::AddrInUse.into()));
-        assert!(!is_absent(v6, &Io::PermissionDenied.into()));
-        assert!(is_absent(v6, &Io::AddrNotAvailable.into()));
+        assert!(!is_address_unavailable(v6, &Io::AddrInUse.into()));
+        assert!(!is_address_unavailable(v6, &Io::PermissionDenied.into()));
+        assert!(is_address_unavailable(v6, &Io::AddrNotAvailable.into()));
         // An address that can be bound is present, regardless of the earlier error.
-        assert!(!is_absent(IpAddr::V4(Ipv4Addr::LOCALHOST), &Io::Other.into()));
+        assert!(!is_address_unavailable(IpAddr::V4(Ipv4Addr::LOCALHOST), &Io::Other.into()));
         // TEST-NET-1 (RFC 5737): assigned to no host.
-        assert!(is_absent(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), &Io::Other.into()));
+        assert!(is_address_unavailable(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), &Io::Other.into()));
     }
 
     #[test]
     fn loopback_redirect_uri_defines_listen_address() {
         for (text, places, port, path) in [
-            ("http://localhost:5000/auth/cisco/callback", &[V4, V6][..], 5000, "/auth/cisco/callback"),
-            ("http://LOCALHOST:5000", &[V4, V6], 5000, "/"),
-            ("http://127.0.0.1:8/cb?x=1", &[V4], 8, "/cb"),
-            ("http://[::1]/cb", &[V6], 80, "/cb"),
+            (
+                "http://localhost:5000/auth/cisco/callback",
+                &[LOOPBACK_V4, LOOPBACK_V6][..],
+                5000,
+                "/auth/cisco/callback",
+            ),
+            ("http://LOCALHOST:5000", &[LOOPBACK_V4, LOOPBACK_V6], 5000, "/"),
+            ("http://127.0.0.1:8/cb?x=1", &[LOOPBACK_V4], 8, "/cb"),
+            ("http://[::1]/cb", &[LOOPBACK_V6], 80, "/cb"),
         ] {
             let address = LoopbackRedirect::parse(text, &[]).unwrap();
-            assert_eq!((address.places(), address.port(), address.path()), (places, port, path), "{text}");
+            assert_eq!((address.ip_addresses(), address.port(), address.path()), (places, port, path), "{text}");
             assert_eq!(address.uri(), text);
         }
     }
@@ -295,13 +301,13 @@ mod tests {
     fn host_header_must_match_loopback_host_and_port() {
         let address = LoopbackRedirect::parse("http://localhost:5000/cb", &[]).unwrap();
         for good in ["localhost:5000", "LocalHost:5000", "127.0.0.1:5000", "[::1]:5000"] {
-            assert!(address.is_meant_by(good), "{good}");
+            assert!(address.matches_host(good), "{good}");
         }
         for bad in ["", "localhost", "localhost:50000", "localhost:5001", "evil.example:5000", "localhost.:5000", "::1"]
         {
-            assert!(!address.is_meant_by(bad), "{bad}");
+            assert!(!address.matches_host(bad), "{bad}");
         }
         let plain = LoopbackRedirect::parse("http://localhost/cb", &[]).unwrap();
-        assert!(plain.is_meant_by("localhost") && plain.is_meant_by("[::1]:80"));
+        assert!(plain.matches_host("localhost") && plain.matches_host("[::1]:80"));
     }
 }

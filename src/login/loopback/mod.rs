@@ -73,10 +73,10 @@ pub use crate::login::loopback::server::WaitingLogin;
 // - `page`: HTML pages. `browser`: opens the browser. `report`: the timeout error.
 
 /// The default time limit for the callback.
-const TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// The maximum length of an application name, in characters.
-const MAX_NAME: usize = 100;
+const MAX_APPLICATION_NAME_CHARS: usize = 100;
 
 /// A change to the authorization request.
 type RequestHook = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send>;
@@ -122,11 +122,11 @@ type RequestHook = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest 
 pub struct BrowserLogin {
     webex: WebexOAuth,
     redirect_uris: Vec<String>,
-    change: Option<RequestHook>,
+    request_hook: Option<RequestHook>,
     time_limit: Duration,
     application: Option<String>,
     browser: Browser,
-    lament: Option<BrowserFailureHandler>,
+    on_browser_failure: Option<BrowserFailureHandler>,
 }
 
 impl BrowserLogin {
@@ -138,11 +138,11 @@ impl BrowserLogin {
         Self {
             webex: webex.clone(),
             redirect_uris: webex.redirect_uri().map(str::to_owned).into_iter().collect(),
-            change: None,
-            time_limit: TIME_LIMIT,
+            request_hook: None,
+            time_limit: DEFAULT_TIMEOUT,
             application: None,
             browser: Browser::System,
-            lament: None,
+            on_browser_failure: None,
         }
     }
 
@@ -164,7 +164,7 @@ impl BrowserLogin {
         mut self,
         change: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send + 'static,
     ) -> Self {
-        self.change = Some(Box::new(change));
+        self.request_hook = Some(Box::new(change));
         self
     }
 
@@ -189,7 +189,7 @@ impl BrowserLogin {
     /// Disables opening the browser. The application shows [`WaitingLogin::url`] to the user
     /// instead.
     pub fn without_browser(mut self) -> Self {
-        self.browser = Browser::Absent;
+        self.browser = Browser::Disabled;
         self
     }
 
@@ -208,7 +208,7 @@ impl BrowserLogin {
     /// The default passes the URL, which contains the `state`, as a process argument. Other users
     /// of the host may see it there. The crate webbrowser also logs the URL at level DEBUG.
     pub fn open_with(mut self, open: impl FnOnce(&AuthorizationUrl) -> io::Result<()> + Send + 'static) -> Self {
-        self.browser = Browser::Own(Box::new(open));
+        self.browser = Browser::Custom(Box::new(open));
         self
     }
 
@@ -217,7 +217,7 @@ impl BrowserLogin {
     ///
     /// The login continues to wait. Not every failure can be detected.
     pub fn on_browser_failure(mut self, tell: impl FnOnce(&AuthorizationUrl, &io::Error) + Send + 'static) -> Self {
-        self.lament = Some(Box::new(tell));
+        self.on_browser_failure = Some(Box::new(tell));
         self
     }
 
@@ -235,21 +235,32 @@ impl BrowserLogin {
     ///   `query`.
     /// - The errors of [`AuthorizationRequest::begin`].
     pub fn begin(self) -> Result<WaitingLogin> {
-        let limit = self.checked_limit()?;
-        if self.application.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
-            let message = format!("application name is too long: use at most {MAX_NAME} characters");
+        let limit = self.effective_timeout()?;
+        if self.application.as_ref().is_some_and(|name| name.chars().count() > MAX_APPLICATION_NAME_CHARS) {
+            let message = format!("application name is too long: use at most {MAX_APPLICATION_NAME_CHARS} characters");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let (address, listeners) = listen::listen(self.addresses()?)?;
-        let Self { webex, change, application, browser, lament, .. } = self;
+        let (address, listeners) = listen::listen_on_first_free(self.loopback_redirects()?)?;
+        let Self { webex, request_hook: change, application, browser, on_browser_failure: lament, .. } = self;
         let request = webex.authorize();
         let request = if let Some(change) = change { change(request) } else { request };
         let deadline = webex.clock().elapsed().saturating_add(limit);
         let (url, pending) = request.redirect_uri(address.uri()).begin()?;
-        require_query(&url)?;
+        require_query_response_mode(&url)?;
         let (desk, arrival) = CallbackReceiver::new(webex.clone(), address, application, pending);
-        let waiter = WaitGuard::at(&desk);
-        Ok(WaitingLogin { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline })
+        let waiter = WaitGuard::new(&desk);
+        Ok(WaitingLogin {
+            webex,
+            url,
+            receiver: desk,
+            wait_guard: waiter,
+            callback: arrival,
+            listeners,
+            browser,
+            on_browser_failure: lament,
+            limit,
+            deadline,
+        })
     }
 
     /// Starts the login and waits for it to complete: [`begin`](Self::begin), then
@@ -269,14 +280,14 @@ impl BrowserLogin {
         self.begin()?.wait().await
     }
 
-    fn checked_limit(&self) -> Result<Duration> {
+    fn effective_timeout(&self) -> Result<Duration> {
         if self.time_limit.is_zero() {
             return Err(Error::new(ErrorKind::Configuration, "invalid timeout: it must be longer than zero"));
         }
         Ok(self.time_limit.min(self.webex.pending_lifetime()))
     }
 
-    fn addresses(&self) -> Result<Vec<LoopbackRedirect>> {
+    fn loopback_redirects(&self) -> Result<Vec<LoopbackRedirect>> {
         if self.redirect_uris.is_empty() {
             let message = "missing redirect URI: set the registered one on the client, for example \
                            http://localhost:8765/callback, or pass several to `redirect_uris(..)`";
@@ -288,7 +299,7 @@ impl BrowserLogin {
 }
 
 /// Rejects response modes other than `query`: the callback server receives no form and no fragment.
-fn require_query(url: &AuthorizationUrl) -> Result<()> {
+fn require_query_response_mode(url: &AuthorizationUrl) -> Result<()> {
     let url = Url::from(url.clone());
     let other = url.query_pairs().find(|(name, value)| name == "response_mode" && value != "query");
     if other.is_some() {

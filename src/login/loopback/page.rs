@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 
 use crate::client::login::Login;
 use crate::error::{Error, ErrorKind};
-use crate::html::escape;
+use crate::html::escape_html;
 
 /// The style sheet. It follows the light or dark scheme of the system, with the browser's colors.
 const STYLE: &str = ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
@@ -43,7 +43,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// Creates the page that reports the result of the login. The user returns to `application`.
-    pub(crate) fn of(outcome: Result<&Login, &Error>, application: Option<&str>) -> Self {
+    pub(crate) fn for_result(outcome: Result<&Login, &Error>, application: Option<&str>) -> Self {
         let application = application.unwrap_or("the application");
         let Err(error) = outcome else {
             let text = format!("You can close this window and return to {application}.");
@@ -69,7 +69,7 @@ impl Page {
     }
 
     /// Creates the page for a request that is not this login's callback.
-    pub(crate) fn stray(stray: RejectedRequest) -> Self {
+    pub(crate) fn for_rejection(stray: RejectedRequest) -> Self {
         let (status, text) = match stray {
             RejectedRequest::Host => (StatusCode::MISDIRECTED_REQUEST, "This host name is not served here."),
             RejectedRequest::Path => (StatusCode::NOT_FOUND, "This page does not exist."),
@@ -80,13 +80,13 @@ impl Page {
             RejectedRequest::Tls | RejectedRequest::TooLarge | RejectedRequest::Malformed => {
                 (StatusCode::BAD_REQUEST, "The request is invalid.")
             }
-            RejectedRequest::Unreadable => (StatusCode::BAD_REQUEST, "This request is not a login callback."),
+            RejectedRequest::NotACallback => (StatusCode::BAD_REQUEST, "This request is not a login callback."),
             RejectedRequest::State => {
                 let text = "This callback does not belong to a login that is waiting here. Return to the \
                             application, and use the page that it opened last.";
                 (StatusCode::BAD_REQUEST, text)
             }
-            RejectedRequest::Refusal => {
+            RejectedRequest::ErrorWithoutState => {
                 let text = "A login was denied, but the request does not identify it. If you denied it, you can \
                             close this window and cancel the login in the application.";
                 (StatusCode::BAD_REQUEST, text)
@@ -109,8 +109,8 @@ impl Page {
 
     fn html(&self) -> String {
         let Self { title, text, .. } = self;
-        let text = escape(text);
-        let detail = self.detail.as_ref().map(|line| format!("<p><small>{}</small></p>", escape(line)));
+        let text = escape_html(text);
+        let detail = self.detail.as_ref().map(|line| format!("<p><small>{}</small></p>", escape_html(line)));
         let detail = detail.unwrap_or_default();
         let role = if self.status.is_success() { "status" } else { "alert" };
         format!(
@@ -131,11 +131,11 @@ pub(crate) enum RejectedRequest {
     /// It has a method other than GET.
     Method,
     /// It cannot be parsed as a callback.
-    Unreadable,
+    NotACallback,
     /// Its `state` is missing or belongs to another login.
     State,
     /// It has an `error` but no `state`. Webex may send this, and so can any other client.
-    Refusal,
+    ErrorWithoutState,
     /// It is a prefetch by a browser.
     Prefetch,
     /// It is a TLS handshake: the browser enforces HTTPS.
@@ -147,10 +147,10 @@ pub(crate) enum RejectedRequest {
 }
 
 /// The description of each kind in the timeout error.
-const TELLING: [(RejectedRequest, &str); 10] = [
+const REJECTION_DESCRIPTIONS: [(RejectedRequest, &str); 10] = [
     (RejectedRequest::State, "with a missing or unknown `state`"),
-    (RejectedRequest::Refusal, "with an `error` but no `state`"),
-    (RejectedRequest::Unreadable, "that could not be parsed as a callback"),
+    (RejectedRequest::ErrorWithoutState, "with an `error` but no `state`"),
+    (RejectedRequest::NotACallback, "that could not be parsed as a callback"),
     (RejectedRequest::Path, "for another path"),
     (RejectedRequest::Host, "for another host name"),
     (RejectedRequest::Method, "with a method other than GET"),
@@ -162,7 +162,7 @@ const TELLING: [(RejectedRequest, &str); 10] = [
 
 /// The number of requests of each kind.
 #[derive(Debug, Default)]
-pub(crate) struct RejectionCounts([AtomicUsize; TELLING.len()]);
+pub(crate) struct RejectionCounts([AtomicUsize; REJECTION_DESCRIPTIONS.len()]);
 
 impl RejectionCounts {
     pub(crate) fn count(&self, stray: RejectedRequest) {
@@ -175,8 +175,8 @@ impl RejectionCounts {
     }
 
     /// Returns a one-line summary of the received requests, or `None` if there were none.
-    pub(crate) fn told(&self) -> Option<String> {
-        let told: Vec<_> = TELLING
+    pub(crate) fn summary(&self) -> Option<String> {
+        let told: Vec<_> = REJECTION_DESCRIPTIONS
             .iter()
             .map(|(stray, words)| (self.0[*stray as usize].load(Ordering::Relaxed), words))
             .filter(|(count, _)| *count > 0)
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn content_security_policy_allows_only_page_style() {
-        let response = Page::stray(RejectedRequest::Path).response();
+        let response = Page::for_rejection(RejectedRequest::Path).response();
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         let hash = STANDARD.encode(Sha256::digest(STYLE));
         assert!(policy.starts_with(&format!("default-src 'none'; style-src 'sha256-{hash}';")), "{hash} {policy}");
@@ -211,7 +211,7 @@ mod tests {
         let evil = "\"'><script>&";
         let server = ServerError::new(None, Some(evil.to_owned()), Some(evil.to_owned()));
         let error = Error::new(ErrorKind::CodeExchange, "webex refused the code").with_server(server);
-        let html = Page::of(Err(&error), Some(evil)).html();
+        let html = Page::for_result(Err(&error), Some(evil)).html();
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("return to &quot;&#39;&gt;&lt;script&gt;&amp;."), "{html}");
     }
@@ -220,22 +220,22 @@ mod tests {
     fn page_text_distinguishes_denial_and_retryable_error() {
         let denied = ServerError::new(None, Some("access_denied".to_owned()), None);
         let denied = Error::new(ErrorKind::AuthorizationRejected, "x").with_server(denied);
-        let page = Page::of(Err(&denied), Some("Acme"));
+        let page = Page::for_result(Err(&denied), Some("Acme"));
         assert!(page.text.contains("by you or by an administrator") && page.text.contains("Acme"), "{page:?}");
         assert!(page.detail.is_none() && page.html().contains("role=\"alert\""));
-        let later = Error::transport(crate::error::Delivery::NotSent, "x").during(ErrorKind::CodeExchange);
-        assert!(Page::of(Err(&later), None).text.contains("in a moment"));
+        let later = Error::transport(crate::error::Delivery::NotSent, "x").with_operation_kind(ErrorKind::CodeExchange);
+        assert!(Page::for_result(Err(&later), None).text.contains("in a moment"));
     }
 
     #[test]
     fn rejected_requests_are_counted_by_kind() {
         let strays = RejectionCounts::default();
-        assert_eq!(strays.told(), None);
-        for (stray, _) in TELLING {
+        assert_eq!(strays.summary(), None);
+        for (stray, _) in REJECTION_DESCRIPTIONS {
             strays.count(stray);
         }
         strays.count(RejectedRequest::Path);
-        let told = strays.told().unwrap();
+        let told = strays.summary().unwrap();
         assert!(told.contains(", 2 for another path, ") && told.matches("1 ").count() == 9, "{told}");
     }
 }

@@ -9,11 +9,11 @@ use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::authorization::callback::Callback;
-use crate::service::url::is_plain;
+use crate::service::url::has_only_url_characters;
 use crate::value_check::{is_invisible, is_quotation_mark};
 
 /// The maximum length of the input, in bytes.
-const MAX_LENGTH: usize = 16 * 1024;
+const MAX_PASTED_LEN: usize = 16 * 1024;
 /// The maximum number of pieces that are joined to a URL.
 const MAX_PIECES: usize = 64;
 
@@ -24,26 +24,26 @@ const PARAMETERS: [&str; 6] = ["code=", "state=", "error=", "error_description="
 const BRACKETS: [(char, char); 6] = [('(', ')'), ('[', ']'), ('\'', '\''), ('*', '*'), ('_', '_'), ('~', '~')];
 
 /// Remains of bracketed-paste markers when a program has consumed their first characters.
-const TORN_OPENING: [&str; 4] = ["200~", "00~", "0~", "~"];
-const TORN_CLOSING: [&str; 4] = ["201~", "01~", "1~", "~"];
+const PARTIAL_PASTE_STARTS: [&str; 4] = ["200~", "00~", "0~", "~"];
+const PARTIAL_PASTE_ENDS: [&str; 4] = ["201~", "01~", "1~", "~"];
 
 /// Parses a pasted string. Returns a callback that `is_own` rejects only if there is no other.
-pub(crate) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Callback> {
-    let mut found = Readings::default();
-    if text.len() <= MAX_LENGTH {
+pub(crate) fn parse_pasted_callback(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Callback> {
+    let mut found = FoundCallbacks::default();
+    if text.len() <= MAX_PASTED_LEN {
         let text = text.trim();
-        for variant in variants(text) {
-            if is_valid(&variant) {
+        for variant in decoded_variants(text) {
+            if is_plain_url_or_query(&variant) {
                 found.add(&variant, &is_own);
             }
             // Paste markers are removed first, so that they are not taken for parts of the URL.
             if variant != text || variant == without_marks(text) {
-                look_into(&variant, &is_own, &mut found);
+                search_string(&variant, &is_own, &mut found);
             }
             match found.own.len() {
                 0 => {}
                 1 => return Ok(found.own.remove(0)),
-                _ => return Err(unclear()),
+                _ => return Err(ambiguous_paste_error()),
             }
         }
     }
@@ -52,10 +52,10 @@ pub(crate) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Cal
     }
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let callback = Callback::parse(text.trim_matches(['"', '\'', '`', '<', '>']))?;
-    if is_own(&callback) { Err(unclear()) } else { Ok(callback) }
+    if is_own(&callback) { Err(ambiguous_paste_error()) } else { Ok(callback) }
 }
 
-fn unclear() -> Error {
+fn ambiguous_paste_error() -> Error {
     let message = "ambiguous pasted string: it is unclear which characters belong to the URL; paste only the URL, on one \
                    line, without a full stop, spaces, or quotation marks";
     Error::new(ErrorKind::InvalidCallback, message)
@@ -63,13 +63,13 @@ fn unclear() -> Error {
 
 /// The callbacks found in a string.
 #[derive(Default)]
-struct Readings {
+struct FoundCallbacks {
     own: Vec<Callback>,
     /// The first callback of another login.
     other: Option<Callback>,
 }
 
-impl Readings {
+impl FoundCallbacks {
     fn add(&mut self, text: &str, is_own: &impl Fn(&Callback) -> bool) {
         let Ok(callback) = Callback::parse(text) else { return };
         if is_own(&callback) {
@@ -78,24 +78,24 @@ impl Readings {
             if !self.own.iter().any(is_same) {
                 self.own.push(callback);
             }
-        } else if self.other.is_none() && is_answer(&callback) {
+        } else if self.other.is_none() && has_code_or_error(&callback) {
             self.other = Some(callback);
         }
     }
 }
 
-fn is_answer(callback: &Callback) -> bool {
-    callback.require_answer().is_ok()
+fn has_code_or_error(callback: &Callback) -> bool {
+    callback.require_code_or_error().is_ok()
 }
 
 /// Returns `true` if a string is a URL or a query that needs no interpretation.
-fn is_valid(text: &str) -> bool {
+fn is_plain_url_or_query(text: &str) -> bool {
     let query = text.split_once('?').map_or(text, |(_, query)| query);
-    is_plain(text) && !query.contains(['[', ']'])
+    has_only_url_characters(text) && !query.contains(['[', ']'])
 }
 
 /// Returns the string and its decoded variants, the least decoded first.
-fn variants(text: &str) -> Vec<String> {
+fn decoded_variants(text: &str) -> Vec<String> {
     let clean = without_marks(text);
     let plain = without_escapes(&clean).into_owned();
     let mut variants = vec![text.to_owned(), clean, plain.clone()];
@@ -105,7 +105,7 @@ fn variants(text: &str) -> Vec<String> {
     variants.extend([html, mail]);
     // A link inside a link: a forwarding service may have encoded it again.
     for _ in 0..2 {
-        percent = without_entities(&percent_decoded(&percent));
+        percent = without_entities(&percent_decode_utf8(&percent));
         variants.push(percent.clone());
     }
     // Keep the first of equal variants.
@@ -174,7 +174,7 @@ fn without_entities(text: &str) -> String {
 }
 
 /// Decodes `%XX` only. Returns the input unchanged if the result is not UTF-8.
-fn percent_decoded(text: &str) -> String {
+fn percent_decode_utf8(text: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -201,31 +201,31 @@ fn is_delimiter(c: char) -> bool {
 }
 
 /// Searches a string for URLs: first with the lines of a wrapped URL joined, then line by line.
-fn look_into(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
-    for text in [unwrapped(text), text.to_owned()] {
+fn search_string(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut FoundCallbacks) {
+    for text in [join_wrapped_lines(text), text.to_owned()] {
         if found.own.is_empty() {
-            look_into_lines(&text, is_own, found);
+            search_lines(&text, is_own, found);
         }
     }
 }
 
-fn look_into_lines(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
+fn search_lines(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut FoundCallbacks) {
     for region in text.split(is_delimiter) {
         let words: Vec<_> = region.split_whitespace().collect();
         let is_start = |word: &str| word.contains('?') || PARAMETERS.iter().any(|name| word.contains(name));
         // The usual case: one word, with text before and after it.
         for (at, word) in words.iter().enumerate().filter(|(_, word)| is_start(word)) {
             let known = found.own.len();
-            look_at(word, is_own, found);
+            search_word(word, is_own, found);
             // A single following word may be the rest of a broken URL. Several words are text.
             if found.own.len() > known && at + 2 == words.len() {
-                look_at(&words[at..].concat(), is_own, found);
+                search_word(&words[at..].concat(), is_own, found);
             }
         }
         if found.own.is_empty() {
             for at in (0..words.len()).filter(|at| is_start(words[*at])) {
                 for end in at + 1..words.len().min(at + MAX_PIECES) {
-                    look_at(&words[at..=end].concat(), is_own, found);
+                    search_word(&words[at..=end].concat(), is_own, found);
                 }
             }
         }
@@ -234,7 +234,7 @@ fn look_into_lines(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut 
 
 /// Joins the lines of a wrapped URL: a line is appended if it is one word and follows a part of a
 /// URL. Quote markers and frame characters are removed.
-fn unwrapped(text: &str) -> String {
+fn join_wrapped_lines(text: &str) -> String {
     let is_frame = |c: char| c.is_whitespace() || matches!(c, '>' | '|' | '\u{2500}'..='\u{257f}');
     let mut joined = String::with_capacity(text.len());
     let mut is_open = false;
@@ -253,11 +253,11 @@ fn unwrapped(text: &str) -> String {
 }
 
 /// Examines a word that may contain a URL, with characters before or after it.
-fn look_at(word: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
+fn search_word(word: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut FoundCallbacks) {
     let Some(start) = first_parameter(word) else { return };
     let (before, form) = word.split_at(start);
-    for form in forms(before, form) {
-        if is_plain(form) {
+    for form in candidate_queries(before, form) {
+        if has_only_url_characters(form) {
             found.add(form, is_own);
         }
     }
@@ -272,15 +272,15 @@ fn first_parameter(word: &str) -> Option<usize> {
 
 /// Returns the possible parameter strings without trailing characters. If an opening character
 /// precedes the URL, it determines the only one.
-fn forms<'a>(before: &str, form: &'a str) -> Vec<&'a str> {
+fn candidate_queries<'a>(before: &str, form: &'a str) -> Vec<&'a str> {
     let scheme = before
         .rfind("://")
         .map_or(before.len(), |at| before[..at].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |sign| sign + 1));
     let opening = before[..scheme].chars().next_back();
     let bracket = BRACKETS.iter().find(|(open, _)| opening == Some(*open));
-    let is_torn = TORN_OPENING.iter().any(|torn| before[..scheme] == **torn);
+    let is_torn = PARTIAL_PASTE_STARTS.iter().any(|torn| before[..scheme] == **torn);
     if is_torn {
-        let stripped = TORN_CLOSING.iter().find_map(|torn| form.strip_suffix(torn));
+        let stripped = PARTIAL_PASTE_ENDS.iter().find_map(|torn| form.strip_suffix(torn));
         return vec![stripped.unwrap_or(form)];
     }
     if let Some((_, close)) = bracket {
@@ -298,7 +298,7 @@ fn forms<'a>(before: &str, form: &'a str) -> Vec<&'a str> {
             break;
         }
     }
-    forms.extend(TORN_CLOSING.iter().filter_map(|torn| form.strip_suffix(torn)));
+    forms.extend(PARTIAL_PASTE_ENDS.iter().filter_map(|torn| form.strip_suffix(torn)));
     forms
 }
 
@@ -311,12 +311,12 @@ mod tests {
     const CODE: &str = "ZmFrZQ-c0de_PF84_1eb65fdf-9643-417f-9974-ad72cae0e10f";
 
     fn is_own(callback: &Callback) -> bool {
-        is_answer(callback) && callback.value("state") == Some(STATE)
+        has_code_or_error(callback) && callback.value("state") == Some(STATE)
     }
 
     /// Returns the parsed code, or the kind of the error.
     fn code_in(text: &str) -> Result<String, ErrorKind> {
-        let callback = read(text, is_own).map_err(|error| error.kind())?;
+        let callback = parse_pasted_callback(text, is_own).map_err(|error| error.kind())?;
         if !is_own(&callback) {
             return Err(ErrorKind::StateMismatch);
         }
@@ -331,8 +331,8 @@ mod tests {
 
     #[test]
     fn callback_url_with_surrounding_text_is_extracted() {
-        type RequestHook = fn(&str) -> String;
-        let changes: [(&str, RequestHook); 42] = [
+        type UrlChange = fn(&str) -> String;
+        let changes: [(&str, UrlChange); 42] = [
             ("bracketed paste", |a| format!("\u{1b}[200~{a}\u{1b}[201~")),
             ("bracketed paste with C1", |a| format!("\u{9b}200~{a}\u{9b}201~")),
             ("escapes lost", |a| format!("[200~{a}[201~")),
@@ -405,16 +405,16 @@ mod tests {
         for text in [format!("see {address}. Thanks"), format!("{address} x"), format!("{address}\u{e4}")] {
             assert_eq!(code_in(&text), Err(ErrorKind::InvalidCallback), "{text}");
         }
-        let error = read(&format!("{address} x"), is_own).unwrap_err();
+        let error = parse_pasted_callback(&format!("{address} x"), is_own).unwrap_err();
         assert!(error.to_string().contains("paste only the URL"), "{error}");
     }
 
     #[test]
     fn callback_url_of_another_login_is_returned_unchanged() {
         for text in ["", "y", "http://localhost:5000/cb", "?code=a", "see http://localhost/cb?code=a&state=other now"] {
-            assert!(read(text, is_own).is_ok_and(|callback| !is_own(&callback)), "{text}");
+            assert!(parse_pasted_callback(text, is_own).is_ok_and(|callback| !is_own(&callback)), "{text}");
         }
-        let other = read("see http://localhost/cb?code=a&state=other now", is_own).unwrap();
+        let other = parse_pasted_callback("see http://localhost/cb?code=a&state=other now", is_own).unwrap();
         assert_eq!((other.value("code"), other.value("state")), (Some("a"), Some("other")));
     }
 
@@ -512,11 +512,11 @@ mod tests {
     #[test]
     fn pasted_text_too_long_or_with_two_responses_is_rejected() {
         let [address, _] = addresses();
-        let text = format!("{} {address}", "word ".repeat(MAX_LENGTH / 5));
+        let text = format!("{} {address}", "word ".repeat(MAX_PASTED_LEN / 5));
         assert_eq!(code_in(&text), Err(ErrorKind::InvalidCallback));
-        let other = read("x?code=q http://localhost/cb?code=a&state=other", is_own).unwrap();
+        let other = parse_pasted_callback("x?code=q http://localhost/cb?code=a&state=other", is_own).unwrap();
         assert_eq!((other.value("code"), other.value("state")), (Some("a"), Some("other")));
-        let first = read("?code=a&state=one ?code=b&state=two", is_own).unwrap();
+        let first = parse_pasted_callback("?code=a&state=one ?code=b&state=two", is_own).unwrap();
         assert_eq!(first.value("code"), Some("a"));
         let (one, two) = (format!("?code=a&iss=x&state={STATE}"), format!("?code=a&iss=y&state={STATE}"));
         for (one, two) in [(one.clone(), two), (one, format!("?code=b&iss=x&state={STATE}"))] {
@@ -548,7 +548,7 @@ mod tests {
                 format!("code={written}&x={extra}&state={STATE}")
             };
             for address in [format!("http://localhost:5000/{path}?{pairs}"), format!("?{pairs}"), pairs] {
-                let pasted = read(&address, is_own).unwrap();
+                let pasted = parse_pasted_callback(&address, is_own).unwrap();
                 let parsed = Callback::parse(&address).unwrap();
                 for name in ["code", "state", "error", "iss"] {
                     prop_assert_eq!(pasted.value(name), parsed.value(name), "{}", address);
@@ -560,8 +560,8 @@ mod tests {
         /// No input panics, and a callback of this login has its `state`.
         #[test]
         fn arbitrary_pasted_text_does_not_panic(text in "(\u{1b}\\[|[ -~]|\\PC|%3[dD]|&amp;|state=|code=|\n|\\?){0,60}") {
-            if let Ok(callback) = read(&text, is_own) {
-                prop_assert_eq!(is_own(&callback), callback.value("state") == Some(STATE) && is_answer(&callback));
+            if let Ok(callback) = parse_pasted_callback(&text, is_own) {
+                prop_assert_eq!(is_own(&callback), callback.value("state") == Some(STATE) && has_code_or_error(&callback));
             }
         }
     }

@@ -20,7 +20,7 @@ use crate::protocol::authorization::pending::{PendingAuthorization, PendingId};
 use crate::trace::event;
 
 /// The path that browsers request automatically.
-const ICON: &str = "/favicon.ico";
+const FAVICON_PATH: &str = "/favicon.ico";
 
 /// The result of accepting the callback.
 pub(crate) type ReceivedCallback = Result<AuthorizationCode>;
@@ -31,41 +31,41 @@ pub(crate) struct CallbackReceiver {
     address: LoopbackRedirect,
     application: Option<String>,
     id: PendingId,
-    stage: Mutex<Stage>,
-    strays: RejectionCounts,
+    state: Mutex<ReceiverState>,
+    rejections: RejectionCounts,
     /// The page for the connections that sent the callback, once the result is known.
-    ending: watch::Sender<Option<Page>>,
+    result_page: watch::Sender<Option<Page>>,
 }
 
-enum Stage {
+enum ReceiverState {
     Waiting {
         pending: Box<PendingAuthorization>,
-        tell: oneshot::Sender<ReceivedCallback>,
+        sender: oneshot::Sender<ReceivedCallback>,
     },
     /// The callback was accepted.
-    Taken,
+    Accepted,
     /// The login is no longer waiting.
-    Over,
+    Closed,
 }
 
 /// A guard of the login that waits for the callback. After it is dropped, callbacks are rejected.
 pub(crate) struct WaitGuard(Arc<CallbackReceiver>);
 
 impl WaitGuard {
-    pub(crate) fn at(desk: &Arc<CallbackReceiver>) -> Self {
+    pub(crate) fn new(desk: &Arc<CallbackReceiver>) -> Self {
         Self(Arc::clone(desk))
     }
 
     /// Sends the result to all connections that delivered the callback.
-    pub(crate) fn announce(&self, outcome: &Result<Login>) {
-        let CallbackReceiver { ending, application, .. } = &*self.0;
-        ending.send_replace(Some(Page::of(outcome.as_ref(), application.as_deref())));
+    pub(crate) fn send_result(&self, outcome: &Result<Login>) {
+        let CallbackReceiver { result_page: ending, application, .. } = &*self.0;
+        ending.send_replace(Some(Page::for_result(outcome.as_ref(), application.as_deref())));
     }
 }
 
 impl Drop for WaitGuard {
     fn drop(&mut self) {
-        *self.0.stage() = Stage::Over;
+        *self.0.state() = ReceiverState::Closed;
     }
 }
 
@@ -78,9 +78,17 @@ impl CallbackReceiver {
     ) -> (Arc<Self>, oneshot::Receiver<ReceivedCallback>) {
         let (tell, arrival) = oneshot::channel();
         let id = pending.id();
-        let stage = Mutex::new(Stage::Waiting { pending: Box::new(pending), tell });
+        let stage = Mutex::new(ReceiverState::Waiting { pending: Box::new(pending), sender: tell });
         let ending = watch::Sender::new(None);
-        let desk = Self { webex, address, application, id, stage, strays: RejectionCounts::default(), ending };
+        let desk = Self {
+            webex,
+            address,
+            application,
+            id,
+            state: stage,
+            rejections: RejectionCounts::default(),
+            result_page: ending,
+        };
         (Arc::new(desk), arrival)
     }
 
@@ -88,31 +96,31 @@ impl CallbackReceiver {
         &self.address
     }
 
-    pub(crate) fn strays(&self) -> &RejectionCounts {
-        &self.strays
+    pub(crate) fn rejections(&self) -> &RejectionCounts {
+        &self.rejections
     }
 
     /// Returns `true` if a callback would complete this login: it has this login's `state`, and a
     /// `code` or an `error`.
-    pub(crate) fn is_ended_by(&self, callback: &Callback) -> bool {
-        callback.require_answer().is_ok() && callback.pending_id().as_ref() == Some(&self.id)
+    pub(crate) fn is_completed_by(&self, callback: &Callback) -> bool {
+        callback.require_code_or_error().is_ok() && callback.pending_id().as_ref() == Some(&self.id)
     }
 
     /// Accepts the callback of this login. Accepting the same callback again, for example after a
     /// browser reload, changes nothing.
     ///
     /// After an error, the login continues to wait.
-    pub(crate) fn take(&self, callback: Callback) -> Result<()> {
-        callback.require_answer()?;
-        let mut stage = self.stage();
-        let (pending, tell) = match std::mem::replace(&mut *stage, Stage::Taken) {
-            Stage::Waiting { pending, tell } => (pending, tell),
-            Stage::Taken if callback.pending_id().as_ref() == Some(&self.id) => return Ok(()),
-            Stage::Taken => {
+    pub(crate) fn accept(&self, callback: Callback) -> Result<()> {
+        callback.require_code_or_error()?;
+        let mut stage = self.state();
+        let (pending, tell) = match std::mem::replace(&mut *stage, ReceiverState::Accepted) {
+            ReceiverState::Waiting { pending, sender: tell } => (pending, tell),
+            ReceiverState::Accepted if callback.pending_id().as_ref() == Some(&self.id) => return Ok(()),
+            ReceiverState::Accepted => {
                 return Err(Error::new(ErrorKind::StateMismatch, "callback `state` belongs to another login"));
             }
-            Stage::Over => {
-                *stage = Stage::Over;
+            ReceiverState::Closed => {
+                *stage = ReceiverState::Closed;
                 return Err(Error::new(
                     ErrorKind::PendingExpired,
                     "login is no longer waiting for a callback: begin a new login",
@@ -123,7 +131,7 @@ impl CallbackReceiver {
             Ok(code) => Ok(code),
             Err(refused) => match refused.into_parts() {
                 (error, Some(pending)) => {
-                    *stage = Stage::Waiting { pending: Box::new(pending), tell };
+                    *stage = ReceiverState::Waiting { pending: Box::new(pending), sender: tell };
                     return Err(error);
                 }
                 (error, None) => Err(error),
@@ -136,34 +144,36 @@ impl CallbackReceiver {
 
     /// Responds to a request. `is_heard` is called if the request is this login's callback, before
     /// waiting for the result.
-    pub(crate) async fn answer(&self, request: &Parts, is_heard: impl FnOnce()) -> Response<String> {
-        let taken = self.read(request).and_then(|callback| self.take(callback).map_err(|error| stray_of(&error)));
+    pub(crate) async fn respond(&self, request: &Parts, is_heard: impl FnOnce()) -> Response<String> {
+        let taken = self
+            .read_callback(request)
+            .and_then(|callback| self.accept(callback).map_err(|error| rejection_reason(&error)));
         match taken {
             Ok(()) => {
                 is_heard();
-                self.ending().await.response()
+                self.wait_for_result_page().await.response()
             }
             Err(stray) => {
-                if request.uri.path() != ICON {
+                if request.uri.path() != FAVICON_PATH {
                     event!(DEBUG, stray = format_args!("{stray:?}"), "request rejected");
-                    self.strays.count(stray);
+                    self.rejections.count(stray);
                 }
-                Page::stray(stray).response()
+                Page::for_rejection(stray).response()
             }
         }
     }
 
-    async fn ending(&self) -> Page {
-        let mut ending = self.ending.subscribe();
+    async fn wait_for_result_page(&self) -> Page {
+        let mut ending = self.result_page.subscribe();
         // `self` owns the sender, so `wait_for` cannot fail.
         let seen = ending.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
-        seen.unwrap_or_else(|| Page::stray(RejectedRequest::State))
+        seen.unwrap_or_else(|| Page::for_rejection(RejectedRequest::State))
     }
 
-    fn read(&self, request: &Parts) -> Result<Callback, RejectedRequest> {
+    fn read_callback(&self, request: &Parts) -> Result<Callback, RejectedRequest> {
         let mut hosts = request.headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
-        let is_ours = host.is_some_and(|host| self.address.is_meant_by(host)) && hosts.next().is_none();
+        let is_ours = host.is_some_and(|host| self.address.matches_host(host)) && hosts.next().is_none();
         if !is_ours || request.uri.authority().is_some() {
             return Err(RejectedRequest::Host);
         }
@@ -177,18 +187,18 @@ impl CallbackReceiver {
             return Err(RejectedRequest::Prefetch);
         }
         let query = request.uri.query().unwrap_or_default();
-        Callback::parse(format!("?{query}")).map_err(|_| RejectedRequest::Unreadable)
+        Callback::parse(format!("?{query}")).map_err(|_| RejectedRequest::NotACallback)
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ReceiverState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn stray_of(error: &Error) -> RejectedRequest {
+fn rejection_reason(error: &Error) -> RejectedRequest {
     match error.kind() {
-        ErrorKind::AuthorizationRejected => RejectedRequest::Refusal,
-        ErrorKind::AmbiguousCallback => RejectedRequest::Unreadable,
+        ErrorKind::AuthorizationRejected => RejectedRequest::ErrorWithoutState,
+        ErrorKind::AmbiguousCallback => RejectedRequest::NotACallback,
         _ => RejectedRequest::State,
     }
 }
@@ -197,7 +207,7 @@ impl fmt::Debug for CallbackReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallbackReceiver")
             .field("address", &self.address)
-            .field("strays", &self.strays)
+            .field("strays", &self.rejections)
             .finish_non_exhaustive()
     }
 }
@@ -212,12 +222,12 @@ impl fmt::Debug for CallbackReceiver {
 /// is cheap, and clones can be sent to other tasks and threads.
 #[derive(Clone, Debug)]
 pub struct PasteHandle {
-    desk: Arc<CallbackReceiver>,
+    receiver: Arc<CallbackReceiver>,
 }
 
 impl PasteHandle {
     pub(crate) fn new(desk: Arc<CallbackReceiver>) -> Self {
-        Self { desk }
+        Self { receiver: desk }
     }
 
     /// Completes the login with a pasted callback URL, or with its query alone.
@@ -247,7 +257,9 @@ impl PasteHandle {
     /// - [`ErrorKind::AuthorizationRejected`]: the callback contains an `error` but no `state`.
     /// - [`ErrorKind::PendingExpired`]: the login is no longer waiting.
     pub fn paste(&self, text: &str) -> Result<()> {
-        let taken = self.desk.take(pasted::read(text, |callback| self.desk.is_ended_by(callback))?);
+        let taken = self
+            .receiver
+            .accept(pasted::parse_pasted_callback(text, |callback| self.receiver.is_completed_by(callback))?);
         let is_cut_short = text.contains('\u{2026}');
         taken.map_err(|error| match error.kind() {
             ErrorKind::MissingState | ErrorKind::StateMismatch | ErrorKind::AmbiguousCallback if is_cut_short => {

@@ -19,10 +19,10 @@ use crate::login::loopback::page::RejectedRequest;
 use crate::login::loopback::receiver::{CallbackReceiver, PasteHandle, ReceivedCallback, WaitGuard};
 use crate::protocol::authorization::url::AuthorizationUrl;
 use crate::protocol::integration_id::ApplicationId;
-use crate::trace::{causes, event};
+use crate::trace::{as_dyn_error, event};
 
 /// The delay after a connection could not be accepted, for example for lack of file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A callback that runs if the browser cannot be opened.
 pub(crate) type BrowserFailureHandler = Box<dyn FnOnce(&AuthorizationUrl, &io::Error) + Send>;
@@ -35,12 +35,12 @@ pub(crate) type BrowserFailureHandler = Box<dyn FnOnce(&AuthorizationUrl, &io::E
 pub struct WaitingLogin {
     pub(crate) webex: WebexOAuth,
     pub(crate) url: AuthorizationUrl,
-    pub(crate) desk: Arc<CallbackReceiver>,
-    pub(crate) waiter: WaitGuard,
-    pub(crate) arrival: oneshot::Receiver<ReceivedCallback>,
+    pub(crate) receiver: Arc<CallbackReceiver>,
+    pub(crate) wait_guard: WaitGuard,
+    pub(crate) callback: oneshot::Receiver<ReceivedCallback>,
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) browser: Browser,
-    pub(crate) lament: Option<BrowserFailureHandler>,
+    pub(crate) on_browser_failure: Option<BrowserFailureHandler>,
     pub(crate) limit: Duration,
     /// The deadline for the callback, on the scale of [`Clock::elapsed`].
     pub(crate) deadline: Duration,
@@ -56,12 +56,12 @@ impl WaitingLogin {
 
     /// Returns the redirect URI in use: the first one whose port was free.
     pub fn redirect_uri(&self) -> &str {
-        self.desk.address().uri()
+        self.receiver.address().uri()
     }
 
     /// Returns a handle that accepts a pasted callback URL, for a browser on another host.
     pub fn paste_handle(&self) -> PasteHandle {
-        PasteHandle::new(Arc::clone(&self.desk))
+        PasteHandle::new(Arc::clone(&self.receiver))
     }
 
     /// Waits for the callback and exchanges the code. Opens the browser first, and displays the
@@ -94,7 +94,18 @@ impl WaitingLogin {
             let message = "no Tokio runtime: a callback can only be received within one; call this from an async task";
             Error::new(ErrorKind::NoRuntime, message)
         })?;
-        let Self { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline } = self;
+        let Self {
+            webex,
+            url,
+            receiver: desk,
+            wait_guard: waiter,
+            callback: arrival,
+            listeners,
+            browser,
+            on_browser_failure: lament,
+            limit,
+            deadline,
+        } = self;
         let mut reception = CallbackServer::open(&webex, &desk, listeners)?;
         event!(DEBUG, redirect_uri = desk.address().uri(), "waiting for callback");
         let opening = browser.open(&url);
@@ -102,9 +113,9 @@ impl WaitingLogin {
         let arrival = tokio::select! {
             biased;
             arrival = arrival => arrival.ok(),
-            () = until(deadline, webex.clock()) => None,
+            () = sleep_until(deadline, webex.clock()) => None,
             never = reception.receive() => match never {},
-            never = notice(opening, &url, lament, &mut no_browser) => match never {},
+            never = report_browser_failure(opening, &url, lament, &mut no_browser) => match never {},
         };
         let outcome = match arrival {
             Some(Ok(code)) => tokio::select! {
@@ -112,27 +123,27 @@ impl WaitingLogin {
                 never = reception.receive() => match never {},
             },
             Some(Err(refused)) => Err(refused),
-            None => Err(nobody_came(&webex, &desk, limit, no_browser)),
+            None => Err(timeout_error(&webex, &desk, limit, no_browser)),
         };
-        waiter.announce(&outcome);
+        waiter.send_result(&outcome);
         reception.close().await;
         outcome
     }
 }
 
-async fn until(deadline: Duration, clock: &Arc<dyn Clock>) {
+async fn sleep_until(deadline: Duration, clock: &Arc<dyn Clock>) {
     clock.sleep(deadline.saturating_sub(clock.elapsed())).await;
 }
 
 /// Reports a browser that could not be opened to the log and to `lament`, and stores the error.
-async fn notice(
+async fn report_browser_failure(
     opening: Option<oneshot::Receiver<io::Result<()>>>,
     url: &AuthorizationUrl,
     lament: Option<BrowserFailureHandler>,
     no_browser: &mut Option<io::Error>,
 ) -> Infallible {
-    let why = failure(opening).await;
-    event!(DEBUG, error = causes(&why), "browser launch failed");
+    let why = wait_for_failure(opening).await;
+    event!(DEBUG, error = as_dyn_error(&why), "browser launch failed");
     if let Some(lament) = lament {
         lament(url, &why);
     }
@@ -142,8 +153,8 @@ async fn notice(
 
 /// The callback server: its listeners and open connections.
 struct CallbackServer {
-    doors: Listeners,
-    crowd: Connections,
+    listeners: Listeners,
+    connections: Connections,
     clock: Arc<dyn Clock>,
 }
 
@@ -151,16 +162,16 @@ impl CallbackServer {
     fn open(webex: &WebexOAuth, desk: &Arc<CallbackReceiver>, listeners: Vec<TcpListener>) -> Result<Self> {
         let clock = Arc::clone(webex.clock());
         let crowd = Connections::new(Arc::clone(desk), Arc::clone(&clock));
-        Ok(Self { doors: Listeners::open(listeners)?, crowd, clock })
+        Ok(Self { listeners: Listeners::open(listeners)?, connections: crowd, clock })
     }
 
     /// Accepts connections. The future may be dropped, and the method called again.
     async fn receive(&mut self) -> Infallible {
         loop {
-            self.crowd.make_room().await;
-            match self.doors.accept().await {
+            self.connections.wait_for_capacity().await;
+            match self.listeners.accept().await {
                 Ok(stream) => {
-                    self.crowd.admit(stream);
+                    self.connections.spawn(stream);
                     // Let the accepted connections send their requests first. A flood of new
                     // connections would otherwise evict them before they are read.
                     tokio::task::yield_now().await;
@@ -168,8 +179,8 @@ impl CallbackServer {
                 // The peer closed the connection before it was accepted.
                 Err(why) if why.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(why) => {
-                    event!(DEBUG, error = causes(&why), "failed to accept connection");
-                    self.clock.sleep(PAUSE).await;
+                    event!(DEBUG, error = as_dyn_error(&why), "failed to accept connection");
+                    self.clock.sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
@@ -177,8 +188,8 @@ impl CallbackServer {
 
     /// Delivers the remaining pages, then closes the ports.
     async fn close(self) {
-        self.crowd.leave().await;
-        drop(self.doors);
+        self.connections.shutdown().await;
+        drop(self.listeners);
     }
 }
 
@@ -194,7 +205,7 @@ impl fmt::Debug for WaitingLogin {
 }
 
 /// The cluster of integrations in Webex for Government, as observed.
-const GOVERNMENT: (&str, &str) = ("webex-gov", "urn:TEAM:us-gov-west-1_a1");
+const GOVERNMENT_CLUSTER: (&str, &str) = ("webex-gov", "urn:TEAM:us-gov-west-1_a1");
 
 /// Remedies for requests that indicate why no callback arrived.
 const ADVICE: [(RejectedRequest, &str); 3] = [
@@ -216,7 +227,7 @@ const ADVICE: [(RejectedRequest, &str); 3] = [
 ];
 
 /// Returns the error for a login that received no callback within `limit`.
-pub(crate) fn nobody_came(
+pub(crate) fn timeout_error(
     webex: &WebexOAuth,
     desk: &CallbackReceiver,
     limit: Duration,
@@ -225,7 +236,7 @@ pub(crate) fn nobody_came(
     let (uri, id, service) = (desk.address().uri(), webex.client_id(), webex.service().id());
     let mut message = format!("login timed out: no callback arrived at {uri} within {} s", limit.as_secs());
     for (stray, advice) in ADVICE {
-        if desk.strays().has(stray) {
+        if desk.rejections().has(stray) {
             message += "; ";
             message += advice;
         }
@@ -243,7 +254,7 @@ pub(crate) fn nobody_came(
     if no_browser.is_some() {
         message += "; the browser could not be opened";
     }
-    if let Some(strays) = desk.strays().told() {
+    if let Some(strays) = desk.rejections().summary() {
         message += &format!("; {strays}");
     }
     let error = Error::new(ErrorKind::CallbackTimeout, message);
@@ -255,7 +266,7 @@ pub(crate) fn nobody_came(
 
 fn integration_id(client_id: &str, service: &str) -> Option<ApplicationId> {
     let id = ApplicationId::new(client_id).ok()?;
-    let (government, cluster) = GOVERNMENT;
+    let (government, cluster) = GOVERNMENT_CLUSTER;
     if service.starts_with(government) { id.with_cluster(cluster).ok() } else { Some(id) }
 }
 
@@ -267,9 +278,9 @@ pub(crate) enum Browser {
     /// The default browser of the system.
     System,
     /// A function of the application.
-    Own(OpenFn),
+    Custom(OpenFn),
     /// No browser: the application shows the URL to the user.
-    Absent,
+    Disabled,
 }
 
 impl Browser {
@@ -281,8 +292,8 @@ impl Browser {
     pub(crate) fn open(self, url: &AuthorizationUrl) -> Option<oneshot::Receiver<io::Result<()>>> {
         let opening: OpenFn = match self {
             Self::System => Box::new(|url| webbrowser::open(url.as_str())),
-            Self::Own(opening) => opening,
-            Self::Absent => return None,
+            Self::Custom(opening) => opening,
+            Self::Disabled => return None,
         };
         let (tell, told) = oneshot::channel();
         let url = url.clone();
@@ -299,14 +310,14 @@ impl fmt::Debug for Browser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::System => "System",
-            Self::Own(_) => "Own",
-            Self::Absent => "Absent",
+            Self::Custom(_) => "Own",
+            Self::Disabled => "Absent",
         })
     }
 }
 
 /// Waits for the browser to fail to open, and returns the error. Never completes otherwise.
-pub(crate) async fn failure(told: Option<oneshot::Receiver<io::Result<()>>>) -> io::Error {
+pub(crate) async fn wait_for_failure(told: Option<oneshot::Receiver<io::Result<()>>>) -> io::Error {
     if let Some(told) = told {
         match told.await {
             Ok(Ok(())) => {}

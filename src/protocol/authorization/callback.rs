@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result, ServerError};
+use crate::error::{Error, ErrorClass, ErrorKind, Result, ServerError};
 use crate::json::Scalar;
 use crate::protocol::authorization::code::AuthorizationCode;
 use crate::protocol::authorization::pending::{Payload, PendingAuthorization, PendingId};
@@ -24,10 +24,10 @@ const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "e
 
 /// The headers in which browsers state the purpose of a request: `Sec-Purpose` (Fetch standard) and
 /// its predecessors.
-const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+const PURPOSE_HEADERS: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
 /// The purposes of requests that the user did not initiate.
-const PREFETCHES: [&[u8]; 3] = [b"prefetch", b"prerender", b"preview"];
+const PREFETCH_PURPOSES: [&[u8]; 3] = [b"prefetch", b"prerender", b"preview"];
 
 /// A callback to the redirect URI. Its content is not verified, because anyone can send one.
 ///
@@ -57,15 +57,15 @@ pub struct Callback {
     /// The recognized parameters.
     names: &'static [&'static str],
     values: HashMap<&'static str, SecretString>,
-    defect: Option<Defect>,
+    defect: Option<InvalidCallback>,
 }
 
 /// A defect that makes a callback unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Defect {
+enum InvalidCallback {
     TooLong,
-    Repeated(&'static str),
-    NotText(&'static str),
+    DuplicateParameter(&'static str),
+    NotAString(&'static str),
 }
 
 impl Callback {
@@ -78,20 +78,20 @@ impl Callback {
     /// - [`ErrorKind::DuplicateParameter`]: a parameter is repeated.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
-        Self::read(text.len(), query(text), &PARAMETERS)
+        Self::read(text.len(), query_of(text), &PARAMETERS)
     }
 
     /// Reads the recognized parameters from a form-encoded string. `length` is the length of the
     /// whole input, in bytes.
     pub(crate) fn read(length: usize, form: &str, names: &'static [&'static str]) -> Result<Self> {
         let mut callback = Self::empty(names);
-        callback.measure(length);
+        callback.check_length(length);
         if callback.defect.is_none() {
             for (name, value) in form_urlencoded::parse(form.as_bytes()) {
                 callback.add(&name, &value);
             }
         }
-        callback.check()?;
+        callback.check_parameters()?;
         Ok(callback)
     }
 
@@ -117,10 +117,11 @@ impl Callback {
     pub fn is_prefetch<N: AsRef<str>, V: AsRef<[u8]>>(headers: impl IntoIterator<Item = (N, V)>) -> bool {
         let fetches_ahead = |value: &[u8]| {
             let mut words = value.split(|byte| !byte.is_ascii_alphanumeric());
-            words.any(|word| PREFETCHES.iter().any(|known| word.eq_ignore_ascii_case(known)))
+            words.any(|word| PREFETCH_PURPOSES.iter().any(|known| word.eq_ignore_ascii_case(known)))
         };
         headers.into_iter().any(|(name, value)| {
-            PURPOSES.iter().any(|known| name.as_ref().eq_ignore_ascii_case(known)) && fetches_ahead(value.as_ref())
+            PURPOSE_HEADERS.iter().any(|known| name.as_ref().eq_ignore_ascii_case(known))
+                && fetches_ahead(value.as_ref())
         })
     }
 
@@ -129,7 +130,7 @@ impl Callback {
     /// The ID is derived from `state` and is not verified. Returns `None` if the callback has no
     /// `state` parameter.
     pub fn pending_id(&self) -> Option<PendingId> {
-        self.value("state").map(PendingId::of_state)
+        self.value("state").map(PendingId::from_state)
     }
 
     /// Returns the suffix that was set with
@@ -150,9 +151,9 @@ impl Callback {
     /// - [`ErrorKind::AuthorizationRejected`]: an error response without `state`.
     /// - [`ErrorKind::MissingState`]: the callback has no `state`.
     pub(crate) fn state(&self) -> Result<&str> {
-        self.check()?;
+        self.check_parameters()?;
         let message = "callback has no `state` parameter: it does not belong to a login started by this application";
-        let refusal = || self.refusal().filter(|_| self.value("code").is_none());
+        let refusal = || self.error_response().filter(|_| self.value("code").is_none());
         let missing = || refusal().unwrap_or_else(|| Error::new(ErrorKind::MissingState, message));
         self.value("state").ok_or_else(missing)
     }
@@ -160,11 +161,11 @@ impl Callback {
     /// Checks that the callback has a state and either a code or an error. An authorization URL has
     /// neither.
     #[cfg(feature = "loopback")]
-    pub(crate) fn require_answer(&self) -> Result<()> {
+    pub(crate) fn require_code_or_error(&self) -> Result<()> {
         self.state()?;
         match (self.value("code"), self.value("error")) {
-            (Some(_), Some(_)) => Err(ambiguous(BOTH)),
-            (None, None) => Err(ambiguous(NEITHER)),
+            (Some(_), Some(_)) => Err(ambiguous_callback_error(CODE_AND_ERROR_MESSAGE)),
+            (None, None) => Err(ambiguous_callback_error(NO_CODE_OR_ERROR_MESSAGE)),
             _ => Ok(()),
         }
     }
@@ -173,36 +174,36 @@ impl Callback {
         Self { names, values: HashMap::new(), defect: None }
     }
 
-    fn measure(&mut self, length: usize) {
+    fn check_length(&mut self, length: usize) {
         if length > MAX_LEN {
-            self.blame(Defect::TooLong);
+            self.record_defect(InvalidCallback::TooLong);
         }
     }
 
     fn add(&mut self, name: &str, value: &str) {
-        let Some(name) = self.known(name) else { return };
+        let Some(name) = self.known_name(name) else { return };
         // An empty value counts as absent (RFC 6749, section 3.1), but two values are always a
         // duplicate.
         if self.values.insert(name, value.into()).is_some() {
-            self.blame(Defect::Repeated(name));
+            self.record_defect(InvalidCallback::DuplicateParameter(name));
         }
     }
 
     /// Adds a value from a web framework. Some frameworks collect repeated parameters in a list.
-    fn add_any(&mut self, name: &str, value: &Scalar) {
-        match (value, self.known(name)) {
+    fn add_scalar(&mut self, name: &str, value: &Scalar) {
+        match (value, self.known_name(name)) {
             (Scalar::Text(value), _) => self.add(name, value.expose_secret()),
             (_, None) => {}
-            (Scalar::List(_), Some(name)) => self.blame(Defect::Repeated(name)),
-            (_, Some(name)) => self.blame(Defect::NotText(name)),
+            (Scalar::List(_), Some(name)) => self.record_defect(InvalidCallback::DuplicateParameter(name)),
+            (_, Some(name)) => self.record_defect(InvalidCallback::NotAString(name)),
         }
     }
 
-    fn blame(&mut self, defect: Defect) {
+    fn record_defect(&mut self, defect: InvalidCallback) {
         self.defect.get_or_insert(defect);
     }
 
-    fn known(&self, name: &str) -> Option<&'static str> {
+    fn known_name(&self, name: &str) -> Option<&'static str> {
         self.names.iter().copied().find(|known| *known == name)
     }
 
@@ -210,17 +211,17 @@ impl Callback {
         self.values.get(name).map(|value| value.expose_secret()).filter(|value| !value.is_empty())
     }
 
-    fn check(&self) -> Result<()> {
+    fn check_parameters(&self) -> Result<()> {
         match self.defect {
             None => Ok(()),
-            Some(Defect::TooLong) => {
+            Some(InvalidCallback::TooLong) => {
                 Err(Error::new(ErrorKind::InvalidCallback, format!("invalid callback: longer than {MAX_LEN} bytes")))
             }
-            Some(Defect::NotText(name)) => Err(Error::new(
+            Some(InvalidCallback::NotAString(name)) => Err(Error::new(
                 ErrorKind::InvalidCallback,
                 format!("invalid callback: parameter `{name}` is not a string"),
             )),
-            Some(Defect::Repeated(name)) => Err(Error::new(
+            Some(InvalidCallback::DuplicateParameter(name)) => Err(Error::new(
                 ErrorKind::DuplicateParameter,
                 format!("invalid callback: duplicate parameter `{name}`"),
             )),
@@ -232,29 +233,29 @@ impl Callback {
     ///
     /// Without a state, a link on any page could have caused the callback. Such an error therefore
     /// has no remedy.
-    pub(crate) fn refusal(&self) -> Option<Error> {
-        let code = redact::clean(self.value("error")?, &[], 60);
+    pub(crate) fn error_response(&self) -> Option<Error> {
+        let code = redact::redact_secrets(self.value("error")?, &[], 60);
         let remedy = match code.as_str() {
             "access_denied" => None,
-            "server_error" | "temporarily_unavailable" => Some(Remedy::Later),
+            "server_error" | "temporarily_unavailable" => Some(ErrorClass::Retryable),
             "invalid_request" | "invalid_scope" | "unauthorized_client" | "unsupported_response_type" => {
-                Some(Remedy::Registration)
+                Some(ErrorClass::Misconfigured)
             }
-            _ => Some(Remedy::Login),
+            _ => Some(ErrorClass::LoginRequired),
         };
         let message = match code.as_str() {
             "access_denied" => "authorization denied: the user or an administrator declined the login",
             "login_required" => {
                 "login required: the user is not signed in to Webex, and `prompt=none` does not allow a sign-in page"
             }
-            "invalid_scope" => scopes::REFUSED,
+            "invalid_scope" => scopes::INVALID_SCOPE_MESSAGE,
             _ => "authorization request rejected by Webex",
         };
-        let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));
+        let description = self.value("error_description").map(|text| redact::redact_secrets(text, &[], 300));
         let server = ServerError::new(None, Some(code), description);
         let error = Error::new(ErrorKind::AuthorizationRejected, message).with_server(server);
         Some(match remedy.filter(|_| self.value("state").is_some()) {
-            Some(remedy) => error.with_remedy(remedy),
+            Some(remedy) => error.with_class(remedy),
             None => error,
         })
     }
@@ -264,7 +265,7 @@ impl Callback {
 ///
 /// A URL begins with a scheme or with `/`, which a parameter name cannot. A query may contain `?`
 /// and `://`.
-fn query(text: &str) -> &str {
+fn query_of(text: &str) -> &str {
     let text = text.trim();
     let text = text.split_once('#').map_or(text, |(before, _)| before);
     if is_url(text) { text.split_once('?').map_or("", |(_, query)| query) } else { text }
@@ -290,14 +291,14 @@ impl fmt::Debug for Callback {
 /// error kind.
 impl<'de> Deserialize<'de> for Callback {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Parameters(&PARAMETERS))
+        deserializer.deserialize_map(CallbackVisitor(&PARAMETERS))
     }
 }
 
 /// A visitor that reads the given parameters.
-pub(crate) struct Parameters(pub(crate) &'static [&'static str]);
+pub(crate) struct CallbackVisitor(pub(crate) &'static [&'static str]);
 
-impl<'de> Visitor<'de> for Parameters {
+impl<'de> Visitor<'de> for CallbackVisitor {
     type Value = Callback;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -314,9 +315,9 @@ impl<'de> Visitor<'de> for Parameters {
         while let Some((name, value)) = map.next_entry::<String, Scalar>()? {
             if let Scalar::Text(value) = &value {
                 length += name.len() + value.expose_secret().len() + 2;
-                callback.measure(length);
+                callback.check_length(length);
             }
-            callback.add_any(&name, &value);
+            callback.add_scalar(&name, &value);
         }
         Ok(callback)
     }
@@ -363,12 +364,12 @@ impl<P> AcceptError<P> {
 
     /// Creates the error of a callback that does not belong to `pending`. The login remains
     /// pending.
-    pub(crate) fn not_for_it(error: Error, pending: P, payload: Payload) -> Self {
+    pub(crate) fn with_pending(error: Error, pending: P, payload: Payload) -> Self {
         Self { error, payload, pending: Some(Box::new(pending)) }
     }
 
     /// Creates the error of a callback that completed the login without success.
-    pub(crate) fn ended(error: Error, payload: Payload) -> Self {
+    pub(crate) fn without_pending(error: Error, payload: Payload) -> Self {
         Self { error, payload, pending: None }
     }
 }
@@ -392,71 +393,71 @@ impl<P: fmt::Debug> std::error::Error for AcceptError<P> {
 }
 
 /// Verifies that `callback` belongs to `pending` and returns its authorization code.
-pub(crate) fn accept(
+pub(crate) fn accept_callback(
     registration: &Registration,
     pending: PendingAuthorization,
     callback: &Callback,
     lifetime: Duration,
     now: UnixTime,
 ) -> Result<AuthorizationCode, AcceptError> {
-    if let Err(error) = is_for(&pending, callback) {
+    if let Err(error) = check_state(&pending, callback) {
         let payload = pending.payload.clone();
-        return Err(AcceptError::not_for_it(error, pending, payload));
+        return Err(AcceptError::with_pending(error, pending, payload));
     }
-    match check(registration, &pending, callback, lifetime, now) {
+    match check_callback(registration, &pending, callback, lifetime, now) {
         Ok(code) => Ok(AuthorizationCode {
-            owner: pending.owner,
+            client: pending.client,
             code: code.into(),
             verifier: pending.verifier,
             redirect_uri: pending.redirect_uri,
-            asked: pending.asked,
+            requested_scopes: pending.requested_scopes,
             nonce: pending.nonce,
             max_age: pending.max_age,
             payload: pending.payload,
         }),
-        Err(error) => Err(AcceptError::ended(error, pending.payload)),
+        Err(error) => Err(AcceptError::without_pending(error, pending.payload)),
     }
 }
 
 /// Returns the code of a callback that belongs to `pending`.
-fn check<'a>(
+fn check_callback<'a>(
     registration: &Registration,
     pending: &PendingAuthorization,
     callback: &'a Callback,
     lifetime: Duration,
     now: UnixTime,
 ) -> Result<&'a str> {
-    check_circumstances(registration, pending, callback, lifetime, now)?;
-    match (callback.value("code"), callback.refusal()) {
+    check_client_issuer_and_age(registration, pending, callback, lifetime, now)?;
+    match (callback.value("code"), callback.error_response()) {
         (Some(code), None) => Ok(code),
         (None, Some(refusal)) => Err(refusal),
-        (Some(_), Some(_)) => Err(ambiguous(BOTH)),
-        (None, None) => Err(ambiguous(NEITHER)),
+        (Some(_), Some(_)) => Err(ambiguous_callback_error(CODE_AND_ERROR_MESSAGE)),
+        (None, None) => Err(ambiguous_callback_error(NO_CODE_OR_ERROR_MESSAGE)),
     }
 }
 
-const BOTH: &str = "ambiguous callback: it has both `code` and `error`";
-const NEITHER: &str = "ambiguous callback: it has neither `code` nor `error`";
+const CODE_AND_ERROR_MESSAGE: &str = "ambiguous callback: it has both `code` and `error`";
+const NO_CODE_OR_ERROR_MESSAGE: &str = "ambiguous callback: it has neither `code` nor `error`";
 
-fn ambiguous(message: &'static str) -> Error {
+fn ambiguous_callback_error(message: &'static str) -> Error {
     Error::new(ErrorKind::AmbiguousCallback, message)
 }
 
 /// Checks the client, the issuer, and the age of the login.
-pub(crate) fn check_circumstances(
+pub(crate) fn check_client_issuer_and_age(
     registration: &Registration,
     pending: &PendingAuthorization,
     callback: &Callback,
     lifetime: Duration,
     now: UnixTime,
 ) -> Result<()> {
-    registration.require_owner(&pending.owner, "login was begun")?;
+    registration.require_same_client(&pending.client, "login was begun")?;
     require_issuer(registration, callback)?;
     pending.check_age(lifetime, now)
 }
 
 /// Checks that the callback has the `state` of `pending`.
-pub(crate) fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
+pub(crate) fn check_state(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
     if pending.has_state(callback.state()?) {
         return Ok(());
     }
@@ -469,16 +470,16 @@ pub(crate) fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Res
 fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()> {
     let service = &registration.service;
     match callback.value("iss") {
-        Some(issuer) if service.knows_issuers() && !service.allows_issuer(issuer) => {
+        Some(issuer) if service.has_issuers() && !service.allows_issuer(issuer) => {
             let message = format!(
                 "invalid issuer in callback: `iss` is \"{}\", expected one of: {}; if the issuer is trusted, add it \
                  with `Service::with_issuer(..)`",
-                redact::clean(issuer, &[], 200),
+                redact::redact_secrets(issuer, &[], 200),
                 service.issuers().join(", "),
             );
             Err(Error::new(ErrorKind::IssuerMismatch, message))
         }
-        None if service.names_issuer() => {
+        None if service.has_issuer_in_callbacks() => {
             let message = "callback has no `iss` parameter: this service always sends one; begin a new login";
             Err(Error::new(ErrorKind::MissingIssuer, message))
         }
@@ -490,7 +491,7 @@ fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()
 mod tests {
     use super::*;
     use crate::random;
-    use crate::registration::Owner;
+    use crate::registration::ClientIdentity;
     use crate::scope::Scopes;
     use crate::service::Service;
     use crate::service::pkce::CodeVerifier;
@@ -503,7 +504,7 @@ mod tests {
     fn registration(service: Service, client_id: &str) -> Registration {
         Registration {
             endpoints: service.endpoints(&[]).unwrap(),
-            owner: Arc::new(Owner { service: service.id(), client_id: client_id.into() }),
+            client: Arc::new(ClientIdentity { service: service.id(), client_id: client_id.into() }),
             service,
             credentials: None,
             redirect_uri: None,
@@ -515,13 +516,13 @@ mod tests {
 
     fn pending() -> PendingAuthorization {
         PendingAuthorization {
-            owner: Arc::new(Owner { service: "webex".into(), client_id: "C1".into() }),
+            client: Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() }),
             state: "STATE.eu".into(),
             nonce: None,
             max_age: None,
-            verifier: CodeVerifier::of(random::token().unwrap(), Pkce::S256),
+            verifier: CodeVerifier::from_random(random::url_safe_string().unwrap(), Pkce::S256),
             redirect_uri: "https://example.com/cb".into(),
-            asked: Scopes::new(),
+            requested_scopes: Scopes::new(),
             begun_at: NOW,
             stopwatch: None,
             payload: Payload::new(&"cust10001").unwrap(),
@@ -530,10 +531,10 @@ mod tests {
 
     fn accept_at(text: &str, now: UnixTime) -> Result<AuthorizationCode, AcceptError> {
         // Deserialized like a web framework does, so that `accept` finds the defects.
-        let pairs: Vec<_> = form_urlencoded::parse(query(text).as_bytes()).into_owned().collect();
+        let pairs: Vec<_> = form_urlencoded::parse(query_of(text).as_bytes()).into_owned().collect();
         let pairs = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(pairs.into_iter());
         let callback = Callback::deserialize(pairs).unwrap();
-        accept(&registration(Service::webex(), "C1"), pending(), &callback, LIFETIME, now)
+        accept_callback(&registration(Service::webex(), "C1"), pending(), &callback, LIFETIME, now)
     }
 
     #[test]
@@ -578,7 +579,7 @@ mod tests {
         let accept_json = |json: serde_json::Value| {
             let callback: Callback = serde_json::from_value(json).unwrap();
             let registration = registration(Service::webex(), "C1");
-            accept(&registration, pending(), &callback, LIFETIME, NOW).unwrap_err().into_parts().0.kind()
+            accept_callback(&registration, pending(), &callback, LIFETIME, NOW).unwrap_err().into_parts().0.kind()
         };
         let evil = ["https://evil.example", "https://evil.example"];
         for (json, kind) in [
@@ -628,7 +629,7 @@ mod tests {
     fn callback_for_another_client_or_service_is_rejected() {
         for other in [registration(Service::webex(), "C2"), registration(Service::meetings(), "C1")] {
             let callback = Callback::parse("code=abc&state=STATE.eu").unwrap();
-            let refused = accept(&other, pending(), &callback, LIFETIME, NOW).unwrap_err();
+            let refused = accept_callback(&other, pending(), &callback, LIFETIME, NOW).unwrap_err();
             assert_eq!(refused.error().kind(), ErrorKind::ClientMismatch);
         }
     }
@@ -637,9 +638,9 @@ mod tests {
     fn callback_issuer_is_accepted_if_known_or_none_configured() {
         assert!(accept_at("code=abc&state=STATE.eu&iss=https://idbroker-eu.webex.com/idb", NOW).is_ok());
         let mut pending = pending();
-        pending.owner = Arc::new(Owner { service: "meetings".into(), client_id: "C1".into() });
+        pending.client = Arc::new(ClientIdentity { service: "meetings".into(), client_id: "C1".into() });
         let callback = Callback::parse("code=abc&state=STATE.eu&iss=https://acme.webex.com").unwrap();
-        assert!(accept(&registration(Service::meetings(), "C1"), pending, &callback, LIFETIME, NOW).is_ok());
+        assert!(accept_callback(&registration(Service::meetings(), "C1"), pending, &callback, LIFETIME, NOW).is_ok());
     }
 
     #[test]
@@ -647,7 +648,7 @@ mod tests {
         let service = Service::webex().with_issuer_in_callbacks();
         let accept_for = |text: &str| {
             let callback = Callback::parse(text).unwrap();
-            accept(&registration(service.clone(), "C1"), pending(), &callback, LIFETIME, NOW)
+            accept_callback(&registration(service.clone(), "C1"), pending(), &callback, LIFETIME, NOW)
         };
         for text in [
             "code=abc&state=STATE.eu",
@@ -792,11 +793,11 @@ mod tests {
             ("state=s", ErrorKind::AmbiguousCallback),
             ("code=&error=&state=s", ErrorKind::AmbiguousCallback),
         ] {
-            let found = Callback::parse(text).unwrap().require_answer();
+            let found = Callback::parse(text).unwrap().require_code_or_error();
             assert_eq!(found.map_err(|error| error.kind()), Err(kind), "{text}");
         }
         for text in ["code=a&state=s", "error=a&state=s"] {
-            assert!(Callback::parse(text).unwrap().require_answer().is_ok(), "{text}");
+            assert!(Callback::parse(text).unwrap().require_code_or_error().is_ok(), "{text}");
         }
     }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Result;
 use crate::protocol::authorization::pending::Payload;
-use crate::registration::Owner;
+use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
 use crate::service::pkce::CodeVerifier;
 use crate::token::rest_id::TokenHint;
@@ -20,11 +20,11 @@ use crate::token::rest_id::TokenHint;
 /// [`WebexOAuth::exchange`](crate::WebexOAuth::exchange). It is not `Clone`, because Webex accepts
 /// each code only once.
 pub struct AuthorizationCode {
-    pub(crate) owner: Arc<Owner>,
+    pub(crate) client: Arc<ClientIdentity>,
     pub(crate) code: SecretString,
     pub(crate) verifier: CodeVerifier,
     pub(crate) redirect_uri: String,
-    pub(crate) asked: Scopes,
+    pub(crate) requested_scopes: Scopes,
     #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "checked against ID tokens only"))]
     pub(crate) nonce: Option<SecretString>,
     #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "checked against ID tokens only"))]
@@ -55,8 +55,8 @@ impl AuthorizationCode {
 impl fmt::Debug for AuthorizationCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationCode")
-            .field("service_id", &self.owner.service)
-            .field("client_id", &self.owner.client_id)
+            .field("service_id", &self.client.service)
+            .field("client_id", &self.client.client_id)
             .field("redirect_uri", &self.redirect_uri)
             .finish_non_exhaustive()
     }

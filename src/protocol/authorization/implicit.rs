@@ -8,15 +8,15 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::protocol::authorization::callback::{self, AcceptError, Callback, Parameters};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
+use crate::protocol::authorization::callback::{self, AcceptError, Callback, CallbackVisitor};
 use crate::protocol::authorization::pending::{Payload, PendingId, PendingImplicit};
 use crate::protocol::oidc::VerifiedIdToken;
 use crate::protocol::oidc::verify::unverified_claims;
 use crate::registration::Registration;
 use crate::secret::IdToken;
 use crate::token::response::TokenResponse;
-use crate::token::token_set::{Receipt, TokenSet};
+use crate::token::token_set::{Provenance, TokenSet};
 
 const PARAMETERS: [&str; 9] =
     ["access_token", "id_token", "token_type", "expires_in", "scope", "state", "error", "error_description", "iss"];
@@ -63,7 +63,7 @@ impl fmt::Debug for ImplicitCallback {
 /// Deserializes the parameters from a web framework, as [`Callback`] does.
 impl<'de> Deserialize<'de> for ImplicitCallback {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Parameters(&PARAMETERS)).map(Self)
+        deserializer.deserialize_map(CallbackVisitor(&PARAMETERS)).map(Self)
     }
 }
 
@@ -94,65 +94,65 @@ impl ImplicitLogin {
 }
 
 /// The tokens of a callback that belongs to its login. The ID token is not verified yet.
-pub(crate) struct Brought {
+pub(crate) struct UnverifiedImplicitTokens {
     pub(crate) id_token: Option<IdToken>,
     pub(crate) response: Option<TokenResponse>,
 }
 
 /// Verifies that `callback` belongs to `login` and returns the requested tokens.
-pub(crate) fn accept(
+pub(crate) fn accept_implicit_callback(
     registration: &Registration,
     login: PendingImplicit,
     callback: &ImplicitCallback,
     lifetime: Duration,
     now: UnixTime,
-) -> Result<(PendingImplicit, Brought), AcceptError<PendingImplicit>> {
+) -> Result<(PendingImplicit, UnverifiedImplicitTokens), AcceptError<PendingImplicit>> {
     let payload = login.pending.payload.clone();
-    if let Err(error) = callback::is_for(&login.pending, &callback.0) {
-        return Err(AcceptError::not_for_it(error, login, payload));
+    if let Err(error) = callback::check_state(&login.pending, &callback.0) {
+        return Err(AcceptError::with_pending(error, login, payload));
     }
-    match check(registration, &login, &callback.0, lifetime, now) {
+    match check_implicit_callback(registration, &login, &callback.0, lifetime, now) {
         Ok(brought) => Ok((login, brought)),
-        Err(error) => Err(AcceptError::ended(error, payload)),
+        Err(error) => Err(AcceptError::without_pending(error, payload)),
     }
 }
 
 /// Returns the tokens of a callback that belongs to `login`.
-fn check(
+fn check_implicit_callback(
     registration: &Registration,
     login: &PendingImplicit,
     callback: &Callback,
     lifetime: Duration,
     now: UnixTime,
-) -> Result<Brought> {
+) -> Result<UnverifiedImplicitTokens> {
     let pending = &login.pending;
-    callback::check_circumstances(registration, pending, callback, lifetime, now)?;
+    callback::check_client_issuer_and_age(registration, pending, callback, lifetime, now)?;
     let has_tokens = callback.value("access_token").or(callback.value("id_token")).is_some();
-    match callback.refusal() {
+    match callback.error_response() {
         Some(_) if has_tokens => {
             return Err(Error::new(ErrorKind::AmbiguousCallback, "ambiguous callback: it has both tokens and `error`"));
         }
         Some(refusal) => return Err(refusal),
         None => {}
     }
-    let id_token = callback.value("id_token").filter(|_| login.response.brings_id_token()).map(IdToken::unchecked);
-    if login.response.brings_id_token() && id_token.is_none() {
+    let id_token = callback.value("id_token").filter(|_| login.response.has_id_token()).map(IdToken::unchecked);
+    if login.response.has_id_token() && id_token.is_none() {
         return Err(Error::new(
             ErrorKind::MissingIdToken,
             "callback has no `id_token` parameter: an ID token was requested",
         ));
     }
     if let Some(id_token) = &id_token {
-        require_one_issuer(callback, id_token)?;
+        require_matching_issuers(callback, id_token)?;
     }
-    let response = login.response.brings_access_token().then(|| tokens(callback)).transpose()?;
-    Ok(Brought { id_token, response })
+    let response = login.response.has_access_token().then(|| read_callback_tokens(callback)).transpose()?;
+    Ok(UnverifiedImplicitTokens { id_token, response })
 }
 
 /// Checks that the `iss` parameter and the `iss` claim are equal (RFC 9207, section 4).
 ///
 /// The claim itself is verified later.
-fn require_one_issuer(callback: &Callback, id_token: &IdToken) -> Result<()> {
+fn require_matching_issuers(callback: &Callback, id_token: &IdToken) -> Result<()> {
     let Some(own) = callback.value("iss") else { return Ok(()) };
     let claims = unverified_claims(id_token.expose());
     match claims.as_ref().and_then(|claims| claims.get("iss")?.as_str()) {
@@ -165,18 +165,18 @@ fn require_one_issuer(callback: &Callback, id_token: &IdToken) -> Result<()> {
 }
 
 /// Reads the tokens like the response of a token endpoint.
-fn tokens(callback: &Callback) -> Result<TokenResponse> {
+fn read_callback_tokens(callback: &Callback) -> Result<TokenResponse> {
     let names = ["access_token", "token_type", "expires_in", "scope"];
     let fields = names.into_iter().filter_map(|name| Some((name.to_owned(), Value::from(callback.value(name)?))));
     let json = Value::Object(fields.collect::<Map<_, _>>()).to_string();
     TokenResponse::read(json.as_bytes()).map_err(|why| {
         Error::new(ErrorKind::AmbiguousCallback, format!("invalid tokens in callback: {why}"))
-            .with_remedy(Remedy::Login)
+            .with_class(ErrorClass::LoginRequired)
     })
 }
 
 /// Creates the login after its ID token was verified.
-pub(crate) fn finish(
+pub(crate) fn complete_implicit_login(
     registration: &Registration,
     login: PendingImplicit,
     response: Option<TokenResponse>,
@@ -184,16 +184,16 @@ pub(crate) fn finish(
     now: UnixTime,
 ) -> ImplicitLogin {
     let pending = login.pending;
-    let receipt = |asked| Receipt {
-        owner: Arc::clone(&registration.owner),
+    let receipt = |asked| Provenance {
+        client: Arc::clone(&registration.client),
         service: &registration.service,
-        asked,
+        requested_scopes: asked,
         exchange: None,
         now,
     };
-    let mut tokens = response.map(|response| TokenSet::received(response, receipt(pending.asked)));
+    let mut tokens = response.map(|response| TokenSet::from_response(response, receipt(pending.requested_scopes)));
     if let (Some(tokens), Some(id_token)) = (&mut tokens, &id_token) {
-        tokens.prove(id_token.subject_of());
+        tokens.set_subject(id_token.to_subject());
     }
     ImplicitLogin { id_token, tokens, payload: pending.payload }
 }

@@ -16,20 +16,20 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::{Clock, MAX_CLOCK_SKEW, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Object, is_deeper_than};
-use crate::registration::Owner;
+use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
-use crate::secret::{StoredString, same};
+use crate::secret::{StoredString, constant_time_eq};
 use crate::service::pkce::{CodeVerifier, Pkce};
-use crate::stored::{self, unreadable};
+use crate::stored::{self, unreadable_error};
 
 const STORED_NAME: &str = "pending authorization";
 
 /// The maximum length of the stored form, in bytes. Encrypted and in base64, it fits into a cookie
 /// of 4096 bytes.
-const MAX_STORED: usize = 2867;
+const MAX_STORED_LEN: usize = 2867;
 
 /// The maximum length of a payload, in bytes of JSON.
-const MAX_PAYLOAD: usize = 1024;
+const MAX_PAYLOAD_LEN: usize = 1024;
 
 /// The maximum nesting depth of a payload. A deeper payload could not be read back.
 const MAX_PAYLOAD_DEPTH: usize = 30;
@@ -70,14 +70,14 @@ const MAX_PAYLOAD_DEPTH: usize = 30;
 /// # }
 /// ```
 pub struct PendingAuthorization {
-    pub(crate) owner: Arc<Owner>,
+    pub(crate) client: Arc<ClientIdentity>,
     pub(crate) state: SecretString,
     pub(crate) nonce: Option<SecretString>,
     /// The maximum age of the user's sign-in, verified against the ID token.
     pub(crate) max_age: Option<Duration>,
     pub(crate) verifier: CodeVerifier,
     pub(crate) redirect_uri: String,
-    pub(crate) asked: Scopes,
+    pub(crate) requested_scopes: Scopes,
     pub(crate) begun_at: UnixTime,
     /// `None` after loading from storage, because another process may have begun the login.
     pub(crate) stopwatch: Option<Stopwatch>,
@@ -111,7 +111,7 @@ impl Stopwatch {
 pub struct PendingId(String);
 
 impl PendingId {
-    pub(crate) fn of_state(state: &str) -> Self {
+    pub(crate) fn from_state(state: &str) -> Self {
         let hash = Sha256::new().chain_update(b"webex-oauth pending authorization\0").chain_update(state).finalize();
         Self(URL_SAFE_NO_PAD.encode(&hash[..16]))
     }
@@ -135,7 +135,7 @@ impl PendingAuthorization {
     /// Use it as the key for pending authorizations, so that one browser can have several logins in
     /// progress.
     pub fn id(&self) -> PendingId {
-        PendingId::of_state(self.state.expose_secret())
+        PendingId::from_state(self.state.expose_secret())
     }
 
     /// Returns the time at which the login began.
@@ -169,11 +169,11 @@ impl PendingAuthorization {
     /// - [`ErrorKind::InvalidInput`]: the result would be too long. Request fewer scopes, or use a
     ///   shorter payload or redirect URI.
     pub fn to_stored(&self) -> Result<StoredString> {
-        let text = stored::to_text(STORED_NAME, &Form::from(self))?;
+        let text = stored::serialize_form(STORED_NAME, &StoredPendingAuthorization::from(self))?;
         let length = text.expose().len();
-        if length > MAX_STORED {
+        if length > MAX_STORED_LEN {
             let message = format!(
-                "pending authorization is too long: {length} bytes exceed the limit of {MAX_STORED} bytes for an \
+                "pending authorization is too long: {length} bytes exceed the limit of {MAX_STORED_LEN} bytes for an \
                  encrypted cookie; request fewer scopes, or use a shorter payload or redirect URI"
             );
             return Err(Error::new(ErrorKind::InvalidInput, message));
@@ -191,12 +191,12 @@ impl PendingAuthorization {
     /// - [`ErrorKind::CorruptEntry`]: `text` is damaged or was written by a later version. The
     ///   error does not quote `text`.
     pub fn from_stored(text: &str) -> Result<Self> {
-        read(text)
+        read_pending_authorization(text)
     }
 
     /// Returns `true` if `state` equals the state of this login. Compares in constant time.
     pub(crate) fn has_state(&self, state: &str) -> bool {
-        same(self.state.expose_secret(), state)
+        constant_time_eq(self.state.expose_secret(), state)
     }
 
     /// Checks that the login has not expired.
@@ -231,7 +231,7 @@ pub(crate) fn age_of_stored(written_at: UnixTime, now: UnixTime) -> Option<Durat
 
 impl crate::stored::sealed::Sealed for PendingAuthorization {}
 
-impl crate::stored::Text for PendingAuthorization {
+impl crate::stored::StringForm for PendingAuthorization {
     fn to_text(&self) -> Result<StoredString> {
         self.to_stored()
     }
@@ -245,10 +245,10 @@ impl fmt::Debug for PendingAuthorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingAuthorization")
             .field("id", &self.id())
-            .field("service_id", &self.owner.service)
-            .field("client_id", &self.owner.client_id)
+            .field("service_id", &self.client.service)
+            .field("client_id", &self.client.client_id)
             .field("redirect_uri", &self.redirect_uri)
-            .field("scopes", &self.asked)
+            .field("scopes", &self.requested_scopes)
             .field("begun_at", &self.begun_at)
             .finish_non_exhaustive()
     }
@@ -271,21 +271,21 @@ impl Payload {
         let too_long =
             || refuse("it is longer than 1,024 bytes; store the value on the server and use its key as the payload");
         // Checked before `to_value`, which parses raw JSON and any strings nested in it.
-        if serde_json::to_string(value).map_err(no_json)?.len() > MAX_PAYLOAD {
+        if serde_json::to_string(value).map_err(no_json)?.len() > MAX_PAYLOAD_LEN {
             return Err(too_long());
         }
         let value = serde_json::to_value(value).map_err(no_json)?;
         if is_deeper_than(&value, MAX_PAYLOAD_DEPTH) {
             return Err(refuse("it is nested more than 30 levels deep"));
         }
-        if value.to_string().len() > MAX_PAYLOAD {
+        if value.to_string().len() > MAX_PAYLOAD_LEN {
             return Err(too_long());
         }
         Ok(Self(Some(value)))
     }
 
     /// Creates a payload from a stored [`value`](Self::value).
-    pub(crate) fn stored(value: Option<Value>) -> Self {
+    pub(crate) fn from_stored(value: Option<Value>) -> Self {
         Self(value)
     }
 
@@ -317,7 +317,7 @@ const FIELDS: [&str; 11] = [
 ];
 
 #[derive(Serialize)]
-struct Form<'a> {
+struct StoredPendingAuthorization<'a> {
     v: u64,
     service: &'a str,
     client_id: &'a str,
@@ -336,32 +336,32 @@ struct Form<'a> {
     payload: Option<&'a Value>,
 }
 
-impl<'a> From<&'a PendingAuthorization> for Form<'a> {
+impl<'a> From<&'a PendingAuthorization> for StoredPendingAuthorization<'a> {
     fn from(pending: &'a PendingAuthorization) -> Self {
         Self {
             v: stored::VERSION,
-            service: &pending.owner.service,
-            client_id: &pending.owner.client_id,
+            service: &pending.client.service,
+            client_id: &pending.client.client_id,
             state: pending.state.expose_secret(),
             nonce: pending.nonce.as_ref().map(|nonce| nonce.expose_secret()),
             max_age: pending.max_age.map(|max_age| max_age.as_secs()),
             code_verifier: pending.verifier.expose(),
             code_challenge_method: pending.verifier.method().name(),
             redirect_uri: &pending.redirect_uri,
-            scope: pending.asked.to_string(),
+            scope: pending.requested_scopes.to_string(),
             begun_at: pending.begun_at.as_secs(),
             payload: pending.payload.value(),
         }
     }
 }
 
-fn read(text: &str) -> Result<PendingAuthorization> {
-    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(STORED_NAME, fault))?;
-    stored::check_version(STORED_NAME, form.exact("v"))?;
-    let missing = |name| move || unreadable(STORED_NAME, format!("missing `{name}`"));
-    let mut text = |name| form.exact_text(name).map_err(|why| unreadable(STORED_NAME, why));
+fn read_pending_authorization(text: &str) -> Result<PendingAuthorization> {
+    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable_error(STORED_NAME, fault))?;
+    stored::check_version(STORED_NAME, form.take_exact_integer("v"))?;
+    let missing = |name| move || unreadable_error(STORED_NAME, format!("missing `{name}`"));
+    let mut text = |name| form.take_exact_string(name).map_err(|why| unreadable_error(STORED_NAME, why));
     let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
-    let owner = Owner {
+    let owner = ClientIdentity {
         service: plain("service")?.ok_or_else(missing("service"))?,
         client_id: plain("client_id")?.ok_or_else(missing("client_id"))?,
     };
@@ -370,20 +370,20 @@ fn read(text: &str) -> Result<PendingAuthorization> {
     let (redirect_uri, asked) = (plain("redirect_uri")?, plain("scope")?);
     let verifier = text("code_verifier")?.ok_or_else(missing("code_verifier"))?;
     let (state, nonce) = (text("state")?, text("nonce")?);
-    let mut number = |name| form.exact(name).map_err(|why| unreadable(STORED_NAME, why));
+    let mut number = |name| form.take_exact_integer(name).map_err(|why| unreadable_error(STORED_NAME, why));
     let (begun_at, max_age) = (number("begun_at")?, number("max_age")?);
     Ok(PendingAuthorization {
-        owner: Arc::new(owner),
+        client: Arc::new(owner),
         state: state.ok_or_else(missing("state"))?,
         nonce,
         max_age: max_age.map(Duration::from_secs),
         verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
-            .ok_or_else(|| unreadable(STORED_NAME, "invalid length or character in `code_verifier`"))?,
+            .ok_or_else(|| unreadable_error(STORED_NAME, "invalid length or character in `code_verifier`"))?,
         redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
-        asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        requested_scopes: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
         stopwatch: None,
-        payload: Payload::stored(form.extra.remove("payload")),
+        payload: Payload::from_stored(form.extra.remove("payload")),
     })
 }
 
@@ -413,11 +413,11 @@ impl ImplicitResponse {
         }
     }
 
-    pub(crate) fn brings_id_token(self) -> bool {
+    pub(crate) fn has_id_token(self) -> bool {
         matches!(self, Self::IdToken | Self::IdTokenToken)
     }
 
-    pub(crate) fn brings_access_token(self) -> bool {
+    pub(crate) fn has_access_token(self) -> bool {
         matches!(self, Self::Token | Self::IdTokenToken)
     }
 }
@@ -432,14 +432,14 @@ pub struct PendingImplicit {
 }
 
 #[derive(Serialize)]
-struct Writing<'a> {
+struct SerializedPendingImplicit<'a> {
     v: u64,
     response: ImplicitResponse,
     pending: &'a RawValue,
 }
 
 #[derive(Deserialize)]
-struct Reading<'a> {
+struct DeserializedPendingImplicit<'a> {
     v: u64,
     response: ImplicitResponse,
     #[serde(borrow)]
@@ -480,8 +480,11 @@ impl PendingImplicit {
     pub fn to_stored(&self) -> Result<StoredString> {
         let pending = self.pending.to_stored()?;
         let pending = serde_json::from_str(pending.expose())
-            .map_err(|_| unreadable(STORED_IMPLICIT_NAME, "damaged or incomplete"))?;
-        stored::to_text(STORED_IMPLICIT_NAME, &Writing { v: stored::VERSION, response: self.response, pending })
+            .map_err(|_| unreadable_error(STORED_IMPLICIT_NAME, "damaged or incomplete"))?;
+        stored::serialize_form(
+            STORED_IMPLICIT_NAME,
+            &SerializedPendingImplicit { v: stored::VERSION, response: self.response, pending },
+        )
     }
 
     /// Reads a pending login written by [`to_stored`](Self::to_stored).
@@ -491,8 +494,8 @@ impl PendingImplicit {
     /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): `text` is damaged or was
     ///   written by a later version.
     pub fn from_stored(text: &str) -> Result<Self> {
-        let damaged = |_| unreadable(STORED_IMPLICIT_NAME, "damaged or incomplete");
-        let reading: Reading<'_> = serde_json::from_str(text).map_err(damaged)?;
+        let damaged = |_| unreadable_error(STORED_IMPLICIT_NAME, "damaged or incomplete");
+        let reading: DeserializedPendingImplicit<'_> = serde_json::from_str(text).map_err(damaged)?;
         stored::check_version(STORED_IMPLICIT_NAME, Ok(Some(reading.v)))?;
         Ok(Self { pending: PendingAuthorization::from_stored(reading.pending.get())?, response: reading.response })
     }
@@ -505,13 +508,13 @@ mod tests {
 
     fn pending(payload: Payload, scopes: &str) -> PendingAuthorization {
         PendingAuthorization {
-            owner: Arc::new(Owner { service: "webex".into(), client_id: format!("C{}", "0".repeat(64)) }),
+            client: Arc::new(ClientIdentity { service: "webex".into(), client_id: format!("C{}", "0".repeat(64)) }),
             state: format!("{}.{}", "s".repeat(43), "x".repeat(64)).into(),
             nonce: Some("n".repeat(43).into()),
             max_age: Some(Duration::from_secs(86_400)),
-            verifier: CodeVerifier::of(random::token().unwrap(), Pkce::S256),
+            verifier: CodeVerifier::from_random(random::url_safe_string().unwrap(), Pkce::S256),
             redirect_uri: format!("https://example.com/{}", "r".repeat(230)),
-            asked: scopes.parse().unwrap(),
+            requested_scopes: scopes.parse().unwrap(),
             begun_at: UnixTime::from_secs(1_700_000_000),
             stopwatch: None,
             payload,
@@ -520,17 +523,17 @@ mod tests {
 
     #[test]
     fn stored_login_with_longest_payload_fits_in_cookie() {
-        let payload = Payload::new(&"p".repeat(MAX_PAYLOAD - 2)).unwrap();
+        let payload = Payload::new(&"p".repeat(MAX_PAYLOAD_LEN - 2)).unwrap();
         let scopes: String = (0..28).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
         let stored = pending(payload, &scopes).to_stored().unwrap();
-        assert!(stored.expose().len() <= MAX_STORED);
+        assert!(stored.expose().len() <= MAX_STORED_LEN);
     }
 
     #[test]
     fn oversized_stored_login_is_rejected_with_hint() {
         let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
         assert!(Payload::new(&deep).is_err_and(|error| error.to_string().contains("30 levels")));
-        assert!(Payload::new(&"p".repeat(MAX_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
+        assert!(Payload::new(&"p".repeat(MAX_PAYLOAD_LEN)).is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
         let scopes: String = (0..100).map(|n| format!("spark-admin:some_scope_{n:03} ")).collect();
         let error = pending(Payload::default(), &scopes).to_stored().unwrap_err();
         assert!(error.to_string().contains("fewer scopes"), "{error}");
@@ -561,7 +564,10 @@ mod tests {
             (after.id(), after.begun_at(), after.redirect_uri()),
             (before.id(), before.begun_at(), before.redirect_uri())
         );
-        assert_eq!((after.verifier.expose(), &after.asked), (before.verifier.expose(), &before.asked));
+        assert_eq!(
+            (after.verifier.expose(), &after.requested_scopes),
+            (before.verifier.expose(), &before.requested_scopes)
+        );
         assert_eq!(after.max_age, before.max_age);
         assert_eq!(after.nonce.unwrap().expose_secret(), before.nonce.unwrap().expose_secret());
         let payload: Option<Value> = after.payload.read().unwrap();
@@ -572,8 +578,8 @@ mod tests {
     fn stored_login_longer_than_limit_is_rejected() {
         let mut pending = pending(Payload::default(), "spark:all");
         let length = pending.to_stored().unwrap().expose().len();
-        pending.redirect_uri.push_str(&"r".repeat(MAX_STORED - length));
-        assert_eq!(pending.to_stored().unwrap().expose().len(), MAX_STORED);
+        pending.redirect_uri.push_str(&"r".repeat(MAX_STORED_LEN - length));
+        assert_eq!(pending.to_stored().unwrap().expose().len(), MAX_STORED_LEN);
         pending.redirect_uri.push('r');
         assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
     }
@@ -587,7 +593,7 @@ mod tests {
         );
         let raw = |text: String| serde_json::value::RawValue::from_string(text).unwrap();
         // Whitespace counts, and so do the digits that an exponent expands to.
-        for text in [format!("[1{}]", " ".repeat(MAX_PAYLOAD)), format!("[1E9{}]", ",1E9".repeat(200))] {
+        for text in [format!("[1{}]", " ".repeat(MAX_PAYLOAD_LEN)), format!("[1E9{}]", ",1E9".repeat(200))] {
             let error = Payload::new(&raw(text.clone())).unwrap_err();
             assert!(error.to_string().contains("1,024 bytes"), "{text}: {error}");
         }
@@ -608,7 +614,7 @@ mod tests {
     #[test]
     fn stored_login_without_scopes_round_trips() {
         let stored = pending(Payload::default(), "").to_stored().unwrap();
-        assert!(PendingAuthorization::from_stored(stored.expose()).unwrap().asked.is_empty());
+        assert!(PendingAuthorization::from_stored(stored.expose()).unwrap().requested_scopes.is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "oidc")]
 use crate::protocol::authorization::pending::{ImplicitResponse, PendingImplicit};
 use crate::protocol::authorization::pending::{Payload, PendingAuthorization, Stopwatch};
-use crate::protocol::authorization::url::{AuthorizationUrl, Query, check_parameter, check_suffix, check_text};
+use crate::protocol::authorization::url::{AuthorizationUrl, QueryBuilder, check_parameter, check_suffix, check_text};
 use crate::random;
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
@@ -61,7 +61,7 @@ pub struct AuthorizationRequest {
     parameters: Vec<(String, String)>,
     state_suffix: Option<String>,
     payload: Payload,
-    fault: Option<Error>,
+    error: Option<Error>,
 }
 
 /// The sign-in page that Webex displays (OpenID Connect Core 1.0, section 3.1.2.1).
@@ -102,7 +102,7 @@ impl AuthorizationRequest {
             parameters: Vec::new(),
             state_suffix: None,
             payload: Payload::default(),
-            fault: None,
+            error: None,
         }
     }
 
@@ -111,7 +111,7 @@ impl AuthorizationRequest {
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = Some(scopes),
-            Err(error) => self.refuse(error),
+            Err(error) => self.record_error(error),
         }
         self
     }
@@ -183,7 +183,7 @@ impl AuthorizationRequest {
     pub fn payload(mut self, payload: &impl Serialize) -> Self {
         match Payload::new(payload) {
             Ok(payload) => self.payload = payload,
-            Err(error) => self.refuse(error),
+            Err(error) => self.record_error(error),
         }
         self
     }
@@ -204,11 +204,11 @@ impl AuthorizationRequest {
     ///   Response types other than `code` are also unsupported.
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn begin(mut self) -> Result<(AuthorizationUrl, PendingAuthorization)> {
-        if let Some(error) = self.fault.take() {
+        if let Some(error) = self.error.take() {
             return Err(error);
         }
         let clock = Arc::clone(&self.clock);
-        let request = self.check()?;
+        let request = self.validate()?;
         request.require_code_flow()?;
         request.prepare(clock, Flow::Code)
     }
@@ -228,13 +228,13 @@ impl AuthorizationRequest {
     /// - [`ErrorKind::Configuration`]: an ID token was requested without the scope `openid`.
     #[cfg(feature = "oidc")]
     pub fn begin_implicit(mut self, response: ImplicitResponse) -> Result<(AuthorizationUrl, PendingImplicit)> {
-        if let Some(error) = self.fault.take() {
+        if let Some(error) = self.error.take() {
             return Err(error);
         }
         let clock = Arc::clone(&self.clock);
-        let request = self.check()?;
+        let request = self.validate()?;
         request.require_code_flow()?;
-        if response.brings_id_token() && !request.scopes.contains(Scope::OPENID) {
+        if response.has_id_token() && !request.scopes.contains(Scope::OPENID) {
             let message = "cannot request an ID token without the scope `openid`; add the scope";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
@@ -242,12 +242,12 @@ impl AuthorizationRequest {
         Ok((url, PendingImplicit { pending, response }))
     }
 
-    fn refuse(&mut self, error: Error) {
-        self.fault.get_or_insert(error);
+    fn record_error(&mut self, error: Error) {
+        self.error.get_or_insert(error);
     }
 
     /// Validates the request and applies the defaults of the client.
-    fn check(self) -> Result<Checked> {
+    fn validate(self) -> Result<ValidatedRequest> {
         let redirect_uri = match &self.redirect_uri {
             Some(text) => Some(RedirectUri::parse(text, &self.registration.insecure_hosts)?),
             None => self.registration.redirect_uri.clone(),
@@ -276,9 +276,9 @@ impl AuthorizationRequest {
         }
         if let Some(hint) = &self.login_hint {
             check_text("login hint", hint)?;
-            value_check::check(ErrorKind::InvalidInput, "login hint", hint, Characters::Any)?;
+            value_check::check_value(ErrorKind::InvalidInput, "login hint", hint, Characters::Any)?;
         }
-        Ok(Checked {
+        Ok(ValidatedRequest {
             registration: self.registration,
             redirect_uri,
             scopes,
@@ -295,8 +295,8 @@ impl AuthorizationRequest {
 impl fmt::Debug for AuthorizationRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationRequest")
-            .field("service_id", &self.registration.owner.service)
-            .field("client_id", &self.registration.owner.client_id)
+            .field("service_id", &self.registration.client.service)
+            .field("client_id", &self.registration.client.client_id)
             .field("scopes", self.scopes.as_ref().unwrap_or(&self.registration.scopes))
             .field("redirect_uri", &self.redirect_uri)
             .field("prompt", &self.prompt)
@@ -326,7 +326,7 @@ impl Flow {
 }
 
 /// A validated authorization request.
-struct Checked {
+struct ValidatedRequest {
     registration: Arc<Registration>,
     redirect_uri: RedirectUri,
     scopes: Scopes,
@@ -338,12 +338,12 @@ struct Checked {
     payload: Payload,
 }
 
-impl Checked {
+impl ValidatedRequest {
     /// Rejects response types other than `code`, and `openid` if ID tokens cannot be verified.
     fn require_code_flow(&self) -> Result<()> {
         let unsupported = |message| Err(Error::new(ErrorKind::Unsupported, message));
         if self.scopes.contains(Scope::OPENID) {
-            if !crate::service::ARE_VERIFIED {
+            if !crate::service::CAN_VERIFY_ID_TOKENS {
                 return unsupported(
                     "cannot request the scope `openid`: this build cannot verify ID tokens; enable the feature `oidc` \
                      and one of `rustls`, `rustls-ring`, and `native-tls`, or remove the scope",
@@ -365,22 +365,22 @@ impl Checked {
 
     /// Generates the secrets and builds the URL.
     fn prepare(self, clock: Arc<dyn Clock>, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
-        let [mut state, verifier] = random::tokens()?;
+        let [mut state, verifier] = random::url_safe_strings()?;
         if let Some(suffix) = &self.state_suffix {
             state.push('.');
             state.push_str(suffix);
         }
-        let nonce = self.scopes.contains(Scope::OPENID).then(random::token).transpose()?;
-        let verifier = CodeVerifier::of(verifier, self.registration.service.pkce());
+        let nonce = self.scopes.contains(Scope::OPENID).then(random::url_safe_string).transpose()?;
+        let verifier = CodeVerifier::from_random(verifier, self.registration.service.pkce());
         let url = self.url(flow, &state, nonce.as_deref(), &verifier);
         let pending = PendingAuthorization {
-            owner: Arc::clone(&self.registration.owner),
+            client: Arc::clone(&self.registration.client),
             state: state.into(),
             nonce: nonce.map(Into::into),
             max_age: self.max_age,
             verifier,
             redirect_uri: self.redirect_uri.into(),
-            asked: self.scopes,
+            requested_scopes: self.scopes,
             begun_at: clock.now(),
             stopwatch: Some(Stopwatch::start(clock)),
             payload: self.payload,
@@ -389,32 +389,32 @@ impl Checked {
     }
 
     fn url(&self, flow: Flow, state: &str, nonce: Option<&str>, verifier: &CodeVerifier) -> AuthorizationUrl {
-        let mut query = Query::after(self.registration.endpoints.authorization.url());
-        query.pair("response_type", flow.response_type());
-        query.pair("client_id", self.registration.client_id());
-        query.pair("redirect_uri", self.redirect_uri.as_str());
-        query.list("scope", self.scopes.iter().map(Scope::as_str));
+        let mut query = QueryBuilder::new(self.registration.endpoints.authorization.url());
+        query.append_pair("response_type", flow.response_type());
+        query.append_pair("client_id", self.registration.client_id());
+        query.append_pair("redirect_uri", self.redirect_uri.as_str());
+        query.append_list("scope", self.scopes.iter().map(Scope::as_str));
         // Random tokens and valid suffixes contain only unreserved characters (RFC 3986, section
         // 2.3).
-        query.unreserved("state", state);
+        query.append_unreserved_pair("state", state);
         if let Some(nonce) = nonce {
-            query.unreserved("nonce", nonce);
+            query.append_unreserved_pair("nonce", nonce);
         }
         if matches!(flow, Flow::Code) {
-            query.unreserved("code_challenge", &verifier.challenge());
-            query.unreserved("code_challenge_method", verifier.method().name());
+            query.append_unreserved_pair("code_challenge", &verifier.challenge());
+            query.append_unreserved_pair("code_challenge_method", verifier.method().name());
         }
         if let Some(prompt) = self.prompt {
-            query.pair("prompt", prompt.as_str());
+            query.append_pair("prompt", prompt.as_str());
         }
         if let Some(max_age) = self.max_age {
-            query.pair("max_age", &max_age.as_secs().to_string());
+            query.append_pair("max_age", &max_age.as_secs().to_string());
         }
         if let Some(login_hint) = &self.login_hint {
-            query.pair("login_hint", login_hint);
+            query.append_pair("login_hint", login_hint);
         }
         for (name, value) in self.parameters.iter().filter(|(name, _)| name != "response_type") {
-            query.pair(name, value);
+            query.append_pair(name, value);
         }
         query.into_url(Arc::clone(&self.registration))
     }
@@ -424,16 +424,16 @@ impl Checked {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::registration::Owner;
+    use crate::registration::ClientIdentity;
     use crate::service::Service;
     use secrecy::ExposeSecret as _;
     use std::collections::HashMap;
     use url::Url;
 
-    fn request(service: Service) -> AuthorizationRequest {
+    fn authorization_request(service: Service) -> AuthorizationRequest {
         let registration = Registration {
             endpoints: service.endpoints(&[]).unwrap(),
-            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            client: Arc::new(ClientIdentity { service: service.id(), client_id: "C1".into() }),
             service,
             credentials: None,
             redirect_uri: Some(RedirectUri::parse("http://localhost:5000/auth/cisco/callback?a=b&c=%7e", &[]).unwrap()),
@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn authorization_url_has_documented_parameters() {
-        let (url, pending) = request(Service::webex()).begin().unwrap();
+        let (url, pending) = authorization_request(Service::webex()).begin().unwrap();
         assert!(url.as_str().starts_with("https://webexapis.com/v1/authorize?response_type=code&client_id=C1&"));
         assert!(url.as_str().contains("&scope=spark%3Aall+spark%3Akms&"), "{url}");
         let query = query(&url);
@@ -463,7 +463,7 @@ mod tests {
 
     #[test]
     fn meetings_challenge_is_plain_with_ten_characters() {
-        let (url, pending) = request(Service::meetings()).scopes("all_read user_modify").begin().unwrap();
+        let (url, pending) = authorization_request(Service::meetings()).scopes("all_read user_modify").begin().unwrap();
         let query = query(&url);
         assert_eq!((query["code_challenge_method"].as_str(), query["code_challenge"].len()), ("plain", 10));
         assert_eq!(query["code_challenge"], pending.verifier.expose());
@@ -472,7 +472,7 @@ mod tests {
 
     #[test]
     fn request_options_are_encoded_in_authorization_url() {
-        let (url, pending) = request(Service::webex())
+        let (url, pending) = authorization_request(Service::webex())
             .scope(Scope::SPARK_PEOPLE_READ)
             .redirect_uri("https://example.com/other")
             .prompt(Prompt::SelectAccount)
@@ -496,8 +496,8 @@ mod tests {
 
     #[test]
     fn invalid_request_option_is_rejected_with_hint() {
-        type Change = fn(AuthorizationRequest) -> AuthorizationRequest;
-        let cases: [(Change, ErrorKind, &str); 18] = [
+        type RequestChange = fn(AuthorizationRequest) -> AuthorizationRequest;
+        let cases: [(RequestChange, ErrorKind, &str); 18] = [
             (|r| r.scopes(""), ErrorKind::Configuration, "WEBEX_SCOPES"),
             (|r| r.scopes("sp\"ark"), ErrorKind::InvalidInput, "quotation mark"),
             (|r| r.redirect_uri("localhost:5000/x"), ErrorKind::Configuration, "use http://localhost:5000/x"),
@@ -522,7 +522,7 @@ mod tests {
             ),
         ];
         for (change, kind, hint) in cases {
-            let error = change(request(Service::webex())).begin().err().unwrap();
+            let error = change(authorization_request(Service::webex())).begin().err().unwrap();
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.to_string().contains(hint), "{error}");
         }
@@ -530,8 +530,8 @@ mod tests {
 
     #[test]
     fn prepared_openid_request_has_nonce_and_max_age() {
-        let request = request(Service::webex()).scopes("openid").max_age(Duration::from_secs(300));
-        let (url, pending) = request.check().unwrap().prepare(Arc::new(SystemClock::new()), Flow::Code).unwrap();
+        let request = authorization_request(Service::webex()).scopes("openid").max_age(Duration::from_secs(300));
+        let (url, pending) = request.validate().unwrap().prepare(Arc::new(SystemClock::new()), Flow::Code).unwrap();
         let nonce = query(&url)["nonce"].clone();
         assert_eq!(nonce.len(), 43);
         assert_eq!(pending.nonce.unwrap().expose_secret(), nonce);
@@ -541,7 +541,7 @@ mod tests {
     #[test]
     fn endpoint_query_is_preserved_and_debug_output_is_redacted() {
         let service = Service::webex().with_authorization_endpoint("https://example.com/auth?tenant=1");
-        let (url, pending) = request(service).begin().unwrap();
+        let (url, pending) = authorization_request(service).begin().unwrap();
         assert!(url.as_str().starts_with("https://example.com/auth?tenant=1&response_type=code&"));
         assert_eq!(Url::from(url.clone()).as_str(), url.as_str());
         assert_eq!(format!("{url:?}"), "AuthorizationUrl(\"https://example.com/auth?[secret]\")");
@@ -550,8 +550,8 @@ mod tests {
 
     #[test]
     fn each_login_has_unique_state_and_verifier() {
-        let (first, one) = request(Service::webex()).begin().unwrap();
-        let (second, two) = request(Service::webex()).begin().unwrap();
+        let (first, one) = authorization_request(Service::webex()).begin().unwrap();
+        let (second, two) = authorization_request(Service::webex()).begin().unwrap();
         assert_ne!(first.as_str(), second.as_str());
         assert!(one.id() != two.id() && one.verifier.expose() != two.verifier.expose());
     }

@@ -25,7 +25,7 @@ const OWN_PARAMETERS: [&str; 12] = [
 ];
 
 /// The maximum length of a state suffix, in bytes.
-const MAX_SUFFIX: usize = 64;
+const MAX_SUFFIX_LEN: usize = 64;
 
 /// The URL of an authorization request.
 ///
@@ -79,42 +79,42 @@ impl From<AuthorizationUrl> for Url {
 }
 
 /// A builder for the query of a URL, in one buffer.
-pub(crate) struct Query {
+pub(crate) struct QueryBuilder {
     text: String,
     separator: char,
 }
 
-impl Query {
-    pub(crate) fn after(endpoint: &Url) -> Self {
+impl QueryBuilder {
+    pub(crate) fn new(endpoint: &Url) -> Self {
         let mut text = String::with_capacity(1024);
         text.push_str(endpoint.as_str());
         let separator = if endpoint.query().is_some() { '&' } else { '?' };
         Self { text, separator }
     }
 
-    pub(crate) fn pair(&mut self, name: &str, value: &str) {
-        self.list(name, std::iter::once(value));
+    pub(crate) fn append_pair(&mut self, name: &str, value: &str) {
+        self.append_list(name, std::iter::once(value));
     }
 
     /// Appends a pair that needs no encoding: letters, digits, `-`, `_`, `.`, and `~` only.
-    pub(crate) fn unreserved(&mut self, name: &str, value: &str) {
-        self.separate();
+    pub(crate) fn append_unreserved_pair(&mut self, name: &str, value: &str) {
+        self.append_separator();
         self.text.push_str(name);
         self.text.push('=');
         self.text.push_str(value);
     }
 
     /// Appends a value of several parts, joined by `+` (form encoding of a space).
-    pub(crate) fn list<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a str>) {
-        self.separate();
-        self.encode(name);
+    pub(crate) fn append_list<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a str>) {
+        self.append_separator();
+        self.append_encoded(name);
         for (position, part) in parts.enumerate() {
             self.text.push(if position == 0 { '=' } else { '+' });
-            self.encode(part);
+            self.append_encoded(part);
         }
     }
 
-    fn separate(&mut self) {
+    fn append_separator(&mut self) {
         self.text.push(self.separator);
         self.separator = '&';
     }
@@ -123,7 +123,7 @@ impl Query {
         AuthorizationUrl { text: self.text, registration }
     }
 
-    fn encode(&mut self, text: &str) {
+    fn append_encoded(&mut self, text: &str) {
         self.text.extend(form_urlencoded::byte_serialize(text.as_bytes()));
     }
 }
@@ -131,7 +131,7 @@ impl Query {
 /// Checks that `suffix` is a valid state suffix.
 pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    if (1..=MAX_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
+    if (1..=MAX_SUFFIX_LEN).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
         return Ok(());
     }
     let message = "invalid state suffix: use 1 to 64 letters, digits, '-', '_', '.', or '~'";

@@ -9,15 +9,15 @@ use url::Url;
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::value::is_damaged;
+use crate::json::value::has_replacement_character;
 use crate::json::{Object, Scalar};
-use crate::protocol::device::schedule::{MAX_LIFE, bounded_interval};
-use crate::protocol::error_response::{self, refusal};
-use crate::protocol::http_request::{self, Asked, Form};
+use crate::protocol::device::schedule::{MAX_CODE_LIFETIME, bounded_interval};
+use crate::protocol::error_response::{self, error_from_response};
+use crate::protocol::http_request::{self, Form, RequestKind};
 use crate::redact;
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
-use crate::service::url::{begins_with_authority, is_plain, is_trusted_plain};
+use crate::service::url::{has_authority, has_only_url_characters, is_plain_http_allowed};
 
 /// The redirect URIs that an integration requires for device logins.
 ///
@@ -32,12 +32,12 @@ pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
 ];
 
 /// The default lifetime of a code, in seconds: that of Webex's codes.
-const USUAL_LIFE: u64 = 5 * 60;
+const DEFAULT_LIFETIME_SECS: u64 = 5 * 60;
 /// The default polling interval, in seconds (RFC 8628, section 3.2).
-const USUAL_INTERVAL: u64 = 5;
+const DEFAULT_INTERVAL_SECS: u64 = 5;
 
-const MAX_USER_CODE: usize = 64;
-const MAX_URI: usize = 2048;
+const MAX_USER_CODE_LEN: usize = 64;
+const MAX_URI_LEN: usize = 2048;
 
 const FIELDS: [&str; 7] =
     ["device_code", "user_code", "verification_uri", "verification_uri_complete", "expires_in", "interval", "error"];
@@ -48,7 +48,7 @@ pub(crate) struct DeviceAuthorization {
     pub(crate) user_code: String,
     pub(crate) verification_uri: String,
     pub(crate) verification_uri_complete: Option<String>,
-    pub(crate) life: Duration,
+    pub(crate) lifetime: Duration,
     pub(crate) interval: Duration,
 }
 
@@ -60,36 +60,36 @@ pub(crate) struct DeviceAuthorization {
 ///   OpenID Connect.
 /// - [`ErrorKind::Configuration`]: the client has no scopes, or no client secret, which polling
 ///   requires.
-pub(crate) fn request(registration: &Registration, scopes: &Scopes) -> Result<Request<Bytes>> {
+pub(crate) fn device_authorization_request(registration: &Registration, scopes: &Scopes) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.device_authorization.as_ref().filter(|_| {
         // Both endpoints are required.
         registration.endpoints.device_token.is_some()
     });
-    let endpoint = endpoint.ok_or_else(|| unsupported(registration))?;
+    let endpoint = endpoint.ok_or_else(|| unsupported_service_error(registration))?;
     registration.require_secret()?;
     if scopes.is_empty() {
         let message = "missing scopes: call `scopes(..)` with those of the integration, such as \"spark:all\", \
                        or set `WEBEX_SCOPES`";
         return Err(Error::new(ErrorKind::Configuration, message));
     }
-    refuse_open_id(scopes)?;
+    reject_openid_scopes(scopes)?;
     let mut form = Form::new();
     form.append_pair("client_id", registration.client_id());
     form.append_pair("scope", &scopes.to_string());
-    http_request::plain_request(registration, endpoint, form)
+    http_request::unauthenticated_request(registration, endpoint, form)
 }
 
 /// Returns the error for a service without device endpoints.
-pub(crate) fn unsupported(registration: &Registration) -> Error {
+pub(crate) fn unsupported_service_error(registration: &Registration) -> Error {
     let message = format!(
         "service {:?} does not support device logins: only the services of developer.webex.com do",
-        registration.owner.service
+        registration.client.service
     );
     Error::new(ErrorKind::Unsupported, message)
 }
 
-fn refuse_open_id(scopes: &Scopes) -> Result<()> {
-    let found: Vec<_> = scopes.iter().filter(|scope| OPEN_ID.contains(scope)).map(Scope::as_str).collect();
+fn reject_openid_scopes(scopes: &Scopes) -> Result<()> {
+    let found: Vec<_> = scopes.iter().filter(|scope| OPENID_SCOPES.contains(scope)).map(Scope::as_str).collect();
     if found.is_empty() {
         return Ok(());
     }
@@ -100,39 +100,46 @@ fn refuse_open_id(scopes: &Scopes) -> Result<()> {
     Err(Error::new(ErrorKind::Unsupported, message))
 }
 
-const OPEN_ID: [Scope; 5] = [Scope::OPENID, Scope::EMAIL, Scope::PROFILE, Scope::PHONE, Scope::ADDRESS];
+const OPENID_SCOPES: [Scope; 5] = [Scope::OPENID, Scope::EMAIL, Scope::PROFILE, Scope::PHONE, Scope::ADDRESS];
 
 /// Reads the response.
-pub(crate) fn read(
+pub(crate) fn read_device_authorization(
     registration: &Registration,
     response: &Response<Bytes>,
     now: UnixTime,
 ) -> Result<DeviceAuthorization> {
     if !response.status().is_success() {
-        return Err(refusal(Asked::DeviceCode, response, &[], now));
+        return Err(error_from_response(RequestKind::DeviceAuthorization, response, &[], now));
     }
     let unusable = |why: &dyn std::fmt::Display| {
-        error_response::unusable(Asked::DeviceCode, response, "invalid device authorization response", why, &[])
+        error_response::invalid_response_error(
+            RequestKind::DeviceAuthorization,
+            response,
+            "invalid device authorization response",
+            why,
+            &[],
+        )
     };
     let mut fields = Object::read_response(response.body(), &FIELDS).map_err(|fault| unusable(&fault))?;
-    if fields.says("error") {
-        return Err(refusal(Asked::DeviceCode, response, &[], now));
+    if fields.take_truthy("error") {
+        return Err(error_from_response(RequestKind::DeviceAuthorization, response, &[], now));
     }
     let missing = |name: &str| unusable(&format_args!("`{name}` is missing"));
-    let device_code = fields.secret("device_code").ok_or_else(|| missing("device_code"))?;
-    let user_code = fields.plain("user_code").ok_or_else(|| missing("user_code"))?;
-    let verification_uri = fields.plain("verification_uri").ok_or_else(|| missing("verification_uri"))?;
-    let verification_uri_complete = fields.plain("verification_uri_complete").filter(|uri| !is_damaged(uri));
+    let device_code = fields.take_secret("device_code").ok_or_else(|| missing("device_code"))?;
+    let user_code = fields.take_string("user_code").ok_or_else(|| missing("user_code"))?;
+    let verification_uri = fields.take_string("verification_uri").ok_or_else(|| missing("verification_uri"))?;
+    let verification_uri_complete =
+        fields.take_string("verification_uri_complete").filter(|uri| !has_replacement_character(uri));
     // Zero and invalid values count as missing.
     let seconds = |number: Option<u64>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
-    let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(MAX_LIFE.as_secs());
-    let interval = interval(&mut fields).unwrap_or(USUAL_INTERVAL);
+    let life = seconds(fields.take_seconds("expires_in"), DEFAULT_LIFETIME_SECS).min(MAX_CODE_LIFETIME.as_secs());
+    let interval = read_interval(&mut fields).unwrap_or(DEFAULT_INTERVAL_SECS);
     let authorization = DeviceAuthorization {
         device_code,
         user_code: user_code.trim().to_owned(),
         verification_uri,
         verification_uri_complete,
-        life: Duration::from_secs(life),
+        lifetime: Duration::from_secs(life),
         // RFC 8628, section 3.5: the interval must not be shortened, except to leave time for one
         // request.
         interval: bounded_interval(Duration::from_secs(interval), Duration::from_secs(life)),
@@ -142,11 +149,11 @@ pub(crate) fn read(
 }
 
 /// Returns the interval in whole seconds. A negative value counts as missing.
-fn interval<const N: usize>(fields: &mut Object<N>) -> Option<u64> {
+fn read_interval<const N: usize>(fields: &mut Object<N>) -> Option<u64> {
     // `as` saturates in both directions.
     let whole = |number: f64| (number.is_finite() && number >= 0.0).then_some(number as u64);
     match fields.take("interval")? {
-        Scalar::Whole(number) => (number >= 0).then(|| u64::try_from(number).unwrap_or(u64::MAX)),
+        Scalar::Integer(number) => (number >= 0).then(|| u64::try_from(number).unwrap_or(u64::MAX)),
         Scalar::Float(number) => whole(number),
         Scalar::Text(text) => whole(text.expose_secret().trim().parse().ok()?),
         Scalar::Bool(_) | Scalar::List(_) | Scalar::Other => None,
@@ -160,18 +167,18 @@ impl DeviceAuthorization {
         if self.device_code.expose_secret().chars().any(char::is_control) {
             return Err("`device_code` contains control characters");
         }
-        if is_damaged(self.device_code.expose_secret()) || is_damaged(&self.user_code) {
+        if has_replacement_character(self.device_code.expose_secret()) || has_replacement_character(&self.user_code) {
             return Err("`device_code` or `user_code` contains characters that cannot be decoded");
         }
         // The user code is printed to terminals, which interpret control sequences.
-        let is_clean = redact::on_one_line(&self.user_code) == self.user_code;
-        if self.user_code.is_empty() || self.user_code.len() > MAX_USER_CODE || !is_clean {
+        let is_clean = redact::to_single_line(&self.user_code) == self.user_code;
+        if self.user_code.is_empty() || self.user_code.len() > MAX_USER_CODE_LEN || !is_clean {
             return Err("`user_code` is empty, too long, or contains characters that cannot be displayed");
         }
-        if !is_safe(&self.verification_uri, insecure_hosts) {
+        if !is_safe_uri(&self.verification_uri, insecure_hosts) {
             return Err("`verification_uri` is not an HTTPS URL");
         }
-        if self.verification_uri_complete.as_ref().is_some_and(|uri| !is_safe(uri, insecure_hosts)) {
+        if self.verification_uri_complete.as_ref().is_some_and(|uri| !is_safe_uri(uri, insecure_hosts)) {
             return Err("`verification_uri_complete` is not an HTTPS URL");
         }
         Ok(())
@@ -180,15 +187,15 @@ impl DeviceAuthorization {
 
 /// Returns `true` if a browser can be sent to the URI: HTTPS, or HTTP to a loopback address or an
 /// allowed host.
-fn is_safe(text: &str, insecure_hosts: &[String]) -> bool {
-    if text.len() > MAX_URI || !is_plain(text) || !begins_with_authority(text) {
+fn is_safe_uri(text: &str, insecure_hosts: &[String]) -> bool {
+    if text.len() > MAX_URI_LEN || !has_only_url_characters(text) || !has_authority(text) {
         return false;
     }
     Url::parse(text).is_ok_and(|url| {
         let is_nobodys = url.username().is_empty() && url.password().is_none();
         let is_trusted = match url.scheme() {
             "https" => url.has_host(),
-            "http" => is_trusted_plain(&url, insecure_hosts),
+            "http" => is_plain_http_allowed(&url, insecure_hosts),
             _ => false,
         };
         is_nobodys && is_trusted
@@ -198,8 +205,8 @@ fn is_safe(text: &str, insecure_hosts: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registration::ClientIdentity;
     use crate::registration::Credentials;
-    use crate::registration::Owner;
     use crate::service::Service;
     use http::{HeaderValue, StatusCode};
     use serde_json::{Value, json};
@@ -210,7 +217,7 @@ mod tests {
     fn registration(service: Service) -> Registration {
         Registration {
             endpoints: service.endpoints(&[]).unwrap(),
-            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            client: Arc::new(ClientIdentity { service: service.id(), client_id: "C1".into() }),
             service,
             credentials: Some(Credentials::new("C1", "hunter2".into()).unwrap()),
             redirect_uri: None,
@@ -221,7 +228,7 @@ mod tests {
     }
 
     /// The response that Webex documents.
-    fn answer() -> Value {
+    fn response_json() -> Value {
         json!({
             "device_code": "47bc2ff1-54b9-4dd7-8b5d-ddcb28a8b0f0",
             "expires_in": 300,
@@ -233,15 +240,17 @@ mod tests {
     }
 
     fn read_with(change: impl FnOnce(&mut Value)) -> Result<DeviceAuthorization> {
-        let mut body = answer();
+        let mut body = response_json();
         change(&mut body);
         let response = Response::new(Bytes::from(body.to_string()));
-        read(&registration(Service::webex()), &response, NOW)
+        read_device_authorization(&registration(Service::webex()), &response, NOW)
     }
 
     #[test]
     fn device_request_has_client_id_and_scopes_without_secret() {
-        let request = request(&registration(Service::webex()), &"spark:all spark:kms".parse().unwrap()).unwrap();
+        let request =
+            device_authorization_request(&registration(Service::webex()), &"spark:all spark:kms".parse().unwrap())
+                .unwrap();
         assert_eq!(request.uri(), "https://webexapis.com/v1/device/authorize");
         assert_eq!(request.body(), "client_id=C1&scope=spark%3Aall+spark%3Akms");
         assert!(!request.headers().contains_key("authorization"));
@@ -251,7 +260,7 @@ mod tests {
     fn unsupported_device_request_is_rejected_before_sending() {
         let webex = || registration(Service::webex());
         let ask = |registration: &Registration, scopes: &str| {
-            let error = request(registration, &scopes.parse().unwrap()).unwrap_err();
+            let error = device_authorization_request(registration, &scopes.parse().unwrap()).unwrap_err();
             assert!(error.is_misconfigured(), "{error}");
             (error.kind(), error.to_string())
         };
@@ -273,7 +282,7 @@ mod tests {
     fn webex_device_response_is_parsed() {
         let read = read_with(|_| ()).unwrap();
         assert_eq!(read.device_code.expose_secret(), "47bc2ff1-54b9-4dd7-8b5d-ddcb28a8b0f0");
-        assert_eq!((read.user_code.as_str(), read.life.as_secs(), read.interval.as_secs()), ("061992", 300, 2));
+        assert_eq!((read.user_code.as_str(), read.lifetime.as_secs(), read.interval.as_secs()), ("061992", 300, 2));
         assert_eq!(read.verification_uri, "https://oauth-helper-r.wbx2.com/verify");
         assert!(read.verification_uri_complete.unwrap().ends_with("?userCode=e9e1"));
     }
@@ -303,7 +312,7 @@ mod tests {
                 body["interval"] = interval.clone();
             });
             let read = read.unwrap();
-            assert_eq!((read.life.as_secs(), read.interval.as_secs()), (life, pause), "{expires_in} {interval}");
+            assert_eq!((read.lifetime.as_secs(), read.interval.as_secs()), (life, pause), "{expires_in} {interval}");
         }
     }
 
@@ -364,7 +373,7 @@ mod tests {
             b"\xef\xbb\xbf{\"device_code\":\"d\",\"user_code\":\"u\",\"verification_uri\":\"https://example.com/v\",\
             \"verification_uri_complete\":\"https://example.com/\xff\",\"interval\":1e999,\"x\":\"J\xf6rg\\udead\"}";
         let response = Response::new(Bytes::copy_from_slice(body));
-        let code = read(&registration(Service::webex()), &response, NOW).unwrap();
+        let code = read_device_authorization(&registration(Service::webex()), &response, NOW).unwrap();
         assert_eq!((&*code.user_code, code.verification_uri_complete), ("u", None));
     }
 
@@ -374,7 +383,7 @@ mod tests {
             let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));
-            read(&registration(Service::webex()), &response, NOW).err().unwrap()
+            read_device_authorization(&registration(Service::webex()), &response, NOW).err().unwrap()
         };
         for body in [
             r#"{"message":"malformed","errors":[{"description":"Client Id is invalid"}]}"#,

@@ -17,7 +17,7 @@ pub(crate) mod poll;
 /// A device code, with the parameters of its login.
 pub(crate) struct DeviceGrant {
     pub(crate) authorization: DeviceAuthorization,
-    pub(crate) asked: Scopes,
+    pub(crate) requested_scopes: Scopes,
     pub(crate) options: ExchangeOptions,
     pub(crate) payload: Payload,
 }

@@ -9,24 +9,24 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::value;
-use crate::protocol::device::authorization::unsupported;
-use crate::protocol::error_response::description::code_in;
-use crate::protocol::error_response::{self, refusal};
+use crate::protocol::device::authorization::unsupported_service_error;
+use crate::protocol::error_response::description::known_code_in;
+use crate::protocol::error_response::{self, error_from_response};
 use crate::protocol::grant::ExchangeOptions;
-use crate::protocol::http_request::{self, Asked, Form};
+use crate::protocol::http_request::{self, Form, RequestKind};
 use crate::registration::Registration;
-use crate::token::response::{NoTokens, TokenResponse};
+use crate::token::response::{InvalidTokenResponse, TokenResponse};
 use crate::transport::retry::retry_after;
 
 /// The grant type of RFC 8628.
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The error text for an expired code.
-pub(crate) const EXPIRED: &str = "device code expired before the user entered it; start a new device login";
+pub(crate) const EXPIRED_MESSAGE: &str = "device code expired before the user entered it; start a new device login";
 
 /// A response that does not end in an error.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply<T> {
+pub(crate) enum PollResponse<T> {
     Granted(T),
     /// `authorization_pending`: the user has not entered the code yet. Contains the `Retry-After`
     /// duration.
@@ -41,12 +41,13 @@ pub(crate) enum Reply<T> {
 /// # Errors
 ///
 /// - [`ErrorKind::Configuration`]: the client has no secret.
-pub(crate) fn request(
+pub(crate) fn device_token_request(
     registration: &Registration,
     device_code: &SecretString,
     options: &ExchangeOptions,
 ) -> Result<Request<Bytes>> {
-    let endpoint = registration.endpoints.device_token.as_ref().ok_or_else(|| unsupported(registration))?;
+    let endpoint =
+        registration.endpoints.device_token.as_ref().ok_or_else(|| unsupported_service_error(registration))?;
     let mut form = Form::new();
     form.append_pair("grant_type", GRANT_TYPE);
     form.append_pair("device_code", device_code.expose_secret());
@@ -60,55 +61,59 @@ pub(crate) fn request(
 ///
 /// Only an error of the server that is not retryable ends the login. All other errors are
 /// temporary.
-pub(crate) fn read(
+pub(crate) fn read_device_token_response(
     registration: &Registration,
     device_code: &SecretString,
     response: &Response<Bytes>,
     now: UnixTime,
-) -> Result<Reply<TokenResponse>> {
+) -> Result<PollResponse<TokenResponse>> {
     let status = response.status();
     let why = match status.is_success().then(|| TokenResponse::read(response.body())) {
-        Some(Ok(tokens)) => return Ok(Reply::Granted(tokens)),
+        Some(Ok(tokens)) => return Ok(PollResponse::Granted(tokens)),
         Some(Err(why)) => why,
-        None => NoTokens::Refusal,
+        None => InvalidTokenResponse::ErrorResponse,
     };
-    let code = value::value(response.body()).as_ref().and_then(code_in);
+    let code = value::parse_value(response.body()).as_ref().and_then(known_code_in);
     let asked_for = retry_after(response.headers(), now);
     match code {
-        Some("slow_down") => return Ok(Reply::SlowDown(asked_for)),
+        Some("slow_down") => return Ok(PollResponse::SlowDown(asked_for)),
         // The status is sufficient, whatever the body contains.
-        _ if status == StatusCode::PRECONDITION_REQUIRED => return Ok(Reply::Pending(asked_for)),
-        Some("authorization_pending") if is_about_the_login(status) => return Ok(Reply::Pending(asked_for)),
+        _ if status == StatusCode::PRECONDITION_REQUIRED => return Ok(PollResponse::Pending(asked_for)),
+        Some("authorization_pending") if can_be_pending_status(status) => return Ok(PollResponse::Pending(asked_for)),
         _ => {}
     }
     let [client_secret, credentials] = registration.require_secret()?.secrets();
     let secrets = [device_code.expose_secret(), client_secret, credentials];
     match why {
-        NoTokens::Refusal => Err(restated(refusal(Asked::Device, response, &secrets, now))),
-        NoTokens::NoAccessToken if code.is_some() => Err(restated(refusal(Asked::Device, response, &secrets, now))),
+        InvalidTokenResponse::ErrorResponse => {
+            Err(with_specific_kind(error_from_response(RequestKind::DeviceToken, response, &secrets, now)))
+        }
+        InvalidTokenResponse::NoAccessToken if code.is_some() => {
+            Err(with_specific_kind(error_from_response(RequestKind::DeviceToken, response, &secrets, now)))
+        }
         // A proxy's page, or unusable tokens.
         why => {
             let problem = "invalid device token response";
-            Err(error_response::unusable(Asked::Device, response, problem, &why, &secrets))
+            Err(error_response::invalid_response_error(RequestKind::DeviceToken, response, problem, &why, &secrets))
         }
     }
 }
 
-fn is_about_the_login(status: StatusCode) -> bool {
+fn can_be_pending_status(status: StatusCode) -> bool {
     status.is_success() || (status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
 }
 
 /// Converts a rejection with a specific code to its own error kind.
-fn restated(error: Error) -> Error {
+fn with_specific_kind(error: Error) -> Error {
     if error.is_retryable() {
         return error;
     }
     match error.server().and_then(|server| server.code()) {
-        Some("access_denied") => error.restated(
+        Some("access_denied") => error.with_kind_and_message(
             ErrorKind::AuthorizationRejected,
             "device login denied: the user or an administrator rejected it",
         ),
-        Some("expired_token") => error.restated(ErrorKind::DeviceCodeExpired, EXPIRED),
+        Some("expired_token") => error.with_kind_and_message(ErrorKind::DeviceCodeExpired, EXPIRED_MESSAGE),
         _ => error,
     }
 }
@@ -116,8 +121,8 @@ fn restated(error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registration::ClientIdentity;
     use crate::registration::Credentials;
-    use crate::registration::Owner;
     use crate::scope::Scopes;
     use crate::service::{ClientAuth, Service};
     use http::HeaderValue;
@@ -129,7 +134,7 @@ mod tests {
     fn registration(service: Service) -> Registration {
         Registration {
             endpoints: service.endpoints(&[]).unwrap(),
-            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            client: Arc::new(ClientIdentity { service: service.id(), client_id: "C1".into() }),
             service,
             credentials: Some(Credentials::new("C1", "hunter2".into()).unwrap()),
             redirect_uri: None,
@@ -139,18 +144,18 @@ mod tests {
         }
     }
 
-    fn answered(status: u16, body: &str) -> Result<Reply<TokenResponse>> {
+    fn read_poll_response(status: u16, body: &str) -> Result<PollResponse<TokenResponse>> {
         let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        read(&registration(Service::webex()), &DEVICE_CODE.into(), &response, NOW)
+        read_device_token_response(&registration(Service::webex()), &DEVICE_CODE.into(), &response, NOW)
     }
 
     /// Returns the meaning of a response as a word.
-    fn meaning(status: u16, body: &str) -> &'static str {
-        let error = match answered(status, body) {
-            Ok(Reply::Granted(_)) => return "tokens",
-            Ok(Reply::Pending(_)) => return "pending",
-            Ok(Reply::SlowDown(_)) => return "slower",
+    fn outcome_name(status: u16, body: &str) -> &'static str {
+        let error = match read_poll_response(status, body) {
+            Ok(PollResponse::Granted(_)) => return "tokens",
+            Ok(PollResponse::Pending(_)) => return "pending",
+            Ok(PollResponse::SlowDown(_)) => return "slower",
             Err(error) => error,
         };
         let (login, developer) = (error.is_login_required(), error.is_misconfigured());
@@ -170,7 +175,7 @@ mod tests {
             ExchangeOptions::new().self_contained_token().user_info(&serde_json::json!({"device_id": "d"})).unwrap();
         for auth in [ClientAuth::Basic, ClientAuth::Body] {
             let registration = registration(Service::webex().with_client_auth(auth));
-            let request = request(&registration, &DEVICE_CODE.into(), &options).unwrap();
+            let request = device_token_request(&registration, &DEVICE_CODE.into(), &options).unwrap();
             assert_eq!(request.uri(), "https://webexapis.com/v1/device/token");
             assert_eq!(request.headers()["authorization"], "Basic QzE6aHVudGVyMg==");
             let body = format!(
@@ -179,7 +184,8 @@ mod tests {
             );
             assert_eq!(request.body(), &body);
         }
-        let plain = request(&registration(Service::webex()), &DEVICE_CODE.into(), &ExchangeOptions::new()).unwrap();
+        let plain = device_token_request(&registration(Service::webex()), &DEVICE_CODE.into(), &ExchangeOptions::new())
+            .unwrap();
         assert!(std::str::from_utf8(plain.body()).unwrap().ends_with("&client_id=C1"));
     }
 
@@ -215,7 +221,7 @@ mod tests {
                     ),
                 ] {
                     for status in [200, 400, 401, 403] {
-                        assert_eq!(meaning(status, &body), meant, "{status} {body}");
+                        assert_eq!(outcome_name(status, &body), meant, "{status} {body}");
                     }
                     for status in [408, 423, 425, 429, 500, 502, 503, 504, 302] {
                         let meant = match (meant, status) {
@@ -223,9 +229,13 @@ mod tests {
                             ("pending", 408 | 423 | 425) => "pending",
                             _ => "trouble",
                         };
-                        assert_eq!(meaning(status, &body), meant, "{status} {body}");
+                        assert_eq!(outcome_name(status, &body), meant, "{status} {body}");
                     }
-                    assert_eq!(meaning(428, &body), if meant == "slower" { "slower" } else { "pending" }, "{body}");
+                    assert_eq!(
+                        outcome_name(428, &body),
+                        if meant == "slower" { "slower" } else { "pending" },
+                        "{body}"
+                    );
                 }
             }
         }
@@ -281,7 +291,7 @@ mod tests {
             (407, "{}", "developer"),
             (511, "<html>", "developer"),
         ] {
-            assert_eq!(meaning(status, body), meant, "{status} {body}");
+            assert_eq!(outcome_name(status, body), meant, "{status} {body}");
         }
     }
 
@@ -295,7 +305,7 @@ mod tests {
             ("access_denied", "device login denied"),
             ("invalid_client", "check the client ID"),
         ] {
-            let error = answered(400, &echo.replace("CODE", code)).err().unwrap();
+            let error = read_poll_response(400, &echo.replace("CODE", code)).err().unwrap();
             assert!(error.to_string().contains(says) && error.server().unwrap().code() == Some(code), "{error}");
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("47bc2ff1") && !shown.contains("hunter2") && !shown.contains("QzE6"), "{shown}");
@@ -308,9 +318,9 @@ mod tests {
         response.headers_mut().insert("retry-after", HeaderValue::from_static("9"));
         let mut read = |status: u16| {
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
-            read(&registration(Service::webex()), &DEVICE_CODE.into(), &response, NOW)
+            read_device_token_response(&registration(Service::webex()), &DEVICE_CODE.into(), &response, NOW)
         };
-        assert!(matches!(read(428), Ok(Reply::Pending(Some(pause))) if pause.as_secs() == 9));
+        assert!(matches!(read(428), Ok(PollResponse::Pending(Some(pause))) if pause.as_secs() == 9));
         assert_eq!(read(429).err().unwrap().retry_after(), Some(Duration::from_secs(9)));
     }
 }

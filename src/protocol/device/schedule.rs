@@ -7,13 +7,13 @@ use crate::clock::UnixTime;
 use crate::protocol::authorization::pending::age_of_stored;
 
 /// The permanent increase of the interval after `slow_down`.
-const SLOWER: Duration = Duration::from_secs(5);
+const SLOW_DOWN_INCREMENT: Duration = Duration::from_secs(5);
 /// The maximum backoff is a tenth of the code's lifetime, but at least this.
-const MIN_LIMIT: Duration = Duration::from_secs(30);
+const MIN_BACKOFF_LIMIT: Duration = Duration::from_secs(30);
 /// The upper bound of the maximum backoff. `Retry-After` may be longer.
-const MAX_LIMIT: Duration = Duration::from_secs(5 * 60);
+const MAX_BACKOFF_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The maximum lifetime of a code.
-pub(crate) const MAX_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(crate) const MAX_CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Returns the initial interval: at least a second, and short enough for one request before the
 /// code expires.
@@ -21,13 +21,13 @@ pub(crate) const MAX_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Otherwise a user who has entered the code would still see it expire.
 pub(crate) fn bounded_interval(interval: Duration, life: Duration) -> Duration {
     // Time for one request and its response, even if the code expires soon.
-    let rest = NEAR.min(life / 10).max(Duration::from_secs(1));
+    let rest = EXPIRY_MARGIN.min(life / 10).max(Duration::from_secs(1));
     interval.min(Duration::from_secs(life.saturating_sub(rest).as_secs())).max(Duration::from_secs(1))
 }
 
 /// A code that expires within this period, or within a tenth of its lifetime, may already have
 /// expired by the server's clock.
-const NEAR: Duration = Duration::from_secs(30);
+const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
 /// The time of the next request, and the expiry of the code.
 ///
@@ -36,27 +36,27 @@ const NEAR: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PollSchedule {
     interval: Duration,
-    life: Duration,
+    lifetime: Duration,
     deadline: Duration,
     /// The start of the current pause.
-    since: Duration,
+    pause_started_at: Duration,
     next: Duration,
     /// The number of consecutive failures.
-    troubles: u32,
+    failures: u32,
 }
 
 /// The next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextPoll {
-    Ask,
+    Poll,
     Wait(Duration),
     /// The code has expired.
-    Over,
+    Expired,
 }
 
 /// A schedule by the wall clock in whole seconds, for storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct StoredPollSchedule {
     pub(crate) kept_at: UnixTime,
     pub(crate) expires_at: UnixTime,
     /// The time of the last request, or of the issue of the code.
@@ -70,45 +70,52 @@ pub(crate) struct Kept {
 impl PollSchedule {
     /// Creates the schedule of a new code. The first request follows after one interval.
     pub(crate) fn begin(now: Duration, interval: Duration, life: Duration) -> Self {
-        Self { interval, life, deadline: now.saturating_add(life), since: now, next: now + interval, troubles: 0 }
+        Self {
+            interval,
+            lifetime: life,
+            deadline: now.saturating_add(life),
+            pause_started_at: now,
+            next: now + interval,
+            failures: 0,
+        }
     }
 
-    pub(crate) fn turn(&self, now: Duration) -> NextPoll {
+    pub(crate) fn next_poll(&self, now: Duration) -> NextPoll {
         match self.next.min(self.deadline).checked_sub(now).filter(|rest| !rest.is_zero()) {
             Some(rest) => NextPoll::Wait(rest),
-            None if now >= self.deadline => NextPoll::Over,
-            None => NextPoll::Ask,
+            None if now >= self.deadline => NextPoll::Expired,
+            None => NextPoll::Poll,
         }
     }
 
     /// Records a request. It counts even if its response never arrives.
-    pub(crate) fn ask(&mut self, now: Duration) {
-        self.pause(now, self.interval);
+    pub(crate) fn record_request(&mut self, now: Duration) {
+        self.start_pause(now, self.interval);
     }
 
     /// Records `authorization_pending`.
-    pub(crate) fn pending(&mut self, now: Duration, asked_for: Option<Duration>) {
-        self.troubles = 0;
-        self.pause(now, asked_for.unwrap_or_default());
+    pub(crate) fn record_pending(&mut self, now: Duration, asked_for: Option<Duration>) {
+        self.failures = 0;
+        self.start_pause(now, asked_for.unwrap_or_default());
     }
 
     /// Records `slow_down`, which increases the interval permanently.
-    pub(crate) fn slow_down(&mut self, now: Duration, asked_for: Option<Duration>) {
-        self.interval = self.interval.saturating_add(SLOWER);
-        self.pending(now, asked_for);
+    pub(crate) fn record_slow_down(&mut self, now: Duration, asked_for: Option<Duration>) {
+        self.interval = self.interval.saturating_add(SLOW_DOWN_INCREMENT);
+        self.record_pending(now, asked_for);
     }
 
     /// Records a failure: no response, or one that does not concern the login.
-    pub(crate) fn trouble(&mut self, now: Duration, asked_for: Option<Duration>) {
-        self.troubles = self.troubles.saturating_add(1);
-        let limit = (self.life / 10).clamp(MIN_LIMIT, MAX_LIMIT);
-        let backoff = self.interval.saturating_mul(2_u32.saturating_pow(self.troubles)).min(limit);
-        self.pause(now, asked_for.unwrap_or(backoff));
+    pub(crate) fn record_failure(&mut self, now: Duration, asked_for: Option<Duration>) {
+        self.failures = self.failures.saturating_add(1);
+        let limit = (self.lifetime / 10).clamp(MIN_BACKOFF_LIMIT, MAX_BACKOFF_LIMIT);
+        let backoff = self.interval.saturating_mul(2_u32.saturating_pow(self.failures)).min(limit);
+        self.start_pause(now, asked_for.unwrap_or(backoff));
     }
 
     /// Starts a pause of at least the interval.
-    fn pause(&mut self, now: Duration, pause: Duration) {
-        self.since = now;
+    fn start_pause(&mut self, now: Duration, pause: Duration) {
+        self.pause_started_at = now;
         self.next = now.saturating_add(pause.max(self.interval));
     }
 
@@ -116,27 +123,27 @@ impl PollSchedule {
         self.interval
     }
 
-    pub(crate) fn left(&self, now: Duration) -> Duration {
+    pub(crate) fn time_left(&self, now: Duration) -> Duration {
         self.deadline.saturating_sub(now)
     }
 
-    pub(crate) fn until_next(&self, now: Duration) -> Duration {
+    pub(crate) fn time_until_next(&self, now: Duration) -> Duration {
         self.next.saturating_sub(now)
     }
 
     /// Returns `true` if the code may have expired by the server's clock.
-    pub(crate) fn is_near_end(&self, now: Duration) -> bool {
-        self.left(now) <= NEAR.min(self.life / 10)
+    pub(crate) fn is_near_expiry(&self, now: Duration) -> bool {
+        self.time_left(now) <= EXPIRY_MARGIN.min(self.lifetime / 10)
     }
 
-    pub(crate) fn keep(&self, now: Duration, wall: UnixTime) -> Kept {
-        Kept {
+    pub(crate) fn to_stored(&self, now: Duration, wall: UnixTime) -> StoredPollSchedule {
+        StoredPollSchedule {
             kept_at: wall,
-            expires_at: wall + self.left(now),
-            asked_at: wall - now.saturating_sub(self.since),
-            pause: whole_seconds(self.next.saturating_sub(self.since)),
+            expires_at: wall + self.time_left(now),
+            asked_at: wall - now.saturating_sub(self.pause_started_at),
+            pause: round_up_to_seconds(self.next.saturating_sub(self.pause_started_at)),
             interval: self.interval,
-            life: self.life,
+            life: self.lifetime,
         }
     }
 
@@ -147,9 +154,9 @@ impl PollSchedule {
     ///
     /// The first pause is at least the interval, because the server may have received a request
     /// since the schedule was stored, for example from a program that restarts repeatedly.
-    pub(crate) fn restore(kept: Kept, now: Duration, wall: UnixTime) -> Self {
+    pub(crate) fn from_stored(kept: StoredPollSchedule, now: Duration, wall: UnixTime) -> Self {
         let interval = bounded_interval(kept.interval, kept.life);
-        let life = kept.life.min(MAX_LIFE);
+        let life = kept.life.min(MAX_CODE_LIFETIME);
         let promised = kept.expires_at.since(kept.kept_at).min(life);
         let left = age_of_stored(kept.kept_at, wall).map_or(Duration::ZERO, |age| promised.saturating_sub(age));
         let pause = kept.pause.min(kept.life).max(interval);
@@ -158,16 +165,16 @@ impl PollSchedule {
         let rest = if waited > pause { Duration::ZERO } else { pause + Duration::from_secs(1) - waited };
         Self {
             interval,
-            life,
+            lifetime: life,
             deadline: now.saturating_add(left),
-            since: now,
+            pause_started_at: now,
             next: now.saturating_add(rest.max(interval)),
-            troubles: 0,
+            failures: 0,
         }
     }
 }
 
-fn whole_seconds(duration: Duration) -> Duration {
+fn round_up_to_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
 }
 
@@ -185,30 +192,33 @@ mod tests {
     #[test]
     fn first_poll_waits_and_slow_down_is_permanent() {
         let mut pace = PollSchedule::begin(secs(100), secs(2), secs(300));
-        assert_eq!((pace.turn(secs(100)), pace.turn(secs(101))), (NextPoll::Wait(secs(2)), NextPoll::Wait(secs(1))));
-        assert_eq!(pace.turn(secs(102)), NextPoll::Ask);
-        pace.ask(secs(102));
-        assert_eq!(pace.turn(secs(102)), NextPoll::Wait(secs(2)), "even if the response never arrives");
-        pace.slow_down(secs(103), None);
-        assert_eq!(pace.turn(secs(103)), NextPoll::Wait(secs(7)));
-        pace.pending(secs(110), None);
-        assert_eq!(pace.turn(secs(110)), NextPoll::Wait(secs(7)), "permanently");
-        pace.slow_down(secs(117), Some(secs(3)));
-        assert_eq!((pace.interval(), pace.turn(secs(117))), (secs(12), NextPoll::Wait(secs(12))));
+        assert_eq!(
+            (pace.next_poll(secs(100)), pace.next_poll(secs(101))),
+            (NextPoll::Wait(secs(2)), NextPoll::Wait(secs(1)))
+        );
+        assert_eq!(pace.next_poll(secs(102)), NextPoll::Poll);
+        pace.record_request(secs(102));
+        assert_eq!(pace.next_poll(secs(102)), NextPoll::Wait(secs(2)), "even if the response never arrives");
+        pace.record_slow_down(secs(103), None);
+        assert_eq!(pace.next_poll(secs(103)), NextPoll::Wait(secs(7)));
+        pace.record_pending(secs(110), None);
+        assert_eq!(pace.next_poll(secs(110)), NextPoll::Wait(secs(7)), "permanently");
+        pace.record_slow_down(secs(117), Some(secs(3)));
+        assert_eq!((pace.interval(), pace.next_poll(secs(117))), (secs(12), NextPoll::Wait(secs(12))));
     }
 
     #[test]
     fn schedule_ends_at_deadline_without_further_poll() {
         let pace = PollSchedule::begin(secs(0), secs(5), secs(12));
-        assert_eq!(pace.turn(secs(12)), NextPoll::Over);
+        assert_eq!(pace.next_poll(secs(12)), NextPoll::Expired);
         let mut pace = PollSchedule::begin(secs(0), secs(5), secs(12));
-        pace.pending(secs(5), None);
-        pace.pending(secs(10), None);
-        assert_eq!(pace.turn(secs(10)), NextPoll::Wait(secs(2)), "the code expires before the next request");
-        assert_eq!(pace.turn(secs(12) - Duration::from_nanos(1)), NextPoll::Wait(Duration::from_nanos(1)));
-        assert!(!pace.is_near_end(secs(10)) && pace.is_near_end(secs(11)));
-        pace.trouble(secs(11), Some(secs(3600)));
-        assert_eq!((pace.turn(secs(11)), pace.turn(secs(12))), (NextPoll::Wait(secs(1)), NextPoll::Over));
+        pace.record_pending(secs(5), None);
+        pace.record_pending(secs(10), None);
+        assert_eq!(pace.next_poll(secs(10)), NextPoll::Wait(secs(2)), "the code expires before the next request");
+        assert_eq!(pace.next_poll(secs(12) - Duration::from_nanos(1)), NextPoll::Wait(Duration::from_nanos(1)));
+        assert!(!pace.is_near_expiry(secs(10)) && pace.is_near_expiry(secs(11)));
+        pace.record_failure(secs(11), Some(secs(3600)));
+        assert_eq!((pace.next_poll(secs(11)), pace.next_poll(secs(12))), (NextPoll::Wait(secs(1)), NextPoll::Expired));
     }
 
     #[test]
@@ -216,11 +226,11 @@ mod tests {
         let pauses = |life| {
             let mut pace = PollSchedule::begin(secs(0), secs(5), life);
             let pauses = [(); 9].map(|()| {
-                pace.trouble(secs(0), None);
-                pace.until_next(secs(0)).as_secs()
+                pace.record_failure(secs(0), None);
+                pace.time_until_next(secs(0)).as_secs()
             });
-            pace.pending(secs(0), None);
-            assert_eq!(pace.until_next(secs(0)), secs(5));
+            pace.record_pending(secs(0), None);
+            assert_eq!(pace.time_until_next(secs(0)), secs(5));
             pauses
         };
         assert_eq!(pauses(secs(300)), [10, 20, 30, 30, 30, 30, 30, 30, 30]);
@@ -231,38 +241,42 @@ mod tests {
     fn retry_after_longer_than_interval_is_respected() {
         for (asked_for, pause) in [(1, 5), (5, 5), (9, 9), (3600, 3600)] {
             let mut pace = PollSchedule::begin(secs(0), secs(5), secs(10_000));
-            pace.trouble(secs(0), Some(secs(asked_for)));
-            assert_eq!(pace.until_next(secs(0)), secs(pause));
-            pace.pending(secs(0), Some(secs(asked_for)));
-            assert_eq!(pace.until_next(secs(0)), secs(pause));
+            pace.record_failure(secs(0), Some(secs(asked_for)));
+            assert_eq!(pace.time_until_next(secs(0)), secs(pause));
+            pace.record_pending(secs(0), Some(secs(asked_for)));
+            assert_eq!(pace.time_until_next(secs(0)), secs(pause));
         }
     }
 
     #[test]
     fn restored_schedule_keeps_interval_and_deadline() {
         let mut pace = PollSchedule::begin(secs(50), secs(2), secs(300));
-        pace.slow_down(secs(60), None);
-        let kept = pace.keep(secs(62), WALL + secs(62));
-        let at = |wall: u64| PollSchedule::restore(kept, secs(0), WALL + secs(wall));
+        pace.record_slow_down(secs(60), None);
+        let kept = pace.to_stored(secs(62), WALL + secs(62));
+        let at = |wall: u64| PollSchedule::from_stored(kept, secs(0), WALL + secs(wall));
         for (wall, turn) in [
             (62, NextPoll::Wait(secs(7))),
             (66, NextPoll::Wait(secs(7))),
             (68, NextPoll::Wait(secs(7))),
             (349, NextPoll::Wait(secs(1))),
-            (350, NextPoll::Over),
-            (10_000_000, NextPoll::Over),
+            (350, NextPoll::Expired),
+            (10_000_000, NextPoll::Expired),
         ] {
-            assert_eq!(at(wall).turn(secs(0)), turn, "{wall}");
+            assert_eq!(at(wall).next_poll(secs(0)), turn, "{wall}");
         }
-        assert_eq!((at(68).interval(), at(68).left(secs(0))), (secs(7), secs(282)));
+        assert_eq!((at(68).interval(), at(68).time_left(secs(0))), (secs(7), secs(282)));
         // The clock was set back by minutes: the lifetime is not extended, and no request is early.
         for back in [120, 600] {
-            let early = PollSchedule::restore(kept, secs(0), WALL + secs(62) - secs(back));
-            assert_eq!((early.turn(secs(0)), early.left(secs(0))), (NextPoll::Wait(secs(8)), secs(288)), "{back}");
+            let early = PollSchedule::from_stored(kept, secs(0), WALL + secs(62) - secs(back));
+            assert_eq!(
+                (early.next_poll(secs(0)), early.time_left(secs(0))),
+                (NextPoll::Wait(secs(8)), secs(288)),
+                "{back}"
+            );
         }
         for back in [601, 660, 3 * 3600] {
-            let over = PollSchedule::restore(kept, secs(0), WALL + secs(62) - secs(back));
-            assert_eq!((over.turn(secs(0)), over.left(secs(0))), (NextPoll::Over, secs(0)), "{back}");
+            let over = PollSchedule::from_stored(kept, secs(0), WALL + secs(62) - secs(back));
+            assert_eq!((over.next_poll(secs(0)), over.time_left(secs(0))), (NextPoll::Expired, secs(0)), "{back}");
         }
     }
 
@@ -281,10 +295,14 @@ mod tests {
         ] {
             let interval = bounded_interval(secs(interval), secs(life));
             assert_eq!(interval, secs(bounded), "{life}");
-            assert_eq!(PollSchedule::begin(secs(0), interval, secs(life)).turn(interval), NextPoll::Ask, "{life}");
+            assert_eq!(
+                PollSchedule::begin(secs(0), interval, secs(life)).next_poll(interval),
+                NextPoll::Poll,
+                "{life}"
+            );
         }
         // A login stored by a version without the bound.
-        let kept = Kept {
+        let kept = StoredPollSchedule {
             kept_at: WALL,
             expires_at: WALL + secs(300),
             asked_at: WALL,
@@ -292,12 +310,12 @@ mod tests {
             interval: secs(300),
             life: secs(300),
         };
-        assert_eq!(PollSchedule::restore(kept, secs(0), WALL).interval(), secs(270));
+        assert_eq!(PollSchedule::from_stored(kept, secs(0), WALL).interval(), secs(270));
     }
 
     #[test]
     fn tampered_schedule_is_bounded_on_restore() {
-        let kept = Kept {
+        let kept = StoredPollSchedule {
             kept_at: WALL,
             expires_at: UnixTime::MAX,
             asked_at: UnixTime::MAX,
@@ -305,9 +323,9 @@ mod tests {
             interval: Duration::ZERO,
             life: secs(100),
         };
-        let pace = PollSchedule::restore(kept, secs(7), WALL);
-        assert_eq!((pace.interval(), pace.left(secs(7))), (secs(1), secs(100)));
-        assert_eq!((pace.until_next(secs(7)), pace.turn(secs(107))), (secs(101), NextPoll::Over));
+        let pace = PollSchedule::from_stored(kept, secs(7), WALL);
+        assert_eq!((pace.interval(), pace.time_left(secs(7))), (secs(1), secs(100)));
+        assert_eq!((pace.time_until_next(secs(7)), pace.next_poll(secs(107))), (secs(101), NextPoll::Expired));
     }
 
     proptest! {
@@ -323,29 +341,29 @@ mod tests {
             let mut pace = PollSchedule::begin(begun, secs(interval), secs(life));
             let (mut now, mut earliest) = (begun, begun + secs(interval));
             for (answer, asked_for, latency) in answers {
-                match pace.turn(now) {
+                match pace.next_poll(now) {
                     NextPoll::Wait(pause) => {
                         prop_assert!(!pause.is_zero());
                         now += pause;
                     }
-                    NextPoll::Over => {
+                    NextPoll::Expired => {
                         prop_assert!(now >= begun + secs(life));
                         break;
                     }
-                    NextPoll::Ask => {
+                    NextPoll::Poll => {
                         prop_assert!(now < begun + secs(life) && now >= earliest);
-                        pace.ask(now);
+                        pace.record_request(now);
                         now += Duration::from_millis(latency);
                         let (before, asked_for) = (pace.interval(), Some(secs(asked_for)));
                         match answer {
-                            0 => pace.pending(now, None),
-                            1 => pace.slow_down(now, asked_for),
-                            2 => pace.trouble(now, asked_for),
-                            3 => pace.trouble(now, None),
+                            0 => pace.record_pending(now, None),
+                            1 => pace.record_slow_down(now, asked_for),
+                            2 => pace.record_failure(now, asked_for),
+                            3 => pace.record_failure(now, None),
                             // The response was lost.
                             _ => {}
                         }
-                        prop_assert_eq!(pace.interval(), before + if answer == 1 { SLOWER } else { Duration::ZERO });
+                        prop_assert_eq!(pace.interval(), before + if answer == 1 { SLOW_DOWN_INCREMENT } else { Duration::ZERO });
                         let heard = if answer < 4 { now } else { now - Duration::from_millis(latency) };
                         let named = if matches!(answer, 1 | 2) { asked_for } else { None };
                         earliest = heard + pace.interval().max(named.unwrap_or_default());
@@ -366,10 +384,10 @@ mod tests {
             let wall = |at: Duration| WALL + (at + millis(fraction));
             let mut pace = PollSchedule::begin(Duration::ZERO, secs(interval), secs(life));
             let asked = secs(interval) + millis(moments.0);
-            pace.slow_down(asked, None);
+            pace.record_slow_down(asked, None);
             let kept_at = asked + millis(moments.1);
             let restored_at = kept_at + millis(moments.2);
-            let restored = PollSchedule::restore(pace.keep(kept_at, wall(kept_at)), restored_at, wall(restored_at));
+            let restored = PollSchedule::from_stored(pace.to_stored(kept_at, wall(kept_at)), restored_at, wall(restored_at));
             prop_assert!(restored.next >= pace.next.max(restored_at));
             prop_assert!(restored.deadline <= pace.deadline.max(restored_at) + secs(1));
             prop_assert_eq!(restored.interval, pace.interval);

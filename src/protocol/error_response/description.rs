@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The known error codes: those of RFC 6749, section 5.2, and RFC 8628, section 3.5, and Webex's
 /// own.
-const CODES: [&str; 15] = [
+const KNOWN_CODES: [&str; 15] = [
     "invalid_grant",
     "expired_token",
     "access_denied",
@@ -29,13 +29,13 @@ const CODES: [&str; 15] = [
 pub(crate) fn known_code(text: &str) -> Option<&'static str> {
     let text = without_urls(text);
     let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.find_map(|word| CODES.into_iter().find(|code| word.eq_ignore_ascii_case(code)))
+    words.find_map(|word| KNOWN_CODES.into_iter().find(|code| word.eq_ignore_ascii_case(code)))
 }
 
 /// Returns the known code in any string of a response. The codes for polling may also be written as
 /// words ("slow down").
-pub(crate) fn code_in(body: &Value) -> Option<&'static str> {
-    let texts = texts(body);
+pub(crate) fn known_code_in(body: &Value) -> Option<&'static str> {
+    let texts = error_strings(body);
     texts.iter().find_map(|text| known_code(text)).or_else(|| {
         let spaced = |text: &&str| without_urls(text).to_ascii_lowercase().replace(['-', '_'], " ");
         let texts: Vec<_> = texts.iter().map(spaced).collect();
@@ -56,28 +56,28 @@ pub(crate) fn without_urls(text: &str) -> String {
 
 /// The maximum number of strings that are read from a response. Webex's responses contain at most
 /// four. A malicious response could contain a mebibyte of them.
-const MAX_TEXTS: usize = 32;
+const MAX_STRINGS: usize = 32;
 /// The maximum number of characters that are read from each string.
-const MAX_TEXT: usize = 2048;
+const MAX_STRING_LEN: usize = 2048;
 
 /// Returns all strings that may contain the reason.
 ///
 /// The known shapes are `{"error", "error_description"}`,
 /// `{"message", "errors": [{"description"}]}`, and `{"code", "message"}`. Other shapes are searched
 /// in the same way. Fields that may contain a secret or only an ID are skipped.
-pub(crate) fn texts(body: &Value) -> Vec<&str> {
-    fn gather<'a>(value: &'a Value, depth: usize, texts: &mut Vec<&'a str>) {
+pub(crate) fn error_strings(body: &Value) -> Vec<&str> {
+    fn collect_strings<'a>(value: &'a Value, depth: usize, texts: &mut Vec<&'a str>) {
         match value {
-            Value::String(text) if texts.len() < MAX_TEXTS && !text.trim().is_empty() => {
-                let text = text.char_indices().nth(MAX_TEXT).map_or(text.as_str(), |(end, _)| &text[..end]);
+            Value::String(text) if texts.len() < MAX_STRINGS && !text.trim().is_empty() => {
+                let text = text.char_indices().nth(MAX_STRING_LEN).map_or(text.as_str(), |(end, _)| &text[..end]);
                 if !texts.contains(&text) {
                     texts.push(text);
                 }
             }
-            Value::Array(items) if depth > 0 => items.iter().for_each(|item| gather(item, depth - 1, texts)),
+            Value::Array(items) if depth > 0 => items.iter().for_each(|item| collect_strings(item, depth - 1, texts)),
             Value::Object(fields) if depth > 0 => {
-                let telling = fields.iter().filter(|(name, _)| is_telling(name));
-                telling.for_each(|(_, value)| gather(value, depth - 1, texts));
+                let telling = fields.iter().filter(|(name, _)| is_descriptive_field(name));
+                telling.for_each(|(_, value)| collect_strings(value, depth - 1, texts));
             }
             _ => {}
         }
@@ -85,14 +85,14 @@ pub(crate) fn texts(body: &Value) -> Vec<&str> {
 
     let mut texts = Vec::new();
     for name in ["error", "error_description", "errors"] {
-        body.get(name).into_iter().for_each(|value| gather(value, 4, &mut texts));
+        body.get(name).into_iter().for_each(|value| collect_strings(value, 4, &mut texts));
     }
-    gather(body, 4, &mut texts);
+    collect_strings(body, 4, &mut texts);
     texts
 }
 
 /// Returns `true` if a field of this name may describe the error.
-fn is_telling(name: &str) -> bool {
+fn is_descriptive_field(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     !["token", "secret", "password", "key", "jwt", "tracking", "code", "uri", "url"]
         .iter()
@@ -100,8 +100,8 @@ fn is_telling(name: &str) -> bool {
 }
 
 /// Returns the server's description, without strings that consist of a code only.
-pub(crate) fn description(texts: &[&str]) -> Option<String> {
-    let told: Vec<_> = texts.iter().filter(|text| !CODES.contains(&text.trim())).copied().collect();
+pub(crate) fn error_description(texts: &[&str]) -> Option<String> {
+    let told: Vec<_> = texts.iter().filter(|text| !KNOWN_CODES.contains(&text.trim())).copied().collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 
@@ -141,30 +141,30 @@ impl Challenge {
 pub(crate) fn read_challenges(headers: &HeaderMap) -> Vec<Challenge> {
     let mut challenges = Vec::new();
     for value in headers.get_all(WWW_AUTHENTICATE) {
-        read_value(value.as_bytes(), &mut challenges);
+        read_header_value(value.as_bytes(), &mut challenges);
     }
     challenges
 }
 
 /// Returns the first `error` parameter (RFC 6750, section 3).
-pub(crate) fn webex_error(challenges: &[Challenge]) -> Option<&str> {
+pub(crate) fn bearer_error(challenges: &[Challenge]) -> Option<&str> {
     challenges.iter().find_map(|challenge| challenge.parameter("error"))
 }
 
-fn read_value(mut rest: &[u8], challenges: &mut Vec<Challenge>) {
+fn read_header_value(mut rest: &[u8], challenges: &mut Vec<Challenge>) {
     loop {
-        rest = skip(rest, |byte| is_space(byte) || byte == b',');
+        rest = skip_while(rest, |byte| is_space(byte) || byte == b',');
         if rest.is_empty() {
             return;
         }
-        let (name, after) = split(rest, is_token);
+        let (name, after) = split_while(rest, is_tchar);
         if name.is_empty() {
-            rest = skip(rest, |byte| byte != b',');
+            rest = skip_while(rest, |byte| byte != b',');
             continue;
         }
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        if let Some(value) = skip(after, is_space).strip_prefix(b"=") {
-            let (value, after) = parameter_value(skip(value, is_space));
+        if let Some(value) = skip_while(after, is_space).strip_prefix(b"=") {
+            let (value, after) = parameter_value(skip_while(value, is_space));
             challenges.last_mut().into_iter().for_each(|last| last.parameters.push((name.clone(), value.clone())));
             rest = after;
         } else {
@@ -178,7 +178,7 @@ fn read_value(mut rest: &[u8], challenges: &mut Vec<Challenge>) {
 /// strings only.
 fn parameter_value(text: &[u8]) -> (String, &[u8]) {
     let Some(quoted) = text.strip_prefix(b"\"") else {
-        let (value, after) = split(text, |byte| !is_space(byte) && byte != b',');
+        let (value, after) = split_while(text, |byte| !is_space(byte) && byte != b',');
         return (String::from_utf8_lossy(value).into_owned(), after);
     };
     let (mut value, mut bytes) = (Vec::new(), quoted.iter());
@@ -194,20 +194,21 @@ fn parameter_value(text: &[u8]) -> (String, &[u8]) {
 
 /// Skips the `token68` value that some schemes use instead of parameters.
 fn skip_token68(text: &[u8]) -> &[u8] {
-    let (token, after) = split(skip(text, is_space), |byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
-    let after = skip(skip(after, |byte| byte == b'='), is_space);
+    let (token, after) =
+        split_while(skip_while(text, is_space), |byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
+    let after = skip_while(skip_while(after, |byte| byte == b'='), is_space);
     // The caller skips what an empty token leaves in any case, as something without a name.
     let is_token68 = !token.is_empty() && after.first().is_none_or(|byte| *byte == b',');
     if is_token68 { after } else { text }
 }
 
-fn split(text: &[u8], is_part: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+fn split_while(text: &[u8], is_part: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !is_part(*byte)).unwrap_or(text.len());
     text.split_at(end)
 }
 
-fn skip(text: &[u8], is_skipped: impl Fn(u8) -> bool) -> &[u8] {
-    split(text, is_skipped).1
+fn skip_while(text: &[u8], is_skipped: impl Fn(u8) -> bool) -> &[u8] {
+    split_while(text, is_skipped).1
 }
 
 fn is_space(byte: u8) -> bool {
@@ -215,7 +216,7 @@ fn is_space(byte: u8) -> bool {
 }
 
 /// Returns `true` for a token character (RFC 9110, section 5.6.2).
-fn is_token(byte: u8) -> bool {
+fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -228,13 +229,13 @@ mod tests {
     fn texts_of_large_error_body_are_bounded() {
         let many: Vec<_> = (0..100_000).map(|number| format!("s{number}")).collect();
         for body in [serde_json::json!({ "errors": many }), serde_json::json!({ "message": "ä".repeat(500_000) })] {
-            let texts = texts(&body);
-            assert!(texts.len() <= MAX_TEXTS && texts.iter().all(|text| text.len() <= 2 * MAX_TEXT));
+            let texts = error_strings(&body);
+            assert!(texts.len() <= MAX_STRINGS && texts.iter().all(|text| text.len() <= 2 * MAX_STRING_LEN));
             assert!(!texts.is_empty());
         }
     }
 
-    fn read(lines: &[&[u8]]) -> Vec<Challenge> {
+    fn read_header_lines(lines: &[&[u8]]) -> Vec<Challenge> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(line).unwrap());
@@ -292,17 +293,17 @@ mod tests {
             (&[b"error=\"of no challenge\", Basic"], vec![challenge("basic", &[])]),
             (&[b"", b" ", b",", b"=", b"\"Basic\""], vec![]),
         ] {
-            assert_eq!(read(lines), expected, "{:?}", String::from_utf8_lossy(&lines.concat()));
+            assert_eq!(read_header_lines(lines), expected, "{:?}", String::from_utf8_lossy(&lines.concat()));
         }
         assert_eq!(read_challenges(&HeaderMap::new()), []);
     }
 
     #[test]
     fn quoted_string_content_is_not_parsed_as_challenge() {
-        let found = read(&[b"Bearer realm=\"Basic, error=invalid_token\", scope=\"Basic\""]);
-        assert!(!found.iter().any(Challenge::is_basic) && webex_error(&found).is_none(), "{found:?}");
-        let found = read(&[b"Bearer error=\"first\", error=\"second\", Bearer error=\"third\""]);
-        assert_eq!(webex_error(&found), Some("first"));
+        let found = read_header_lines(&[b"Bearer realm=\"Basic, error=invalid_token\", scope=\"Basic\""]);
+        assert!(!found.iter().any(Challenge::is_basic) && bearer_error(&found).is_none(), "{found:?}");
+        let found = read_header_lines(&[b"Bearer error=\"first\", error=\"second\", Bearer error=\"third\""]);
+        assert_eq!(bearer_error(&found), Some("first"));
     }
 
     proptest::proptest! {
@@ -311,7 +312,7 @@ mod tests {
         #[test]
         fn challenge_after_arbitrary_text_is_parsed(noise in "[ !#-\\[\\]-~]{0,40}", error in "[a-z_]{1,20}") {
             let line = format!("{noise}, Bearer error=\"{error}\"");
-            let found = read(&[line.as_bytes()]);
+            let found = read_header_lines(&[line.as_bytes()]);
             let last = found.last().and_then(|last| last.parameter("error"));
             proptest::prop_assert_eq!(last, Some(error.as_str()), "{}", line);
         }

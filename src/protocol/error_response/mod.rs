@@ -21,10 +21,10 @@ use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::error::server_error::is_intermediary;
-use crate::error::{Error, Remedy, ServerError};
-use crate::json::value::{self, is_damaged};
+use crate::error::{Error, ErrorClass, ServerError};
+use crate::json::value::{self, has_replacement_character};
 use crate::protocol::error_response::description::{
-    Challenge, description, known_code, read_challenges, texts, unknown_code, webex_error, without_urls,
+    Challenge, bearer_error, error_description, error_strings, known_code, read_challenges, unknown_code, without_urls,
 };
 use crate::protocol::http_request;
 use crate::redact;
@@ -33,28 +33,35 @@ use crate::transport::retry::retry_after;
 
 pub(crate) mod description;
 
-pub(crate) use crate::protocol::http_request::Asked;
+pub(crate) use crate::protocol::http_request::RequestKind;
 
 /// Converts an error response into an error that contains none of `secrets`.
-pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str], now: UnixTime) -> Error {
+pub(crate) fn error_from_response(
+    asked: RequestKind,
+    response: &Response<Bytes>,
+    secrets: &[&str],
+    now: UnixTime,
+) -> Error {
     let status = response.status();
-    let body = value::value(response.body()).filter(Value::is_object);
-    let verdict = judge(asked, response, &read_challenges(response.headers()), body.as_ref());
+    let body = value::parse_value(response.body()).filter(Value::is_object);
+    let verdict = classify_response(asked, response, &read_challenges(response.headers()), body.as_ref());
     // Known codes are not redacted: a short secret may be part of one.
-    let code = verdict.code.and_then(|code| if verdict.is_known { Some(code) } else { clean(&code, secrets, 60) });
-    let description = verdict.description.and_then(|text| clean(&text, secrets, 300));
+    let code = verdict
+        .code
+        .and_then(|code| if verdict.is_known { Some(code) } else { redact_server_string(&code, secrets, 60) });
+    let description = verdict.description.and_then(|text| redact_server_string(&text, secrets, 300));
     let server = ServerError::new(Some(status), code, description);
-    let server = with_body(server, response, body.is_some(), secrets);
-    let server = if verdict.is_unrecognized { server.unrecognized() } else { server };
-    let server = if verdict.names_client { server.naming_client() } else { server };
-    let is_limit = asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT);
+    let server = with_body_kind(server, response, body.is_some(), secrets);
+    let server = if verdict.is_unrecognized { server.with_unrecognized() } else { server };
+    let server = if verdict.is_client_rejected { server.with_client_rejected() } else { server };
+    let is_limit = asked == RequestKind::Refresh && server.code() == Some(TOKEN_LIMIT);
     let pause = if is_limit { Some(TOKEN_LIMIT_PAUSE) } else { retry_after(response.headers(), now) };
-    let error = Error::new(asked.kind(), sentence(asked, verdict.remedy, &server))
+    let error = Error::new(asked.kind(), error_message(asked, verdict.class, &server))
         .with_server(server)
         .with_tracking_id(http_request::received_tracking_id(response, body.as_ref(), secrets))
         .with_retry_after(pause);
-    match verdict.remedy {
-        Some(remedy) => error.with_remedy(remedy),
+    match verdict.class {
+        Some(remedy) => error.with_class(remedy),
         None => error,
     }
 }
@@ -63,8 +70,8 @@ pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str]
 /// reason.
 ///
 /// The body may contain tokens, so it is never quoted.
-pub(crate) fn unusable(
-    asked: Asked,
+pub(crate) fn invalid_response_error(
+    asked: RequestKind,
     response: &Response<Bytes>,
     problem: &str,
     why: &dyn fmt::Display,
@@ -72,33 +79,43 @@ pub(crate) fn unusable(
 ) -> Error {
     let error = |message| {
         Error::new(asked.kind(), message)
-            .with_remedy(Remedy::Later)
+            .with_class(ErrorClass::Retryable)
             .with_tracking_id(http_request::received_tracking_id(response, None, secrets))
     };
-    if value::object(response.body()).is_some() {
+    if value::parse_object(response.body()).is_some() {
         return error(format!("{problem}: {why}"));
     }
     let server = ServerError::new(Some(response.status()), None, None);
     error(format!("{problem}: {why}; a proxy or a network sign-in page may have sent it"))
-        .with_server(with_body(server, response, false, secrets))
+        .with_server(with_body_kind(server, response, false, secrets))
 }
 
 /// Adds the kind of the body and its content type.
-fn with_body(server: ServerError, response: &Response<Bytes>, is_json_object: bool, secrets: &[&str]) -> ServerError {
+fn with_body_kind(
+    server: ServerError,
+    response: &Response<Bytes>,
+    is_json_object: bool,
+    secrets: &[&str],
+) -> ServerError {
     let content_type = response.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let media_type = content_type.as_deref().and_then(|value| value.split(';').next());
-    server.with_body(is_json_object, media_type.and_then(|media_type| clean(media_type.trim(), secrets, 60)))
+    server.with_body(
+        is_json_object,
+        media_type.and_then(|media_type| redact_server_string(media_type.trim(), secrets, 60)),
+    )
 }
 
 /// Redacts secrets in a string sent by a server. Returns `None` if it may contain a secret that
 /// cannot be recognized.
-fn clean(text: &str, secrets: &[&str], limit: usize) -> Option<String> {
+fn redact_server_string(text: &str, secrets: &[&str], limit: usize) -> Option<String> {
     // A secret that was echoed in another encoding contains replacement characters and cannot be
     // matched.
-    if is_damaged(text) && (redact::tells(text, secrets) || !secrets.iter().all(|secret| secret.is_ascii())) {
+    if has_replacement_character(text)
+        && (redact::contains_secret(text, secrets) || !secrets.iter().all(|secret| secret.is_ascii()))
+    {
         return None;
     }
-    Some(redact::clean(text, secrets, limit)).filter(|text| !text.is_empty())
+    Some(redact::redact_secrets(text, secrets, limit)).filter(|text| !text.is_empty())
 }
 
 /// Webex's code for a user who has the maximum of 750 access tokens for the integration.
@@ -109,7 +126,7 @@ const TOKEN_LIMIT: &str = "tokenlimit_reached";
 const TOKEN_LIMIT_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Returns the error message.
-fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'static str {
+fn error_message(asked: RequestKind, remedy: Option<ErrorClass>, server: &ServerError) -> &'static str {
     match (server.status(), remedy) {
         (Some(300..=399), _) => "server responded with a redirect, which is never followed: check the service's URLs",
         (Some(407), _) => {
@@ -118,110 +135,117 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'sta
         (Some(511), _) => {
             "network rejected the request: it requires a sign-in; open a web page on this host and sign in there"
         }
-        (_, Some(Remedy::Later)) if asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT) => {
+        (_, Some(ErrorClass::Retryable)) if asked == RequestKind::Refresh && server.code() == Some(TOKEN_LIMIT) => {
             "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
              `disconnect_everywhere()` or in the user's Webex settings, or wait; a new login does not help"
         }
-        (Some(status), Some(Remedy::Later)) if !is_passing(status) && !server.is_json_object() => {
+        (Some(status), Some(ErrorClass::Retryable)) if !is_temporary_status(status) && !server.is_json_object() => {
             "response is not JSON: a proxy or a network sign-in page may have sent it; retry later"
         }
-        (_, Some(Remedy::Later)) => "server cannot process the request now: retry later",
-        (Some(451), Some(Remedy::Registration)) if server.code().is_none() => {
+        (_, Some(ErrorClass::Retryable)) => "server cannot process the request now: retry later",
+        (Some(451), Some(ErrorClass::Misconfigured)) if server.code().is_none() => {
             "resource is in another Webex region: check the service's URLs"
         }
-        _ if asked.is_resource() => resource_sentence(asked, remedy),
-        _ => oauth_sentence(asked, remedy, server.code()),
+        _ if asked.is_resource_request() => resource_error_message(asked, remedy),
+        _ => oauth_error_message(asked, remedy, server.code()),
     }
 }
 
-fn resource_sentence(asked: Asked, remedy: Option<Remedy>) -> &'static str {
+fn resource_error_message(asked: RequestKind, remedy: Option<ErrorClass>) -> &'static str {
     match (asked, remedy) {
-        (_, Some(Remedy::AccessToken)) => "access token rejected: obtain a new one",
+        (_, Some(ErrorClass::TokenRejected)) => "access token rejected: obtain a new one",
         #[cfg(feature = "oidc")]
-        (Asked::UserInfo, Some(Remedy::Registration)) => {
+        (RequestKind::UserInfo, Some(ErrorClass::Misconfigured)) => {
             "request is not allowed with this access token: the scope `openid` is missing"
         }
-        (_, Some(Remedy::Registration)) => {
+        (_, Some(ErrorClass::Misconfigured)) => {
             "request is not allowed with this access token: a scope or a role is missing"
         }
         _ => "request rejected: the response contains no reason",
     }
 }
 
-fn oauth_sentence(asked: Asked, remedy: Option<Remedy>, code: Option<&str>) -> &'static str {
+fn oauth_error_message(asked: RequestKind, remedy: Option<ErrorClass>, code: Option<&str>) -> &'static str {
     match (asked, remedy) {
-        (_, Some(Remedy::Login)) if code == Some(TOKEN_LIMIT) => {
+        (_, Some(ErrorClass::LoginRequired)) if code == Some(TOKEN_LIMIT) => {
             "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
              `disconnect_everywhere()` or in the user's Webex settings, or wait; then begin a new login, because the \
              code cannot be reused"
         }
-        (Asked::Exchange, Some(Remedy::Login)) => "authorization code rejected: begin a new login",
-        (Asked::Refresh, Some(Remedy::Login)) => "refresh token rejected: the user must log in again",
-        (Asked::DeviceCode, Some(Remedy::Registration)) if code != Some("invalid_scope") => {
+        (RequestKind::Exchange, Some(ErrorClass::LoginRequired)) => "authorization code rejected: begin a new login",
+        (RequestKind::Refresh, Some(ErrorClass::LoginRequired)) => "refresh token rejected: the user must log in again",
+        (RequestKind::DeviceAuthorization, Some(ErrorClass::Misconfigured)) if code != Some("invalid_scope") => {
             "device login rejected: check the client ID and the scopes, and register all four redirect URIs \
              https://oauth-helper-{a,d,k,r}.wbx2.com/helperservice/v1/actions/device/callback"
         }
-        (Asked::Device, Some(Remedy::Login)) => "device code is unknown or was already used: start a new device login",
+        (RequestKind::DeviceToken, Some(ErrorClass::LoginRequired)) => {
+            "device code is unknown or was already used: start a new device login"
+        }
         #[cfg(feature = "oidc")]
-        (Asked::Discovery, _) => "discovery request rejected: check the service's URLs",
+        (RequestKind::Discovery, _) => "discovery request rejected: check the service's URLs",
         #[cfg(feature = "oidc")]
-        (Asked::Keys, _) => "key set (JWKS) request rejected: check the service's URLs",
-        (Asked::Revocation, _) => "revocation rejected: check the requirements of the revocation endpoint",
-        (_, _) if code == Some("invalid_scope") => scopes::REFUSED,
+        (RequestKind::Jwks, _) => "key set (JWKS) request rejected: check the service's URLs",
+        (RequestKind::Revocation, _) => "revocation rejected: check the requirements of the revocation endpoint",
+        (_, _) if code == Some("invalid_scope") => scopes::INVALID_SCOPE_MESSAGE,
         (_, _) => "client rejected: check the client ID, client secret, redirect URI, and scopes",
     }
 }
 
 /// The classification of a response.
 #[derive(Debug, PartialEq, Eq)]
-struct Verdict {
-    remedy: Option<Remedy>,
+struct Classification {
+    class: Option<ErrorClass>,
     code: Option<String>,
     is_known: bool,
     description: Option<String>,
     is_unrecognized: bool,
-    names_client: bool,
+    is_client_rejected: bool,
 }
 
 /// Classifies a response by its status, its challenges, and its body. `body` is `None` unless it is
 /// a JSON object.
-fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], body: Option<&Value>) -> Verdict {
+fn classify_response(
+    asked: RequestKind,
+    response: &Response<Bytes>,
+    challenges: &[Challenge],
+    body: Option<&Value>,
+) -> Classification {
     let status = response.status();
-    let texts = body.map(texts).unwrap_or_default();
+    let texts = body.map(error_strings).unwrap_or_default();
     let known = texts.iter().find_map(|text| known_code(text));
-    let by_body = || body.and_then(|_| by_json(asked, status, known, &texts));
+    let by_body = || body.and_then(|_| classify_json(asked, status, known, &texts));
     // RFC 6749, section 5.2: a token endpoint reports a rejected client as `invalid_client`, in
     // some cases only in a header.
-    let is_bare = asked.is_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
-    let known = known.or_else(|| (is_bare && says_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
+    let is_bare = asked.has_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
+    let known = known.or_else(|| (is_bare && has_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
     let demands_client = is_bare && challenges.iter().any(Challenge::is_basic);
-    let says_so = known.is_none() && matches!(status.as_u16(), 400 | 401) && names_credentials(&texts);
-    let names_client = demands_client || asked.is_grant() && (known == Some(INVALID_CLIENT) || says_so);
-    let (remedy, is_unrecognized) = match by_state(status) {
+    let says_so = known.is_none() && matches!(status.as_u16(), 400 | 401) && has_credential_phrase(&texts);
+    let names_client = demands_client || asked.has_grant() && (known == Some(INVALID_CLIENT) || says_so);
+    let (remedy, is_unrecognized) = match classify_server_state(status) {
         Some(remedy) => (Some(remedy), false),
-        None if asked.is_resource() => by_resource(status, challenges, body, by_body),
-        None if body.is_none() && names_client => (Some(Remedy::Registration), false),
+        None if asked.is_resource_request() => classify_resource_response(status, challenges, body, by_body),
+        None if body.is_none() && names_client => (Some(ErrorClass::Misconfigured), false),
         // A response without JSON does not come from Webex: it is a proxy's page, a captive portal,
         // or empty.
-        None if body.is_none() => (Some(Remedy::Later), false),
-        None => by_body().map_or((unrecognized(asked), true), |remedy| (Some(remedy), false)),
+        None if body.is_none() => (Some(ErrorClass::Retryable), false),
+        None => by_body().map_or((classify_unrecognized(asked), true), |remedy| (Some(remedy), false)),
     };
     // A body with a success status may contain tokens: only a known code is read from it.
     let shown = body.filter(|_| !status.is_success());
     let described = || challenges.iter().find_map(|challenge| challenge.parameter("error_description"));
-    Verdict {
-        remedy,
+    Classification {
+        class: remedy,
         is_known: known.is_some(),
         // Unknown codes are kept: Webex may add some.
         code: known
             .map(str::to_owned)
             .or_else(|| shown.and_then(unknown_code))
-            .or_else(|| webex_error(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
+            .or_else(|| bearer_error(challenges).filter(|_| asked.is_resource_request()).map(str::to_owned))
             // A proxy's response has no code of the authorization server.
             .filter(|_| !is_intermediary(status)),
-        description: shown.and_then(|_| description(&texts)).or_else(|| described().map(str::to_owned)),
+        description: shown.and_then(|_| error_description(&texts)).or_else(|| described().map(str::to_owned)),
         is_unrecognized,
-        names_client,
+        is_client_rejected: names_client,
     }
 }
 
@@ -229,61 +253,63 @@ const INVALID_CLIENT: &str = "invalid_client";
 
 /// Returns `true` if a response without JSON contains `invalid_client`, in a challenge or in a
 /// form.
-fn says_invalid_client(response: &Response<Bytes>, challenges: &[Challenge]) -> bool {
-    let body = response.body().get(..MAX_FORM).unwrap_or(response.body());
+fn has_invalid_client(response: &Response<Bytes>, challenges: &[Challenge]) -> bool {
+    let body = response.body().get(..MAX_FORM_LEN).unwrap_or(response.body());
     challenges.iter().any(|challenge| challenge.parameter("error") == Some(INVALID_CLIENT))
         || form_urlencoded::parse(body).any(|(name, value)| name == "error" && value == INVALID_CLIENT)
 }
 
 /// The maximum number of bytes of a body that are parsed as a form.
-const MAX_FORM: usize = 2048;
+const MAX_FORM_LEN: usize = 2048;
 
 /// Classifies the response of a protected resource (RFC 6750, section 3.1). It never requires a
 /// login.
 ///
 /// Also returns `true` if the response contains no reason.
-fn by_resource(
+fn classify_resource_response(
     status: StatusCode,
     challenges: &[Challenge],
     body: Option<&Value>,
-    by_body: impl Fn() -> Option<Remedy>,
-) -> (Option<Remedy>, bool) {
-    let is_silent = || webex_error(challenges).is_none() && by_body().is_none();
+    by_body: impl Fn() -> Option<ErrorClass>,
+) -> (Option<ErrorClass>, bool) {
+    let is_silent = || bearer_error(challenges).is_none() && by_body().is_none();
     let demands = |error| challenges.iter().any(|challenge| challenge.parameter("error") == Some(error));
     match status {
-        StatusCode::UNAUTHORIZED => (Some(Remedy::AccessToken), is_silent()),
-        _ if demands("invalid_token") => (Some(Remedy::AccessToken), false),
-        StatusCode::FORBIDDEN if body.is_some() || demands("insufficient_scope") => (Some(Remedy::Registration), false),
+        StatusCode::UNAUTHORIZED => (Some(ErrorClass::TokenRejected), is_silent()),
+        _ if demands("invalid_token") => (Some(ErrorClass::TokenRejected), false),
+        StatusCode::FORBIDDEN if body.is_some() || demands("insufficient_scope") => {
+            (Some(ErrorClass::Misconfigured), false)
+        }
         _ => (by_body(), is_silent()),
     }
 }
 
 /// Classifies a JSON object by its code, then by its phrases, then by the status.
-fn by_json(asked: Asked, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<Remedy> {
-    code.and_then(|code| by_code(asked, code))
-        .filter(|remedy| asked.is_grant() || *remedy != Remedy::Login)
-        .or_else(|| by_place(status))
-        .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
-        .or_else(|| by_words(asked, status, texts))
+fn classify_json(asked: RequestKind, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<ErrorClass> {
+    code.and_then(|code| classify_code(asked, code))
+        .filter(|remedy| asked.has_grant() || *remedy != ErrorClass::LoginRequired)
+        .or_else(|| classify_region_status(status))
+        .or_else(|| texts.iter().find_map(|text| classify_embedded_status(text)))
+        .or_else(|| classify_description(asked, status, texts))
         // `invalid_request` alone does not name the cause, so the phrases come first.
-        .or_else(|| code.and_then(|_| unexplained(asked, status)))
-        .or_else(|| by_status(asked, status))
+        .or_else(|| code.and_then(|_| classify_bare_invalid_request(asked, status)))
+        .or_else(|| classify_status(asked, status))
 }
 
 /// Returns the remedy for a response without a reason.
 ///
 /// For a grant, Webex sends a 400 or 401 without a reason if the code is invalid or the refresh
 /// token has expired. For a protected resource, no remedy is known.
-fn unrecognized(asked: Asked) -> Option<Remedy> {
+fn classify_unrecognized(asked: RequestKind) -> Option<ErrorClass> {
     match asked {
-        Asked::Exchange | Asked::Refresh | Asked::Device => Some(Remedy::Login),
-        Asked::Person => None,
+        RequestKind::Exchange | RequestKind::Refresh | RequestKind::DeviceToken => Some(ErrorClass::LoginRequired),
+        RequestKind::Person => None,
         // A login does not change the outcome of these requests.
-        Asked::Revocation | Asked::DeviceCode => Some(Remedy::Registration),
+        RequestKind::Revocation | RequestKind::DeviceAuthorization => Some(ErrorClass::Misconfigured),
         #[cfg(feature = "oidc")]
-        Asked::Keys | Asked::Discovery => Some(Remedy::Registration),
+        RequestKind::Jwks | RequestKind::Discovery => Some(ErrorClass::Misconfigured),
         #[cfg(feature = "oidc")]
-        Asked::UserInfo => None,
+        RequestKind::UserInfo => None,
     }
 }
 
@@ -291,53 +317,57 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
 ///
 /// Webex sends it for an unknown device code, with a status that concerns the request. After a 409
 /// the same request may succeed later, so the status decides.
-fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
+fn classify_bare_invalid_request(asked: RequestKind, status: StatusCode) -> Option<ErrorClass> {
     match (asked, status.as_u16()) {
         (_, 409) => None,
-        (Asked::Device, 200..=299 | 400 | 401 | 403) => Some(Remedy::Login),
-        _ => Some(Remedy::Registration),
+        (RequestKind::DeviceToken, 200..=299 | 400 | 401 | 403) => Some(ErrorClass::LoginRequired),
+        _ => Some(ErrorClass::Misconfigured),
     }
 }
 
 /// Returns the remedy for a status that describes the state of the server or the network.
-fn by_state(status: StatusCode) -> Option<Remedy> {
+fn classify_server_state(status: StatusCode) -> Option<ErrorClass> {
     if is_intermediary(status) {
-        return Some(Remedy::Registration);
+        return Some(ErrorClass::Misconfigured);
     }
-    is_passing(status.as_u16()).then_some(Remedy::Later)
+    is_temporary_status(status.as_u16()).then_some(ErrorClass::Retryable)
 }
 
 /// Returns `true` for a status of a temporary failure.
-fn is_passing(status: u16) -> bool {
+fn is_temporary_status(status: u16) -> bool {
     matches!(status, 300..=399 | 408 | 423 | 425 | 429 | 500..=599)
 }
 
 /// Returns the remedy for a 451, which Webex sends if the resource is in another region. RFC 7725,
 /// section 3 defines the status as "Unavailable For Legal Reasons".
-fn by_place(status: StatusCode) -> Option<Remedy> {
-    (status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS).then_some(Remedy::Registration)
+fn classify_region_status(status: StatusCode) -> Option<ErrorClass> {
+    (status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS).then_some(ErrorClass::Misconfigured)
 }
 
 /// Returns the remedy for a known code, except `invalid_request`.
-fn by_code(asked: Asked, code: &str) -> Option<Remedy> {
+fn classify_code(asked: RequestKind, code: &str) -> Option<ErrorClass> {
     match code {
         // A new login would create another token. A code exchange needs one nevertheless, because
         // its code is used up.
-        TOKEN_LIMIT if asked == Asked::Refresh => Some(Remedy::Later),
-        "invalid_grant" | "expired_token" | "access_denied" | "login_required" | TOKEN_LIMIT => Some(Remedy::Login),
-        "server_error" | "temporarily_unavailable" | "slow_down" | "authorization_pending" => Some(Remedy::Later),
+        TOKEN_LIMIT if asked == RequestKind::Refresh => Some(ErrorClass::Retryable),
+        "invalid_grant" | "expired_token" | "access_denied" | "login_required" | TOKEN_LIMIT => {
+            Some(ErrorClass::LoginRequired)
+        }
+        "server_error" | "temporarily_unavailable" | "slow_down" | "authorization_pending" => {
+            Some(ErrorClass::Retryable)
+        }
         "invalid_request" => None,
-        _ => Some(Remedy::Registration),
+        _ => Some(ErrorClass::Misconfigured),
     }
 }
 
 /// Returns the remedy for the status that Webex's API gateway quotes: "POST failed: HTTP/1.1 503
 /// Service Unavailable ...".
-fn by_embedded_status(text: &str) -> Option<Remedy> {
+fn classify_embedded_status(text: &str) -> Option<ErrorClass> {
     let (_, rest) = text.split_once("HTTP/1.1 ").or_else(|| text.split_once("HTTP/2 "))?;
     let status = StatusCode::from_bytes(rest.as_bytes().get(..3)?).ok()?;
     // A 407 or 511 is not used here: that proxy belongs to Webex, not to the operator.
-    if is_passing(status.as_u16()) { Some(Remedy::Later) } else { by_place(status) }
+    if is_temporary_status(status.as_u16()) { Some(ErrorClass::Retryable) } else { classify_region_status(status) }
 }
 
 /// Returns the remedy for phrases that Webex uses without a code.
@@ -345,36 +375,36 @@ fn by_embedded_status(text: &str) -> Option<Remedy> {
 /// Phrases about the client come first: after "refresh token was issued to another client id" a new
 /// login does not help. Only a status that concerns the credentials in the request can require a
 /// login.
-fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> {
+fn classify_description(asked: RequestKind, status: StatusCode, texts: &[&str]) -> Option<ErrorClass> {
     let text = texts.iter().map(|text| without_urls(text)).collect::<Vec<_>>().join("; ");
     let text = text.to_ascii_lowercase().replace(['_', '-'], " ");
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&CLIENT_WORDS) {
-        return Some(Remedy::Registration);
+    if says(&CLIENT_REJECTED_PHRASES) {
+        return Some(ErrorClass::Misconfigured);
     }
     // A refresh request contains no access token. A gateway that mentions one means its own, not
     // the refresh token.
-    let own = if asked == Asked::Refresh { without_access_tokens(&text) } else { text.clone() };
+    let own = if asked == RequestKind::Refresh { without_access_tokens(&text) } else { text.clone() };
     let ends_logins = match status.as_u16() {
         200..=299 | 400 | 401 => {
-            ["token", "code", "grant"].iter().any(|word| own.contains(word)) && says(&ENDING_WORDS)
+            ["token", "code", "grant"].iter().any(|word| own.contains(word)) && says(&GRANT_REJECTED_PHRASES)
         }
         403 => says(&["refresh token", "revoked"]),
         _ => false,
     };
-    if ends_logins && asked.is_grant() {
-        return Some(Remedy::Login);
+    if ends_logins && asked.has_grant() {
+        return Some(ErrorClass::LoginRequired);
     }
-    says(&PASSING_WORDS).then_some(Remedy::Later)
+    says(&TEMPORARY_FAILURE_PHRASES).then_some(ErrorClass::Retryable)
 }
 
 /// Returns `true` if a string reports wrong client credentials. Webex does so without a code.
-fn names_credentials(texts: &[&str]) -> bool {
+fn has_credential_phrase(texts: &[&str]) -> bool {
     let spaced = |text: &&str| without_urls(text).to_ascii_lowercase().replace(['_', '-'], " ");
-    texts.iter().map(spaced).any(|text| CREDENTIAL_WORDS.iter().any(|word| text.contains(word)))
+    texts.iter().map(spaced).any(|text| CREDENTIAL_PHRASES.iter().any(|word| text.contains(word)))
 }
 
-const CREDENTIAL_WORDS: [&str; 6] = [
+const CREDENTIAL_PHRASES: [&str; 6] = [
     "client secret",
     "clientsecret",
     "client authentication",
@@ -384,10 +414,10 @@ const CREDENTIAL_WORDS: [&str; 6] = [
 ];
 
 fn without_access_tokens(text: &str) -> String {
-    ACCESS_TOKEN_WORDS.iter().fold(text.to_owned(), |text, word| text.replace(word, ""))
+    ACCESS_TOKEN_PHRASES.iter().fold(text.to_owned(), |text, word| text.replace(word, ""))
 }
 
-const ACCESS_TOKEN_WORDS: [&str; 8] = [
+const ACCESS_TOKEN_PHRASES: [&str; 8] = [
     "access token",
     "accesstoken",
     "bearer token",
@@ -398,7 +428,7 @@ const ACCESS_TOKEN_WORDS: [&str; 8] = [
     "csrf token",
 ];
 
-const CLIENT_WORDS: [&str; 12] = [
+const CLIENT_REJECTED_PHRASES: [&str; 12] = [
     "client id",
     "clientid",
     "client secret",
@@ -414,21 +444,22 @@ const CLIENT_WORDS: [&str; 12] = [
     "for legal reasons",
 ];
 
-const ENDING_WORDS: [&str; 7] = ["invalid", "expired", "revoked", "is malformed", "not found", "unknown", "inactive"];
+const GRANT_REJECTED_PHRASES: [&str; 7] =
+    ["invalid", "expired", "revoked", "is malformed", "not found", "unknown", "inactive"];
 
-const PASSING_WORDS: [&str; 6] =
+const TEMPORARY_FAILURE_PHRASES: [&str; 6] =
     ["server error", "unexpected condition", "temporarily", "try again", "too many requests", "unavailable"];
 
 /// Returns the remedy for a status without further evidence. A 400 or 401 may concern the code or
 /// token and yields `None`.
-fn by_status(asked: Asked, status: StatusCode) -> Option<Remedy> {
+fn classify_status(asked: RequestKind, status: StatusCode) -> Option<ErrorClass> {
     match status.as_u16() {
         // While a device login is polled, an invalid device code has a reason. A 401 without one
         // concerns the client.
-        401 if asked == Asked::Device => Some(Remedy::Registration),
+        401 if asked == RequestKind::DeviceToken => Some(ErrorClass::Misconfigured),
         400 | 401 => None,
-        402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(Remedy::Registration),
-        _ => Some(Remedy::Later),
+        402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(ErrorClass::Misconfigured),
+        _ => Some(ErrorClass::Retryable),
     }
 }
 
@@ -437,10 +468,10 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    const LOGIN: &str = "login";
-    const DEVELOPER: &str = "developer";
-    const LATER: &str = "later";
-    const NOBODY: &str = "none";
+    const LOGIN_REQUIRED: &str = "login";
+    const MISCONFIGURED: &str = "developer";
+    const RETRYABLE: &str = "later";
+    const UNCLASSIFIED: &str = "none";
 
     fn response(status: u16, body: &str) -> Response<Bytes> {
         let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
@@ -448,17 +479,17 @@ mod tests {
         response
     }
 
-    fn who(error: &Error) -> &'static str {
+    fn class_of(error: &Error) -> &'static str {
         match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
-            (true, false, false) => LOGIN,
-            (false, true, false) => DEVELOPER,
-            (false, false, true) => LATER,
-            _ => NOBODY,
+            (true, false, false) => LOGIN_REQUIRED,
+            (false, true, false) => MISCONFIGURED,
+            (false, false, true) => RETRYABLE,
+            _ => UNCLASSIFIED,
         }
     }
 
-    fn refused(asked: Asked, status: u16, body: &str) -> Error {
-        refusal(asked, &response(status, body), &[], UnixTime::from_secs(0))
+    fn classify_body(asked: RequestKind, status: u16, body: &str) -> Error {
+        error_from_response(asked, &response(status, body), &[], UnixTime::from_secs(0))
     }
 
     /// The message of Webex's gateway, as shown in its documentation, its samples, and issues of
@@ -468,8 +499,8 @@ mod tests {
     #[test]
     fn damaged_text_with_secret_is_omitted() {
         let secret = "5ecret-0f-the-client";
-        assert_eq!(clean(&format!("no \u{fffd} for {secret}"), &[secret], 100), None);
-        assert!(clean("no \u{fffd} at all", &[secret], 100).is_some());
+        assert_eq!(redact_server_string(&format!("no \u{fffd} for {secret}"), &[secret], 100), None);
+        assert!(redact_server_string("no \u{fffd} at all", &[secret], 100).is_some());
     }
 
     #[test]
@@ -481,107 +512,107 @@ mod tests {
         };
         let rows: Vec<(u16, String, &str, Option<&str>)> = vec![
             // The status first.
-            (408, "{}".into(), LATER, None),
-            (423, r#"{"error":"invalid_grant"}"#.into(), LATER, Some("invalid_grant")),
-            (425, "{}".into(), LATER, None),
-            (429, r#"{"message":"Too many requests"}"#.into(), LATER, None),
-            (500, r#"{"error_description":"x","error":"Internal Server Error"}"#.into(), LATER, None),
-            (502, "<html>bad gateway</html>".into(), LATER, None),
-            (503, "".into(), LATER, None),
-            (504, r#"{"error":"invalid_client"}"#.into(), LATER, Some("invalid_client")),
-            (301, "".into(), LATER, None),
-            (307, r#"{"error":"invalid_grant"}"#.into(), LATER, Some("invalid_grant")),
-            (400, "<html>blocked</html>".into(), LATER, None),
-            (400, "".into(), LATER, None),
-            (401, "   ".into(), LATER, None),
-            (403, "<html>forbidden</html>".into(), LATER, None),
-            (400, "[1]".into(), LATER, None),
-            (200, "<html>please sign in to the Wi-Fi</html>".into(), LATER, None),
+            (408, "{}".into(), RETRYABLE, None),
+            (423, r#"{"error":"invalid_grant"}"#.into(), RETRYABLE, Some("invalid_grant")),
+            (425, "{}".into(), RETRYABLE, None),
+            (429, r#"{"message":"Too many requests"}"#.into(), RETRYABLE, None),
+            (500, r#"{"error_description":"x","error":"Internal Server Error"}"#.into(), RETRYABLE, None),
+            (502, "<html>bad gateway</html>".into(), RETRYABLE, None),
+            (503, "".into(), RETRYABLE, None),
+            (504, r#"{"error":"invalid_client"}"#.into(), RETRYABLE, Some("invalid_client")),
+            (301, "".into(), RETRYABLE, None),
+            (307, r#"{"error":"invalid_grant"}"#.into(), RETRYABLE, Some("invalid_grant")),
+            (400, "<html>blocked</html>".into(), RETRYABLE, None),
+            (400, "".into(), RETRYABLE, None),
+            (401, "   ".into(), RETRYABLE, None),
+            (403, "<html>forbidden</html>".into(), RETRYABLE, None),
+            (400, "[1]".into(), RETRYABLE, None),
+            (200, "<html>please sign in to the Wi-Fi</html>".into(), RETRYABLE, None),
             // Then a code in any string.
-            (400, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
-            (401, r#"{"message":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
-            (400, hydra("invalid_grant"), LOGIN, Some("invalid_grant")),
-            (400, r#"{"error":"invalid_grant","error_description":"client id mismatch"}"#.into(), LOGIN, Some("invalid_grant")),
-            (400, r#"{"error":"access_denied"}"#.into(), LOGIN, Some("access_denied")),
-            (400, r#"{"error":"tokenlimit_reached"}"#.into(), LATER, Some("tokenlimit_reached")),
-            (403, hydra("tokenlimit_reached"), LATER, Some("tokenlimit_reached")),
-            (401, r#"{"error":"invalid_client"}"#.into(), DEVELOPER, Some("invalid_client")),
-            (400, r#"{"error":"unauthorized_client"}"#.into(), DEVELOPER, Some("unauthorized_client")),
-            (400, r#"{"error":"unsupported_grant_type"}"#.into(), DEVELOPER, Some("unsupported_grant_type")),
-            (400, r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#.into(), DEVELOPER, Some("invalid_scope")),
-            (400, r#"{"error":"temporarily_unavailable"}"#.into(), LATER, Some("temporarily_unavailable")),
-            (200, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
+            (400, r#"{"error":"invalid_grant"}"#.into(), LOGIN_REQUIRED, Some("invalid_grant")),
+            (401, r#"{"message":"invalid_grant"}"#.into(), LOGIN_REQUIRED, Some("invalid_grant")),
+            (400, hydra("invalid_grant"), LOGIN_REQUIRED, Some("invalid_grant")),
+            (400, r#"{"error":"invalid_grant","error_description":"client id mismatch"}"#.into(), LOGIN_REQUIRED, Some("invalid_grant")),
+            (400, r#"{"error":"access_denied"}"#.into(), LOGIN_REQUIRED, Some("access_denied")),
+            (400, r#"{"error":"tokenlimit_reached"}"#.into(), RETRYABLE, Some("tokenlimit_reached")),
+            (403, hydra("tokenlimit_reached"), RETRYABLE, Some("tokenlimit_reached")),
+            (401, r#"{"error":"invalid_client"}"#.into(), MISCONFIGURED, Some("invalid_client")),
+            (400, r#"{"error":"unauthorized_client"}"#.into(), MISCONFIGURED, Some("unauthorized_client")),
+            (400, r#"{"error":"unsupported_grant_type"}"#.into(), MISCONFIGURED, Some("unsupported_grant_type")),
+            (400, r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#.into(), MISCONFIGURED, Some("invalid_scope")),
+            (400, r#"{"error":"temporarily_unavailable"}"#.into(), RETRYABLE, Some("temporarily_unavailable")),
+            (200, r#"{"error":"invalid_grant"}"#.into(), LOGIN_REQUIRED, Some("invalid_grant")),
             // Then the phrases, even after `invalid_request`.
-            (400, hydra("Client Id is invalid"), DEVELOPER, None),
-            (401, r#"{"message":"Invalid client credentials","errors":[{"description":"The provided clientSecret is invalid"}]}"#.into(), DEVELOPER, None),
-            (400, r#"{"message":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
-            (400, r#"{"message":"Invalid client secret"}"#.into(), DEVELOPER, None),
-            (400, r#"{"message":"The refresh token was issued to another client id"}"#.into(), DEVELOPER, None),
-            (400, r#"{"message":"Some requested scope is not registered"}"#.into(), DEVELOPER, None),
-            (400, hydra("The refresh token provided is expired, revoked, malformed, or invalid"), LOGIN, None),
-            (400, r#"{"error":"invalid_request","error_description":"The refresh token provided is expired, revoked, malformed, or invalid"}"#.into(), LOGIN, Some("invalid_request")),
-            (400, r#"{"error":"invalid_request"}"#.into(), DEVELOPER, Some("invalid_request")),
-            (403, r#"{"message":"the token was revoked"}"#.into(), LOGIN, None),
-            (400, r#"{"error":"INVALID_CLIENT"}"#.into(), DEVELOPER, Some("invalid_client")),
-            (400, r#"{"message":"invalid_client: unknown client"}"#.into(), DEVELOPER, Some("invalid_client")),
-            (401, r#"{"message":"Client authentication failed"}"#.into(), DEVELOPER, None),
-            (401, r#"{"message":"Bad credentials"}"#.into(), DEVELOPER, None),
-            (400, r#"{"errors":["Client Id is invalid"]}"#.into(), DEVELOPER, None),
-            (400, r#"{"errors":{"description":"Client Id is invalid"}}"#.into(), DEVELOPER, None),
-            (400, r#"{"errors":[{"message":"Client Id is invalid"}]}"#.into(), DEVELOPER, None),
-            (400, r#"{"detail":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
-            (400, r#"{"error":{"key":"400","message":[{"description":"invalid_client"}]}}"#.into(), DEVELOPER, Some("invalid_client")),
-            (400, r#"{"error":"invalid_request","error_description":"Invalid token"}"#.into(), LOGIN, Some("invalid_request")),
-            (401, r#"{"message":"refresh token not found"}"#.into(), LOGIN, None),
-            (401, r#"{"message":"Invalid access token or refresh token"}"#.into(), LOGIN, None),
+            (400, hydra("Client Id is invalid"), MISCONFIGURED, None),
+            (401, r#"{"message":"Invalid client credentials","errors":[{"description":"The provided clientSecret is invalid"}]}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"message":"client_secret cannot be null or empty"}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"message":"Invalid client secret"}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"message":"The refresh token was issued to another client id"}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"message":"Some requested scope is not registered"}"#.into(), MISCONFIGURED, None),
+            (400, hydra("The refresh token provided is expired, revoked, malformed, or invalid"), LOGIN_REQUIRED, None),
+            (400, r#"{"error":"invalid_request","error_description":"The refresh token provided is expired, revoked, malformed, or invalid"}"#.into(), LOGIN_REQUIRED, Some("invalid_request")),
+            (400, r#"{"error":"invalid_request"}"#.into(), MISCONFIGURED, Some("invalid_request")),
+            (403, r#"{"message":"the token was revoked"}"#.into(), LOGIN_REQUIRED, None),
+            (400, r#"{"error":"INVALID_CLIENT"}"#.into(), MISCONFIGURED, Some("invalid_client")),
+            (400, r#"{"message":"invalid_client: unknown client"}"#.into(), MISCONFIGURED, Some("invalid_client")),
+            (401, r#"{"message":"Client authentication failed"}"#.into(), MISCONFIGURED, None),
+            (401, r#"{"message":"Bad credentials"}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"errors":["Client Id is invalid"]}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"errors":{"description":"Client Id is invalid"}}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"errors":[{"message":"Client Id is invalid"}]}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"detail":"client_secret cannot be null or empty"}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"error":{"key":"400","message":[{"description":"invalid_client"}]}}"#.into(), MISCONFIGURED, Some("invalid_client")),
+            (400, r#"{"error":"invalid_request","error_description":"Invalid token"}"#.into(), LOGIN_REQUIRED, Some("invalid_request")),
+            (401, r#"{"message":"refresh token not found"}"#.into(), LOGIN_REQUIRED, None),
+            (401, r#"{"message":"Invalid access token or refresh token"}"#.into(), LOGIN_REQUIRED, None),
             // Errors of the identity broker, quoted by Webex's gateway.
-            (401, r#"{"message":"POST failed: HTTP/1.1 401 Unauthorized (url = https://idbroker.webex.com/idb/oauth2/v1/access_token?client_id=C1, error = 'invalid_client')"}"#.into(), DEVELOPER, Some("invalid_client")),
-            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?client_id=C1, error = 'invalid_grant')"}"#.into(), LOGIN, Some("invalid_grant")),
-            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?redirect_uri=y, error = 'The refresh token provided is expired, revoked, malformed, or invalid')"}"#.into(), LOGIN, None),
-            (400, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable (url = https://idbroker.webex.com/x, request/response TrackingId = ROUTER_1)"}"#.into(), LATER, None),
+            (401, r#"{"message":"POST failed: HTTP/1.1 401 Unauthorized (url = https://idbroker.webex.com/idb/oauth2/v1/access_token?client_id=C1, error = 'invalid_client')"}"#.into(), MISCONFIGURED, Some("invalid_client")),
+            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?client_id=C1, error = 'invalid_grant')"}"#.into(), LOGIN_REQUIRED, Some("invalid_grant")),
+            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?redirect_uri=y, error = 'The refresh token provided is expired, revoked, malformed, or invalid')"}"#.into(), LOGIN_REQUIRED, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable (url = https://idbroker.webex.com/x, request/response TrackingId = ROUTER_1)"}"#.into(), RETRYABLE, None),
             // Phrases of a temporary failure, under another status.
-            (400, r#"{"error":"Internal Server Error","error_description":"The server encountered an unexpected condition which prevented it from fulfilling the request"}"#.into(), LATER, None),
-            (400, r#"{"message":"Too many requests"}"#.into(), LATER, None),
+            (400, r#"{"error":"Internal Server Error","error_description":"The server encountered an unexpected condition which prevented it from fulfilling the request"}"#.into(), RETRYABLE, None),
+            (400, r#"{"message":"Too many requests"}"#.into(), RETRYABLE, None),
             // Under other statuses, phrases never require a login.
-            (409, r#"{"message":"Another refresh with this refresh token is in progress, try again"}"#.into(), LATER, None),
-            (407, r#"{"message":"Proxy session expired, please authenticate"}"#.into(), DEVELOPER, None),
-            (407, r#"{"error":"invalid_grant"}"#.into(), DEVELOPER, None),
-            (511, r#"{"error":"invalid_client"}"#.into(), DEVELOPER, None),
-            (511, "<html>sign in</html>".into(), DEVELOPER, None),
-            (400, r#"{"message":"POST failed: HTTP/1.1 511 Network Authentication Required (url = https://x.y/z)"}"#.into(), LATER, None),
-            (404, r#"{"message":"No route for grant refresh_token"}"#.into(), DEVELOPER, None),
-            (405, r#"{"message":"refresh_token: method not allowed"}"#.into(), DEVELOPER, None),
-            (403, r#"{"message":"The security token included in the request is expired"}"#.into(), DEVELOPER, None),
-            (403, r#"{"message":"Your organization's subscription has expired"}"#.into(), DEVELOPER, None),
-            (451, r#"{"message":"License expired"}"#.into(), DEVELOPER, None),
+            (409, r#"{"message":"Another refresh with this refresh token is in progress, try again"}"#.into(), RETRYABLE, None),
+            (407, r#"{"message":"Proxy session expired, please authenticate"}"#.into(), MISCONFIGURED, None),
+            (407, r#"{"error":"invalid_grant"}"#.into(), MISCONFIGURED, None),
+            (511, r#"{"error":"invalid_client"}"#.into(), MISCONFIGURED, None),
+            (511, "<html>sign in</html>".into(), MISCONFIGURED, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 511 Network Authentication Required (url = https://x.y/z)"}"#.into(), RETRYABLE, None),
+            (404, r#"{"message":"No route for grant refresh_token"}"#.into(), MISCONFIGURED, None),
+            (405, r#"{"message":"refresh_token: method not allowed"}"#.into(), MISCONFIGURED, None),
+            (403, r#"{"message":"The security token included in the request is expired"}"#.into(), MISCONFIGURED, None),
+            (403, r#"{"message":"Your organization's subscription has expired"}"#.into(), MISCONFIGURED, None),
+            (451, r#"{"message":"License expired"}"#.into(), MISCONFIGURED, None),
             // 451 means another region, also within a quoted response or by its reason phrase.
-            (451, r#"{"error":"Unavailable For Legal Reasons","error_description":"x"}"#.into(), DEVELOPER, None),
-            (451, r#"{"message":"Temporarily unavailable in your region, try again elsewhere"}"#.into(), DEVELOPER, None),
-            (451, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
-            (451, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), DEVELOPER, None),
-            (400, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), DEVELOPER, None),
-            (400, r#"{"error_description":"x","error":"Unavailable For Legal Reasons"}"#.into(), DEVELOPER, None),
-            (451, "<html>blocked</html>".into(), LATER, None),
+            (451, r#"{"error":"Unavailable For Legal Reasons","error_description":"x"}"#.into(), MISCONFIGURED, None),
+            (451, r#"{"message":"Temporarily unavailable in your region, try again elsewhere"}"#.into(), MISCONFIGURED, None),
+            (451, r#"{"error":"invalid_request","error_description":"x"}"#.into(), MISCONFIGURED, Some("invalid_request")),
+            (451, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), MISCONFIGURED, None),
+            (400, r#"{"error_description":"x","error":"Unavailable For Legal Reasons"}"#.into(), MISCONFIGURED, None),
+            (451, "<html>blocked</html>".into(), RETRYABLE, None),
             // A conflict is temporary, also with a code that names no cause.
-            (409, r#"{"error":"invalid_request","error_description":"x"}"#.into(), LATER, Some("invalid_request")),
-            (409, r#"{"error":"invalid_request","error_description":"The redirect URI is another"}"#.into(), DEVELOPER, Some("invalid_request")),
-            (409, r#"{"error":"Conflict"}"#.into(), LATER, Some("Conflict")),
-            (422, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
+            (409, r#"{"error":"invalid_request","error_description":"x"}"#.into(), RETRYABLE, Some("invalid_request")),
+            (409, r#"{"error":"invalid_request","error_description":"The redirect URI is another"}"#.into(), MISCONFIGURED, Some("invalid_request")),
+            (409, r#"{"error":"Conflict"}"#.into(), RETRYABLE, Some("Conflict")),
+            (422, r#"{"error":"invalid_request","error_description":"x"}"#.into(), MISCONFIGURED, Some("invalid_request")),
             // Then the remaining statuses.
-            (403, r#"{"code":403,"message":"no","trackingId":"GTWY_1"}"#.into(), DEVELOPER, None),
-            (404, "{}".into(), DEVELOPER, None),
-            (405, "{}".into(), DEVELOPER, None),
-            (409, "{}".into(), LATER, None),
-            (407, "{}".into(), DEVELOPER, None),
-            (410, "{}".into(), DEVELOPER, None),
-            (415, "{}".into(), DEVELOPER, None),
-            (451, "{}".into(), DEVELOPER, None),
-            (418, "{}".into(), LATER, None),
-            (200, "{}".into(), LATER, None),
+            (403, r#"{"code":403,"message":"no","trackingId":"GTWY_1"}"#.into(), MISCONFIGURED, None),
+            (404, "{}".into(), MISCONFIGURED, None),
+            (405, "{}".into(), MISCONFIGURED, None),
+            (409, "{}".into(), RETRYABLE, None),
+            (407, "{}".into(), MISCONFIGURED, None),
+            (410, "{}".into(), MISCONFIGURED, None),
+            (415, "{}".into(), MISCONFIGURED, None),
+            (451, "{}".into(), MISCONFIGURED, None),
+            (418, "{}".into(), RETRYABLE, None),
+            (200, "{}".into(), RETRYABLE, None),
         ];
         for (status, body, party, code) in rows {
-            let error = refused(Asked::Refresh, status, &body);
-            assert_eq!((who(&error), error.server().unwrap().code()), (party, code), "{status} {body}");
+            let error = classify_body(RequestKind::Refresh, status, &body);
+            assert_eq!((class_of(&error), error.server().unwrap().code()), (party, code), "{status} {body}");
             assert!(!error.server().unwrap().is_unrecognized(), "{status} {body}");
             assert_eq!(error.server().unwrap().status(), Some(status));
         }
@@ -589,11 +620,15 @@ mod tests {
 
     #[test]
     fn error_without_reason_requires_login_only_for_grants() {
-        for (asked, party) in [(Asked::Refresh, LOGIN), (Asked::Exchange, LOGIN), (Asked::Person, NOBODY)] {
+        for (asked, party) in [
+            (RequestKind::Refresh, LOGIN_REQUIRED),
+            (RequestKind::Exchange, LOGIN_REQUIRED),
+            (RequestKind::Person, UNCLASSIFIED),
+        ] {
             for status in [400, 401] {
                 let body = format!(r#"{{"message":"{HYDRA_SYNTAX}","trackingId":"ROUTER_9"}}"#);
-                let error = refused(asked, status, &body);
-                assert_eq!(who(&error), party);
+                let error = classify_body(asked, status, &body);
+                assert_eq!(class_of(&error), party);
                 let server = error.server().unwrap();
                 assert!(server.is_unrecognized() && server.description() == Some(HYDRA_SYNTAX));
                 assert_eq!(error.tracking_id(), Some("ROUTER_9"));
@@ -611,7 +646,7 @@ mod tests {
             r#"{"error":"Unauthorized","message":"Bearer token is malformed, or unknown"}"#,
         ] {
             for status in [400, 401] {
-                let error = refused(Asked::Refresh, status, body);
+                let error = classify_body(RequestKind::Refresh, status, body);
                 assert!(error.is_login_required() && error.server().unwrap().is_unrecognized(), "{body}");
             }
         }
@@ -626,17 +661,17 @@ mod tests {
             (r#"{"message":"the requested scope is not allowed"}"#, false),
             (r#"{"error":"unauthorized_client","error_description":"client credentials are not enough"}"#, false),
         ] {
-            let error = refused(Asked::Refresh, 401, body);
+            let error = classify_body(RequestKind::Refresh, 401, body);
             assert!(error.is_misconfigured(), "{body}");
-            assert_eq!(error.server().unwrap().names_client(), names_client, "{body}");
+            assert_eq!(error.server().unwrap().is_client_rejected(), names_client, "{body}");
         }
     }
 
     #[test]
     fn rejected_scopes_are_explained_unless_retryable() {
         let body = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#;
-        for asked in [Asked::Exchange, Asked::Refresh] {
-            let error = refused(asked, 400, body);
+        for asked in [RequestKind::Exchange, RequestKind::Refresh] {
+            let error = classify_body(asked, 400, body);
             let line = error.to_string();
             assert!(error.is_misconfigured() && line.contains("register each individually"), "{line}");
             assert!(
@@ -644,18 +679,18 @@ mod tests {
                 "{line}"
             );
             assert!(line.contains("request at least one"), "{line}");
-            assert!(!refused(asked, 503, body).to_string().contains("register each"));
-            assert!(!refused(asked, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
+            assert!(!classify_body(asked, 503, body).to_string().contains("register each"));
+            assert!(!classify_body(asked, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
         }
-        assert!(refused(Asked::Person, 403, body).to_string().contains("a scope or a role is missing"));
+        assert!(classify_body(RequestKind::Person, 403, body).to_string().contains("a scope or a role is missing"));
     }
 
     #[test]
     fn unknown_error_code_and_format_are_preserved() {
-        let error = refused(Asked::Refresh, 400, r#"{"error":"brand_new","error_description":"surprise"}"#);
+        let error = classify_body(RequestKind::Refresh, 400, r#"{"error":"brand_new","error_description":"surprise"}"#);
         let server = error.server().unwrap();
         assert_eq!((server.code(), server.description()), (Some("brand_new"), Some("brand_new; surprise")));
-        let error = refused(Asked::Refresh, 400, r#"{"fault":"something else","n":1}"#);
+        let error = classify_body(RequestKind::Refresh, 400, r#"{"fault":"something else","n":1}"#);
         assert_eq!(error.server().unwrap().description(), Some("something else"));
     }
 
@@ -664,12 +699,12 @@ mod tests {
         let body = r#"{"error":"hunter2","message":"token hunter2 and a%2Fb are bad","trackingId":"hunter2"}"#;
         let mut response = response(400, body);
         response.headers_mut().insert("trackingid", HeaderValue::from_static("hunter2"));
-        let error = refusal(Asked::Refresh, &response, &["hunter2", "a/b"], UnixTime::from_secs(0));
+        let error = error_from_response(RequestKind::Refresh, &response, &["hunter2", "a/b"], UnixTime::from_secs(0));
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("a%2Fb"), "{shown}");
     }
 
-    fn with_headers(status: u16, body: impl AsRef<[u8]>, headers: &[(&'static str, &str)]) -> Response<Bytes> {
+    fn response_with_headers(status: u16, body: impl AsRef<[u8]>, headers: &[(&'static str, &str)]) -> Response<Bytes> {
         let mut response = Response::new(Bytes::copy_from_slice(body.as_ref()));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         for (name, value) in headers {
@@ -678,23 +713,23 @@ mod tests {
         response
     }
 
-    fn judged(asked: Asked, status: u16, body: &str, challenges: &[&str]) -> Error {
+    fn classify_with_challenges(asked: RequestKind, status: u16, body: &str, challenges: &[&str]) -> Error {
         let headers: Vec<_> = challenges.iter().map(|challenge| ("www-authenticate", *challenge)).collect();
-        refusal(asked, &with_headers(status, body, &headers), &["hunter2"], UnixTime::from_secs(0))
+        error_from_response(asked, &response_with_headers(status, body, &headers), &["hunter2"], UnixTime::from_secs(0))
     }
 
     /// Returns the predicates that are `true`.
     fn classes(error: &Error) -> Vec<&'static str> {
         let predicates = [
-            (LOGIN, error.is_login_required()),
-            (DEVELOPER, error.is_misconfigured()),
-            (LATER, error.is_retryable()),
-            (TOKEN, error.is_token_rejected()),
+            (LOGIN_REQUIRED, error.is_login_required()),
+            (MISCONFIGURED, error.is_misconfigured()),
+            (RETRYABLE, error.is_retryable()),
+            (TOKEN_REJECTED, error.is_token_rejected()),
         ];
         predicates.into_iter().filter_map(|(class, is_true)| is_true.then_some(class)).collect()
     }
 
-    const TOKEN: &str = "access token";
+    const TOKEN_REJECTED: &str = "access token";
 
     #[test]
     fn resource_error_is_classified_by_status_and_challenge() {
@@ -702,116 +737,133 @@ mod tests {
         let (expired, scope) = ("Bearer error=\"invalid_token\"", "Bearer error=\"insufficient_scope\"");
         for (status, body, challenges, class) in [
             // A reason in the header, without a body or with a proxy's page.
-            (401, "", &[expired][..], vec![TOKEN]),
-            (401, page, &[expired], vec![TOKEN]),
-            (401, "", &[], vec![TOKEN]),
-            (401, page, &["Basic"], vec![TOKEN]),
-            (401, "", &[scope], vec![TOKEN]),
-            (400, "", &[expired], vec![TOKEN]),
-            (403, page, &["bearer ERROR=invalid_token"], vec![TOKEN]),
-            (400, "{}", &["Basic realm=x", "DPoP error=\"invalid_token\", algs=\"ES256\""], vec![TOKEN]),
-            (403, r#"{"message":"no"}"#, &[expired], vec![TOKEN]),
-            (403, "", &[scope], vec![DEVELOPER]),
-            (403, page, &["Bearer realm=\"a, b\", error=\"insufficient_scope\", scope=\"x\""], vec![DEVELOPER]),
-            (403, r#"{"message":"temporarily unavailable"}"#, &[], vec![DEVELOPER]),
+            (401, "", &[expired][..], vec![TOKEN_REJECTED]),
+            (401, page, &[expired], vec![TOKEN_REJECTED]),
+            (401, "", &[], vec![TOKEN_REJECTED]),
+            (401, page, &["Basic"], vec![TOKEN_REJECTED]),
+            (401, "", &[scope], vec![TOKEN_REJECTED]),
+            (400, "", &[expired], vec![TOKEN_REJECTED]),
+            (403, page, &["bearer ERROR=invalid_token"], vec![TOKEN_REJECTED]),
+            (400, "{}", &["Basic realm=x", "DPoP error=\"invalid_token\", algs=\"ES256\""], vec![TOKEN_REJECTED]),
+            (403, r#"{"message":"no"}"#, &[expired], vec![TOKEN_REJECTED]),
+            (403, "", &[scope], vec![MISCONFIGURED]),
+            (403, page, &["Bearer realm=\"a, b\", error=\"insufficient_scope\", scope=\"x\""], vec![MISCONFIGURED]),
+            (403, r#"{"message":"temporarily unavailable"}"#, &[], vec![MISCONFIGURED]),
             (403, page, &[], vec![]),
             (403, "", &["Bearer realm=\"error=insufficient_scope\""], vec![]),
             // A 401 is about the access token, whatever codes of other endpoints it contains.
-            (401, r#"{"error":"invalid_grant"}"#, &[], vec![TOKEN]),
-            (401, r#"{"message":"login_required"}"#, &[], vec![TOKEN]),
-            (401, r#"{"errors":[{"description":"access_denied"}]}"#, &[], vec![TOKEN]),
-            (401, r#"{"error":"invalid_client"}"#, &[], vec![TOKEN]),
-            (401, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable"}"#, &[], vec![TOKEN]),
+            (401, r#"{"error":"invalid_grant"}"#, &[], vec![TOKEN_REJECTED]),
+            (401, r#"{"message":"login_required"}"#, &[], vec![TOKEN_REJECTED]),
+            (401, r#"{"errors":[{"description":"access_denied"}]}"#, &[], vec![TOKEN_REJECTED]),
+            (401, r#"{"error":"invalid_client"}"#, &[], vec![TOKEN_REJECTED]),
+            (401, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable"}"#, &[], vec![TOKEN_REJECTED]),
             // The state of the server or the network comes first.
-            (429, "", &[expired], vec![LATER]),
-            (503, page, &[scope], vec![LATER]),
-            (302, "", &[expired], vec![LATER]),
-            (407, "", &[expired], vec![DEVELOPER]),
-            (511, page, &[], vec![DEVELOPER]),
+            (429, "", &[expired], vec![RETRYABLE]),
+            (503, page, &[scope], vec![RETRYABLE]),
+            (302, "", &[expired], vec![RETRYABLE]),
+            (407, "", &[expired], vec![MISCONFIGURED]),
+            (511, page, &[], vec![MISCONFIGURED]),
             // The remaining statuses mean nothing without JSON.
             (400, "", &[], vec![]),
             (404, page, &[], vec![]),
             (409, page, &[], vec![]),
             (451, "[]", &[], vec![]),
             (400, r#"{"message":"no"}"#, &[], vec![]),
-            (404, "{}", &[], vec![DEVELOPER]),
-            (409, "{}", &[], vec![LATER]),
+            (404, "{}", &[], vec![MISCONFIGURED]),
+            (409, "{}", &[], vec![RETRYABLE]),
         ] {
-            for asked in resources() {
-                let error = judged(asked, status, body, challenges);
+            for asked in resource_request_kinds() {
+                let error = classify_with_challenges(asked, status, body, challenges);
                 assert_eq!(classes(&error), class, "{status} {body} {challenges:?}: {error}");
                 let line = error.to_string();
-                assert_eq!(line.contains("obtain a new one"), class == [TOKEN], "{line}");
+                assert_eq!(line.contains("obtain a new one"), class == [TOKEN_REJECTED], "{line}");
             }
         }
-        let error =
-            judged(Asked::Person, 401, "", &["Bearer error=\"invalid_token\", error_description=\"x hunter2\""]);
+        let error = classify_with_challenges(
+            RequestKind::Person,
+            401,
+            "",
+            &["Bearer error=\"invalid_token\", error_description=\"x hunter2\""],
+        );
         let server = error.server().unwrap();
         assert_eq!((server.code(), server.is_unrecognized()), (Some("invalid_token"), false));
         assert!(server.description().unwrap().starts_with("x ") && !format!("{error:?}").contains("hunter2"));
-        assert!(judged(Asked::Person, 401, "", &[]).server().unwrap().is_unrecognized());
+        assert!(classify_with_challenges(RequestKind::Person, 401, "", &[]).server().unwrap().is_unrecognized());
     }
 
-    fn resources() -> Vec<Asked> {
-        ALL.iter().copied().filter(|asked| asked.is_resource()).collect()
+    fn resource_request_kinds() -> Vec<RequestKind> {
+        ALL_REQUEST_KINDS.iter().copied().filter(|asked| asked.is_resource_request()).collect()
     }
 
     #[cfg(feature = "oidc")]
-    const ALL: &[Asked] = &[
-        Asked::Exchange,
-        Asked::Refresh,
-        Asked::Device,
-        Asked::DeviceCode,
-        Asked::Revocation,
-        Asked::Person,
-        Asked::Keys,
-        Asked::Discovery,
-        Asked::UserInfo,
+    const ALL_REQUEST_KINDS: &[RequestKind] = &[
+        RequestKind::Exchange,
+        RequestKind::Refresh,
+        RequestKind::DeviceToken,
+        RequestKind::DeviceAuthorization,
+        RequestKind::Revocation,
+        RequestKind::Person,
+        RequestKind::Jwks,
+        RequestKind::Discovery,
+        RequestKind::UserInfo,
     ];
     #[cfg(not(feature = "oidc"))]
-    const ALL: &[Asked] =
-        &[Asked::Exchange, Asked::Refresh, Asked::Device, Asked::DeviceCode, Asked::Revocation, Asked::Person];
+    const ALL: &[RequestKind] = &[
+        RequestKind::Exchange,
+        RequestKind::Refresh,
+        RequestKind::DeviceToken,
+        RequestKind::DeviceAuthorization,
+        RequestKind::Revocation,
+        RequestKind::Person,
+    ];
 
     #[test]
     fn token_error_without_json_is_retryable_or_names_client() {
         let form = "error=invalid_client&error_description=x";
         for (status, body, challenges, class) in [
-            (401, "", &["Basic"][..], DEVELOPER),
-            (401, "<html>", &["Negotiate", "bAsIc realm=\"x\""], DEVELOPER),
-            (401, "", &["Bearer error=\"invalid_client\""], DEVELOPER),
-            (401, form, &[], DEVELOPER),
-            (401, "[]", &["Basic"], DEVELOPER),
-            (401, "", &[], LATER),
-            (401, "<html>invalid_client</html>", &["Bearer realm=\"Basic\""], LATER),
-            (401, "\"invalid_client\"", &["Negotiate"], LATER),
-            (401, "<html>", &["Bearer error=\"invalid_token\""], LATER),
-            (401, "", &["Bearer error=\"invalid_grant\""], LATER),
-            (400, "error=invalid_grant", &[], LATER),
-            (400, form, &["Basic"], LATER),
-            (403, "", &["Basic"], LATER),
-            (404, "<html>", &[], LATER),
-            (418, "", &[], LATER),
-            (451, "", &[], LATER),
+            (401, "", &["Basic"][..], MISCONFIGURED),
+            (401, "<html>", &["Negotiate", "bAsIc realm=\"x\""], MISCONFIGURED),
+            (401, "", &["Bearer error=\"invalid_client\""], MISCONFIGURED),
+            (401, form, &[], MISCONFIGURED),
+            (401, "[]", &["Basic"], MISCONFIGURED),
+            (401, "", &[], RETRYABLE),
+            (401, "<html>invalid_client</html>", &["Bearer realm=\"Basic\""], RETRYABLE),
+            (401, "\"invalid_client\"", &["Negotiate"], RETRYABLE),
+            (401, "<html>", &["Bearer error=\"invalid_token\""], RETRYABLE),
+            (401, "", &["Bearer error=\"invalid_grant\""], RETRYABLE),
+            (400, "error=invalid_grant", &[], RETRYABLE),
+            (400, form, &["Basic"], RETRYABLE),
+            (403, "", &["Basic"], RETRYABLE),
+            (404, "<html>", &[], RETRYABLE),
+            (418, "", &[], RETRYABLE),
+            (451, "", &[], RETRYABLE),
         ] {
-            for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
-                let error = judged(asked, status, body, challenges);
+            for asked in ALL_REQUEST_KINDS.iter().copied().filter(|asked| asked.has_grant()) {
+                let error = classify_with_challenges(asked, status, body, challenges);
                 assert_eq!(classes(&error), [class], "{asked:?} {status} {body} {challenges:?}: {error}");
                 let server = error.server().unwrap();
                 assert!(!server.is_json_object() && !server.is_unrecognized(), "{error}");
-                assert_eq!(server.names_client(), class == DEVELOPER, "{error}");
-                let is_named = class == DEVELOPER && format!("{body}{challenges:?}").contains("invalid_client");
+                assert_eq!(server.is_client_rejected(), class == MISCONFIGURED, "{error}");
+                let is_named = class == MISCONFIGURED && format!("{body}{challenges:?}").contains("invalid_client");
                 assert_eq!(server.code(), is_named.then_some("invalid_client"), "{error}");
             }
         }
-        for asked in ALL.iter().copied().filter(|asked| !asked.is_grant() && !asked.is_resource()) {
-            let error = judged(asked, 401, "", &["Basic"]);
-            assert_eq!(classes(&error), [LATER], "{asked:?}: {error}");
+        for asked in
+            ALL_REQUEST_KINDS.iter().copied().filter(|asked| !asked.has_grant() && !asked.is_resource_request())
+        {
+            let error = classify_with_challenges(asked, 401, "", &["Basic"]);
+            assert_eq!(classes(&error), [RETRYABLE], "{asked:?}: {error}");
         }
         // A JSON object comes from Webex.
-        let error = judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]);
+        let error = classify_with_challenges(RequestKind::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]);
         let server = error.server().unwrap();
         assert!(error.is_login_required() && server.is_unrecognized() && server.is_json_object());
-        assert!(judged(Asked::Refresh, 401, r#"{"error":"invalid_client"}"#, &[]).server().unwrap().names_client());
+        assert!(
+            classify_with_challenges(RequestKind::Refresh, 401, r#"{"error":"invalid_client"}"#, &[])
+                .server()
+                .unwrap()
+                .is_client_rejected()
+        );
     }
 
     #[test]
@@ -819,7 +871,12 @@ mod tests {
         let of_type = |status, body: &str, content_type: &str| {
             let headers = [("content-type", content_type)];
             let headers = if content_type.is_empty() { &[][..] } else { &headers };
-            refusal(Asked::Refresh, &with_headers(status, body, headers), &["hunter2"], UnixTime::from_secs(0))
+            error_from_response(
+                RequestKind::Refresh,
+                &response_with_headers(status, body, headers),
+                &["hunter2"],
+                UnixTime::from_secs(0),
+            )
         };
         let long = format!("text/{}", "x".repeat(200));
         for (status, body, content_type, says) in [
@@ -840,29 +897,38 @@ mod tests {
         let server = error.server().unwrap();
         assert!(server.is_json_object() && server.content_type() == Some("text/html"));
         assert!(!error.to_string().contains("text/html"), "{error}");
-        let page = with_headers(200, "<html>hunter2</html>", &[("content-type", "text/html")]);
-        let error = unusable(Asked::Refresh, &page, "response cannot be used", &"invalid JSON", &["hunter2"]);
+        let page = response_with_headers(200, "<html>hunter2</html>", &[("content-type", "text/html")]);
+        let error = invalid_response_error(
+            RequestKind::Refresh,
+            &page,
+            "response cannot be used",
+            &"invalid JSON",
+            &["hunter2"],
+        );
         let line = error.to_string();
         assert!(line.contains("not JSON") && line.ends_with("(HTTP 200, not JSON, content type text/html)"), "{line}");
         assert!(error.is_retryable() && !error.server().unwrap().is_json_object());
-        let object = with_headers(200, "{}", &[]);
-        assert!(unusable(Asked::Refresh, &object, "x", &"y", &[]).server().is_none());
+        let object = response_with_headers(200, "{}", &[]);
+        assert!(invalid_response_error(RequestKind::Refresh, &object, "x", &"y", &[]).server().is_none());
     }
 
     #[test]
     fn proxy_and_network_authentication_errors_are_named() {
-        for asked in ALL.iter().copied() {
+        for asked in ALL_REQUEST_KINDS.iter().copied() {
             for body in ["", "<html>", r#"{"error":"invalid_client","message":"expired"}"#] {
                 for (status, says) in [(407, "proxy rejected"), (511, "network rejected")] {
-                    let error = judged(asked, status, body, &["Basic", "Bearer error=\"invalid_token\""]);
-                    assert_eq!(classes(&error), [DEVELOPER], "{asked:?} {status} {body}");
+                    let error =
+                        classify_with_challenges(asked, status, body, &["Basic", "Bearer error=\"invalid_token\""]);
+                    assert_eq!(classes(&error), [MISCONFIGURED], "{asked:?} {status} {body}");
                     let server = error.server().unwrap();
                     assert!(error.to_string().contains(says), "{error}");
                     assert!(server.code().is_none() && server.is_from_intermediary(), "{error}");
                 }
             }
         }
-        assert!(!judged(Asked::Refresh, 401, "{}", &[]).server().unwrap().is_from_intermediary());
+        assert!(
+            !classify_with_challenges(RequestKind::Refresh, 401, "{}", &[]).server().unwrap().is_from_intermediary()
+        );
     }
 
     #[test]
@@ -873,18 +939,18 @@ mod tests {
             r#"{"errors":[{"description":"TokenLimit_Reached: 750"}]}"#,
         ] {
             for status in [400, 401, 403, 200] {
-                let error = judged(Asked::Refresh, status, body, &[]);
-                assert_eq!(classes(&error), [LATER], "{error}");
+                let error = classify_with_challenges(RequestKind::Refresh, status, body, &[]);
+                assert_eq!(classes(&error), [RETRYABLE], "{error}");
                 assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
                 assert!(error.to_string().contains("a new login does not help"), "{error}");
-                for asked in [Asked::Exchange, Asked::Device] {
-                    let error = judged(asked, status, body, &[]);
-                    assert_eq!((classes(&error), error.retry_after()), (vec![LOGIN], None), "{error}");
+                for asked in [RequestKind::Exchange, RequestKind::DeviceToken] {
+                    let error = classify_with_challenges(asked, status, body, &[]);
+                    assert_eq!((classes(&error), error.retry_after()), (vec![LOGIN_REQUIRED], None), "{error}");
                     assert!(error.to_string().contains("the code cannot be reused"), "{error}");
                 }
             }
-            for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
-                let line = judged(asked, 400, body, &[]).to_string();
+            for asked in ALL_REQUEST_KINDS.iter().copied().filter(|asked| asked.has_grant()) {
+                let line = classify_with_challenges(asked, 400, body, &[]).to_string();
                 assert!(line.contains("750") && line.contains("`disconnect_everywhere()`"), "{line}");
             }
         }
@@ -893,18 +959,23 @@ mod tests {
     #[test]
     fn error_code_is_read_despite_undecodable_text() {
         for (asked, body, class) in [
-            (Asked::Refresh, &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..], LOGIN),
-            (Asked::Refresh, b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}", LOGIN),
-            (Asked::Refresh, b"{\"x\":\"\\udead\",\"error\":\"invalid_grant\",\"y\":[\"\xc3\"]}", LOGIN),
-            (Asked::Exchange, b"\xef\xbb\xbf{\"error\":\"invalid_client\"}", DEVELOPER),
-            (Asked::Device, b"\xef\xbb\xbf{\"error\":\"access_denied\",\"n\":1e999}", LOGIN),
-            (Asked::DeviceCode, b"{\"error\":\"invalid_scope\",\"\xff\":null}", DEVELOPER),
+            (RequestKind::Refresh, &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..], LOGIN_REQUIRED),
+            (RequestKind::Refresh, b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}", LOGIN_REQUIRED),
+            (RequestKind::Refresh, b"{\"x\":\"\\udead\",\"error\":\"invalid_grant\",\"y\":[\"\xc3\"]}", LOGIN_REQUIRED),
+            (RequestKind::Exchange, b"\xef\xbb\xbf{\"error\":\"invalid_client\"}", MISCONFIGURED),
+            (RequestKind::DeviceToken, b"\xef\xbb\xbf{\"error\":\"access_denied\",\"n\":1e999}", LOGIN_REQUIRED),
+            (RequestKind::DeviceAuthorization, b"{\"error\":\"invalid_scope\",\"\xff\":null}", MISCONFIGURED),
         ] {
-            let error = refusal(asked, &with_headers(400, body, &[]), &[], UnixTime::from_secs(0));
+            let error = error_from_response(asked, &response_with_headers(400, body, &[]), &[], UnixTime::from_secs(0));
             assert_eq!(classes(&error), [class], "{}", String::from_utf8_lossy(body));
         }
         let body = b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg is gone\"}";
-        let error = refusal(Asked::Refresh, &with_headers(400, body, &[]), &["hunter2"], UnixTime::from_secs(0));
+        let error = error_from_response(
+            RequestKind::Refresh,
+            &response_with_headers(400, body, &[]),
+            &["hunter2"],
+            UnixTime::from_secs(0),
+        );
         assert_eq!(error.server().unwrap().description(), Some("J\u{fffd}rg is gone"));
     }
 
@@ -915,13 +986,18 @@ mod tests {
             ("a-very-long-secret-indeed", b"a-very-lo\xffng-secret-indeed"),
         ] {
             let body = [b"{\"error\":\"x", echo, b"\",\"message\":\"bad: ", echo, b"\"}"].concat();
-            let error = refusal(Asked::Refresh, &with_headers(400, &body, &[]), &[secret], UnixTime::from_secs(0));
+            let error = error_from_response(
+                RequestKind::Refresh,
+                &response_with_headers(400, &body, &[]),
+                &[secret],
+                UnixTime::from_secs(0),
+            );
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("nsef") && !shown.contains("secret-indeed"), "{shown}");
         }
     }
 
-    mod table {
+    mod transitions {
         use proptest::prelude::*;
         use proptest::sample::{select, subsequence};
 
@@ -999,8 +1075,8 @@ mod tests {
         }
 
         /// Returns the expected predicates, or `None` if they depend on phrases.
-        fn expected(
-            asked: Asked,
+        fn expected_classes(
+            asked: RequestKind,
             status: u16,
             is_object: bool,
             challenges: &str,
@@ -1009,23 +1085,23 @@ mod tests {
             let has = |text: &str| challenges.contains(text);
             let invalid_token = has("Bearer error=\"invalid_token\"");
             match status {
-                407 | 511 => return Some(vec![DEVELOPER]),
-                300..=399 | 408 | 423 | 425 | 429 | 500..=599 => return Some(vec![LATER]),
+                407 | 511 => return Some(vec![MISCONFIGURED]),
+                300..=399 | 408 | 423 | 425 | 429 | 500..=599 => return Some(vec![RETRYABLE]),
                 _ => {}
             }
-            if asked.is_resource() {
+            if asked.is_resource_request() {
                 return match status {
-                    401 => Some(vec![TOKEN]),
-                    _ if invalid_token => Some(vec![TOKEN]),
-                    403 if is_object || has("insufficient_scope") => Some(vec![DEVELOPER]),
+                    401 => Some(vec![TOKEN_REJECTED]),
+                    _ if invalid_token => Some(vec![TOKEN_REJECTED]),
+                    403 if is_object || has("insufficient_scope") => Some(vec![MISCONFIGURED]),
                     _ => (!is_object).then(Vec::new),
                 };
             }
             let names_client = has("Basic realm") || has("\"invalid_client\"") || body == b"error=invalid_client";
             match (is_object, status) {
                 (true, _) => None,
-                (false, 401) if asked.is_grant() && names_client => Some(vec![DEVELOPER]),
-                (false, _) => Some(vec![LATER]),
+                (false, 401) if asked.has_grant() && names_client => Some(vec![MISCONFIGURED]),
+                (false, _) => Some(vec![RETRYABLE]),
             }
         }
 
@@ -1034,7 +1110,7 @@ mod tests {
 
             #[test]
             fn error_predicates_are_exclusive_and_match_table(
-                asked in select(ALL),
+                asked in select(ALL_REQUEST_KINDS),
                 status in statuses(),
                 body in select(bodies()),
                 challenges in subsequence(CHALLENGES.to_vec(), 0..4),
@@ -1046,15 +1122,15 @@ mod tests {
                 let mut headers: Vec<_> = lines.into_iter().map(|line| ("www-authenticate", line)).collect();
                 headers.extend(content_type.map(|value| ("content-type", value)));
 
-                let error = refusal(asked, &with_headers(status, &body, &headers), &[], UnixTime::from_secs(0));
+                let error = error_from_response(asked, &response_with_headers(status, &body, &headers), &[], UnixTime::from_secs(0));
 
                 let found = classes(&error);
                 prop_assert!(found.len() <= 1, "{:?}: {:?}", found, error);
-                let is_object = value::object(&body).is_some();
-                if let Some(expected) = expected(asked, status, is_object, &joined, &body) {
+                let is_object = value::parse_object(&body).is_some();
+                if let Some(expected) = expected_classes(asked, status, is_object, &joined, &body) {
                     prop_assert_eq!(&found, &expected, "{:?}", error);
                 }
-                if asked.is_resource() {
+                if asked.is_resource_request() {
                     prop_assert!(!error.is_login_required(), "{:?}", error);
                 }
                 // A response without a JSON object never requires a login.
@@ -1066,14 +1142,15 @@ mod tests {
 
     #[test]
     fn error_with_one_known_word_is_classified_by_word() {
-        let refresh = |status, text: &str| refused(Asked::Refresh, status, &format!(r#"{{"message":"{text}"}}"#));
+        let refresh =
+            |status, text: &str| classify_body(RequestKind::Refresh, status, &format!(r#"{{"message":"{text}"}}"#));
         for text in
             ["bad clientId", "bad clientSecret", "no client credentials", "an invalid client", "an unknown client"]
         {
             let error = refresh(400, text);
             assert_eq!(
                 (classes(&error), error.server().unwrap().is_unrecognized()),
-                (vec![DEVELOPER], false),
+                (vec![MISCONFIGURED], false),
                 "{text}"
             );
         }
@@ -1081,12 +1158,12 @@ mod tests {
         for subject in ["token", "code", "grant"] {
             for word in ending {
                 let error = refresh(401, &format!("the {subject}: {word}"));
-                assert_eq!(classes(&error), [LOGIN], "{subject} {word}");
+                assert_eq!(classes(&error), [LOGIN_REQUIRED], "{subject} {word}");
                 assert!(!error.server().unwrap().is_unrecognized(), "{subject} {word}");
             }
             assert!(refresh(401, &format!("the {subject} is fine")).server().unwrap().is_unrecognized(), "{subject}");
         }
-        assert_eq!(classes(&refresh(403, "this refresh token is of no use")), [LOGIN]);
+        assert_eq!(classes(&refresh(403, "this refresh token is of no use")), [LOGIN_REQUIRED]);
         for text in [
             "an error of the server: server error",
             "an unexpected condition",
@@ -1094,7 +1171,7 @@ mod tests {
             "try again",
             "unavailable",
         ] {
-            assert_eq!(classes(&refresh(400, text)), [LATER], "{text}");
+            assert_eq!(classes(&refresh(400, text)), [RETRYABLE], "{text}");
         }
     }
 
@@ -1102,54 +1179,65 @@ mod tests {
     fn error_at_rule_boundary_is_classified_by_rule() {
         for (asked, status, body, class) in [
             // 599 is the last status of a server failure.
-            (Asked::Refresh, 599, r#"{"error":"invalid_grant"}"#, LATER),
-            (Asked::Refresh, 402, "{}", DEVELOPER),
+            (RequestKind::Refresh, 599, r#"{"error":"invalid_grant"}"#, RETRYABLE),
+            (RequestKind::Refresh, 402, "{}", MISCONFIGURED),
             // A quoted status, with any HTTP version.
-            (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/2 503 x"}"#, LATER),
-            (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/1.1 451 x"}"#, DEVELOPER),
+            (RequestKind::Refresh, 400, r#"{"message":"POST failed: HTTP/2 503 x"}"#, RETRYABLE),
+            (RequestKind::Refresh, 400, r#"{"message":"POST failed: HTTP/1.1 451 x"}"#, MISCONFIGURED),
             // A device code that Webex no longer knows.
-            (Asked::Device, 200, r#"{"error":"invalid_request"}"#, LOGIN),
-            (Asked::Device, 400, r#"{"error":"invalid_request"}"#, LOGIN),
-            (Asked::Device, 403, r#"{"error":"invalid_request"}"#, LOGIN),
-            (Asked::Device, 404, r#"{"error":"invalid_request"}"#, DEVELOPER),
-            (Asked::Device, 401, r#"{"message":"no"}"#, DEVELOPER),
-            (Asked::Device, 400, r#"{"message":"no"}"#, LOGIN),
+            (RequestKind::DeviceToken, 200, r#"{"error":"invalid_request"}"#, LOGIN_REQUIRED),
+            (RequestKind::DeviceToken, 400, r#"{"error":"invalid_request"}"#, LOGIN_REQUIRED),
+            (RequestKind::DeviceToken, 403, r#"{"error":"invalid_request"}"#, LOGIN_REQUIRED),
+            (RequestKind::DeviceToken, 404, r#"{"error":"invalid_request"}"#, MISCONFIGURED),
+            (RequestKind::DeviceToken, 401, r#"{"message":"no"}"#, MISCONFIGURED),
+            (RequestKind::DeviceToken, 400, r#"{"message":"no"}"#, LOGIN_REQUIRED),
         ] {
-            let error = refused(asked, status, body);
+            let error = classify_body(asked, status, body);
             assert_eq!(classes(&error), [class], "{asked:?} {status} {body}: {error}");
         }
     }
 
     #[test]
     fn error_names_client_only_if_server_rejects_client() {
-        let has_value_elsewhere = judged(Asked::Refresh, 401, "message=invalid_client", &[]);
-        let is_too_long = judged(Asked::Refresh, 401, &format!("x={}&error=invalid_client", "y".repeat(MAX_FORM)), &[]);
+        let has_value_elsewhere = classify_with_challenges(RequestKind::Refresh, 401, "message=invalid_client", &[]);
+        let is_too_long = classify_with_challenges(
+            RequestKind::Refresh,
+            401,
+            &format!("x={}&error=invalid_client", "y".repeat(MAX_FORM_LEN)),
+            &[],
+        );
         for error in [has_value_elsewhere, is_too_long] {
-            assert_eq!(classes(&error), [LATER], "{error}");
-            assert!(!error.server().unwrap().names_client(), "{error}");
+            assert_eq!(classes(&error), [RETRYABLE], "{error}");
+            assert!(!error.server().unwrap().is_client_rejected(), "{error}");
         }
         // With a JSON object, a challenge concerns the request and not the client.
-        assert!(!judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]).server().unwrap().names_client());
-        for asked in resources() {
-            let error = judged(asked, 401, r#"{"error":"invalid_client"}"#, &[]);
+        assert!(
+            !classify_with_challenges(RequestKind::Refresh, 401, r#"{"message":"no"}"#, &["Basic"])
+                .server()
+                .unwrap()
+                .is_client_rejected()
+        );
+        for asked in resource_request_kinds() {
+            let error = classify_with_challenges(asked, 401, r#"{"error":"invalid_client"}"#, &[]);
             let server = error.server().unwrap();
-            assert!(!server.names_client() && !server.is_unrecognized(), "{asked:?}: {error}");
+            assert!(!server.is_client_rejected() && !server.is_unrecognized(), "{asked:?}: {error}");
         }
     }
 
     #[test]
     fn response_with_possible_tokens_exposes_only_known_code() {
-        let error = refused(Asked::Refresh, 200, r#"{"error":"brand_new","message":"opaque","access_token":"a"}"#);
+        let error =
+            classify_body(RequestKind::Refresh, 200, r#"{"error":"brand_new","message":"opaque","access_token":"a"}"#);
         let server = error.server().unwrap();
         assert_eq!((server.code(), server.description()), (None, None), "{error}");
-        let error = refused(Asked::Refresh, 200, r#"{"error":"invalid_grant","message":"opaque"}"#);
+        let error = classify_body(RequestKind::Refresh, 200, r#"{"error":"invalid_grant","message":"opaque"}"#);
         assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
     }
 
     #[test]
     fn known_error_code_containing_secret_is_preserved() {
         let body = response(400, r#"{"error":"invalid_grant"}"#);
-        let error = refusal(Asked::Refresh, &body, &["grant"], UnixTime::from_secs(0));
+        let error = error_from_response(RequestKind::Refresh, &body, &["grant"], UnixTime::from_secs(0));
         assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
     }
 
@@ -1157,7 +1245,7 @@ mod tests {
     fn error_has_retry_after_of_response() {
         let mut response = response(429, "{}");
         response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));
-        let error = refusal(Asked::Refresh, &response, &[], UnixTime::from_secs(0));
+        let error = error_from_response(RequestKind::Refresh, &response, &[], UnixTime::from_secs(0));
         assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(7)));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::json;
-use crate::token::account::{Address, Subject};
+use crate::token::account::{EmailAddress, Subject};
 
 /// An ID token whose signature and claims were verified (OpenID Connect Core 1.0, section 2).
 ///
@@ -21,7 +21,7 @@ pub struct VerifiedIdToken(Map<String, Value>);
 
 impl VerifiedIdToken {
     /// Creates a verified ID token. Only the verifier may call it.
-    pub(crate) fn believe(claims: Map<String, Value>) -> Self {
+    pub(crate) fn from_verified_claims(claims: Map<String, Value>) -> Self {
         Self(claims)
     }
 
@@ -66,7 +66,7 @@ impl VerifiedIdToken {
     ///
     /// Webex sometimes sends the claim as a string. Invalid values count as `false`.
     pub fn is_email_verified(&self) -> Option<bool> {
-        json::says_yes(self.0.get("email_verified")?)
+        json::bool_claim(self.0.get("email_verified")?)
     }
 
     /// Returns the full name, which requires the scope `profile`.
@@ -90,12 +90,12 @@ impl VerifiedIdToken {
     }
 
     /// Returns the part that is stored with the tokens.
-    pub(crate) fn subject_of(&self) -> Subject {
+    pub(crate) fn to_subject(&self) -> Subject {
         Subject {
             issuer: self.issuer().to_owned(),
             subject: self.subject().to_owned(),
             name: self.name().map(str::to_owned),
-            address: Address::new(self.email(), self.is_email_verified()),
+            address: EmailAddress::new(self.email(), self.is_email_verified()),
         }
     }
 

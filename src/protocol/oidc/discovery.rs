@@ -10,9 +10,9 @@ use url::Url;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
-use crate::json::value::is_damaged;
-use crate::protocol::error_response::{self, refusal};
-use crate::protocol::http_request::{self, Asked};
+use crate::json::value::has_replacement_character;
+use crate::protocol::error_response::{self, error_from_response};
+use crate::protocol::http_request::{self, RequestKind};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 use crate::service::Service;
@@ -43,7 +43,7 @@ const ENDPOINTS: [&str; 8] = [
 ];
 
 /// The endpoints that may be on the hosts of the issuers, which are Webex's identity brokers.
-const AT_ISSUERS: [&str; 2] = ["revocation_endpoint", "end_session_endpoint"];
+const ISSUER_HOSTED_ENDPOINTS: [&str; 2] = ["revocation_endpoint", "end_session_endpoint"];
 
 impl Discovery {
     /// Returns the issuer (`issuer`).
@@ -136,19 +136,19 @@ impl Discovery {
 
     /// Returns `true` if the `request` parameter is supported. Defaults to `false`.
     pub fn is_request_parameter_supported(&self) -> bool {
-        self.0.get("request_parameter_supported").and_then(json::truth).unwrap_or(false)
+        self.0.get("request_parameter_supported").and_then(json::bool_or_string).unwrap_or(false)
     }
 
     /// Returns `true` if the `request_uri` parameter is supported. Defaults to `true`.
     pub fn is_request_uri_parameter_supported(&self) -> bool {
-        self.0.get("request_uri_parameter_supported").and_then(json::truth).unwrap_or(true)
+        self.0.get("request_uri_parameter_supported").and_then(json::bool_or_string).unwrap_or(true)
     }
 
     /// Returns `true` if every callback contains `iss` (RFC 9207, section 3). Defaults to `false`,
     /// which applies to Webex.
     #[doc(alias = "authorization_response_iss_parameter_supported")]
     pub fn is_issuer_in_callbacks(&self) -> bool {
-        self.0.get("authorization_response_iss_parameter_supported").and_then(json::truth).unwrap_or(false)
+        self.0.get("authorization_response_iss_parameter_supported").and_then(json::bool_or_string).unwrap_or(false)
     }
 
     /// Returns the field `name`, unchanged.
@@ -161,7 +161,7 @@ impl Discovery {
     }
 
     fn list<'a>(&'a self, name: &str, otherwise: &[&'a str]) -> Vec<&'a str> {
-        self.0.get(name).and_then(json::texts).unwrap_or_else(|| otherwise.to_vec())
+        self.0.get(name).and_then(json::string_or_list).unwrap_or_else(|| otherwise.to_vec())
     }
 }
 
@@ -207,8 +207,8 @@ impl Service {
 
 /// Builds the request for the document.
 pub(crate) fn discovery_request(registration: &Registration) -> Result<Request<Bytes>> {
-    let endpoint = registration.below_base("/.well-known/openid-configuration")?;
-    http_request::request(registration, Method::GET, &endpoint, Bytes::new())
+    let endpoint = registration.api_endpoint("/.well-known/openid-configuration")?;
+    http_request::new_request(registration, Method::GET, &endpoint, Bytes::new())
 }
 
 /// Reads the response. The document's issuer must be allowed, and its endpoints must be on the
@@ -219,14 +219,20 @@ pub(crate) fn read_discovery(
     now: UnixTime,
 ) -> Result<Discovery> {
     if !response.status().is_success() {
-        return Err(refusal(Asked::Discovery, response, &[], now));
+        return Err(error_from_response(RequestKind::Discovery, response, &[], now));
     }
     let unusable = |why: String| {
         Error::new(ErrorKind::Discovery, format!("invalid discovery document: {why}"))
             .with_tracking_id(http_request::received_tracking_id(response, None, &[]))
     };
-    let document = Discovery(json::object(response.body()).map_err(|fault| {
-        error_response::unusable(Asked::Discovery, response, "invalid discovery document", &fault, &[])
+    let document = Discovery(json::parse_strict_object(response.body()).map_err(|fault| {
+        error_response::invalid_response_error(
+            RequestKind::Discovery,
+            response,
+            "invalid discovery document",
+            &fault,
+            &[],
+        )
     })?);
     let service = &registration.service;
     match document.issuer() {
@@ -245,15 +251,15 @@ pub(crate) fn read_discovery(
     for name in ENDPOINTS {
         if document.field(name).is_some_and(|value| !value.is_null()) {
             let url = document.text(name).ok_or_else(|| unusable(format!("`{name}` is not a string")))?;
-            require_own(registration, name, url).map_err(|why| unusable(format!("`{name}` {why}")))?;
+            require_service_host(registration, name, url).map_err(|why| unusable(format!("`{name}` {why}")))?;
         }
     }
     Ok(document)
 }
 
 /// Checks that an endpoint is on the service's hosts, because secrets are sent there.
-fn require_own(registration: &Registration, name: &str, url: &str) -> Result<(), String> {
-    if is_damaged(url) {
+fn require_service_host(registration: &Registration, name: &str, url: &str) -> Result<(), String> {
+    if has_replacement_character(url) {
         return Err("contains characters that cannot be decoded".to_owned());
     }
     Endpoint::parse("endpoint", url, &registration.insecure_hosts).map_err(|_| "is not an https URL".to_owned())?;
@@ -261,13 +267,13 @@ fn require_own(registration: &Registration, name: &str, url: &str) -> Result<(),
     let host = url.host_str().unwrap_or_default();
     let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
     let endpoints = &registration.endpoints;
-    let mut own = endpoints.asked().chain([&endpoints.authorization]).map(|endpoint| place(endpoint.url()));
+    let mut own = endpoints.request_endpoints().chain([&endpoints.authorization]).map(|endpoint| place(endpoint.url()));
     let is_added = registration.service.api_hosts().iter().any(|own| own.eq_ignore_ascii_case(host));
     if own.any(|own| own == place(&url)) || (is_added && url.port().is_none()) {
         return Ok(());
     }
     let issuers = registration.service.issuers().iter().filter_map(|issuer| Url::parse(issuer).ok());
-    if AT_ISSUERS.contains(&name) && issuers.into_iter().any(|issuer| place(&issuer) == place(&url)) {
+    if ISSUER_HOSTED_ENDPOINTS.contains(&name) && issuers.into_iter().any(|issuer| place(&issuer) == place(&url)) {
         return Ok(());
     }
     Err(format!("is on the untrusted host {host:?}; if it belongs to Webex, add it with `Service::with_api_host(..)`"))
@@ -275,10 +281,10 @@ fn require_own(registration: &Registration, name: &str, url: &str) -> Result<(),
 
 /// The logout page of an identity broker, relative to its issuer. Webex does not document it;
 /// Cisco's SDK and samples use it.
-const PATH: &str = "/oauth2/v1/logout";
+const LOGOUT_PATH: &str = "/oauth2/v1/logout";
 
 /// Returns the URL that logs the browser out and then redirects it to `goto`.
-pub(crate) fn url(
+pub(crate) fn logout_url(
     registration: &Registration,
     issuer: Option<&str>,
     goto: &str,
@@ -301,7 +307,7 @@ pub(crate) fn url(
             })?
         }
     };
-    let mut url = Url::parse(&format!("{issuer}{PATH}"))
+    let mut url = Url::parse(&format!("{issuer}{LOGOUT_PATH}"))
         .map_err(|_| Error::new(ErrorKind::Configuration, format!("invalid issuer {issuer:?}: it is not a URL")))?;
     let mut query = url.query_pairs_mut();
     query.append_pair("cisService", "webex").append_pair("goto", goto.as_str());
@@ -313,7 +319,7 @@ pub(crate) fn url(
 }
 
 /// The link relation of an issuer (OpenID Connect Discovery 1.0, section 2).
-const ISSUER: &str = "http://openid.net/specs/connect/1.0/issuer";
+const ISSUER_RELATION: &str = "http://openid.net/specs/connect/1.0/issuer";
 
 /// Builds the request for the issuer of the user with this e-mail address.
 pub(crate) fn web_finger_request(registration: &Registration, email: &str) -> Result<Request<Bytes>> {
@@ -326,11 +332,11 @@ pub(crate) fn web_finger_request(registration: &Registration, email: &str) -> Re
         let message = "invalid e-mail address: use the form jane@example.com";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let base = registration.below_base("/.well-known/webfinger")?;
+    let base = registration.api_endpoint("/.well-known/webfinger")?;
     let query = Serializer::new(String::new()).append_pair("resource", &format!("acct:{email}")).finish();
     let url = format!("{}?{query}", base.url());
     let endpoint = Endpoint::parse("webfinger endpoint", &url, &registration.insecure_hosts)?;
-    http_request::request(registration, Method::GET, &endpoint, Bytes::new())
+    http_request::new_request(registration, Method::GET, &endpoint, Bytes::new())
 }
 
 /// Reads the response. The issuer must be allowed by the service.
@@ -340,18 +346,18 @@ pub(crate) fn read_web_finger(
     now: UnixTime,
 ) -> Result<String> {
     if !response.status().is_success() {
-        return Err(refusal(Asked::Discovery, response, &[], now));
+        return Err(error_from_response(RequestKind::Discovery, response, &[], now));
     }
     let unusable = |why: String| {
         Error::new(ErrorKind::Discovery, format!("invalid WebFinger response: {why}"))
             .with_tracking_id(http_request::received_tracking_id(response, None, &[]))
     };
-    let answer = json::object(response.body()).map_err(|fault| {
+    let answer = json::parse_strict_object(response.body()).map_err(|fault| {
         let problem = "invalid WebFinger response";
-        error_response::unusable(Asked::Discovery, response, problem, &fault, &[])
+        error_response::invalid_response_error(RequestKind::Discovery, response, problem, &fault, &[])
     })?;
     let links = answer.get("links").and_then(Value::as_array).into_iter().flatten();
-    let mut issuers = links.filter(|link| link.get("rel").is_some_and(|rel| rel == ISSUER));
+    let mut issuers = links.filter(|link| link.get("rel").is_some_and(|rel| rel == ISSUER_RELATION));
     let issuer = issuers.find_map(|link| link.get("href")?.as_str());
     let issuer = issuer.ok_or_else(|| unusable("it contains no issuer".to_owned()))?;
     if registration.service.allows_issuer(issuer) {

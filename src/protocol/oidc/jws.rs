@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::json;
-use crate::json::value::is_damaged;
+use crate::json::value::has_replacement_character;
 use crate::protocol::oidc::key::SigningAlgorithm;
 
 /// The maximum size of a token, in bytes.
@@ -39,7 +39,8 @@ impl<'a> Jws<'a> {
             URL_SAFE_NO_PAD.decode(part).map_err(|_| format!("the {what} is not unpadded base64url"))
         };
         let read = |what: &str, part: &str| {
-            json::object(&decode(what, part)?).map_err(|fault| format!("the {what} cannot be parsed: {fault}"))
+            json::parse_strict_object(&decode(what, part)?)
+                .map_err(|fault| format!("the {what} cannot be parsed: {fault}"))
         };
         let fields = read("header", header)?;
         let (algorithm, key_id) = check_header(&fields, allowed)?;
@@ -75,7 +76,9 @@ fn check_header(
     })?;
     match said("kid") {
         None => Ok((algorithm, None)),
-        Some(Value::String(id)) if is_damaged(id) => Err("`kid` contains characters that cannot be decoded".to_owned()),
+        Some(Value::String(id)) if has_replacement_character(id) => {
+            Err("`kid` contains characters that cannot be decoded".to_owned())
+        }
         Some(Value::String(id)) => Ok((algorithm, Some(id.clone()))),
         Some(_) => Err("`kid` is not a string".to_owned()),
     }
@@ -89,7 +92,7 @@ mod tests {
         format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload))
     }
 
-    fn refused(token: &str) -> String {
+    fn parse_error(token: &str) -> String {
         Jws::parse(token, &[SigningAlgorithm::Rs256]).unwrap_err()
     }
 
@@ -122,7 +125,7 @@ mod tests {
             assert_eq!((jws.claims["sub"].as_str(), jws.input), (Some("s"), &token[..token.len() - 5]));
         }
         let bad = |header: &[u8]| {
-            refused(&format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode("{}")))
+            parse_error(&format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode("{}")))
         };
         assert!(bad(b"{\"alg\":\"RS256\",\"kid\":\"k\xff\"}").contains("cannot be decoded"));
         assert!(bad(b"{\"alg\":\"RS256\xff\"}").contains("`alg`"));
@@ -149,7 +152,7 @@ mod tests {
             (r#"{"alg":"RS256","kid":7}"#, "`kid` is not a string"),
             ("[]", "not a JSON object"),
         ] {
-            let message = refused(&token(header, "{}"));
+            let message = parse_error(&token(header, "{}"));
             assert!(message.contains(reason), "{header}: {message}");
         }
         let whole = token(r#"{"alg":"RS256"}"#, r#"{"a":1}"#);
@@ -164,9 +167,9 @@ mod tests {
             (&"a".repeat(MAX_LEN), "three dot-separated parts"),
             (&token(r#"{"alg":"RS256"}"#, r#"{"sub":1,"sub":2}"#), "payload cannot be parsed: duplicate name"),
         ] {
-            let message = refused(bad);
+            let message = parse_error(bad);
             assert!(message.contains(reason), "{bad}: {message}");
         }
-        assert!(!refused(&token(r#"{"alg":"hunter2 hunter2\nhunter2"}"#, "{}")).contains("\n"));
+        assert!(!parse_error(&token(r#"{"alg":"hunter2 hunter2\nhunter2"}"#, "{}")).contains("\n"));
     }
 }

@@ -10,14 +10,14 @@ use http::{Method, Request, Response};
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::json;
-use crate::json::value::is_damaged;
-use crate::protocol::error_response::{self, refusal};
-use crate::protocol::http_request::{self, Asked};
+use crate::json::value::has_replacement_character;
+use crate::protocol::error_response::{self, error_from_response};
+use crate::protocol::http_request::{self, RequestKind};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
-use crate::token::account::{Account, Address, Profile};
+use crate::token::account::{Account, EmailAddress, Profile};
 
 /// The claims about a user (OpenID Connect Core 1.0, section 5.3;
 /// <https://developer.webex.com/docs/login-with-webex>).
@@ -53,7 +53,7 @@ impl UserInfo {
     ///
     /// Webex sends the claim as a string. Invalid values count as `false`.
     pub fn is_email_verified(&self) -> Option<bool> {
-        json::says_yes(self.0.get("email_verified")?)
+        json::bool_claim(self.0.get("email_verified")?)
     }
 
     /// Returns the full name.
@@ -94,7 +94,10 @@ impl UserInfo {
 
     /// Returns the part that is stored with the tokens.
     pub(crate) fn profile(&self) -> Profile {
-        Profile { name: self.name().map(str::to_owned), address: Address::new(self.email(), self.is_email_verified()) }
+        Profile {
+            name: self.name().map(str::to_owned),
+            address: EmailAddress::new(self.email(), self.is_email_verified()),
+        }
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -112,13 +115,13 @@ impl fmt::Debug for UserInfo {
 }
 
 /// Builds the request for the claims about the user of an access token.
-pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
+pub(crate) fn user_info_request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.user_info.as_ref().ok_or_else(|| {
-        let message = format!("service {:?} does not support OpenID Connect", registration.owner.service);
+        let message = format!("service {:?} does not support OpenID Connect", registration.client.service);
         Error::new(ErrorKind::Unsupported, message)
     })?;
-    let mut request = http_request::request(registration, Method::GET, endpoint, Bytes::new())?;
-    request.headers_mut().insert(AUTHORIZATION, http_request::bearer(access_token)?);
+    let mut request = http_request::new_request(registration, Method::GET, endpoint, Bytes::new())?;
+    request.headers_mut().insert(AUTHORIZATION, http_request::bearer_header(access_token)?);
     Ok(request)
 }
 
@@ -127,13 +130,13 @@ pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -
 pub(crate) fn subject_of(account: &Account) -> Result<&str> {
     let message = "userinfo is unavailable: the login has no verified ID token to compare with; request the scope \
                    `openid` when the login begins";
-    let unknown = || Error::new(ErrorKind::UserInfo, message).with_remedy(Remedy::Registration);
+    let unknown = || Error::new(ErrorKind::UserInfo, message).with_class(ErrorClass::Misconfigured);
     account.subject().map(|(subject, _)| subject).ok_or_else(unknown)
 }
 
 /// Reads the response. Its `sub` must equal that of the ID token (OpenID Connect Core 1.0, section
 /// 5.3.2).
-pub(crate) fn read(
+pub(crate) fn read_user_info(
     response: &Response<Bytes>,
     subject: &str,
     access_token: &AccessToken,
@@ -141,23 +144,25 @@ pub(crate) fn read(
 ) -> Result<UserInfo> {
     let secrets = [access_token.expose()];
     if !response.status().is_success() {
-        return Err(refusal(Asked::UserInfo, response, &secrets, now));
+        return Err(error_from_response(RequestKind::UserInfo, response, &secrets, now));
     }
     let unusable = |why: String| {
         Error::new(ErrorKind::UserInfo, format!("invalid userinfo response: {why}"))
             .with_tracking_id(http_request::received_tracking_id(response, None, &secrets))
     };
-    let claims = json::object(response.body()).map_err(|fault| {
-        if is_signed(response) {
-            return unusable(SIGNED.to_owned()).with_remedy(Remedy::Registration);
+    let claims = json::parse_strict_object(response.body()).map_err(|fault| {
+        if is_signed_response(response) {
+            return unusable(SIGNED_USER_INFO_MESSAGE.to_owned()).with_class(ErrorClass::Misconfigured);
         }
         let problem = "invalid userinfo response";
-        error_response::unusable(Asked::UserInfo, response, problem, &fault, &secrets)
+        error_response::invalid_response_error(RequestKind::UserInfo, response, problem, &fault, &secrets)
     })?;
     let info = UserInfo(claims);
     match info.subject() {
         "" => Err(unusable("`sub` is missing".to_owned())),
-        found if is_damaged(found) => Err(unusable("`sub` contains characters that cannot be decoded".to_owned())),
+        found if has_replacement_character(found) => {
+            Err(unusable("`sub` contains characters that cannot be decoded".to_owned()))
+        }
         found if found != subject => {
             Err(unusable("`sub` does not match the ID token; use tokens from the same login".to_owned()))
         }
@@ -165,12 +170,12 @@ pub(crate) fn read(
     }
 }
 
-const SIGNED: &str = "signed userinfo is not supported; register the client without `userinfo_signed_response_alg`, \
+const SIGNED_USER_INFO_MESSAGE: &str = "signed userinfo is not supported; register the client without `userinfo_signed_response_alg`, \
                       so that userinfo is plain JSON";
 
 /// Returns `true` if the response is a JSON Web Token (OpenID Connect Core 1.0, section 5.3.2), by
 /// its media type or its form.
-fn is_signed(response: &Response<Bytes>) -> bool {
+fn is_signed_response(response: &Response<Bytes>) -> bool {
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     let parts: Vec<_> = response.body().trim_ascii().split(|byte| *byte == b'.').collect();

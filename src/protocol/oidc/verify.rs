@@ -11,17 +11,17 @@ use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::value::is_damaged;
+use crate::json::value::has_replacement_character;
 use crate::protocol::oidc::claims::VerifiedIdToken;
 use crate::protocol::oidc::jws::Jws;
 use crate::protocol::oidc::key::{self, JwkSet, SigningAlgorithm};
-use crate::secret::same;
+use crate::secret::constant_time_eq;
 use crate::{json, redact};
 
 /// The maximum age of an ID token at login.
-const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_AGE_AT_LOGIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// The maximum length of a subject (OpenID Connect Core 1.0, section 2).
-const MAX_SUBJECT: usize = 255;
+const MAX_SUBJECT_LEN: usize = 255;
 
 /// The values that an ID token is checked against.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) algorithms: &'a [SigningAlgorithm],
     /// The allowed difference between the clocks of this host and the issuer.
     pub(crate) skew: Duration,
-    pub(crate) occasion: Occasion<'a>,
+    pub(crate) origin: IdTokenOrigin<'a>,
     /// The access token received with the ID token, for `at_hash`.
     pub(crate) access_token: Option<&'a str>,
     /// The authorization code, for `c_hash`.
@@ -46,7 +46,7 @@ pub(crate) struct Expected<'a> {
 
 /// The grant that returned the ID token.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Occasion<'a> {
+pub(crate) enum IdTokenOrigin<'a> {
     /// A login with these parameters.
     Login { nonce: &'a str, max_age: Option<Duration> },
     /// A refresh. `before` is the previous ID token, which was verified when it was received.
@@ -55,25 +55,25 @@ pub(crate) enum Occasion<'a> {
 
 /// An ID token with valid claims and an unverified signature.
 #[derive(Debug)]
-pub(crate) struct Checked<'a> {
+pub(crate) struct CheckedIdToken<'a> {
     jws: Jws<'a>,
     issuer: String,
 }
 
 /// The result of verifying a signature with a key set.
 #[derive(Debug)]
-pub(crate) enum Finding {
+pub(crate) enum SignatureCheck {
     /// The signature matches a key.
     Valid(VerifiedIdToken),
     /// The signature does not match the key.
-    Forged,
+    InvalidSignature,
     /// The set has no matching key.
     UnknownKey,
     /// The token has no `kid`, and several keys match. None of them is tried.
-    Ambiguous,
+    AmbiguousKey,
 }
 
-impl<'a> Checked<'a> {
+impl<'a> CheckedIdToken<'a> {
     /// Checks everything except the signature.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl<'a> Checked<'a> {
         // OpenID Connect Core 3.1.3.7, step 1: encrypted ID tokens are not supported.
         // OpenID Connect Core 3.1.3.7, step 7: `alg` must be an algorithm that we allow.
         // OpenID Connect Core 3.1.3.7, step 8: MAC-based algorithms are not supported.
-        let jws = Jws::parse(token, expected.algorithms).map_err(refused)?;
+        let jws = Jws::parse(token, expected.algorithms).map_err(invalid_id_token_error)?;
         let issuer = check_claims(&jws.claims, expected, now)?;
         check_hashes(&jws, expected)?;
         Ok(Self { jws, issuer })
@@ -100,24 +100,24 @@ impl<'a> Checked<'a> {
     }
 
     /// Verifies the signature with these keys.
-    pub(crate) fn against(&self, keys: &JwkSet) -> Finding {
+    pub(crate) fn verify_signature(&self, keys: &JwkSet) -> SignatureCheck {
         // OpenID Connect Core 3.1.3.7, step 6: a key of the issuer must verify the signature.
         let candidates = keys.candidates(self.jws.algorithm, self.key_id());
         match (candidates.len(), self.key_id()) {
-            (0, _) => return Finding::UnknownKey,
-            (2.., None) => return Finding::Ambiguous,
+            (0, _) => return SignatureCheck::UnknownKey,
+            (2.., None) => return SignatureCheck::AmbiguousKey,
             _ => {}
         }
-        let is_of = |key: &_| key::is_valid(self.jws.algorithm, key, self.jws.input, &self.jws.signature);
+        let is_of = |key: &_| key::is_valid_signature(self.jws.algorithm, key, self.jws.input, &self.jws.signature);
         if candidates.into_iter().any(is_of) {
-            Finding::Valid(VerifiedIdToken::believe(self.jws.claims.clone()))
+            SignatureCheck::Valid(VerifiedIdToken::from_verified_claims(self.jws.claims.clone()))
         } else {
-            Finding::Forged
+            SignatureCheck::InvalidSignature
         }
     }
 }
 
-pub(crate) fn refused(why: impl AsRef<str>) -> Error {
+pub(crate) fn invalid_id_token_error(why: impl AsRef<str>) -> Error {
     Error::new(ErrorKind::InvalidIdToken, format!("invalid ID token: {}", why.as_ref()))
 }
 
@@ -130,23 +130,23 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
     // OpenID Connect Core 3.1.3.7, steps 9, 10, and 13.
     check_times(claims, expected, now)?;
     // OpenID Connect Core 2: `sub` is required and has at most 255 characters.
-    let subject = text("sub").ok_or_else(|| refused("`sub` is missing"))?;
+    let subject = text("sub").ok_or_else(|| invalid_id_token_error("`sub` is missing"))?;
     // Replacement characters could make two users look the same.
-    if is_damaged(subject) {
-        return Err(refused("`sub` contains characters that cannot be decoded"));
+    if has_replacement_character(subject) {
+        return Err(invalid_id_token_error("`sub` contains characters that cannot be decoded"));
     }
-    if subject.len() > MAX_SUBJECT {
-        return Err(refused("`sub` is longer than 255 characters"));
+    if subject.len() > MAX_SUBJECT_LEN {
+        return Err(invalid_id_token_error("`sub` is longer than 255 characters"));
     }
-    match expected.occasion {
+    match expected.origin {
         // OpenID Connect Core 3.1.3.7, step 11: `nonce` must be that of the authentication request.
-        Occasion::Login { nonce, .. } => match text("nonce") {
+        IdTokenOrigin::Login { nonce, .. } => match text("nonce") {
             // A nonce that this crate has drawn is ASCII, so a damaged one never equals it: this keeps to the rule without exception.
-            Some(found) if same(found, nonce) && !is_damaged(found) => {}
-            Some(_) => return Err(refused("`nonce` does not match this login; begin a new login")),
-            None => return Err(refused("`nonce` is missing; begin a new login")),
+            Some(found) if constant_time_eq(found, nonce) && !has_replacement_character(found) => {}
+            Some(_) => return Err(invalid_id_token_error("`nonce` does not match this login; begin a new login")),
+            None => return Err(invalid_id_token_error("`nonce` is missing; begin a new login")),
         },
-        Occasion::Refresh { before } => check_successor(claims, before)?,
+        IdTokenOrigin::Refresh { before } => check_refreshed_claims(claims, before)?,
     }
     Ok(issuer)
 }
@@ -154,9 +154,9 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
 fn check_issuer(found: Option<&str>, expected: &Expected<'_>) -> Result<String> {
     // OpenID Connect Core 3.1.3.7, step 2: `iss` must be a trusted issuer. It depends on the user's
     // home region.
-    let (found, allowed) = (found.ok_or_else(|| refused("`iss` is missing"))?, expected.issuers);
-    if is_damaged(found) {
-        return Err(refused("`iss` contains characters that cannot be decoded"));
+    let (found, allowed) = (found.ok_or_else(|| invalid_id_token_error("`iss` is missing"))?, expected.issuers);
+    if has_replacement_character(found) {
+        return Err(invalid_id_token_error("`iss` contains characters that cannot be decoded"));
     }
     if allowed.iter().any(|own| own == found) {
         return Ok(found.to_owned());
@@ -165,35 +165,36 @@ fn check_issuer(found: Option<&str>, expected: &Expected<'_>) -> Result<String> 
     secrets.extend(expected.secrets);
     let why = format!(
         "`iss` \"{}\" is not trusted (expected {}); if it belongs to Webex, add it with `Service::with_issuer(..)`",
-        redact::clean(found, &secrets, 120),
+        redact::redact_secrets(found, &secrets, 120),
         allowed.join(", ")
     );
-    Err(refused(why))
+    Err(invalid_id_token_error(why))
 }
 
 /// Checks `aud` and `azp`.
 fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<()> {
     // OpenID Connect Core 3.1.3.7, step 3: `aud` must contain our client ID, and no untrusted
     // audience. No other client is trusted.
-    let audiences = claims.get("aud").and_then(json::texts).ok_or_else(|| refused("`aud` is missing"))?;
+    let audiences =
+        claims.get("aud").and_then(json::string_or_list).ok_or_else(|| invalid_id_token_error("`aud` is missing"))?;
     if !audiences.contains(&client_id) {
-        return Err(refused("`aud` does not contain this client's ID"));
+        return Err(invalid_id_token_error("`aud` does not contain this client's ID"));
     }
-    if audiences.iter().any(|audience| *audience != client_id || is_damaged(audience)) {
-        return Err(refused("`aud` contains other clients"));
+    if audiences.iter().any(|audience| *audience != client_id || has_replacement_character(audience)) {
+        return Err(invalid_id_token_error("`aud` contains other clients"));
     }
     // OpenID Connect Core 3.1.3.7, steps 4 and 5: `azp`, if present, must be our client ID.
     match claims.get("azp") {
         None | Some(Value::Null) => Ok(()),
         Some(party) if party == client_id => Ok(()),
-        Some(_) => Err(refused("`azp` is not this client's ID")),
+        Some(_) => Err(invalid_id_token_error("`azp` is not this client's ID")),
     }
 }
 
 /// Returns the error for an invalid time. The token was just issued, so a wrong clock is the most
 /// likely cause.
-fn untimely(why: &str) -> Error {
-    refused(format!("{why}; check the clock of this host"))
+fn invalid_time_error(why: &str) -> Error {
+    invalid_id_token_error(format!("{why}; check the clock of this host"))
 }
 
 /// Checks all times. The skew applies in both directions.
@@ -202,37 +203,38 @@ fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTi
         None | Some(Value::Null) => Ok(None),
         Some(value) => match json::seconds(value) {
             Some(seconds) => Ok(Some(UnixTime::from_secs(seconds))),
-            None => Err(refused(format!("`{name}` is not a time"))),
+            None => Err(invalid_id_token_error(format!("`{name}` is not a time"))),
         },
     };
     let skew = expected.skew;
-    let required = |name: &str| time(name)?.ok_or_else(|| refused(format!("`{name}` is missing")));
+    let required = |name: &str| time(name)?.ok_or_else(|| invalid_id_token_error(format!("`{name}` is missing")));
     // OpenID Connect Core 3.1.3.7, step 9: the current time must be before `exp`.
     if now >= required("exp")? + skew {
-        return Err(untimely("`exp` is in the past"));
+        return Err(invalid_time_error("`exp` is in the past"));
     }
     // RFC 7519, section 4.1.5.
     if time("nbf")?.is_some_and(|begin| begin > now + skew) {
-        return Err(untimely("`nbf` is in the future"));
+        return Err(invalid_time_error("`nbf` is in the future"));
     }
     // OpenID Connect Core 3.1.3.7, step 10: `iat` must not be too far from the current time.
     let issued_at = required("iat")?;
     if issued_at > now + skew {
-        return Err(untimely("`iat` is in the future"));
+        return Err(invalid_time_error("`iat` is in the future"));
     }
-    if now > issued_at + OLDEST + skew {
-        return Err(untimely("`iat` is more than 24 hours ago"));
+    if now > issued_at + MAX_AGE_AT_LOGIN + skew {
+        return Err(invalid_time_error("`iat` is more than 24 hours ago"));
     }
     // OpenID Connect Core 3.1.3.7, step 13: with `max_age`, `auth_time` must be recent. Step 12
     // does not apply, because `acr` is never requested.
     let auth_time = time("auth_time")?;
-    let Occasion::Login { max_age: Some(max_age), .. } = expected.occasion else { return Ok(()) };
-    let auth_time = auth_time.ok_or_else(|| refused("`auth_time` is missing, although `max_age` was requested"))?;
+    let IdTokenOrigin::Login { max_age: Some(max_age), .. } = expected.origin else { return Ok(()) };
+    let auth_time =
+        auth_time.ok_or_else(|| invalid_id_token_error("`auth_time` is missing, although `max_age` was requested"))?;
     if auth_time > now + skew {
-        return Err(untimely("`auth_time` is in the future"));
+        return Err(invalid_time_error("`auth_time` is in the future"));
     }
     if now > auth_time + max_age + skew {
-        return Err(untimely("`auth_time` is longer ago than `max_age` allows"));
+        return Err(invalid_time_error("`auth_time` is longer ago than `max_age` allows"));
     }
     Ok(())
 }
@@ -240,9 +242,10 @@ fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTi
 /// Checks that an ID token of a refresh is for the same user, issuer, and sign-in (OpenID Connect
 /// Core 1.0, section 12.2). `before` is the previous ID token, which was verified when it was
 /// received.
-fn check_successor(claims: &Map<String, Value>, before: &str) -> Result<()> {
+fn check_refreshed_claims(claims: &Map<String, Value>, before: &str) -> Result<()> {
     let Some(before) = unverified_claims(before) else { return Ok(()) };
-    let another = |name: &str| Err(refused(format!("`{name}` differs from that of the refreshed login")));
+    let another =
+        |name: &str| Err(invalid_id_token_error(format!("`{name}` differs from that of the refreshed login")));
     for name in ["iss", "sub"] {
         if before.get(name) != claims.get(name) {
             return another(name);
@@ -261,7 +264,7 @@ fn check_successor(claims: &Map<String, Value>, before: &str) -> Result<()> {
         return another("auth_time");
     }
     if times("iat").is_some_and(|(old, new)| new < old) {
-        return Err(refused("`iat` is before that of the previous ID token"));
+        return Err(invalid_id_token_error("`iat` is before that of the previous ID token"));
     }
     Ok(())
 }
@@ -282,8 +285,10 @@ pub(crate) fn check_same_user(
     let known = |name: &str| before.as_ref()?.get(name)?.as_str();
     for (name, proven) in [("iss", proven.map(|(_, issuer)| issuer)), ("sub", proven.map(|(subject, _)| subject))] {
         let mut expected = [proven, known(name)].into_iter().flatten();
-        if expected.any(|expected| claims.get(name).is_none_or(|found| found != expected || is_damaged(expected))) {
-            return Err(refused(format!("`{name}` differs from that of the refreshed login")));
+        if expected.any(|expected| {
+            claims.get(name).is_none_or(|found| found != expected || has_replacement_character(expected))
+        }) {
+            return Err(invalid_id_token_error(format!("`{name}` differs from that of the refreshed login")));
         }
     }
     Ok(())
@@ -292,7 +297,7 @@ pub(crate) fn check_same_user(
 /// Returns the claims of a token without verifying it, for comparison only.
 pub(crate) fn unverified_claims(token: &str) -> Option<Map<String, Value>> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    json::object(&payload).ok()
+    json::parse_strict_object(&payload).ok()
 }
 
 /// Checks `at_hash` (OpenID Connect Core 1.0, sections 3.1.3.8 and 3.2.2.9) and `c_hash` (section
@@ -305,7 +310,7 @@ fn check_hashes(jws: &Jws<'_>, expected: &Expected<'_>) -> Result<()> {
             if found.as_str().is_some_and(|found| found.trim_end_matches('=') == expected) {
                 Ok(())
             } else {
-                Err(refused(format!("`{name}` does not match the token or code that came with it")))
+                Err(invalid_id_token_error(format!("`{name}` does not match the token or code that came with it")))
             }
         }
     };
@@ -342,13 +347,13 @@ mod tests {
             issuers: &issuers,
             algorithms: &[SigningAlgorithm::Rs256],
             skew: Duration::from_secs(SKEW),
-            occasion: Occasion::Login { nonce: "n-1", max_age: max_age.map(Duration::from_secs) },
+            origin: IdTokenOrigin::Login { nonce: "n-1", max_age: max_age.map(Duration::from_secs) },
             access_token: None,
             code: None,
             secrets: &[],
             requires_at_hash: false,
         };
-        Checked::new(&token(claims), &expected, UnixTime::from_secs(NOW)).is_ok()
+        CheckedIdToken::new(&token(claims), &expected, UnixTime::from_secs(NOW)).is_ok()
     }
 
     #[test]
@@ -384,7 +389,7 @@ mod tests {
             issuers: &issuers,
             algorithms: &[SigningAlgorithm::Rs256],
             skew: Duration::from_secs(SKEW),
-            occasion: Occasion::Refresh { before: "" },
+            origin: IdTokenOrigin::Refresh { before: "" },
             access_token: None,
             code: None,
             secrets: &[],
@@ -411,7 +416,7 @@ mod tests {
     #[test]
     fn refreshed_id_token_with_changed_claim_is_rejected() {
         let before = json!({"iss": "i", "sub": "s", "azp": "C1", "nonce": "n", "auth_time": NOW, "iat": NOW});
-        let check = |after: &Value| check_successor(after.as_object().unwrap(), &token(&before)).is_ok();
+        let check = |after: &Value| check_refreshed_claims(after.as_object().unwrap(), &token(&before)).is_ok();
         assert!(check(&before));
         for (name, value) in [
             ("iss", json!("j")),
@@ -447,7 +452,7 @@ mod tests {
                 issuers: &[],
                 algorithms: &[SigningAlgorithm::Rs256],
                 skew: Duration::ZERO,
-                occasion: Occasion::Refresh { before: "" },
+                origin: IdTokenOrigin::Refresh { before: "" },
                 access_token,
                 code: None,
                 secrets: &[],
@@ -468,7 +473,7 @@ mod tests {
 
     /// Generates the good value nine times out of ten, so that most tokens are valid or have a
     /// single fault.
-    fn mostly<T: std::fmt::Debug + Clone + 'static>(
+    fn weighted<T: std::fmt::Debug + Clone + 'static>(
         good: T,
         others: impl Strategy<Value = T> + 'static,
     ) -> impl Strategy<Value = T> {
@@ -481,7 +486,7 @@ mod tests {
     }
 
     /// Generates a time near a boundary.
-    fn around(moment: u64) -> impl Strategy<Value = u64> {
+    fn times_near(moment: u64) -> impl Strategy<Value = u64> {
         prop_oneof![Just(moment), moment - 2..moment + 3, moment - 100..moment + 100]
     }
 
@@ -491,18 +496,18 @@ mod tests {
         /// Restates the rules: a token is accepted if, and only if, all of them hold.
         #[test]
         fn id_token_is_accepted_exactly_if_all_claims_are_valid(
-            exp in mostly(NOW + 7200, prop_oneof![around(NOW - SKEW), around(NOW)]),
-            iat in mostly(NOW, prop_oneof![around(NOW - DAY - SKEW), around(NOW + SKEW)]),
-            nbf in mostly(None, prop_oneof![around(NOW + SKEW), Just(NOW)].prop_map(Some)),
-            auth_time in mostly(Some(NOW), prop::option::of(prop_oneof![around(NOW - 300 - SKEW), around(NOW + SKEW)])),
+            exp in weighted(NOW + 7200, prop_oneof![times_near(NOW - SKEW), times_near(NOW)]),
+            iat in weighted(NOW, prop_oneof![times_near(NOW - DAY - SKEW), times_near(NOW + SKEW)]),
+            nbf in weighted(None, prop_oneof![times_near(NOW + SKEW), Just(NOW)].prop_map(Some)),
+            auth_time in weighted(Some(NOW), prop::option::of(prop_oneof![times_near(NOW - 300 - SKEW), times_near(NOW + SKEW)])),
             max_age in prop::option::of(Just(300_u64)),
-            issuer in mostly("https://idbroker.webex.com/idb", one_of(["https://idbroker-eu.webex.com/idb",
+            issuer in weighted("https://idbroker.webex.com/idb", one_of(["https://idbroker-eu.webex.com/idb",
                 "https://idbroker.webex.com/idb1", "https://idbroker.webex.com", ""])),
-            audience in mostly(json!("C1"), one_of([json!(["C1"]), json!(["C1", "C1"]), json!("C2"),
+            audience in weighted(json!("C1"), one_of([json!(["C1"]), json!(["C1", "C1"]), json!("C2"),
                 json!(["C1", "C2"]), json!([]), json!(null), json!("C11")])),
-            party in mostly(json!(null), one_of([json!("C1"), json!("C2")])),
-            subject in mostly("s".to_owned(), one_of([String::new(), "s".repeat(255), "s".repeat(256)])),
-            nonce in mostly(json!("n-1"), one_of([json!("n-2"), json!(""), json!(null)])),
+            party in weighted(json!(null), one_of([json!("C1"), json!("C2")])),
+            subject in weighted("s".to_owned(), one_of([String::new(), "s".repeat(255), "s".repeat(256)])),
+            nonce in weighted(json!("n-1"), one_of([json!("n-2"), json!(""), json!(null)])),
         ) {
             let claims = json!({"iss": issuer, "aud": audience, "azp": party, "sub": subject, "nonce": nonce,
                 "exp": exp, "iat": iat, "nbf": nbf, "auth_time": auth_time});

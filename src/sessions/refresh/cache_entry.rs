@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy};
+use crate::error::{Error, ErrorClass, ErrorKind};
 use crate::secret::AccessToken;
 use crate::sessions::refresh::entry_state::{MonotonicNanos, RareState, RefreshStatus};
 use crate::sessions::refresh::policy::Expiry;
@@ -23,12 +23,12 @@ use crate::store::{Head, TokenKey};
 pub(crate) struct CacheEntry {
     pub(crate) key: TokenKey,
     current: ArcSwapOption<CachedToken>,
-    guarded: Mutex<Inner>,
-    pub(crate) users: RefCount,
+    inner: Mutex<Inner>,
+    pub(crate) ref_count: RefCount,
     /// The jitter of this entry, as a fraction of `u16::MAX`.
-    chance: u16,
+    jitter: u16,
     /// `true` if a caller other than keep-alive uses the entry.
-    stays: AtomicBool,
+    is_pinned: AtomicBool,
 }
 
 /// A cached access token with its expiry. Everything else stays in the store, because there may be
@@ -38,35 +38,39 @@ pub(crate) struct CachedToken {
     pub(crate) access_token: AccessToken,
     pub(crate) login: LoginId,
     pub(crate) generation: u64,
-    pub(crate) moments: Expiry,
+    pub(crate) expiry: Expiry,
     /// The expiry by the monotonic clock, in case the wall clock is set back.
-    pub(crate) dead_elapsed: MonotonicNanos,
+    pub(crate) expires_elapsed: MonotonicNanos,
     /// The last time at which the token was compared with the store.
-    pub(crate) seen_at: MonotonicNanos,
+    pub(crate) revalidated_at: MonotonicNanos,
     /// `true` if the API rejected the token and the server rejected its refresh token, so that it
     /// must not be served.
     pub(crate) is_withheld: bool,
     /// The requested urgency of a refresh while the token is valid.
-    pub(crate) wish: Urgency,
+    pub(crate) requested_urgency: Urgency,
     /// `true` if the API rejected the token, and the next caller should wait for a replacement.
     pub(crate) is_awaited: bool,
     /// `true` if a pause between refreshes after a 401 was recently cut short.
-    pub(crate) was_cut: bool,
+    pub(crate) was_pause_cut: bool,
 }
 
 impl CachedToken {
-    pub(crate) fn need(&self, now: UnixTime, elapsed: Duration) -> Urgency {
-        if self.is_withheld { Urgency::Dead } else { self.need_by_time(now, elapsed).max(self.wish) }
+    pub(crate) fn urgency(&self, now: UnixTime, elapsed: Duration) -> Urgency {
+        if self.is_withheld {
+            Urgency::Expired
+        } else {
+            self.urgency_by_expiry(now, elapsed).max(self.requested_urgency)
+        }
     }
 
     /// Returns the urgency of a refresh by expiry alone.
-    pub(crate) fn need_by_time(&self, now: UnixTime, elapsed: Duration) -> Urgency {
-        if elapsed >= Duration::from(self.dead_elapsed) { Urgency::Dead } else { self.moments.need(now) }
+    pub(crate) fn urgency_by_expiry(&self, now: UnixTime, elapsed: Duration) -> Urgency {
+        if elapsed >= Duration::from(self.expires_elapsed) { Urgency::Expired } else { self.expiry.urgency(now) }
     }
 
     /// Returns the time since the token was last compared with the store.
-    pub(crate) fn unseen(&self, elapsed: Duration) -> Duration {
-        elapsed.saturating_sub(self.seen_at.into())
+    pub(crate) fn staleness(&self, elapsed: Duration) -> Duration {
+        elapsed.saturating_sub(self.revalidated_at.into())
     }
 }
 
@@ -74,20 +78,20 @@ struct Inner {
     /// The number of logouts and new logins. A refresh that began in an earlier epoch publishes
     /// nothing. The epoch is never reset, so it is not part of the rarely used state.
     epoch: u64,
-    seldom: Option<Box<RareState>>,
+    rare_state: Option<Box<RareState>>,
 }
 
 impl Inner {
     /// Reads or changes the rarely used state, which takes memory only while it is not empty.
-    fn seldom<T>(&mut self, change: impl FnOnce(&mut RareState) -> T) -> T {
-        let Some(seldom) = &mut self.seldom else {
+    fn with_rare_state<T>(&mut self, change: impl FnOnce(&mut RareState) -> T) -> T {
+        let Some(seldom) = &mut self.rare_state else {
             let mut seldom = RareState::default();
             let outcome = change(&mut seldom);
-            self.seldom = (!seldom.is_nothing()).then(|| Box::new(seldom));
+            self.rare_state = (!seldom.is_empty()).then(|| Box::new(seldom));
             return outcome;
         };
         let outcome = change(seldom);
-        self.seldom.take_if(|seldom| seldom.is_nothing());
+        self.rare_state.take_if(|seldom| seldom.is_empty());
         outcome
     }
 }
@@ -95,8 +99,8 @@ impl Inner {
 /// The inputs of a new refresh task.
 pub(crate) struct NewRefresh {
     pub(crate) epoch: u64,
-    pub(crate) cancelled: Option<LeaseId>,
-    pub(crate) rival: Option<ForeignLease>,
+    pub(crate) cancelled_lease: Option<LeaseId>,
+    pub(crate) foreign_lease: Option<ForeignLease>,
     pub(crate) unsaved: Option<StoredLogin<SessionData>>,
     pub(crate) sender: watch::Sender<RefreshStatus>,
 }
@@ -107,24 +111,24 @@ impl CacheEntry {
         (seed, &key).hash(&mut hasher);
         Self {
             // The lowest 16 bits.
-            chance: hasher.finish() as u16,
+            jitter: hasher.finish() as u16,
             key,
             current: ArcSwapOption::empty(),
-            guarded: Mutex::new(Inner { epoch: 0, seldom: None }),
-            users: RefCount::default(),
-            stays: AtomicBool::new(false),
+            inner: Mutex::new(Inner { epoch: 0, rare_state: None }),
+            ref_count: RefCount::default(),
+            is_pinned: AtomicBool::new(false),
         }
     }
 
     /// Returns the jitter of this entry, from 0 to 1.
-    pub(crate) fn chance(&self) -> f64 {
-        f64::from(self.chance) / f64::from(u16::MAX)
+    pub(crate) fn jitter(&self) -> f64 {
+        f64::from(self.jitter) / f64::from(u16::MAX)
     }
 
     /// Returns the error for a session that does not exist.
-    pub(crate) fn absent(&self) -> Error {
+    pub(crate) fn not_found_error(&self) -> Error {
         let message = format!("no session stored under {:?}: the user must log in", self.key);
-        Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Login)
+        Error::new(ErrorKind::SessionNotFound, message).with_class(ErrorClass::LoginRequired)
     }
 
     pub(crate) fn has_current(&self) -> bool {
@@ -137,32 +141,32 @@ impl CacheEntry {
 
     /// Keeps the entry in memory, because a caller uses it.
     pub(crate) fn pin(&self) {
-        self.stays.store(true, Ordering::Relaxed);
+        self.is_pinned.store(true, Ordering::Relaxed);
     }
 
     /// Returns `true` if a caller other than keep-alive uses the entry.
-    pub(crate) fn stays(&self) -> bool {
-        self.stays.load(Ordering::Relaxed)
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.is_pinned.load(Ordering::Relaxed)
     }
 
     /// Returns `true` if the entry should stay in memory: a caller may ask for its token, or it has
     /// unsaved tokens.
     pub(crate) fn is_needed(&self) -> bool {
-        self.has_unsaved() || self.current().is_some() && self.stays()
+        self.has_unsaved() || self.current().is_some() && self.is_pinned()
     }
 
     /// Frees the rarely used state if it is empty.
     pub(crate) fn shrink(&self) {
-        self.seldom(|_| ());
+        self.with_rare_state(|_| ());
     }
 
     pub(crate) fn epoch(&self) -> u64 {
-        self.guarded().epoch
+        self.lock_inner().epoch
     }
 
     /// Publishes new tokens of a login, unless another login was published in the meantime. Returns
     /// `true` if they were published.
-    pub(crate) fn publish_granted(&self, epoch: u64, new: CachedToken) -> bool {
+    pub(crate) fn publish_same_login(&self, epoch: u64, new: CachedToken) -> bool {
         let is_of_another = self.current.load().as_ref().is_some_and(|old| old.login != new.login);
         !is_of_another && self.publish(epoch, Some(new))
     }
@@ -181,67 +185,67 @@ impl CacheEntry {
                 }
                 if (old.login, old.generation) != (new.login, new.generation) {
                     // The token was replaced, here or by another process, so its 401 is resolved.
-                    seldom.accept();
+                    seldom.clear_unauthorized();
                     // 401s of the previous login do not count for another one.
                     seldom.unauthorized.take_if(|_| old.login != new.login);
-                    seldom.outdated = None;
+                    seldom.requested_refresh = None;
                 } else if old.access_token == new.access_token {
                     // The wall clock may have been set back, so keep the earlier expiry.
-                    new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
+                    new.expires_elapsed = new.expires_elapsed.min(old.expires_elapsed);
                 }
             }
             new.is_awaited = seldom.is_unauthorized(&new.access_token)
-                && seldom.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.awaited > 0);
-            new.wish = new.wish.max(seldom.wish(&new.access_token));
+                && seldom.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.waiting_callers > 0);
+            new.requested_urgency = new.requested_urgency.max(seldom.requested_urgency(&new.access_token));
             self.current.store(Some(Arc::new(new)));
             true
         };
-        self.seldom_at(epoch, publish).unwrap_or(false)
+        self.with_rare_state_at(epoch, publish).unwrap_or(false)
     }
 
     /// Records an attempt to compare the token with the store, so that a failing store is not asked
     /// again immediately.
     pub(crate) fn touch(&self, epoch: u64, elapsed: Duration) {
-        self.at(epoch, |_| self.amend(|current| current.seen_at = elapsed.into()));
+        self.with_inner_at(epoch, |_| self.update_current(|current| current.revalidated_at = elapsed.into()));
     }
 
     /// Begins a new epoch after a logout or a new login. Refreshes from earlier epochs publish
     /// nothing.
     pub(crate) fn reset(&self, current: Option<CachedToken>) {
-        let mut guarded = self.guarded();
-        guarded.seldom(|seldom| seldom.unsaved = None);
-        self.begin(&mut guarded, current);
+        let mut guarded = self.lock_inner();
+        guarded.with_rare_state(|seldom| seldom.unsaved = None);
+        self.begin_epoch(&mut guarded, current);
     }
 
     /// Begins a new epoch and drops the cached token, because the store may be changing.
     ///
     /// Unsaved tokens are kept. The next refresh drops them if the store has another login or newer
     /// tokens.
-    pub(crate) fn forget_saved(&self) {
-        self.begin(&mut self.guarded(), None);
+    pub(crate) fn invalidate(&self) {
+        self.begin_epoch(&mut self.lock_inner(), None);
     }
 
-    fn begin(&self, guarded: &mut Inner, current: Option<CachedToken>) {
+    fn begin_epoch(&self, guarded: &mut Inner, current: Option<CachedToken>) {
         guarded.epoch += 1;
-        guarded.seldom(RareState::reset);
+        guarded.with_rare_state(RareState::reset);
         self.current.store(current.map(Arc::new));
     }
 
     /// Abandons a refresh task that does not end. It publishes nothing, and its lease counts as
     /// that of another process.
     pub(crate) fn abandon(&self) {
-        let mut guarded = self.guarded();
+        let mut guarded = self.lock_inner();
         guarded.epoch += 1;
-        guarded.seldom(|seldom| seldom.flight = None);
+        guarded.with_rare_state(|seldom| seldom.refresh_status = None);
     }
 
     /// Withdraws the request for a newer token than `token`.
-    pub(crate) fn content(&self, token: &AccessToken) {
-        self.seldom(|seldom| {
-            seldom.outdated.take_if(|(outdated, _)| outdated == token);
-            self.amend(|current| {
+    pub(crate) fn cancel_refresh_request(&self, token: &AccessToken) {
+        self.with_rare_state(|seldom| {
+            seldom.requested_refresh.take_if(|(outdated, _)| outdated == token);
+            self.update_current(|current| {
                 if current.access_token == *token {
-                    current.wish = Urgency::None;
+                    current.requested_urgency = Urgency::None;
                 }
             });
         });
@@ -249,46 +253,46 @@ impl CacheEntry {
 
     /// Requests a newer token than `token`. The highest requested urgency applies.
     pub(crate) fn request_refresh(&self, token: &AccessToken, wish: Urgency) {
-        self.seldom(|seldom| {
-            let wish = wish.max(seldom.wish(token));
-            seldom.outdated = Some((token.clone(), wish));
-            self.amend(|current| {
+        self.with_rare_state(|seldom| {
+            let wish = wish.max(seldom.requested_urgency(token));
+            seldom.requested_refresh = Some((token.clone(), wish));
+            self.update_current(|current| {
                 if current.access_token == *token {
-                    current.wish = wish;
+                    current.requested_urgency = wish;
                 }
             });
         });
     }
 
     /// Returns the running refresh, or registers a new one.
-    pub(crate) fn flight(&self) -> (watch::Receiver<RefreshStatus>, Option<NewRefresh>) {
-        let mut guarded = self.guarded();
+    pub(crate) fn join_or_register_refresh(&self) -> (watch::Receiver<RefreshStatus>, Option<NewRefresh>) {
+        let mut guarded = self.lock_inner();
         let epoch = guarded.epoch;
-        guarded.seldom(|seldom| {
+        guarded.with_rare_state(|seldom| {
             if let Some(flight) = seldom.active_refresh() {
                 return (flight.clone(), None);
             }
             let (sender, receiver) = watch::channel(RefreshStatus::Running);
-            seldom.flight = Some(receiver.clone());
-            self.users.enter();
-            let (cancelled, rival) = (seldom.cancelled.as_deref().copied(), seldom.rival);
+            seldom.refresh_status = Some(receiver.clone());
+            self.ref_count.increment();
+            let (cancelled, rival) = (seldom.cancelled_lease.as_deref().copied(), seldom.foreign_lease);
             let unsaved = seldom.unsaved.as_deref().cloned();
-            (receiver, Some(NewRefresh { epoch, cancelled, rival, unsaved, sender }))
+            (receiver, Some(NewRefresh { epoch, cancelled_lease: cancelled, foreign_lease: rival, unsaved, sender }))
         })
     }
 
     /// Keeps new tokens until they are saved. If this task cannot save them, the next one tries.
-    pub(crate) fn granted(&self, epoch: u64, known: &StoredLogin<SessionData>) {
-        self.seldom_at(epoch, |seldom| {
+    pub(crate) fn set_unsaved(&self, epoch: u64, known: &StoredLogin<SessionData>) {
+        self.with_rare_state_at(epoch, |seldom| {
             seldom.unsaved = Some(Box::new(known.clone()));
             seldom.reset_errors();
-            seldom.outdated = None;
-            seldom.reported = None;
+            seldom.requested_refresh = None;
+            seldom.reported_rejection = None;
             seldom.is_client_rejected = false;
             if seldom.is_unauthorized(known.tokens.tokens.access_token()) {
-                seldom.accept();
+                seldom.clear_unauthorized();
             }
-            if let Some(undated) = &mut seldom.undated {
+            if let Some(undated) = &mut seldom.undated_token {
                 undated.is_refreshed = true;
             }
         });
@@ -296,43 +300,43 @@ impl CacheEntry {
 
     /// Returns `true` if the store does not have the newest tokens yet.
     pub(crate) fn has_unsaved(&self) -> bool {
-        self.seldom(|seldom| seldom.unsaved.is_some())
+        self.with_rare_state(|seldom| seldom.unsaved.is_some())
     }
 
     /// Returns new tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<StoredLogin<SessionData>> {
-        self.seldom(|seldom| seldom.unsaved.as_deref().cloned())
+        self.with_rare_state(|seldom| seldom.unsaved.as_deref().cloned())
     }
 
     /// Drops superseded unsaved tokens: the session was removed or replaced, or the store has newer
     /// ones.
-    pub(crate) fn forget_superseded(&self, epoch: u64, stored: Option<&Head>) {
-        self.seldom_at(epoch, |seldom| {
+    pub(crate) fn drop_superseded(&self, epoch: u64, stored: Option<&Head>) {
+        self.with_rare_state_at(epoch, |seldom| {
             seldom.unsaved.take_if(|unsaved| !stored.is_some_and(|stored| unsaved.is_newer_than(stored)));
         });
     }
 
     /// Clears failures and unsaved tokens: the store has the newest tokens.
-    pub(crate) fn succeeded(&self, epoch: u64) {
-        self.seldom_at(epoch, |seldom| {
+    pub(crate) fn record_success(&self, epoch: u64) {
+        self.with_rare_state_at(epoch, |seldom| {
             seldom.unsaved = None;
-            seldom.rival = None;
-            seldom.cancelled = None;
+            seldom.foreign_lease = None;
+            seldom.cancelled_lease = None;
             seldom.reset_errors();
         });
     }
 
-    pub(crate) fn saw(&self, epoch: u64, rival: Option<ForeignLease>) {
-        self.seldom_at(epoch, |seldom| seldom.rival = rival);
+    pub(crate) fn set_foreign_lease(&self, epoch: u64, rival: Option<ForeignLease>) {
+        self.with_rare_state_at(epoch, |seldom| seldom.foreign_lease = rival);
     }
 
     /// Returns the running refresh, if there is one.
     pub(crate) fn active_refresh(&self) -> Option<watch::Receiver<RefreshStatus>> {
-        self.seldom(|seldom| seldom.active_refresh().cloned())
+        self.with_rare_state(|seldom| seldom.active_refresh().cloned())
     }
 
     /// Changes the cached token, if there is one. The caller holds the lock.
-    pub(crate) fn amend(&self, amend: impl FnOnce(&mut CachedToken)) {
+    pub(crate) fn update_current(&self, amend: impl FnOnce(&mut CachedToken)) {
         if let Some(mut current) = self.current.load().as_deref().cloned() {
             amend(&mut current);
             self.current.store(Some(Arc::new(current)));
@@ -340,27 +344,27 @@ impl CacheEntry {
     }
 
     /// Applies a change of a refresh, unless the epoch has changed.
-    fn at<T>(&self, epoch: u64, change: impl FnOnce(&mut Inner) -> T) -> Option<T> {
-        let mut guarded = self.guarded();
+    fn with_inner_at<T>(&self, epoch: u64, change: impl FnOnce(&mut Inner) -> T) -> Option<T> {
+        let mut guarded = self.lock_inner();
         (guarded.epoch == epoch).then(|| change(&mut guarded))
     }
 
-    pub(crate) fn seldom_at<T>(&self, epoch: u64, change: impl FnOnce(&mut RareState) -> T) -> Option<T> {
-        self.at(epoch, |guarded| guarded.seldom(change))
+    pub(crate) fn with_rare_state_at<T>(&self, epoch: u64, change: impl FnOnce(&mut RareState) -> T) -> Option<T> {
+        self.with_inner_at(epoch, |guarded| guarded.with_rare_state(change))
     }
 
-    pub(crate) fn seldom<T>(&self, change: impl FnOnce(&mut RareState) -> T) -> T {
-        self.guarded().seldom(change)
+    pub(crate) fn with_rare_state<T>(&self, change: impl FnOnce(&mut RareState) -> T) -> T {
+        self.lock_inner().with_rare_state(change)
     }
 
     /// Returns `true` if the rarely used state takes no memory.
     #[cfg(test)]
-    pub(crate) fn is_lean(&self) -> bool {
-        self.guarded().seldom.is_none()
+    pub(crate) fn has_no_rare_state(&self) -> bool {
+        self.lock_inner().rare_state.is_none()
     }
 
-    fn guarded(&self) -> MutexGuard<'_, Inner> {
-        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -380,16 +384,16 @@ pub(crate) struct RefCount(AtomicU32);
 
 impl RefCount {
     /// Counts a user.
-    pub(crate) fn enter(&self) {
+    pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Removes a user. Returns `true` if it was the last one.
-    pub(crate) fn leave(&self) -> bool {
+    pub(crate) fn decrement(&self) -> bool {
         self.0.fetch_sub(1, Ordering::SeqCst) == 1
     }
 
-    pub(crate) fn are_none(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         self.0.load(Ordering::SeqCst) == 0
     }
 }
@@ -397,61 +401,61 @@ impl RefCount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registration::Owner;
+    use crate::registration::ClientIdentity;
     use crate::store::{Body, Head};
     use std::collections::BTreeSet;
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
-    fn own() -> LeaseId {
+    fn own_lease_id() -> LeaseId {
         LeaseId::from_bytes([1; 16])
     }
 
-    fn slot() -> CacheEntry {
+    fn cache_entry() -> CacheEntry {
         CacheEntry::new(TokenKey::new("jane").unwrap(), 0)
     }
 
-    fn login(number: u8) -> LoginId {
+    fn login_id(number: u8) -> LoginId {
         LoginId::from_bytes([number; 16])
     }
 
-    fn current(number: u8, generation: u64) -> CachedToken {
-        let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login(number));
-        let moments = Expiry { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+    fn cached_token(number: u8, generation: u64) -> CachedToken {
+        let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login_id(number));
+        let moments = Expiry { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
         let (dead_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
         let (is_withheld, is_awaited, was_cut, wish) = (false, false, false, Urgency::None);
         CachedToken {
             access_token,
             login,
             generation,
-            moments,
-            dead_elapsed,
-            seen_at,
+            expiry: moments,
+            expires_elapsed: dead_elapsed,
+            revalidated_at: seen_at,
             is_withheld,
-            wish,
+            requested_urgency: wish,
             is_awaited,
-            was_cut,
+            was_pause_cut: was_cut,
         }
     }
 
-    fn known(number: u8, generation: u64) -> StoredLogin<SessionData> {
-        let token = current(number, generation).access_token;
+    fn stored_login(number: u8, generation: u64) -> StoredLogin<SessionData> {
+        let token = cached_token(number, generation).access_token;
         let head = r#"{"v":1,"service":"webex","client_id":"C1","received_at":1700000000,"access_token":"#;
         let body = Body::new(format!(r#"{{"v":1,"tokens":{head}"{}"}}}}"#, token.expose()).as_bytes());
-        let owner = Owner { service: "webex".into(), client_id: "C1".into() };
-        let mut head = Head::begin(None).unwrap();
-        (head.login, head.generation) = (login(number), generation);
+        let owner = ClientIdentity { service: "webex".into(), client_id: "C1".into() };
+        let mut head = Head::new(None).unwrap();
+        (head.login, head.generation) = (login_id(number), generation);
         StoredLogin { head, tokens: SessionData::read(&body, &owner).unwrap() }
     }
 
-    fn handed_out(slot: &CacheEntry) -> Option<(LoginId, u64)> {
+    fn cached_generation(slot: &CacheEntry) -> Option<(LoginId, u64)> {
         slot.current().as_ref().map(|current| (current.login, current.generation))
     }
 
     #[test]
     fn refresh_jitter_is_distributed_across_cache_entries() {
         let chances: BTreeSet<u16> = (0..100)
-            .map(|seed| CacheEntry::new(TokenKey::new("jane").unwrap(), seed).chance())
+            .map(|seed| CacheEntry::new(TokenKey::new("jane").unwrap(), seed).jitter())
             .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
             .map(|chance| (chance * f64::from(u16::MAX)).round() as u16)
             .collect();
@@ -471,155 +475,165 @@ mod tests {
     #[test]
     fn rare_state_exists_only_while_needed() {
         /// A change of the entry, and the change that reverts it.
-        type Done = (fn(&CacheEntry, &Error), fn(&CacheEntry));
-        let slot = slot();
-        slot.reset(Some(current(1, 1)));
-        let error = slot.absent();
-        assert!(slot.is_lean());
-        let done: [Done; 7] = [
+        type ChangeAndRevert = (fn(&CacheEntry, &Error), fn(&CacheEntry));
+        let slot = cache_entry();
+        slot.reset(Some(cached_token(1, 1)));
+        let error = slot.not_found_error();
+        assert!(slot.has_no_rare_state());
+        let done: [ChangeAndRevert; 7] = [
             (
-                |slot, _| slot.saw(1, Some(ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO })),
+                |slot, _| {
+                    slot.set_foreign_lease(
+                        1,
+                        Some(ForeignLease { id: own_lease_id(), at: UnixTime::MAX, seen_at: Duration::ZERO }),
+                    )
+                },
                 |_| (),
             ),
             (|slot, _| slot.backoff_until(1, Duration::from_secs(1)), CacheEntry::end_backoff),
             (|slot, error| slot.record_error(1, error), CacheEntry::end_backoff),
-            (|slot, _| assert_eq!(slot.failed(1), 0), CacheEntry::end_backoff),
-            (|slot, _| assert!(slot.report(1, login(1), 1)), CacheEntry::end_backoff),
-            (|slot, _| slot.granted(1, &known(1, 2)), |_| ()),
+            (|slot, _| assert_eq!(slot.count_failure(1), 0), CacheEntry::end_backoff),
+            (|slot, _| assert!(slot.record_rejection_reported(1, login_id(1), 1)), CacheEntry::end_backoff),
+            (|slot, _| slot.set_unsaved(1, &stored_login(1, 2)), |_| ()),
             (
-                |slot, _| assert!(slot.mark_unauthorized(&current(1, 1).access_token, false)),
+                |slot, _| assert!(slot.mark_unauthorized(&cached_token(1, 1).access_token, false)),
                 |slot| {
-                    assert!(slot.publish(1, Some(current(1, 2))));
+                    assert!(slot.publish(1, Some(cached_token(1, 2))));
                 },
             ),
         ];
         for (number, (begin, end)) in done.into_iter().enumerate() {
             begin(&slot, &error);
             slot.shrink();
-            assert!(!slot.is_lean(), "{number}");
+            assert!(!slot.has_no_rare_state(), "{number}");
             end(&slot);
-            slot.succeeded(1);
-            assert!(slot.is_lean(), "{number}");
+            slot.record_success(1);
+            assert!(slot.has_no_rare_state(), "{number}");
         }
     }
 
     #[test]
     fn token_urgency_is_maximum_of_expiry_and_request() {
         let second = Duration::from_secs(1);
-        let plain = CachedToken { dead_elapsed: (second * 2).into(), ..current(1, 1) };
-        let need = |current: &CachedToken, elapsed| current.need(UnixTime::from_secs(0), elapsed);
-        assert_eq!([1, 2].map(|elapsed| need(&plain, second * elapsed)), [Urgency::None, Urgency::Dead]);
-        let wanted = CachedToken { wish: Urgency::Wanted, ..plain.clone() };
-        assert_eq!([1, 2].map(|elapsed| need(&wanted, second * elapsed)), [Urgency::Wanted, Urgency::Dead]);
-        assert_eq!(need(&CachedToken { is_withheld: true, ..plain }, second), Urgency::Dead);
+        let plain = CachedToken { expires_elapsed: (second * 2).into(), ..cached_token(1, 1) };
+        let need = |current: &CachedToken, elapsed| current.urgency(UnixTime::from_secs(0), elapsed);
+        assert_eq!([1, 2].map(|elapsed| need(&plain, second * elapsed)), [Urgency::None, Urgency::Expired]);
+        let wanted = CachedToken { requested_urgency: Urgency::Requested, ..plain.clone() };
+        assert_eq!([1, 2].map(|elapsed| need(&wanted, second * elapsed)), [Urgency::Requested, Urgency::Expired]);
+        assert_eq!(need(&CachedToken { is_withheld: true, ..plain }, second), Urgency::Expired);
     }
 
     #[test]
     fn entry_is_needed_for_used_or_unsaved_token() {
-        let used = slot();
+        let used = cache_entry();
         used.pin();
         assert!(!used.is_needed(), "there is no token");
-        used.reset(Some(current(1, 1)));
+        used.reset(Some(cached_token(1, 1)));
         assert!(used.is_needed());
-        let unused = slot();
-        unused.reset(Some(current(1, 1)));
+        let unused = cache_entry();
+        unused.reset(Some(cached_token(1, 1)));
         assert!(!unused.is_needed(), "only keep-alive uses it");
-        unused.granted(unused.epoch(), &known(1, 2));
+        unused.set_unsaved(unused.epoch(), &stored_login(1, 2));
         assert!(unused.is_needed(), "the store does not have its newest tokens");
     }
 
     #[test]
     fn published_tokens_replace_older_generation_or_other_login() {
-        let slot = slot();
-        slot.reset(Some(current(1, 2)));
-        assert!(!slot.publish(1, Some(current(1, 1))), "these are older");
-        assert!(!slot.publish_granted(1, current(2, 3)), "another login was seen meanwhile, which is newer");
-        assert!(slot.publish(1, Some(current(2, 1))), "the generations of two logins cannot be compared");
-        assert_eq!(handed_out(&slot), Some((login(2), 1)));
+        let slot = cache_entry();
+        slot.reset(Some(cached_token(1, 2)));
+        assert!(!slot.publish(1, Some(cached_token(1, 1))), "these are older");
+        assert!(!slot.publish_same_login(1, cached_token(2, 3)), "another login was seen meanwhile, which is newer");
+        assert!(slot.publish(1, Some(cached_token(2, 1))), "the generations of two logins cannot be compared");
+        assert_eq!(cached_generation(&slot), Some((login_id(2), 1)));
     }
 
     #[test]
     fn token_state_survives_repeated_publish() {
-        let (slot, second) = (slot(), Duration::from_secs(1));
-        slot.reset(Some(CachedToken { dead_elapsed: second.into(), ..current(1, 1) }));
-        let token = current(1, 1).access_token;
-        slot.request_refresh(&token, Urgency::Wanted);
-        slot.request_refresh(&token, Urgency::Stale);
+        let (slot, second) = (cache_entry(), Duration::from_secs(1));
+        slot.reset(Some(CachedToken { expires_elapsed: second.into(), ..cached_token(1, 1) }));
+        let token = cached_token(1, 1).access_token;
+        slot.request_refresh(&token, Urgency::Requested);
+        slot.request_refresh(&token, Urgency::Due);
         slot.mark_unauthorized(&token, false);
         slot.await_replacement(&token);
-        assert!(slot.publish(1, Some(current(1, 1))));
+        assert!(slot.publish(1, Some(cached_token(1, 1))));
         let current = slot.current();
         let current = current.as_ref().unwrap();
         assert_eq!(
-            (Duration::from(current.dead_elapsed), current.wish, current.is_awaited),
-            (second, Urgency::Wanted, true)
+            (Duration::from(current.expires_elapsed), current.requested_urgency, current.is_awaited),
+            (second, Urgency::Requested, true)
         );
     }
 
     #[test]
     fn new_tokens_clear_request_and_new_login_clears_401_count() {
-        let slot = slot();
-        slot.reset(Some(current(1, 1)));
-        slot.request_refresh(&current(1, 1).access_token, Urgency::Stale);
+        let slot = cache_entry();
+        slot.reset(Some(cached_token(1, 1)));
+        slot.request_refresh(&cached_token(1, 1).access_token, Urgency::Due);
         slot.count_unauthorized(1, false, Duration::ZERO);
-        assert!(slot.publish(1, Some(current(1, 2))));
-        slot.seldom(|seldom| assert!(seldom.outdated.is_none() && seldom.unauthorized.is_some()));
-        assert!(slot.publish(1, Some(current(2, 1))));
-        assert!(slot.is_lean());
+        assert!(slot.publish(1, Some(cached_token(1, 2))));
+        slot.with_rare_state(|seldom| assert!(seldom.requested_refresh.is_none() && seldom.unauthorized.is_some()));
+        assert!(slot.publish(1, Some(cached_token(2, 1))));
+        assert!(slot.has_no_rare_state());
     }
 
     #[test]
     fn abandoned_refresh_publishes_nothing_and_is_replaced() {
-        let slot = slot();
-        let before = slot.flight().1.unwrap();
+        let slot = cache_entry();
+        let before = slot.join_or_register_refresh().1.unwrap();
         slot.abandon();
-        assert!(!slot.publish(before.epoch, Some(current(1, 1))));
-        assert!(slot.flight().1.is_some());
+        assert!(!slot.publish(before.epoch, Some(cached_token(1, 1))));
+        assert!(slot.join_or_register_refresh().1.is_some());
     }
 
     #[test]
     fn new_refresh_receives_canceled_lease_and_foreign_lease() {
-        let (slot, rival) = (slot(), ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO });
-        slot.cancelled(own());
-        slot.saw(0, Some(rival));
-        let departure = slot.flight().1.unwrap();
-        assert_eq!((departure.cancelled, departure.rival), (Some(own()), Some(rival)));
+        let (slot, rival) =
+            (cache_entry(), ForeignLease { id: own_lease_id(), at: UnixTime::MAX, seen_at: Duration::ZERO });
+        slot.record_cancelled_lease(own_lease_id());
+        slot.set_foreign_lease(0, Some(rival));
+        let departure = slot.join_or_register_refresh().1.unwrap();
+        assert_eq!((departure.cancelled_lease, departure.foreign_lease), (Some(own_lease_id()), Some(rival)));
     }
 
     #[test]
     fn new_tokens_clear_errors_before_save() {
-        let slot = slot();
-        slot.reset(Some(current(1, 1)));
-        let token = current(1, 1).access_token;
-        slot.failed(1);
-        slot.request_refresh(&token, Urgency::Stale);
-        assert!(slot.report(1, login(1), 1) && slot.client_rejected(1));
+        let slot = cache_entry();
+        slot.reset(Some(cached_token(1, 1)));
+        let token = cached_token(1, 1).access_token;
+        slot.count_failure(1);
+        slot.request_refresh(&token, Urgency::Due);
+        assert!(slot.record_rejection_reported(1, login_id(1), 1) && slot.record_client_rejection(1));
         slot.mark_unauthorized(&token, false);
         // The server may issue the same access token again.
-        slot.granted(1, &known(1, 1));
-        slot.seldom(|seldom| {
-            assert!(seldom.outdated.is_none() && seldom.reported.is_none() && seldom.unauthorized.is_none());
+        slot.set_unsaved(1, &stored_login(1, 1));
+        slot.with_rare_state(|seldom| {
+            assert!(
+                seldom.requested_refresh.is_none()
+                    && seldom.reported_rejection.is_none()
+                    && seldom.unauthorized.is_none()
+            );
         });
         assert!(slot.failures() == 0 && !slot.is_client_rejected());
-        slot.failed(1);
-        slot.cancelled(own());
-        slot.succeeded(1);
+        slot.count_failure(1);
+        slot.record_cancelled_lease(own_lease_id());
+        slot.record_success(1);
         slot.shrink();
-        assert!(slot.is_lean());
+        assert!(slot.has_no_rare_state());
     }
 
     #[test]
     fn unsaved_tokens_are_dropped_once_stored_or_superseded() {
-        let slot = slot();
+        let slot = cache_entry();
         let is_kept = |stored: Option<&Head>| {
-            slot.granted(0, &known(1, 2));
-            slot.forget_superseded(0, stored);
+            slot.set_unsaved(0, &stored_login(1, 2));
+            slot.drop_superseded(0, stored);
             slot.has_unsaved()
         };
-        assert!(is_kept(Some(&known(1, 1).head)));
-        assert!(!is_kept(Some(&known(1, 2).head)) && !is_kept(Some(&known(2, 1).head)) && !is_kept(None));
-        slot.granted(0, &known(1, 2));
-        slot.forget_saved();
+        assert!(is_kept(Some(&stored_login(1, 1).head)));
+        assert!(!is_kept(Some(&stored_login(1, 2).head)) && !is_kept(Some(&stored_login(2, 1).head)) && !is_kept(None));
+        slot.set_unsaved(0, &stored_login(1, 2));
+        slot.invalidate();
         assert!(slot.has_unsaved(), "a change has begun");
         slot.reset(None);
         assert!(!slot.has_unsaved(), "the change was confirmed");
@@ -627,47 +641,54 @@ mod tests {
 
     #[test]
     fn active_refresh_is_tracked_until_finished_or_dropped() {
-        let slot = slot();
+        let slot = cache_entry();
         for lands in [true, false] {
-            let (_, departure) = slot.flight();
+            let (_, departure) = slot.join_or_register_refresh();
             slot.shrink();
-            assert!(slot.flight().1.is_none() && slot.active_refresh().is_some());
+            assert!(slot.join_or_register_refresh().1.is_none() && slot.active_refresh().is_some());
             let departure = departure.unwrap();
             if lands {
-                departure.sender.send_replace(RefreshStatus::Landed(None));
+                departure.sender.send_replace(RefreshStatus::Done(None));
             } else {
                 drop(departure.sender);
             }
             slot.shrink();
-            assert!(slot.is_lean(), "{lands}");
+            assert!(slot.has_no_rare_state(), "{lands}");
         }
     }
 
     /// The rarely used state is freed and allocated again between the steps of the earlier refresh.
     #[test]
     fn refresh_started_before_logout_and_login_changes_nothing() {
-        let slot = slot();
-        slot.reset(Some(current(1, 1)));
-        let before = slot.flight().1.unwrap();
+        let slot = cache_entry();
+        slot.reset(Some(cached_token(1, 1)));
+        let before = slot.join_or_register_refresh().1.unwrap();
         slot.reset(None);
-        assert!(slot.is_lean(), "the refresh of a removed session is dropped");
-        slot.reset(Some(current(2, 1)));
+        assert!(slot.has_no_rare_state(), "the refresh of a removed session is dropped");
+        slot.reset(Some(cached_token(2, 1)));
         for has_departed in [false, true] {
-            let next = has_departed.then(|| slot.flight().1.unwrap());
-            slot.granted(before.epoch, &known(1, 2));
-            assert!(!slot.publish_granted(before.epoch, current(1, 2)) && !slot.publish(before.epoch, None));
-            slot.saw(before.epoch, Some(ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO }));
+            let next = has_departed.then(|| slot.join_or_register_refresh().1.unwrap());
+            slot.set_unsaved(before.epoch, &stored_login(1, 2));
+            assert!(!slot.publish_same_login(before.epoch, cached_token(1, 2)) && !slot.publish(before.epoch, None));
+            slot.set_foreign_lease(
+                before.epoch,
+                Some(ForeignLease { id: own_lease_id(), at: UnixTime::MAX, seen_at: Duration::ZERO }),
+            );
             slot.touch(before.epoch, Duration::from_secs(1));
             slot.backoff_until(before.epoch, Duration::from_secs(1));
-            slot.record_error(before.epoch, &slot.absent());
-            slot.failed(before.epoch);
-            slot.succeeded(before.epoch);
-            before.sender.send_replace(RefreshStatus::Landed(None));
+            slot.record_error(before.epoch, &slot.not_found_error());
+            slot.count_failure(before.epoch);
+            slot.record_success(before.epoch);
+            before.sender.send_replace(RefreshStatus::Done(None));
             slot.shrink();
-            assert_eq!(slot.current().as_ref().map(|current| current.unseen(Duration::ZERO)), Some(Duration::ZERO));
-            assert!(handed_out(&slot) == Some((login(2), 1)) && slot.unsaved().is_none());
-            assert_eq!(slot.is_lean(), next.is_none());
-            assert_eq!(slot.flight().1.is_none(), has_departed, "the refresh of the next login is found");
+            assert_eq!(slot.current().as_ref().map(|current| current.staleness(Duration::ZERO)), Some(Duration::ZERO));
+            assert!(cached_generation(&slot) == Some((login_id(2), 1)) && slot.unsaved().is_none());
+            assert_eq!(slot.has_no_rare_state(), next.is_none());
+            assert_eq!(
+                slot.join_or_register_refresh().1.is_none(),
+                has_departed,
+                "the refresh of the next login is found"
+            );
         }
     }
 
@@ -676,43 +697,43 @@ mod tests {
     #[test]
     fn refresh_never_restores_session_replaced_by_logout_or_login() {
         const ROUNDS: u8 = 100;
-        const FLIGHTS: usize = 2000;
-        let (slot, store, turns) = (slot(), Mutex::new(None), AtomicUsize::new(0));
+        const REFRESHES: usize = 2000;
+        let (slot, store, turns) = (cache_entry(), Mutex::new(None), AtomicUsize::new(0));
         let fly = || {
-            let Some(NewRefresh { epoch, sender, .. }) = slot.flight().1 else { return };
+            let Some(NewRefresh { epoch, sender, .. }) = slot.join_or_register_refresh().1 else { return };
             let loaded = *store.lock().unwrap();
             // Long enough for a change to begin or end.
             (0..5).for_each(|_| thread::yield_now());
             if let Some((number, generation)) = loaded {
-                slot.granted(epoch, &known(number, generation + 1));
-                slot.publish_granted(epoch, current(number, generation + 1));
-                sender.send_replace(RefreshStatus::Serving);
-                slot.mark_unauthorized(&current(number, generation + 1).access_token, false);
-                slot.succeeded(epoch);
+                slot.set_unsaved(epoch, &stored_login(number, generation + 1));
+                slot.publish_same_login(epoch, cached_token(number, generation + 1));
+                sender.send_replace(RefreshStatus::TokensReady);
+                slot.mark_unauthorized(&cached_token(number, generation + 1).access_token, false);
+                slot.record_success(epoch);
             }
-            slot.publish(epoch, loaded.map(|(number, generation)| current(number, generation + 1)));
-            sender.send_replace(RefreshStatus::Landed(None));
+            slot.publish(epoch, loaded.map(|(number, generation)| cached_token(number, generation + 1)));
+            sender.send_replace(RefreshStatus::Done(None));
             slot.shrink();
-            slot.users.leave();
+            slot.ref_count.decrement();
         };
         // The caller holds the lock, so the store does not change in the meantime.
         let assert_as_stored = || {
-            let stored = store.lock().unwrap().map(|(number, _)| login(number));
+            let stored = store.lock().unwrap().map(|(number, _)| login_id(number));
             for _ in 0..10 {
                 thread::yield_now();
-                assert_eq!(handed_out(&slot).map(|(login, _)| login), stored);
+                assert_eq!(cached_generation(&slot).map(|(login, _)| login), stored);
                 assert!(slot.unsaved().is_none_or(|known| Some(known.head.login) == stored));
             }
         };
         let change = |number: u8| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let turn = runtime.block_on(slot.turn());
+            let turn = runtime.block_on(slot.lock_for_write());
             assert_eq!(turns.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
             assert_as_stored();
             let new = (!number.is_multiple_of(3)).then_some((number, 1));
-            slot.forget_saved();
+            slot.invalidate();
             *store.lock().unwrap() = new;
-            slot.reset(new.map(|(number, generation)| current(number, generation)));
+            slot.reset(new.map(|(number, generation)| cached_token(number, generation)));
             assert_as_stored();
             turns.fetch_sub(1, Ordering::SeqCst);
             drop(turn);
@@ -721,10 +742,10 @@ mod tests {
         thread::scope(|scope| {
             for odd in 0..2 {
                 scope.spawn(move || (1..ROUNDS).filter(|number| number % 2 == odd).for_each(change));
-                scope.spawn(|| (0..FLIGHTS).for_each(|_| fly()));
+                scope.spawn(|| (0..REFRESHES).for_each(|_| fly()));
             }
         });
         slot.reset(None);
-        assert!(slot.is_lean() && slot.users.are_none() && handed_out(&slot).is_none());
+        assert!(slot.has_no_rare_state() && slot.ref_count.is_zero() && cached_generation(&slot).is_none());
     }
 }

@@ -15,7 +15,7 @@ use crate::store::entry::{LeaseId, LoginId};
 
 /// State of an access token that the API rejected with 401.
 #[derive(Default)]
-pub(crate) struct AfterUnauthorized {
+pub(crate) struct RejectedToken {
     /// The rejected token, until it is replaced.
     pub(crate) token: Option<AccessToken>,
     /// `true` if an endpoint that accepts every valid token rejected it.
@@ -23,15 +23,15 @@ pub(crate) struct AfterUnauthorized {
     /// `true` if such an endpoint accepted a token since a pause was last cut short.
     pub(crate) has_succeeded_since_cut: bool,
     /// The number of refreshes in this process caused by a 401, and the time of the last one.
-    pub(crate) own: Option<(u32, Duration)>,
+    pub(crate) local_refreshes: Option<(u32, Duration)>,
     /// The last time at which another refresh was denied.
     pub(crate) denied_at: Option<Duration>,
     /// The number of callers that reported the 401 and have not asked for a token since.
-    pub(crate) awaited: u32,
+    pub(crate) waiting_callers: u32,
 }
 
 /// A token whose stored receipt time is in the future, so its expiry is unknown.
-pub(crate) struct Undated {
+pub(crate) struct UndatedToken {
     pub(crate) token: AccessToken,
     /// The time at which this process first saw the token.
     pub(crate) since: Duration,
@@ -44,51 +44,51 @@ pub(crate) struct Undated {
 pub(crate) struct RareState {
     /// The lock for changes of the session, shared by its holder and those waiting for it.
     pub(crate) lock: Weak<Mutex<()>>,
-    pub(crate) flight: Option<watch::Receiver<RefreshStatus>>,
+    pub(crate) refresh_status: Option<watch::Receiver<RefreshStatus>>,
     /// The lease of another process that the last refresh saw.
-    pub(crate) rival: Option<ForeignLease>,
+    pub(crate) foreign_lease: Option<ForeignLease>,
     /// New tokens that the store does not have yet. Boxed, because they are large and rare.
     pub(crate) unsaved: Option<Box<StoredLogin<SessionData>>>,
     /// State of an access token that the API rejected.
-    pub(crate) unauthorized: Option<Box<AfterUnauthorized>>,
+    pub(crate) unauthorized: Option<Box<RejectedToken>>,
     /// State of a token with an implausible receipt time.
-    pub(crate) undated: Option<Box<Undated>>,
+    pub(crate) undated_token: Option<Box<UndatedToken>>,
     /// The lease of a task that was canceled with its runtime or by a panic.
-    pub(crate) cancelled: Option<Box<LeaseId>>,
+    pub(crate) cancelled_lease: Option<Box<LeaseId>>,
     /// `true` if the server rejected the client for this session.
     pub(crate) is_client_rejected: bool,
     /// An access token for which a newer one is requested, and the urgency.
-    pub(crate) outdated: Option<(AccessToken, Urgency)>,
+    pub(crate) requested_refresh: Option<(AccessToken, Urgency)>,
     /// The monotonic time until which this process backs off.
-    pub(crate) rest_until: Duration,
+    pub(crate) backoff_until: Duration,
     /// The monotonic time until which no request is sent, after a failure in this process.
-    pub(crate) held_until: Option<MonotonicNanos>,
+    pub(crate) local_pause_until: Option<MonotonicNanos>,
     pub(crate) failures: u32,
     /// The last error.
-    pub(crate) trouble: Option<Error>,
+    pub(crate) last_error: Option<Error>,
     /// The login and generation whose rejection was announced.
-    pub(crate) reported: Option<(LoginId, u64)>,
+    pub(crate) reported_rejection: Option<(LoginId, u64)>,
 }
 
 impl RareState {
     /// Returns `true` if the state equals a new one and need not be stored.
-    pub(crate) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         // Destructured, so that a new field cannot be forgotten here.
         let Self {
             lock,
-            flight: _,
-            rival,
+            refresh_status: _,
+            foreign_lease: rival,
             unsaved,
             unauthorized,
-            undated,
-            cancelled,
+            undated_token: undated,
+            cancelled_lease: cancelled,
             is_client_rejected,
-            outdated,
-            rest_until,
-            held_until,
+            requested_refresh: outdated,
+            backoff_until: rest_until,
+            local_pause_until: held_until,
             failures,
-            trouble,
-            reported,
+            last_error: trouble,
+            reported_rejection: reported,
         } = self;
         lock.strong_count() == 0
             && self.active_refresh().is_none()
@@ -111,12 +111,15 @@ impl RareState {
     /// A refresh whose task is gone, for example with its runtime, is not running and does not
     /// resume.
     pub(crate) fn active_refresh(&self) -> Option<&watch::Receiver<RefreshStatus>> {
-        self.flight.as_ref().filter(|flight| flight.borrow().is_running() && flight.has_changed().is_ok())
+        self.refresh_status.as_ref().filter(|flight| flight.borrow().is_running() && flight.has_changed().is_ok())
     }
 
     /// Returns the requested urgency of replacing `token`.
-    pub(crate) fn wish(&self, token: &AccessToken) -> Urgency {
-        self.outdated.as_ref().filter(|(outdated, _)| outdated == token).map_or(Urgency::None, |(_, wish)| *wish)
+    pub(crate) fn requested_urgency(&self, token: &AccessToken) -> Urgency {
+        self.requested_refresh
+            .as_ref()
+            .filter(|(outdated, _)| outdated == token)
+            .map_or(Urgency::None, |(_, wish)| *wish)
     }
 
     /// Returns the lock for changes, and creates it if no task holds it or waits for it.
@@ -130,19 +133,21 @@ impl RareState {
 
     /// Clears the backoff and recorded failures.
     pub(crate) fn reset_errors(&mut self) {
-        self.rest_until = Duration::ZERO;
-        self.held_until = None;
+        self.backoff_until = Duration::ZERO;
+        self.local_pause_until = None;
         self.failures = 0;
-        self.trouble = None;
+        self.last_error = None;
     }
 
     /// Clears the 401 after the rejected token was replaced or issued again.
-    pub(crate) fn accept(&mut self) {
+    pub(crate) fn clear_unauthorized(&mut self) {
         if let Some(unauthorized) = &mut self.unauthorized {
-            let AfterUnauthorized { own, has_succeeded_since_cut, .. } = **unauthorized;
-            **unauthorized = AfterUnauthorized { own, has_succeeded_since_cut, ..AfterUnauthorized::default() };
-            self.unauthorized
-                .take_if(|unauthorized| unauthorized.own.is_none() && !unauthorized.has_succeeded_since_cut);
+            let RejectedToken { local_refreshes: own, has_succeeded_since_cut, .. } = **unauthorized;
+            **unauthorized =
+                RejectedToken { local_refreshes: own, has_succeeded_since_cut, ..RejectedToken::default() };
+            self.unauthorized.take_if(|unauthorized| {
+                unauthorized.local_refreshes.is_none() && !unauthorized.has_succeeded_since_cut
+            });
         }
     }
 
@@ -153,8 +158,8 @@ impl RareState {
 
     /// Resets the state for another login, except for what does not depend on the previous one.
     pub(crate) fn reset(&mut self) {
-        let Self { lock, rival, unsaved, cancelled, .. } = mem::take(self);
-        *self = Self { lock, rival, unsaved, cancelled, ..Self::default() };
+        let Self { lock, foreign_lease: rival, unsaved, cancelled_lease: cancelled, .. } = mem::take(self);
+        *self = Self { lock, foreign_lease: rival, unsaved, cancelled_lease: cancelled, ..Self::default() };
     }
 }
 
@@ -169,26 +174,26 @@ pub(crate) enum RefreshStatus {
     /// The stored token is valid and published, and the refresh continues.
     Cached,
     /// New tokens are published, and the task continues to save them.
-    Serving,
+    TokensReady,
     /// The refresh ended. After an error, the old token is still valid.
-    Landed(Option<Error>),
+    Done(Option<Error>),
     /// The refresh failed, and there is no valid token.
     Failed(Error),
 }
 
 impl RefreshStatus {
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self, Self::Running | Self::Queued | Self::Cached | Self::Serving)
+        matches!(self, Self::Running | Self::Queued | Self::Cached | Self::TokensReady)
     }
 
     /// Returns `true` if no token is available yet.
-    pub(crate) fn is_awaited(&self) -> bool {
+    pub(crate) fn is_waiting_for_token(&self) -> bool {
         matches!(self, Self::Running | Self::Queued)
     }
 
     /// Returns `true` if the result of the refresh is not known yet.
-    pub(crate) fn is_open(&self) -> bool {
-        self.is_awaited() || matches!(self, Self::Cached)
+    pub(crate) fn is_result_pending(&self) -> bool {
+        self.is_waiting_for_token() || matches!(self, Self::Cached)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::sessions::refresh::entry_state::RefreshStatus;
 use crate::sessions::refresh::protocol::{StoredLogin, Urgency};
 use crate::sessions::refresh::record::SessionData;
 use crate::sessions::refresh::refresher::MAX_WAIT;
-use crate::sessions::refresh::shared::{Refresher, later};
+use crate::sessions::refresh::shared::{Refresher, retryable_error};
 use crate::store::entry::LoginId;
 
 impl Refresher {
@@ -19,9 +19,9 @@ impl Refresher {
     pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<()> {
         let old = self.access_token(slot).await?;
         let before = slot.current().as_ref().map(|current| (current.login, current.generation));
-        slot.request_refresh(&old, Urgency::Wanted);
-        if !self.superseded(slot, before).await? {
-            slot.content(&old);
+        slot.request_refresh(&old, Urgency::Requested);
+        if !self.wait_for_new_tokens(slot, before).await? {
+            slot.cancel_refresh_request(&old);
         }
         Ok(())
     }
@@ -36,15 +36,15 @@ impl Refresher {
         epoch: u64,
         known: &StoredLogin<SessionData>,
     ) -> Result<bool> {
-        if !slot.publish_granted(epoch, self.current(slot, known)) {
+        if !slot.publish_same_login(epoch, self.to_cached_token(slot, known)) {
             return Ok(false);
         }
         // Do not wait for a refresh by another process.
         let old = known.tokens.tokens.access_token();
-        slot.request_refresh(old, Urgency::Stale);
-        let is_new = self.superseded(slot, Some((known.head.login, known.head.generation))).await?;
+        slot.request_refresh(old, Urgency::Due);
+        let is_new = self.wait_for_new_tokens(slot, Some((known.head.login, known.head.generation))).await?;
         if !is_new {
-            slot.content(old);
+            slot.cancel_refresh_request(old);
         }
         Ok(is_new)
     }
@@ -74,32 +74,36 @@ impl Refresher {
             return Ok(None);
         }
         let before = slot.current().as_ref().map(|current| (current.login, current.generation));
-        if let Err(error) = self.superseded(slot, before).await {
+        if let Err(error) = self.wait_for_new_tokens(slot, before).await {
             return only_login_required(error);
         }
         let newer = slot.current().as_ref().map(|current| current.access_token.clone());
         let newer = newer.filter(|token| token != rejected);
         if newer.is_none() {
-            slot.deny(self.webex.clock().elapsed());
+            slot.record_denial(self.webex.clock().elapsed());
         }
         Ok(newer)
     }
 
     /// Waits until there are tokens other than `before`. Returns `false` if no refresh is due.
-    async fn superseded(self: &Arc<Self>, slot: &Arc<CacheEntry>, before: Option<(LoginId, u64)>) -> Result<bool> {
+    async fn wait_for_new_tokens(
+        self: &Arc<Self>,
+        slot: &Arc<CacheEntry>,
+        before: Option<(LoginId, u64)>,
+    ) -> Result<bool> {
         let mut earlier: Option<Error> = None;
         // One more attempt after a refresh that was already running and did not know about this
         // caller.
         for is_last in [false, true] {
             let is_anothers = slot.active_refresh().is_some();
             let mut flight = self.start_or_join(slot)?;
-            let landing = flight.wait_for(|landing| !landing.is_open());
+            let landing = flight.wait_for(|landing| !landing.is_result_pending());
             let Ok(landing) = tokio::time::timeout(MAX_WAIT, landing).await else {
-                return Err(self.given_up(slot));
+                return Err(self.abandon_refresh(slot));
             };
             // The task was canceled with its runtime.
             let Ok(landing) = landing else { continue };
-            if let RefreshStatus::Failed(error) | RefreshStatus::Landed(Some(error)) = &*landing {
+            if let RefreshStatus::Failed(error) | RefreshStatus::Done(Some(error)) = &*landing {
                 if is_last || !is_anothers {
                     // The error from the stored block has less detail than the original response.
                     let is_mark = error.is_login_required() && error.server().is_none();
@@ -117,6 +121,6 @@ impl Refresher {
                 return Ok(false);
             }
         }
-        Err(later("token refresh was interrupted; retry"))
+        Err(retryable_error("token refresh was interrupted; retry"))
     }
 }

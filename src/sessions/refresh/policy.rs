@@ -10,36 +10,36 @@ use crate::store::entry::{ExpiryBaseline, UnauthorizedRefreshes};
 use crate::token::token_set::TokenSet;
 
 /// The fraction of its lifetime after which an access token is refreshed in the background.
-const STALE: f64 = 0.75;
+const REFRESH_FRACTION: f64 = 0.75;
 /// The fraction of the lifetime by which that time varies, so that tokens issued together are not
 /// refreshed together.
 const JITTER: f64 = 0.10;
 /// The time before its expiry from which an access token is no longer served.
 const MARGIN: Duration = Duration::from_secs(60);
 /// The divisor of a short lifetime that limits the margin and the minimum interval.
-const SHARE: u32 = 10;
+const MARGIN_DIVISOR: u32 = 10;
 /// The minimum interval between two refreshes of one session, even if the server issues the same
 /// token again.
-const INTERVAL: Duration = Duration::from_secs(30);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 /// The minimum interval for tokens that expire within seconds.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time before the expiry of the refresh token at which the user should be asked to log in.
-const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const WARNING_PERIOD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// The minimum time between two refreshes that shows whether the second one extended the expiry.
 ///
 /// It far exceeds the difference between the clocks of two hosts, which affects the compared times.
-const TELLING: Duration = Duration::from_secs(60 * 60);
+const MIN_COMPARISON_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The time before the expiry at which keep-alive visits a session for the last time.
-const LAST_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
+const FINAL_CHECK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The due and expiry times of one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expiry {
     /// The time from which the token should be refreshed.
-    pub(crate) stale_at: UnixTime,
+    pub(crate) due_at: UnixTime,
     /// The time from which the token is not served.
-    pub(crate) dead_at: UnixTime,
+    pub(crate) expires_at: UnixTime,
 }
 
 impl Expiry {
@@ -49,20 +49,20 @@ impl Expiry {
     /// rejects them. All tokens are used for at least the minimum interval, even if the server
     /// reports a shorter lifetime: new tokens would have the same one.
     pub(crate) fn of(tokens: &TokenSet, chance: f64, now: UnixTime) -> Self {
-        let unknown = Self { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+        let unknown = Self { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
         let Some(life) = lifetime(tokens).filter(|_| is_plausible(tokens, now)) else { return unknown };
         let begin = tokens.received_at();
-        let (share, interval) = (life / SHARE, min_interval(tokens));
-        let stale = life.mul_f64(STALE - JITTER * chance.clamp(0.0, 1.0)).max(interval);
+        let (share, interval) = (life / MARGIN_DIVISOR, min_interval(tokens));
+        let stale = life.mul_f64(REFRESH_FRACTION - JITTER * chance.clamp(0.0, 1.0)).max(interval);
         let dead = life.saturating_sub(MARGIN.min(share)).max(interval);
-        Self { stale_at: begin + stale, dead_at: begin + dead }
+        Self { due_at: begin + stale, expires_at: begin + dead }
     }
 
-    pub(crate) fn need(&self, now: UnixTime) -> Urgency {
-        if now >= self.dead_at {
-            Urgency::Dead
-        } else if now >= self.stale_at {
-            Urgency::Stale
+    pub(crate) fn urgency(&self, now: UnixTime) -> Urgency {
+        if now >= self.expires_at {
+            Urgency::Expired
+        } else if now >= self.due_at {
+            Urgency::Due
         } else {
             Urgency::None
         }
@@ -84,8 +84,8 @@ pub(crate) fn is_plausible(tokens: &TokenSet, now: UnixTime) -> bool {
 /// Returns the minimum interval between the receipt of `tokens` and the next refresh.
 pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
     match lifetime(tokens) {
-        None | Some(Duration::ZERO) => INTERVAL,
-        Some(life) => (life / SHARE).clamp(MIN_INTERVAL, INTERVAL),
+        None | Some(Duration::ZERO) => DEFAULT_INTERVAL,
+        Some(life) => (life / MARGIN_DIVISOR).clamp(MIN_INTERVAL, DEFAULT_INTERVAL),
     }
 }
 
@@ -95,8 +95,8 @@ pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
 pub(crate) fn after_login(tokens: &TokenSet) -> Schedule {
     let Some(end) = tokens.refresh_token_expires_at() else { return Schedule::default() };
     let received = tokens.received_at();
-    let soon = received + TELLING;
-    let due = at_two_thirds(received, end).min((end - WARNING).max(soon));
+    let soon = received + MIN_COMPARISON_INTERVAL;
+    let due = two_thirds_between(received, end).min((end - WARNING_PERIOD).max(soon));
     Schedule { due: Some(due), ..Schedule::default() }
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn after_login(tokens: &TokenSet) -> Schedule {
 /// again. If the expiry is still the same then, the user is warned once. The session is due again
 /// one day before the expiry, in case the server extends it after all, and at the expiry, to report
 /// it.
-pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Schedule {
+pub(crate) fn after_refresh(head: &Head, old: &TokenSet, new: &TokenSet) -> Schedule {
     let Some(end) = new.refresh_token_expires_at() else { return Schedule::default() };
     let received = new.received_at();
     let anchor =
@@ -117,25 +117,27 @@ pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Schedule
     let lived = anchor.map(|anchor| (anchor, received.since(anchor.at)));
     let (is_fixed, anchor) = match lived {
         // The response did not contain an expiry, so there is nothing to compare.
-        _ if !new.states_refresh_end() => (head.ends.is_some_and(|ends| end <= ends), None),
+        _ if !new.has_stated_refresh_expiry() => (head.ends.is_some_and(|ends| end <= ends), None),
         // A different expiry means an extended lifetime, even if the new one is shorter than that
         // of a login.
-        Some((anchor, lived)) if lived >= TELLING => (abs_diff(end, anchor.end) < TELLING / 2, None),
+        Some((anchor, lived)) if lived >= MIN_COMPARISON_INTERVAL => {
+            (abs_diff(end, anchor.end) < MIN_COMPARISON_INTERVAL / 2, None)
+        }
         // Too soon to compare: keep the previous result, and compare the next refresh with the same
         // baseline.
         Some((anchor, _)) => (head.ends.is_some(), Some(anchor)),
         None => (false, None),
     };
     if !is_fixed {
-        return Schedule { due: Some(at_two_thirds(received, end)), anchor, ..Schedule::default() };
+        return Schedule { due: Some(two_thirds_between(received, end)), anchor, ..Schedule::default() };
     }
-    let warn_at = end - WARNING;
-    let due = [warn_at, end - LAST_LOOK, end].into_iter().find(|moment| *moment > received);
-    let was_told = head.ends.is_some_and(|ends| head.due.is_none_or(|due| due > ends - WARNING));
-    Schedule { due, ends: Some(end), anchor, is_news: warn_at <= received && !was_told }
+    let warn_at = end - WARNING_PERIOD;
+    let due = [warn_at, end - FINAL_CHECK, end].into_iter().find(|moment| *moment > received);
+    let was_told = head.ends.is_some_and(|ends| head.due.is_none_or(|due| due > ends - WARNING_PERIOD));
+    Schedule { due, ends: Some(end), anchor, must_warn: warn_at <= received && !was_told }
 }
 
-fn at_two_thirds(begin: UnixTime, end: UnixTime) -> UnixTime {
+fn two_thirds_between(begin: UnixTime, end: UnixTime) -> UnixTime {
     begin + (end.since(begin) / 3) * 2
 }
 
@@ -152,36 +154,36 @@ pub(crate) const MAX_BACKOFF_WITHOUT_JSON: Duration = Duration::from_secs(60 * 6
 
 /// Returns the maximum pause after `failures` consecutive failures.
 pub(crate) fn max_backoff(failures: u32) -> Duration {
-    doubled(failures, MAX_BACKOFF)
+    exponential_backoff(failures, MAX_BACKOFF)
 }
 
 /// Returns the pause after `failures` consecutive failures, with full jitter. `chance` is a random
 /// number from 0 to 1.
 pub(crate) fn backoff(failures: u32, longest: Duration, chance: f64) -> Duration {
-    doubled(failures, longest).mul_f64(chance.clamp(0.0, 1.0)).max(MIN_BACKOFF)
+    exponential_backoff(failures, longest).mul_f64(chance.clamp(0.0, 1.0)).max(MIN_BACKOFF)
 }
 
-fn doubled(failures: u32, longest: Duration) -> Duration {
+fn exponential_backoff(failures: u32, longest: Duration) -> Duration {
     MIN_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(longest)
 }
 
 const INITIAL_PAUSE: Duration = Duration::from_secs(5 * 60);
 const MAX_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 /// The time without a refresh caused by a 401 after which the count is reset.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const COUNT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Returns the count to store with the new tokens, or `None` if a refresh is not allowed now.
-pub(crate) fn next(
+pub(crate) fn next_count(
     stored: Option<UnauthorizedRefreshes>,
     found: &Unauthorized,
     wall: UnixTime,
 ) -> Option<UnauthorizedRefreshes> {
-    let stored = stored.filter(|stored| is_plausible_time(stored.at, wall) && wall.since(stored.at) < FORGOTTEN_AFTER);
-    let own = found.own.filter(|(_, since)| *since < FORGOTTEN_AFTER);
+    let stored = stored.filter(|stored| is_plausible_time(stored.at, wall) && wall.since(stored.at) < COUNT_LIFETIME);
+    let own = found.local_refreshes.filter(|(_, since)| *since < COUNT_LIFETIME);
     let count = stored.map_or(0, |stored| stored.count).max(own.map_or(0, |(count, _)| count));
     let by_wall = stored.map(|stored| wall.since(stored.at));
     let by_process = own.map(|(_, since)| since);
-    let is_paused = [by_wall, by_process].into_iter().flatten().any(|since| since < pause(count));
+    let is_paused = [by_wall, by_process].into_iter().flatten().any(|since| since < pause_after(count));
     let cut = stored.and_then(|stored| stored.cut).filter(|cut| is_plausible_time(*cut, wall));
     let may_cut =
         found.may_cut_pause && (found.has_succeeded_since_cut || cut.is_none_or(|cut| wall.since(cut) >= MAX_PAUSE));
@@ -196,7 +198,7 @@ pub(crate) fn next(
 }
 
 /// Returns the pause after `count` refreshes.
-fn pause(count: u32) -> Duration {
+fn pause_after(count: u32) -> Duration {
     match count.checked_sub(1) {
         None => Duration::ZERO,
         Some(doublings) => INITIAL_PAUSE.saturating_mul(2_u32.saturating_pow(doublings.min(20))).min(MAX_PAUSE),
@@ -211,11 +213,11 @@ fn is_plausible_time(time: UnixTime, wall: UnixTime) -> bool {
 mod tests {
     use super::*;
     use crate::random;
-    use crate::registration::Owner;
+    use crate::registration::ClientIdentity;
     use crate::scope::Scopes;
     use crate::service::Service;
     use crate::token::response::TokenResponse;
-    use crate::token::token_set::Receipt;
+    use crate::token::token_set::Provenance;
     use std::sync::Arc;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -223,28 +225,34 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     fn tokens(json: &str, now: UnixTime) -> TokenSet {
-        let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
-        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now };
-        TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
+        let owner = Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() });
+        let receipt = Provenance {
+            client: owner,
+            service: &Service::webex(),
+            requested_scopes: Scopes::new(),
+            exchange: None,
+            now,
+        };
+        TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
     }
 
     /// Creates tokens received on day `day` whose refresh token expires on day `end`.
-    fn ending(day: u32, end: u32) -> TokenSet {
+    fn tokens_with_refresh_expiry(day: u32, end: u32) -> TokenSet {
         let rest = (DAY * end).saturating_sub(DAY * day).as_secs();
         let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
         tokens(&json, NOW + DAY * day)
     }
 
-    fn moments(json: &str, chance: f64) -> (u64, u64) {
+    fn expiry_secs(json: &str, chance: f64) -> (u64, u64) {
         let moments = Expiry::of(&tokens(json, NOW), chance, NOW);
-        (moments.stale_at.since(NOW).as_secs(), moments.dead_at.since(NOW).as_secs())
+        (moments.due_at.since(NOW).as_secs(), moments.expires_at.since(NOW).as_secs())
     }
 
     #[test]
     fn long_lived_token_is_stale_at_75_percent_and_expires_early() {
         let fortnight = r#"{"access_token":"a","expires_in":1209600}"#;
-        assert_eq!(moments(fortnight, 0.0), (907_200, 1_209_540));
-        assert_eq!(moments(fortnight, 1.0), (786_240, 1_209_540));
+        assert_eq!(expiry_secs(fortnight, 0.0), (907_200, 1_209_540));
+        assert_eq!(expiry_secs(fortnight, 1.0), (786_240, 1_209_540));
     }
 
     #[test]
@@ -253,16 +261,16 @@ mod tests {
             [(600, 450, 540), (100, 75, 90), (10, 7, 9), (2, 1, 1), (1, 1, 1), (0, 30, 30), (-5, 30, 30)]
         {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
-            assert_eq!(moments(&json, 0.0), (stale, dead), "{life}");
+            assert_eq!(expiry_secs(&json, 0.0), (stale, dead), "{life}");
         }
     }
 
     #[test]
     fn token_is_stale_and_expired_at_exact_times() {
         let second = Duration::from_secs(1);
-        let moments = Expiry { stale_at: NOW, dead_at: NOW + second * 2 };
-        let needs = [NOW - second, NOW, NOW + second, NOW + second * 2].map(|now| moments.need(now));
-        assert_eq!(needs, [Urgency::None, Urgency::Stale, Urgency::Stale, Urgency::Dead]);
+        let moments = Expiry { due_at: NOW, expires_at: NOW + second * 2 };
+        let needs = [NOW - second, NOW, NOW + second, NOW + second * 2].map(|now| moments.urgency(now));
+        assert_eq!(needs, [Urgency::None, Urgency::Due, Urgency::Due, Urgency::Expired]);
     }
 
     #[test]
@@ -271,7 +279,7 @@ mod tests {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
             assert_eq!(min_interval(&tokens(&json, NOW)), Duration::from_secs(seconds), "{life}");
         }
-        assert_eq!(min_interval(&tokens(r#"{"access_token":"a"}"#, NOW)), INTERVAL);
+        assert_eq!(min_interval(&tokens(r#"{"access_token":"a"}"#, NOW)), DEFAULT_INTERVAL);
     }
 
     #[test]
@@ -279,64 +287,72 @@ mod tests {
         let hour = tokens(r#"{"access_token":"a","expires_in":3600}"#, NOW);
         for (behind, is_plausible) in [(0, true), (600, true), (601, false), (90 * 86_400, false)] {
             let moments = Expiry::of(&hour, 0.0, NOW - Duration::from_secs(behind));
-            assert_eq!(moments.dead_at < UnixTime::MAX, is_plausible, "{behind}");
+            assert_eq!(moments.expires_at < UnixTime::MAX, is_plausible, "{behind}");
         }
     }
 
     #[test]
     fn expiry_baseline_from_future_is_ignored() {
-        let mut head = Head::begin(None).unwrap();
+        let mut head = Head::new(None).unwrap();
         head.anchor = Some(ExpiryBaseline { at: NOW + DAY * 400, end: NOW + DAY * 490 });
-        (head.ends, head.due) = (at(490), at(476));
-        let got = refreshed(&head, &ending(400, 490), &ending(1, 91));
-        assert_eq!((got.ends, got.anchor, got.due.map(day)), (None, None, Some(61)));
+        (head.ends, head.due) = (time_on_day(490), time_on_day(476));
+        let got = after_refresh(&head, &tokens_with_refresh_expiry(400, 490), &tokens_with_refresh_expiry(1, 91));
+        assert_eq!((got.ends, got.anchor, got.due.map(days_since_start)), (None, None, Some(61)));
     }
 
     #[test]
     fn session_is_due_at_two_thirds_of_lifetime_or_before_warning() {
-        for (end, due) in [(90, DAY * 60), (20, DAY * 6), (13, TELLING)] {
-            assert_eq!(after_login(&ending(0, end)), Schedule { due: Some(NOW + due), ..Schedule::default() }, "{end}");
+        for (end, due) in [(90, DAY * 60), (20, DAY * 6), (13, MIN_COMPARISON_INTERVAL)] {
+            assert_eq!(
+                after_login(&tokens_with_refresh_expiry(0, end)),
+                Schedule { due: Some(NOW + due), ..Schedule::default() },
+                "{end}"
+            );
         }
         assert_eq!(after_login(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Schedule::default());
     }
 
-    fn at(day: u32) -> Option<UnixTime> {
+    fn time_on_day(day: u32) -> Option<UnixTime> {
         Some(NOW + DAY * day)
     }
 
     #[test]
     fn schedule_after_refresh_depends_on_renewed_expiry() {
-        let fixed = |due, is_news| Schedule { due, ends: at(90), anchor: None, is_news };
-        let renewed = |due| Schedule { due: at(due), ..Schedule::default() };
+        let fixed = |due, is_news| Schedule { due, ends: time_on_day(90), anchor: None, must_warn: is_news };
+        let renewed = |due| Schedule { due: time_on_day(due), ..Schedule::default() };
         // The previous due day and expiry, the tokens before and after as day and expiry, and the
         // result.
         for (due, ends, before, after, prospect) in [
             (60, None, (0, 90), (60, 150), renewed(120)),
-            (60, None, (0, 90), (10, 90), fixed(at(76), false)),
-            (60, None, (0, 90), (60, 90), fixed(at(76), false)),
-            (76, at(90), (60, 90), (76, 90), fixed(at(89), true)),
+            (60, None, (0, 90), (10, 90), fixed(time_on_day(76), false)),
+            (60, None, (0, 90), (60, 90), fixed(time_on_day(76), false)),
+            (76, time_on_day(90), (60, 90), (76, 90), fixed(time_on_day(89), true)),
             // The user was warned already.
-            (89, at(90), (76, 90), (80, 90), fixed(at(89), false)),
-            (89, at(90), (76, 90), (89, 90), fixed(at(90), false)),
+            (89, time_on_day(90), (76, 90), (80, 90), fixed(time_on_day(89), false)),
+            (89, time_on_day(90), (76, 90), (89, 90), fixed(time_on_day(90), false)),
             // No sweep ran for a long time: warned immediately.
-            (60, None, (0, 90), (85, 90), fixed(at(89), true)),
+            (60, None, (0, 90), (85, 90), fixed(time_on_day(89), true)),
             // The expiry was considered fixed, and a refresh extends it.
-            (76, at(90), (60, 90), (76, 166), renewed(136)),
+            (76, time_on_day(90), (60, 90), (76, 166), renewed(136)),
             // A refresh yields a shorter lifetime than a login.
             (60, None, (0, 90), (60, 70), renewed(66)),
         ] {
-            let mut head = Head::begin(at(due)).unwrap();
+            let mut head = Head::new(time_on_day(due)).unwrap();
             head.ends = ends;
-            let got = refreshed(&head, &ending(before.0, before.1), &ending(after.0, after.1));
+            let got = after_refresh(
+                &head,
+                &tokens_with_refresh_expiry(before.0, before.1),
+                &tokens_with_refresh_expiry(after.0, after.1),
+            );
             assert_eq!(
-                (got.due.map(day), got.ends, got.is_news),
-                (prospect.due.map(day), prospect.ends, prospect.is_news)
+                (got.due.map(days_since_start), got.ends, got.must_warn),
+                (prospect.due.map(days_since_start), prospect.ends, prospect.must_warn)
             );
         }
     }
 
     /// Returns whole days, because two thirds of a lifetime may be a fraction of a day.
-    fn day(time: UnixTime) -> u64 {
+    fn days_since_start(time: UnixTime) -> u64 {
         time.since(NOW).as_secs() / 86_400
     }
 
@@ -348,14 +364,14 @@ mod tests {
             let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
             tokens(&json, minutes(minutes_passed))
         };
-        let mut head = Head::begin(None).unwrap();
+        let mut head = Head::new(None).unwrap();
         for passed in [20, 40, 60] {
-            let got = refreshed(&head, &after(passed - 20), &after(passed));
+            let got = after_refresh(&head, &after(passed - 20), &after(passed));
             assert_eq!(got.ends.is_some(), passed == 60, "{passed}");
             (head.due, head.ends, head.anchor) = (got.due, got.ends, got.anchor);
         }
         // The result is kept.
-        let got = refreshed(&head, &after(60), &after(80));
+        let got = after_refresh(&head, &after(60), &after(80));
         assert!(
             got.ends.is_some() && got.anchor == Some(ExpiryBaseline { at: minutes(60), end: NOW + DAY * 90 }),
             "{got:?}"
@@ -365,43 +381,50 @@ mod tests {
     #[test]
     fn missing_refresh_token_expiry_clears_fixed_expiry() {
         let silent = tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW);
-        let mut head = Head::begin(None).unwrap();
-        assert_eq!(refreshed(&head, &ending(0, 90), &silent), Schedule::default());
-        head.ends = at(90);
-        assert_eq!(refreshed(&head, &ending(0, 90), &silent).ends, None);
+        let mut head = Head::new(None).unwrap();
+        assert_eq!(after_refresh(&head, &tokens_with_refresh_expiry(0, 90), &silent), Schedule::default());
+        head.ends = time_on_day(90);
+        assert_eq!(after_refresh(&head, &tokens_with_refresh_expiry(0, 90), &silent).ends, None);
     }
 
     #[test]
     fn expiry_not_repeated_by_server_stays_fixed_unless_later() {
-        let unstated = |end| TokenSet::from_stored(ending(30, end).to_stored().unwrap().expose()).unwrap();
-        let mut head = Head::begin(None).unwrap();
-        let ends = |head: &Head, end| refreshed(head, &ending(0, 90), &unstated(end)).ends;
+        let unstated =
+            |end| TokenSet::from_stored(tokens_with_refresh_expiry(30, end).to_stored().unwrap().expose()).unwrap();
+        let mut head = Head::new(None).unwrap();
+        let ends = |head: &Head, end| after_refresh(head, &tokens_with_refresh_expiry(0, 90), &unstated(end)).ends;
         assert_eq!(ends(&head, 90), None, "it was not known to stay");
-        head.ends = at(90);
-        assert_eq!([89, 90, 91].map(|end| ends(&head, end)), [at(89), at(90), None]);
+        head.ends = time_on_day(90);
+        assert_eq!([89, 90, 91].map(|end| ends(&head, end)), [time_on_day(89), time_on_day(90), None]);
     }
 
     #[test]
     fn announced_expiry_is_not_announced_again_without_due_time() {
-        let mut head = Head::begin(None).unwrap();
-        head.ends = at(90);
-        assert!(!refreshed(&head, &ending(80, 90), &ending(85, 90)).is_news);
+        let mut head = Head::new(None).unwrap();
+        head.ends = time_on_day(90);
+        assert!(
+            !after_refresh(&head, &tokens_with_refresh_expiry(80, 90), &tokens_with_refresh_expiry(85, 90)).must_warn
+        );
     }
 
     #[test]
     fn expiry_renewal_is_detected_despite_clock_differences() {
-        let head = Head::begin(None).unwrap();
+        let head = Head::new(None).unwrap();
         for (later, is_fixed) in [(600, true), (1799, true), (1800, false), (3600, false), (3000, false)] {
             let rest = 90 * 86_400 - 3600 + later;
             let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
             let after = tokens(&json, NOW + Duration::from_secs(3600));
-            assert_eq!(refreshed(&head, &ending(0, 90), &after).ends.is_some(), is_fixed, "{later}");
+            assert_eq!(
+                after_refresh(&head, &tokens_with_refresh_expiry(0, 90), &after).ends.is_some(),
+                is_fixed,
+                "{later}"
+            );
         }
     }
 
     #[test]
     fn token_without_expiry_is_never_stale_or_expired() {
-        let unknown = moments(r#"{"access_token":"a"}"#, 0.5);
+        let unknown = expiry_secs(r#"{"access_token":"a"}"#, 0.5);
         assert!(unknown.0 > 100_000_000 && unknown.1 > 100_000_000);
     }
 
@@ -419,7 +442,7 @@ mod tests {
         let backoff = |failures, chance| backoff(failures, MAX_BACKOFF, chance);
         assert_eq!(backoff(u32::MAX, 1.0), MAX_BACKOFF);
         assert_eq!((backoff(3, -1.0), backoff(3, 2.0)), (MIN_BACKOFF, Duration::from_secs(8)));
-        assert!((0..1000).map(|_| random::chance()).all(|chance| (0.0..=1.0).contains(&chance)));
+        assert!((0..1000).map(|_| random::jitter()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 }
 
@@ -438,7 +461,7 @@ mod unauthorized_tests {
     }
 
     fn count(stored: Option<UnauthorizedRefreshes>, found: Unauthorized) -> Option<u32> {
-        next(stored, &found, NOW).map(|next| next.count)
+        next_count(stored, &found, NOW).map(|next| next.count)
     }
 
     #[test]
@@ -457,7 +480,8 @@ mod unauthorized_tests {
         let ahead = |time| Some(UnauthorizedRefreshes { count: 5, at: NOW + time, cut: None });
         assert_eq!(count(ahead(minutes(10)), Unauthorized::default()), None, "within the clock skew");
         assert_eq!(count(ahead(minutes(11)), Unauthorized::default()), Some(1));
-        let own = |minutes_ago| Unauthorized { own: Some((2, minutes(minutes_ago))), ..Unauthorized::default() };
+        let own =
+            |minutes_ago| Unauthorized { local_refreshes: Some((2, minutes(minutes_ago))), ..Unauthorized::default() };
         assert_eq!(count(ahead(minutes(11)), own(9)), None);
         assert_eq!(count(ahead(minutes(11)), own(10)), Some(3));
         assert_eq!(count(None, own(9)), None);
@@ -466,7 +490,7 @@ mod unauthorized_tests {
     #[test]
     fn own_count_expires_after_one_day_and_future_cut_is_ignored() {
         let day = minutes(24 * 60);
-        let own = |since| Unauthorized { own: Some((2, since)), ..Unauthorized::default() };
+        let own = |since| Unauthorized { local_refreshes: Some((2, since)), ..Unauthorized::default() };
         assert_eq!(count(None, own(day - Duration::from_secs(1))), Some(3));
         assert_eq!(count(None, own(day)), Some(1));
         let stored = |cut| Some(UnauthorizedRefreshes { count: 7, at: NOW - minutes(1), cut: Some(cut) });
@@ -480,9 +504,9 @@ mod unauthorized_tests {
     #[test]
     fn pause_is_shortened_once_until_success_or_six_hours() {
         let found = Unauthorized { may_cut_pause: true, ..Unauthorized::default() };
-        let first = next(stored(7, minutes(10)), &found, NOW).unwrap();
+        let first = next_count(stored(7, minutes(10)), &found, NOW).unwrap();
         assert_eq!((first.count, first.cut), (8, Some(NOW)));
-        let later = |time: Duration, found| next(Some(first), &found, NOW + time).map(|next| next.cut);
+        let later = |time: Duration, found| next_count(Some(first), &found, NOW + time).map(|next| next.cut);
         assert_eq!(later(minutes(10), found), None);
         let succeeded = Unauthorized { has_succeeded_since_cut: true, ..found };
         assert_eq!(later(minutes(10), succeeded), Some(Some(NOW + minutes(10))));

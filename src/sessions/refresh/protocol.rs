@@ -26,22 +26,22 @@ pub(crate) enum Urgency {
     /// No refresh is needed.
     None,
     /// The access token is due. It is still valid, so no caller waits for a new one.
-    Stale,
+    Due,
     /// The access token is valid, but a caller waits for a newer one.
-    Wanted,
+    Requested,
     /// The access token has expired.
-    Dead,
+    Expired,
 }
 
 /// The refresh demand of stored tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Demand {
     /// The urgency by expiry alone: none, in the background, or before the next use.
-    pub(crate) need: Urgency,
+    pub(crate) urgency: Urgency,
     /// `true` if the tokens are older than the minimum interval between two refreshes.
-    pub(crate) is_settled: bool,
+    pub(crate) has_min_age: bool,
     /// `true` if a caller waits for newer tokens.
-    pub(crate) is_wanted: bool,
+    pub(crate) is_requested: bool,
     /// Set if the API rejected the access token with 401.
     pub(crate) unauthorized: Option<Unauthorized>,
 }
@@ -54,44 +54,44 @@ pub(crate) struct Unauthorized {
     /// `true` if such an endpoint accepted a token since a pause was last cut short.
     pub(crate) has_succeeded_since_cut: bool,
     /// The number of refreshes in this process caused by a 401, and the time since the last one.
-    pub(crate) own: Option<(u32, Duration)>,
+    pub(crate) local_refreshes: Option<(u32, Duration)>,
 }
 
 /// The timing parameters of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Timing {
     /// The time limit for sending under one lease (F).
-    pub(crate) sending: Duration,
+    pub(crate) send_timeout: Duration,
     /// The duration of a lease (L).
-    pub(crate) lease: Duration,
+    pub(crate) lease_duration: Duration,
     /// The pause before the store is read again, to confirm a rejection or an abandoned lease.
-    pub(crate) second_look: Duration,
+    pub(crate) confirmation_delay: Duration,
     /// The pause between taking over a lease and sending, in which the previous holder can save.
-    pub(crate) takeover: Duration,
+    pub(crate) takeover_delay: Duration,
     /// The maximum pause between two attempts to save new tokens, during `eager_saving`.
-    pub(crate) save_pause: Duration,
+    pub(crate) max_eager_save_pause: Duration,
     /// The time during which new tokens are saved with short pauses.
-    pub(crate) eager_saving: Duration,
+    pub(crate) eager_save_period: Duration,
     /// The maximum wait for another process before the refresh fails with a retryable error.
-    pub(crate) patience: Duration,
+    pub(crate) max_lease_wait: Duration,
     /// The maximum plausible block. A longer one was written by a host with a wrong clock.
-    pub(crate) longest_hold: Duration,
+    pub(crate) max_block: Duration,
 }
 
 /// The timing parameters of all processes.
-pub(crate) const TIMES: Timing = Timing {
-    sending: Duration::from_secs(30),
-    lease: Duration::from_secs(60),
-    second_look: Duration::from_secs(5),
-    takeover: Duration::from_secs(3),
-    save_pause: Duration::from_secs(2),
-    eager_saving: Duration::from_secs(10 * 60),
-    patience: Duration::from_secs(90),
-    longest_hold: MAX_HOLD,
+pub(crate) const TIMING: Timing = Timing {
+    send_timeout: Duration::from_secs(30),
+    lease_duration: Duration::from_secs(60),
+    confirmation_delay: Duration::from_secs(5),
+    takeover_delay: Duration::from_secs(3),
+    max_eager_save_pause: Duration::from_secs(2),
+    eager_save_period: Duration::from_secs(10 * 60),
+    max_lease_wait: Duration::from_secs(90),
+    max_block: MAX_BLOCK,
 };
 
 /// The maximum plausible block: the maximum `Retry-After` of one hour plus the clock skew.
-pub(crate) const MAX_HOLD: Duration = Duration::from_secs(60 * 60 + 600);
+pub(crate) const MAX_BLOCK: Duration = Duration::from_secs(60 * 60 + 600);
 
 /// The keep-alive schedule of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub(crate) struct Schedule {
     /// The baseline for the next refresh, if this one was too recent for a comparison.
     pub(crate) anchor: Option<ExpiryBaseline>,
     /// `true` if the user should be warned of the expiry now.
-    pub(crate) is_news: bool,
+    pub(crate) must_warn: bool,
 }
 
 /// The inputs of a step in addition to the event.
@@ -111,15 +111,15 @@ pub(crate) struct StepContext<'a, T> {
     pub(crate) wall: UnixTime,
     pub(crate) elapsed: Duration,
     /// An unused revision.
-    pub(crate) fresh: Revision,
+    pub(crate) new_revision: Revision,
     /// Returns the demand of tokens.
     pub(crate) demand: &'a dyn Fn(&T) -> Demand,
     /// Returns the schedule of a session after a refresh.
-    pub(crate) prospect: &'a dyn Fn(&StoredLogin<T>, &T) -> Schedule,
+    pub(crate) schedule: &'a dyn Fn(&StoredLogin<T>, &T) -> Schedule,
     /// Merges data that was changed in the stored session during the refresh into the new tokens.
-    pub(crate) keep: &'a dyn Fn(&T, T) -> T,
+    pub(crate) merge: &'a dyn Fn(&T, T) -> T,
     /// The remaining pause after a failed refresh in this process.
-    pub(crate) own_rest: Option<Duration>,
+    pub(crate) local_pause: Option<Duration>,
     /// The pause of all processes after a transient failure.
     pub(crate) backoff: Duration,
 }
@@ -130,7 +130,7 @@ pub(crate) enum Event<T> {
     /// The refresh begins.
     Begun,
     /// The refresh begins with new tokens that an earlier task could not save.
-    Rescued(StoredLogin<T>),
+    BegunWithUnsaved(StoredLogin<T>),
     /// The result of [`Action::Load`].
     Loaded(Result<Option<StoredLogin<T>>, StoreFailed>),
     /// The result of [`Action::Save`].
@@ -157,7 +157,7 @@ pub(crate) enum RefreshResult<T> {
     Granted(T),
     /// A transient failure: the server was unreachable, postponed the request, or its response was
     /// lost.
-    Later {
+    Transient {
         retry_after: Option<Duration>,
         /// `true` if the same task may repeat the request, unless there is a `retry_after`.
         is_repeatable: bool,
@@ -165,23 +165,23 @@ pub(crate) enum RefreshResult<T> {
         is_lost: bool,
     },
     /// The refresh token was rejected.
-    Rejected { code: Option<String>, reason: Reason },
+    Rejected { code: Option<String>, reason: RejectionReason },
     /// The client was rejected or misconfigured. This does not concern the session.
     Misconfigured {
         /// `true` if this may concern this session alone, so that it gets its own block.
-        is_own: bool,
+        is_session_specific: bool,
     },
 }
 
 /// The credibility of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
+pub(crate) enum RejectionReason {
     /// The server gave a reason.
     Given,
     /// The server gave no reason, so the rejection must be confirmed.
     Missing,
     /// Other sessions were rejected without a reason as well, which indicates an outage.
-    MissingForMany,
+    Outage,
 }
 
 /// The next action.
@@ -189,7 +189,7 @@ pub(crate) enum Reason {
 pub(crate) enum Action<T> {
     Load,
     Save {
-        known: StoredLogin<T>,
+        session: StoredLogin<T>,
         expect: Precondition,
     },
     /// Send a refresh request with these tokens and this time limit.
@@ -201,16 +201,16 @@ pub(crate) enum Action<T> {
     /// Publish these tokens to waiting callers before they are saved. If `expiring` is set, warn
     /// the user that the session expires at that time.
     Serve {
-        known: StoredLogin<T>,
+        session: StoredLogin<T>,
         expiring: Option<UnixTime>,
     },
     Wait(Duration),
-    End(Outcome<T>),
+    End(RefreshOutcome<T>),
 }
 
 /// The outcome of a refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Outcome<T> {
+pub(crate) enum RefreshOutcome<T> {
     /// The tokens need no refresh, and the store contains them.
     Fresh(StoredLogin<T>),
     /// There was no session, or it was removed in the meantime.
@@ -218,9 +218,9 @@ pub(crate) enum Outcome<T> {
     /// The refresh token was rejected.
     Rejected(StoredLogin<T>),
     /// Refreshes are blocked until this time.
-    Blocked { known: StoredLogin<T>, until: UnixTime },
+    Blocked { session: StoredLogin<T>, until: UnixTime },
     /// Another process holds the lease.
-    Busy(StoredLogin<T>),
+    LeaseHeld(StoredLogin<T>),
     /// The client was rejected or misconfigured.
     Misconfigured(StoredLogin<T>),
     /// The store failed.
@@ -247,19 +247,19 @@ pub(crate) struct Instants {
 /// This task's own lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HeldLease<T> {
-    pub(crate) known: StoredLogin<T>,
+    pub(crate) session: StoredLogin<T>,
     /// The time before the lease was written.
     pub(crate) since: Instants,
     /// `true` if another process's lease expired first. Its holder may still be about to save.
-    pub(crate) took_over: bool,
-    pub(crate) sendings: u32,
+    pub(crate) is_takeover: bool,
+    pub(crate) requests_sent: u32,
     /// The count of refreshes caused by a 401, to be written with the new tokens.
     pub(crate) unauthorized: Option<UnauthorizedRefreshes>,
 }
 
 /// The progress of saving new tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Saving {
+pub(crate) struct SaveProgress {
     /// The time of the first attempt.
     pub(crate) since: Duration,
     /// The next pause.
@@ -271,17 +271,17 @@ pub(crate) enum State<T> {
     Beginning,
     Loading,
     /// Waiting until another process's lease is released or expires.
-    Looking,
-    Claiming(HeldLease<T>),
+    WaitingForLease,
+    AcquiringLease(HeldLease<T>),
     /// The lease may or may not have been written.
-    FindingClaim(HeldLease<T>),
+    ConfirmingLease(HeldLease<T>),
     /// A lease was taken over. The previous holder gets time to save.
     TakingOver(HeldLease<T>),
     /// Loading the entry once more before sending after a takeover.
     ConfirmingTakeover(HeldLease<T>),
     Sending(HeldLease<T>),
     /// Waiting before the request is repeated.
-    Pausing(HeldLease<T>),
+    WaitingToRepeat(HeldLease<T>),
     /// Publishing new tokens, before they are saved.
     Serving {
         new: StoredLogin<T>,
@@ -289,32 +289,32 @@ pub(crate) enum State<T> {
     },
     Saving {
         new: StoredLogin<T>,
-        saving: Saving,
+        saving: SaveProgress,
     },
     /// The tokens may or may not have been saved, or there was a conflict.
-    FindingSave {
+    ConfirmingSave {
         new: StoredLogin<T>,
-        saving: Saving,
-        is_rested: bool,
+        saving: SaveProgress,
+        has_backed_off: bool,
     },
     /// Waiting before the next attempt to save.
-    Resting {
+    BackingOff {
         new: StoredLogin<T>,
-        saving: Saving,
+        saving: SaveProgress,
     },
     /// Releasing the lease.
-    Releasing(Outcome<T>),
+    Releasing(RefreshOutcome<T>),
     /// Loading the entry to check whether another refresh caused the rejection.
-    Doubting {
+    ConfirmingRejection {
         claimed: HeldLease<T>,
         code: Option<String>,
-        reason: Reason,
-        looks_left: u32,
+        reason: RejectionReason,
+        loads_left: u32,
     },
-    WaitingToDoubt {
+    WaitingToConfirmRejection {
         claimed: HeldLease<T>,
         code: Option<String>,
-        reason: Reason,
+        reason: RejectionReason,
     },
     Rejecting {
         marked: StoredLogin<T>,

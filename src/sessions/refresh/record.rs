@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use crate::error::{Error, ErrorKind, Result, Transience};
-use crate::json::value::Fields;
-use crate::registration::Owner;
+use crate::json::value::UntrustedObject;
+use crate::registration::ClientIdentity;
 use crate::secret::ZeroizingBuffer;
 use crate::store::{Body, Entry, Head, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome};
 use crate::token::token_set::TokenSet;
@@ -34,7 +34,7 @@ impl fmt::Debug for SessionData {
 }
 
 #[derive(Serialize)]
-struct Writing<'a> {
+struct SerializedSession<'a> {
     v: u64,
     tokens: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,14 +44,14 @@ struct Writing<'a> {
 }
 
 #[derive(Deserialize)]
-struct Reading<'a> {
+struct DeserializedSession<'a> {
     v: u64,
     #[serde(borrow)]
     tokens: &'a RawValue,
     #[serde(default)]
     data: Option<Box<RawValue>>,
     #[serde(flatten)]
-    unknown: Fields,
+    unknown: UntrustedObject,
 }
 
 const VERSION: u64 = 1;
@@ -67,7 +67,7 @@ impl SessionData {
         let failed = |source| Error::new(ErrorKind::CorruptEntry, "failed to serialize session").with_source(source);
         let stored = self.tokens.to_stored()?;
         let tokens = serde_json::from_str(stored.expose()).map_err(failed)?;
-        let writing = Writing { v: VERSION, tokens, data: self.data.as_deref(), unknown: &self.unknown };
+        let writing = SerializedSession { v: VERSION, tokens, data: self.data.as_deref(), unknown: &self.unknown };
         let length = stored.expose().len() + self.data.as_ref().map_or(0, |data| data.get().len()) + 64;
         let mut json = ZeroizingBuffer::with_capacity(length);
         serde_json::to_writer(&mut json, &writing).map_err(failed)?;
@@ -75,37 +75,37 @@ impl SessionData {
     }
 
     /// Returns `new` with the data and account that were changed in `stored` during the refresh.
-    pub(crate) fn keep(stored: &Self, mut new: Self) -> Self {
+    pub(crate) fn merge_concurrent_changes(stored: &Self, mut new: Self) -> Self {
         new.data.clone_from(&stored.data);
         new.unknown.clone_from(&stored.unknown);
         let account = stored.tokens.account();
         if let Some(person) = &account.person {
-            new.tokens.identify(person.clone());
+            new.tokens.set_person(person.clone());
         }
         #[cfg(feature = "oidc")]
         if let Some(profile) = &account.profile {
-            new.tokens.describe(profile.clone());
+            new.tokens.set_profile(profile.clone());
         }
         new
     }
 
     /// Reads a stored body. Only the client that wrote it can use it.
-    pub(crate) fn read(body: &Body, owner: &Owner) -> Result<Self> {
+    pub(crate) fn read(body: &Body, owner: &ClientIdentity) -> Result<Self> {
         // serde_json's message is omitted, because it may quote the body.
         let damaged = |_| Error::new(ErrorKind::CorruptEntry, "invalid stored session: the entry is damaged");
-        let reading: Reading<'_> = serde_json::from_slice(body.expose()).map_err(damaged)?;
+        let reading: DeserializedSession<'_> = serde_json::from_slice(body.expose()).map_err(damaged)?;
         if reading.v != VERSION {
             let message = format!("unsupported stored session: its version is {}; update webex-oauth", reading.v);
             return Err(Error::new(ErrorKind::CorruptEntry, message));
         }
         let tokens = TokenSet::from_stored(reading.tokens.get())?;
-        tokens.require_owner(owner)?;
+        tokens.require_same_client(owner)?;
         Ok(Self { tokens, data: reading.data, unknown: reading.unknown.0 })
     }
 }
 
 /// The time limit of one store operation. The outcome of a write that exceeds it is unknown.
-const LIMIT: Duration = Duration::from_secs(30);
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The application's store with a time limit on each operation.
 pub(crate) struct TimedStore(Arc<dyn TokenStore>);
@@ -149,7 +149,7 @@ pub(crate) async fn with_timeout<T>(call: impl Future<Output = Result<T>>) -> Re
         return call.await;
     }
     let too_late = |_| Err(Error::store("timed out after 30 seconds", Transience::Transient));
-    tokio::time::timeout(LIMIT, call).await.unwrap_or_else(too_late)
+    tokio::time::timeout(STORE_TIMEOUT, call).await.unwrap_or_else(too_late)
 }
 
 #[cfg(test)]
@@ -160,10 +160,10 @@ mod tests {
     const TOKENS: &str = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","received_at":1700000000}"#;
 
     /// An object that serde_json's own `RawValue` support would parse as embedded JSON.
-    const ODD: &str = r#"{"$serde_json::private::RawValue":"boom"}"#;
+    const RAW_VALUE_OBJECT: &str = r#"{"$serde_json::private::RawValue":"boom"}"#;
 
-    fn owner() -> Owner {
-        Owner { service: "webex".into(), client_id: "C1".into() }
+    fn owner() -> ClientIdentity {
+        ClientIdentity { service: "webex".into(), client_id: "C1".into() }
     }
 
     fn body(text: &str) -> Body {
@@ -171,13 +171,13 @@ mod tests {
     }
 
     fn json(body: &Body) -> Value {
-        value::value(body.expose()).unwrap()
+        value::parse_value(body.expose()).unwrap()
     }
 
     #[test]
     fn unknown_members_of_later_version_are_preserved() {
         let later = format!(
-            r#"{{"v":1,"notes":{{"hunter2":[1],"o":{ODD}}},"tokens":{TOKENS},"data":{{ "b":1,"a":2}},"seen":-7}}"#
+            r#"{{"v":1,"notes":{{"hunter2":[1],"o":{RAW_VALUE_OBJECT}}},"tokens":{TOKENS},"data":{{ "b":1,"a":2}},"seen":-7}}"#
         );
         let record = SessionData::read(&body(&later), &owner()).unwrap();
         assert!(!format!("{record:?}").contains("hunter2"), "{record:?}");

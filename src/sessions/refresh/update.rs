@@ -7,23 +7,23 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::secret::AccessToken;
 use crate::sessions::refresh::cache_entry::CacheEntry;
 use crate::sessions::refresh::entry_state::RareState;
 use crate::sessions::refresh::protocol::StoreFailed;
 use crate::sessions::refresh::record::SessionData;
-use crate::sessions::refresh::shared::{Refresher, later};
+use crate::sessions::refresh::shared::{Refresher, retryable_error};
 use crate::store::entry::LoginId;
 use crate::store::{Entry, Head, Precondition, Revision, TokenKey, WriteOutcome};
 use crate::token::token_set::TokenSet;
-use crate::trace::{causes, event};
+use crate::trace::{as_dyn_error, event};
 
 /// The maximum time that a caller waits for an account update to be saved.
-const NOTE_LIMIT: Duration = Duration::from_secs(1);
+const SAVE_ACCOUNT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The maximum time that a logout waits for a running refresh. It exceeds the time limit for
 /// sending.
-const LANDING_LIMIT: Duration = Duration::from_secs(35);
+const MAX_LOGOUT_WAIT: Duration = Duration::from_secs(35);
 
 /// A guard that invalidates the cache entry during a change of the store.
 ///
@@ -31,19 +31,19 @@ const LANDING_LIMIT: Duration = Duration::from_secs(35);
 /// unconfirmed. This happens if the future is canceled or the outcome is unknown. Unsaved tokens
 /// are kept until the store shows that they are superseded.
 pub(crate) struct InvalidateOnDrop<'a> {
-    slot: &'a CacheEntry,
+    entry: &'a CacheEntry,
     is_confirmed: bool,
 }
 
 impl<'a> InvalidateOnDrop<'a> {
     pub(crate) fn begin(slot: &'a CacheEntry) -> Self {
-        slot.forget_saved();
-        Self { slot, is_confirmed: false }
+        slot.invalidate();
+        Self { entry: slot, is_confirmed: false }
     }
 
     /// Publishes `current`, which the store now contains.
     pub(crate) fn confirm(mut self, current: Option<crate::sessions::refresh::cache_entry::CachedToken>) {
-        self.slot.reset(current);
+        self.entry.reset(current);
         self.is_confirmed = true;
     }
 }
@@ -51,7 +51,7 @@ impl<'a> InvalidateOnDrop<'a> {
 impl Drop for InvalidateOnDrop<'_> {
     fn drop(&mut self) {
         if !self.is_confirmed {
-            self.slot.forget_saved();
+            self.entry.invalidate();
         }
     }
 }
@@ -61,11 +61,11 @@ impl Refresher {
     ///
     /// Returns the last tokens, or the error if they could not be read.
     pub(crate) async fn remove(&self, slot: &CacheEntry) -> Result<Option<Result<SessionData>>> {
-        let _turn = slot.turn_in_time().await?;
+        let _turn = slot.lock_for_write_with_timeout().await?;
         let (mut change, mut ended) = (None, None);
         let mut editing = Editing::new(self, &slot.key);
         while let Some(entry) = editing.peek().await? {
-            let stored = SessionData::read(&entry.body, &self.webex.registration().owner);
+            let stored = SessionData::read(&entry.body, &self.webex.registration().client);
             change.get_or_insert_with(|| InvalidateOnDrop::begin(slot));
             // Tokens that could not be saved exist only in the cache entry.
             let unsaved = slot.unsaved();
@@ -85,7 +85,7 @@ impl Refresher {
     /// Its tokens could not be revoked if they arrived after the session was removed.
     pub(crate) async fn wait_for_refresh(&self, slot: &CacheEntry) {
         if let Some(mut flight) = slot.active_refresh() {
-            let _ = tokio::time::timeout(LANDING_LIMIT, flight.wait_for(|landing| !landing.is_running())).await;
+            let _ = tokio::time::timeout(MAX_LOGOUT_WAIT, flight.wait_for(|landing| !landing.is_running())).await;
         }
     }
 
@@ -105,14 +105,14 @@ impl Refresher {
     /// Changes the data stored with the tokens, without changing the generation.
     ///
     /// `amend` returns `true` if it changed the record. Returns `true` if the change was saved.
-    pub(crate) async fn amend(
+    pub(crate) async fn update_session_data(
         &self,
         slot: &CacheEntry,
         amend: impl Fn(&Head, &mut SessionData) -> bool,
     ) -> Result<bool> {
         let mut editing = Editing::new(self, &slot.key);
         while let Some(Entry { mut head, body }) = editing.peek().await? {
-            let mut record = SessionData::read(&body, &self.webex.registration().owner)?;
+            let mut record = SessionData::read(&body, &self.webex.registration().client)?;
             if !amend(&head, &mut record) {
                 return Ok(false);
             }
@@ -134,58 +134,58 @@ impl Refresher {
     /// `note` updates the tokens and returns `true` if anything changed. The update is a
     /// convenience: a failing store, a refresh in progress, or another login is no error, and the
     /// caller waits at most `NOTE_LIMIT`.
-    pub(crate) async fn note(
+    pub(crate) async fn save_account(
         self: &Arc<Self>,
         slot: &Arc<CacheEntry>,
         login: LoginId,
         note: impl Fn(&mut TokenSet) -> bool + Send + Sync + 'static,
     ) {
         let Ok(runtime) = Handle::try_current() else { return };
-        let (keeper, slot) = (self.counted(), Arc::clone(slot));
+        let (keeper, slot) = (self.track_task(), Arc::clone(slot));
         let noting = runtime.spawn(async move {
             let is_news = |head: &Head, record: &mut SessionData| {
                 head.login == login && head.claim.is_none() && note(&mut record.tokens)
             };
-            if let Err(error) = keeper.0.amend(&slot, is_news).await {
-                event!(DEBUG, key = ?slot.key, error = causes(&error), "account not saved");
+            if let Err(error) = keeper.0.update_session_data(&slot, is_news).await {
+                event!(DEBUG, key = ?slot.key, error = as_dyn_error(&error), "account not saved");
             }
         });
-        let _ = tokio::time::timeout(NOTE_LIMIT, noting).await;
+        let _ = tokio::time::timeout(SAVE_ACCOUNT_TIMEOUT, noting).await;
     }
 
     /// Releases a reference; see [`Cache::release`](super::roster::Cache::release).
     pub(crate) fn release(&self, slot: &Arc<CacheEntry>) {
-        self.roster.release(slot);
+        self.cache.release(slot);
     }
 }
 
 /// The exclusive right to change or remove a session, so that store and cache change together.
 pub(crate) struct WriteGuard<'a> {
-    slot: &'a CacheEntry,
+    entry: &'a CacheEntry,
     lock: Option<OwnedMutexGuard<()>>,
 }
 
 /// The maximum wait for another change. It exceeds the time that a change may take in the store.
-const LIMIT: Duration = Duration::from_secs(90);
+const WRITE_LOCK_TIMEOUT: Duration = Duration::from_secs(90);
 
 impl CacheEntry {
     /// Waits for the lock with a time limit, because the future that holds it may never be polled
     /// again.
-    pub(crate) async fn turn_in_time(&self) -> Result<WriteGuard<'_>> {
+    pub(crate) async fn lock_for_write_with_timeout(&self) -> Result<WriteGuard<'_>> {
         if Handle::try_current().is_err() {
-            return Ok(self.turn().await);
+            return Ok(self.lock_for_write().await);
         }
-        tokio::time::timeout(LIMIT, self.turn()).await.map_err(|_| {
+        tokio::time::timeout(WRITE_LOCK_TIMEOUT, self.lock_for_write()).await.map_err(|_| {
             let message = "timed out waiting for another change of this session; retry";
-            Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later)
+            Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable)
         })
     }
 
     /// Waits for the lock.
-    pub(crate) async fn turn(&self) -> WriteGuard<'_> {
-        let lock = self.seldom(RareState::lock);
+    pub(crate) async fn lock_for_write(&self) -> WriteGuard<'_> {
+        let lock = self.with_rare_state(RareState::lock);
         // Created before the wait, so that a canceled wait also frees its memory.
-        let mut turn = WriteGuard { slot: self, lock: None };
+        let mut turn = WriteGuard { entry: self, lock: None };
         turn.lock = Some(lock.lock_owned().await);
         turn
     }
@@ -194,7 +194,7 @@ impl CacheEntry {
 impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
         self.lock = None;
-        self.slot.shrink();
+        self.entry.shrink();
     }
 }
 
@@ -249,7 +249,8 @@ impl<'a> Editing<'a> {
                 ToDo::Look | ToDo::Choose => return Ok(false),
                 ToDo::End(Ended::Done) => return Ok(true),
                 ToDo::End(Ended::Failed) => {
-                    return Err(trouble.unwrap_or_else(|| later("failed to store session: too many conflicts; retry")));
+                    return Err(trouble
+                        .unwrap_or_else(|| retryable_error("failed to store session: too many conflicts; retry")));
                 }
             };
         }
@@ -393,21 +394,21 @@ mod tests {
     #[tokio::test]
     async fn write_guard_is_exclusive_and_canceled_wait_leaves_no_state() {
         let slot = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
-        let first = slot.turn().await;
-        let (mut waiting, mut given_up) = (Box::pin(slot.turn()), Box::pin(slot.turn()));
+        let first = slot.lock_for_write().await;
+        let (mut waiting, mut given_up) = (Box::pin(slot.lock_for_write()), Box::pin(slot.lock_for_write()));
         assert!(is_pending(&mut waiting) && is_pending(&mut given_up));
         drop(given_up);
         drop(first);
         let second = waiting.await;
-        assert!(is_pending(&mut Box::pin(slot.turn())) && !slot.is_lean());
+        assert!(is_pending(&mut Box::pin(slot.lock_for_write())) && !slot.has_no_rare_state());
         drop(second);
-        assert!(slot.is_lean());
-        let mut given_up = Box::pin(slot.turn());
-        let last = slot.turn().await;
+        assert!(slot.has_no_rare_state());
+        let mut given_up = Box::pin(slot.lock_for_write());
+        let last = slot.lock_for_write().await;
         assert!(is_pending(&mut given_up));
         drop(last);
         drop(given_up);
-        assert!(slot.is_lean());
+        assert!(slot.has_no_rare_state());
     }
 
     fn revision(number: u8) -> Revision {

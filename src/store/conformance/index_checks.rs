@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::UnixTime;
-use crate::store::conformance::probe::{CheckResult, ContractRule, Probe, Violation, brief};
+use crate::store::conformance::probe::{CheckResult, ContractRule, Probe, Violation, short_key};
 use crate::store::entry::Entry;
 use crate::store::key::TokenKey;
 use crate::store::traits::{Cursor, Page, Precondition, TokenIndex, WriteOutcome};
 
 /// The number of entries that the suite lists.
-const LOGINS: usize = 240;
+const ENTRY_COUNT: usize = 240;
 
 /// The maximum number of pages of a listing. A listing with more pages never ends.
-const PAGES: usize = 100_000;
+const MAX_PAGES: usize = 100_000;
 
 /// The time around which the entries of the suite are due.
-const NOON: u64 = 1_700_000_000;
+const DUE_TIME: u64 = 1_700_000_000;
 
 /// Roots that an incorrect filter confuses.
 const TENANTS: [&str; 6] = ["cust1", "cust10001", "CUST1", "cust1/", "c%", "cüst_"];
@@ -29,47 +29,47 @@ pub(crate) struct Indexes {
 
 /// The filter of a listing.
 #[derive(Clone, Copy, Debug)]
-enum Ask {
+enum ListFilter {
     All,
     Tenant(&'static str),
     Due(UnixTime),
 }
 
 /// The entries of the suite.
-type Kept = BTreeMap<TokenKey, Entry>;
+type StoredEntries = BTreeMap<TokenKey, Entry>;
 
 /// Checks all rules, and removes the entries of the suite afterwards.
-pub(crate) async fn all(indexes: &Indexes) -> CheckResult {
-    let mut kept = fill(indexes).await?;
-    pages(indexes, &kept).await?;
-    nothing_else(indexes, &kept).await?;
-    everything_once(indexes, &mut kept).await?;
-    cursors(indexes, &mut kept).await?;
-    let witness = indexes.witness(ContractRule::EverythingOnce);
+pub(crate) async fn check_all_rules(indexes: &Indexes) -> CheckResult {
+    let mut kept = store_entries(indexes).await?;
+    check_short_pages(indexes, &kept).await?;
+    check_exact_listing(indexes, &kept).await?;
+    check_complete_listing(indexes, &mut kept).await?;
+    check_stable_cursors(indexes, &mut kept).await?;
+    let witness = indexes.probe(ContractRule::CompleteListing);
     for key in kept.keys() {
-        witness.clear(key).await?;
+        witness.delete_entry(key).await?;
     }
     Ok(())
 }
 
 impl Indexes {
-    fn witness(&self, rule: ContractRule) -> Probe<'_> {
+    fn probe(&self, rule: ContractRule) -> Probe<'_> {
         Probe { rule, store: &*self.first }
     }
 
     async fn page(
         &self,
         rule: ContractRule,
-        ask: Ask,
+        ask: ListFilter,
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, Violation> {
         let page = match ask {
-            Ask::All => self.first.keys(None, after, limit),
-            Ask::Tenant(tenant) => self.first.keys(Some(tenant), after, limit),
-            Ask::Due(before) => self.first.due(before, after, limit),
+            ListFilter::All => self.first.keys(None, after, limit),
+            ListFilter::Tenant(tenant) => self.first.keys(Some(tenant), after, limit),
+            ListFilter::Due(before) => self.first.due(before, after, limit),
         };
-        self.witness(rule).answer(format!("listing {ask:?}"), page).await
+        self.probe(rule).expect_success(format!("listing {ask:?}"), page).await
     }
 
     /// Returns the same handles in reverse order.
@@ -81,18 +81,18 @@ impl Indexes {
     async fn list(
         &self,
         rule: ContractRule,
-        ask: Ask,
+        ask: ListFilter,
         limit: usize,
         mut between: impl AsyncFnMut(&Page) -> CheckResult,
     ) -> Result<Vec<TokenKey>, Violation> {
         let (mut keys, mut after) = (Vec::new(), None);
         let handles = [self, &self.swapped()];
-        for turn in 0..PAGES {
+        for turn in 0..MAX_PAGES {
             // Each cursor is passed to the handle that did not create it.
             let page = handles[turn % 2].page(rule, ask, after.as_ref(), limit).await?;
             if page.keys.len() > limit.max(1) {
                 let what = format!("a page contains {} keys, but the limit is {limit}: {ask:?}", page.keys.len());
-                return Err(Violation { rule: ContractRule::Pages, what });
+                return Err(Violation { rule: ContractRule::Pages, description: what });
             }
             keys.extend(page.keys.iter().cloned());
             between(&page).await?;
@@ -103,71 +103,72 @@ impl Indexes {
         }
         Err(Violation {
             rule: ContractRule::Pages,
-            what: format!("no last page within {PAGES} pages with limit {limit}: {ask:?}"),
+            description: format!("no last page within {MAX_PAGES} pages with limit {limit}: {ask:?}"),
         })
     }
 }
 
 /// Stores entries for all roots that are due before, at, or after `NOON`, or never.
-async fn fill(indexes: &Indexes) -> Result<Kept, Violation> {
-    let witness = indexes.witness(ContractRule::EverythingOnce);
-    let mut kept = Kept::new();
-    for number in 0..LOGINS {
+async fn store_entries(indexes: &Indexes) -> Result<StoredEntries, Violation> {
+    let witness = indexes.probe(ContractRule::CompleteListing);
+    let mut kept = StoredEntries::new();
+    for number in 0..ENTRY_COUNT {
         let tenant = witness.key(TENANTS[number % TENANTS.len()])?;
         let key = match number / TENANTS.len() {
             0 => tenant,
-            user => tenant.child(format!("user{user}")).map_err(|error| witness.broken(error.to_string()))?,
+            user => tenant.child(format!("user{user}")).map_err(|error| witness.violation(error.to_string()))?,
         };
         let due = match number / TENANTS.len() % 4 {
             0 => None,
-            step => Some(UnixTime::from_secs(NOON - 2 + step as u64)),
+            step => Some(UnixTime::from_secs(DUE_TIME - 2 + step as u64)),
         };
-        witness.clear(&key).await?;
+        witness.delete_entry(&key).await?;
         let entry = witness.entry_due(number.to_string().as_bytes(), due)?;
-        witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
+        witness.expect_save(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
         kept.insert(key, entry);
     }
     Ok(kept)
 }
 
-async fn pages(indexes: &Indexes, kept: &Kept) -> CheckResult {
+async fn check_short_pages(indexes: &Indexes, kept: &StoredEntries) -> CheckResult {
     for limit in [0, 1, 3, 100, usize::MAX] {
-        for ask in [Ask::All, Ask::Tenant("cust1"), Ask::Due(UnixTime::from_secs(NOON))] {
+        for ask in [ListFilter::All, ListFilter::Tenant("cust1"), ListFilter::Due(UnixTime::from_secs(DUE_TIME))] {
             let keys = indexes.list(ContractRule::Pages, ask, limit, async |_| Ok(())).await?;
-            once(ContractRule::EverythingOnce, ask, &keys, kept)?;
+            check_listed_once(ContractRule::CompleteListing, ask, &keys, kept)?;
         }
     }
     Ok(())
 }
 
-async fn nothing_else(indexes: &Indexes, kept: &Kept) -> CheckResult {
-    let tenants = TENANTS.iter().chain(&["cust", "cust1user1", "c", "", "c_", "%"]).map(|tenant| Ask::Tenant(tenant));
-    let moments = [0, NOON - 2, NOON - 1, NOON, NOON + 1, NOON + 2, u64::MAX];
-    let moments = moments.into_iter().map(|moment| Ask::Due(UnixTime::from_secs(moment)));
-    let witness = indexes.witness(ContractRule::NothingElse);
+async fn check_exact_listing(indexes: &Indexes, kept: &StoredEntries) -> CheckResult {
+    let tenants =
+        TENANTS.iter().chain(&["cust", "cust1user1", "c", "", "c_", "%"]).map(|tenant| ListFilter::Tenant(tenant));
+    let moments = [0, DUE_TIME - 2, DUE_TIME - 1, DUE_TIME, DUE_TIME + 1, DUE_TIME + 2, u64::MAX];
+    let moments = moments.into_iter().map(|moment| ListFilter::Due(UnixTime::from_secs(moment)));
+    let witness = indexes.probe(ContractRule::ExactListing);
     for ask in tenants.chain(moments) {
-        let keys = indexes.list(ContractRule::NothingElse, ask, 50, async |_| Ok(())).await?;
+        let keys = indexes.list(ContractRule::ExactListing, ask, 50, async |_| Ok(())).await?;
         for key in &keys {
             // An entry that the suite did not store may be listed if it matches.
             let entry = match kept.get(key) {
                 Some(entry) => Some(entry.clone()),
                 None => witness.load(key).await?,
             };
-            if !entry.is_some_and(|entry| ask.wants(key, &entry)) {
-                return Err(witness.broken(format!("{ask:?} lists {}", brief(key))));
+            if !entry.is_some_and(|entry| ask.matches(key, &entry)) {
+                return Err(witness.violation(format!("{ask:?} lists {}", short_key(key))));
             }
         }
-        once(ContractRule::EverythingOnce, ask, &keys, kept)?;
+        check_listed_once(ContractRule::CompleteListing, ask, &keys, kept)?;
     }
     Ok(())
 }
 
 /// Checks that entries that are saved again during a listing are listed exactly once.
-async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> CheckResult {
-    let witness = indexes.witness(ContractRule::EverythingOnce);
-    for ask in [Ask::All, Ask::Due(UnixTime::from_secs(NOON))] {
+async fn check_complete_listing(indexes: &Indexes, kept: &mut StoredEntries) -> CheckResult {
+    let witness = indexes.probe(ContractRule::CompleteListing);
+    for ask in [ListFilter::All, ListFilter::Due(UnixTime::from_secs(DUE_TIME))] {
         let asked_for: Vec<_> =
-            kept.iter().filter(|(key, entry)| ask.wants(key, entry)).map(|(key, _)| key.clone()).collect();
+            kept.iter().filter(|(key, entry)| ask.matches(key, entry)).map(|(key, _)| key.clone()).collect();
         let (mut turn, mut changed) = (0, kept.clone());
         let again = async |page: &Page| {
             // A listed entry, one from the front, and one from the back.
@@ -175,57 +176,57 @@ async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> CheckResult {
             turn += 1;
             for key in page.keys.first().into_iter().chain(others) {
                 let Some(entry) = changed.get_mut(key) else { continue };
-                let next = witness.revised(entry)?;
+                let next = witness.with_new_revision(entry)?;
                 let expect = Precondition::Revision(entry.head.revision);
-                witness.saves(key, &next, expect, WriteOutcome::Committed, "the entry has this revision").await?;
+                witness.expect_save(key, &next, expect, WriteOutcome::Committed, "the entry has this revision").await?;
                 *entry = next;
             }
             Ok(())
         };
-        let keys = indexes.list(ContractRule::EverythingOnce, ask, 7, again).await?;
+        let keys = indexes.list(ContractRule::CompleteListing, ask, 7, again).await?;
         *kept = changed;
-        once(ContractRule::EverythingOnce, ask, &keys, kept)?;
+        check_listed_once(ContractRule::CompleteListing, ask, &keys, kept)?;
     }
     Ok(())
 }
 
 /// Checks that deleting listed entries during a listing does not hide others.
-async fn cursors(indexes: &Indexes, kept: &mut Kept) -> CheckResult {
-    let witness = indexes.witness(ContractRule::Cursors);
-    for ask in [Ask::Due(UnixTime::from_secs(NOON + 1)), Ask::All] {
+async fn check_stable_cursors(indexes: &Indexes, kept: &mut StoredEntries) -> CheckResult {
+    let witness = indexes.probe(ContractRule::Cursors);
+    for ask in [ListFilter::Due(UnixTime::from_secs(DUE_TIME + 1)), ListFilter::All] {
         let mut left = kept.clone();
         let delete_listed = async |page: &Page| {
             for key in page.keys.iter().rev().step_by(2) {
                 let Some(entry) = left.remove(key) else { continue };
                 let expect = Precondition::Revision(entry.head.revision);
-                witness.deletes(key, expect, WriteOutcome::Committed, "the entry has this revision").await?;
+                witness.expect_delete(key, expect, WriteOutcome::Committed, "the entry has this revision").await?;
             }
             Ok(())
         };
         let keys = indexes.list(ContractRule::Cursors, ask, 5, delete_listed).await?;
-        once(ContractRule::Cursors, ask, &keys, kept)?;
+        check_listed_once(ContractRule::Cursors, ask, &keys, kept)?;
         *kept = left;
     }
     Ok(())
 }
 
 /// Checks that a listing contains each matching entry of the suite exactly once, and no other one.
-fn once(rule: ContractRule, ask: Ask, keys: &[TokenKey], kept: &Kept) -> CheckResult {
+fn check_listed_once(rule: ContractRule, ask: ListFilter, keys: &[TokenKey], kept: &StoredEntries) -> CheckResult {
     let mut times = BTreeMap::<_, usize>::new();
     keys.iter().for_each(|key| *times.entry(key).or_default() += 1);
     for (key, entry) in kept {
-        let (is, right) = (times.get(key).copied().unwrap_or_default(), usize::from(ask.wants(key, entry)));
-        let rule = if right == 0 { ContractRule::NothingElse } else { rule };
+        let (is, right) = (times.get(key).copied().unwrap_or_default(), usize::from(ask.matches(key, entry)));
+        let rule = if right == 0 { ContractRule::ExactListing } else { rule };
         if is != right {
-            let what = format!("{ask:?} lists {} {is} times instead of {right} times", brief(key));
-            return Err(Violation { rule, what });
+            let what = format!("{ask:?} lists {} {is} times instead of {right} times", short_key(key));
+            return Err(Violation { rule, description: what });
         }
     }
     Ok(())
 }
 
-impl Ask {
-    fn wants(self, key: &TokenKey, entry: &Entry) -> bool {
+impl ListFilter {
+    fn matches(self, key: &TokenKey, entry: &Entry) -> bool {
         match self {
             Self::All => true,
             Self::Tenant(tenant) => key.root() == tenant,

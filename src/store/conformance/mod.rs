@@ -56,10 +56,10 @@ pub(crate) mod index_checks;
 /// Panics if the store violates a rule.
 pub async fn run<S: TokenStore>(open: impl AsyncFn() -> S) {
     let handles = Handles { first: Arc::new(open().await), second: Arc::new(open().await) };
-    demand(checks::all(&handles).await);
-    let left = demand(checks::leave(&handles).await);
+    panic_on_violation(checks::check_all_rules(&handles).await);
+    let left = panic_on_violation(checks::store_for_reopen(&handles).await);
     drop(handles);
-    demand(checks::find(&open().await, left).await);
+    panic_on_violation(checks::check_reopened(&open().await, left).await);
 }
 
 /// Checks every rule of the [`TokenIndex`] contract. The [`TokenStore`] contract is checked by
@@ -70,11 +70,11 @@ pub async fn run<S: TokenStore>(open: impl AsyncFn() -> S) {
 /// Panics if the store violates a rule.
 pub async fn run_index<S: TokenIndex>(open: impl AsyncFn() -> S) {
     let indexes = Indexes { first: Arc::new(open().await), second: Arc::new(open().await) };
-    demand(index_checks::all(&indexes).await);
+    panic_on_violation(index_checks::check_all_rules(&indexes).await);
 }
 
 #[track_caller]
 #[allow(clippy::panic, reason = "a suite fails as a test does")]
-fn demand<T>(outcome: Result<T, Violation>) -> T {
+fn panic_on_violation<T>(outcome: Result<T, Violation>) -> T {
     outcome.unwrap_or_else(|broken| panic!("{broken}"))
 }

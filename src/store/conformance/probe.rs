@@ -13,10 +13,10 @@ use crate::store::key::TokenKey;
 use crate::store::traits::{Precondition, TokenStore, WriteOutcome};
 
 /// The maximum number of attempts to change an entry. Larger than the number of concurrent callers.
-const TRIES: usize = 200;
+const MAX_ATTEMPTS: usize = 200;
 
 /// The time limit for one call of the store.
-const PATIENCE: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A store whose wrong results are reported as violations of one rule.
 #[derive(Clone, Copy)]
@@ -26,12 +26,12 @@ pub(crate) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    pub(crate) fn broken(&self, what: impl Into<String>) -> Violation {
-        Violation { rule: self.rule, what: what.into() }
+    pub(crate) fn violation(&self, what: impl Into<String>) -> Violation {
+        Violation { rule: self.rule, description: what.into() }
     }
 
     pub(crate) async fn load(&self, key: &TokenKey) -> Result<Option<Entry>, Violation> {
-        self.answer(format!("loading {}", brief(key)), self.store.load(key)).await
+        self.expect_success(format!("loading {}", short_key(key)), self.store.load(key)).await
     }
 
     pub(crate) async fn save(
@@ -40,23 +40,27 @@ impl Probe<'_> {
         entry: &Entry,
         expect: Precondition,
     ) -> Result<WriteOutcome, Violation> {
-        self.answer(format!("saving {}", brief(key)), self.store.save(key, entry, expect)).await
+        self.expect_success(format!("saving {}", short_key(key)), self.store.save(key, entry, expect)).await
     }
 
     pub(crate) async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome, Violation> {
-        self.answer(format!("deleting {}", brief(key)), self.store.delete(key, expect)).await
+        self.expect_success(format!("deleting {}", short_key(key)), self.store.delete(key, expect)).await
     }
 
     /// Returns the result of a call that must succeed within the time limit.
-    pub(crate) async fn answer<T>(&self, doing: String, call: impl Future<Output = Result<T>>) -> Result<T, Violation> {
-        match within(PATIENCE, call).await {
-            Some(answer) => answer.map_err(|error| self.broken(format!("{doing} failed: {}", whole(&error)))),
-            None => Err(self.broken(format!("{doing} took longer than {PATIENCE:?}"))),
+    pub(crate) async fn expect_success<T>(
+        &self,
+        doing: String,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T, Violation> {
+        match with_timeout(CALL_TIMEOUT, call).await {
+            Some(answer) => answer.map_err(|error| self.violation(format!("{doing} failed: {}", error_chain(&error)))),
+            None => Err(self.violation(format!("{doing} took longer than {CALL_TIMEOUT:?}"))),
         }
     }
 
     /// Saves an entry and requires the outcome `answer`. The reason is `why`.
-    pub(crate) async fn saves(
+    pub(crate) async fn expect_save(
         &self,
         key: &TokenKey,
         entry: &Entry,
@@ -65,11 +69,11 @@ impl Probe<'_> {
         why: &str,
     ) -> CheckResult {
         let given = self.save(key, entry, expect).await?;
-        self.agree("saving", key, expect, given, answer, why)
+        self.expect_outcome("saving", key, expect, given, answer, why)
     }
 
     /// Deletes an entry and requires the outcome `answer`. The reason is `why`.
-    pub(crate) async fn deletes(
+    pub(crate) async fn expect_delete(
         &self,
         key: &TokenKey,
         expect: Precondition,
@@ -77,11 +81,11 @@ impl Probe<'_> {
         why: &str,
     ) -> CheckResult {
         let given = self.delete(key, expect).await?;
-        self.agree("deleting", key, expect, given, answer, why)
+        self.expect_outcome("deleting", key, expect, given, answer, why)
     }
 
     /// Saves a head, and checks the outcome. `why` is the reason for it.
-    pub(crate) async fn saves_head(
+    pub(crate) async fn expect_save_head(
         &self,
         key: &TokenKey,
         head: &Head,
@@ -90,11 +94,11 @@ impl Probe<'_> {
         why: &str,
     ) -> CheckResult {
         let call = self.store.save_head(key, head, expected);
-        let given = self.answer(format!("saving the head of {}", brief(key)), call).await?;
-        self.agree("saving the head of", key, Precondition::Revision(expected), given, right, why)
+        let given = self.expect_success(format!("saving the head of {}", short_key(key)), call).await?;
+        self.expect_outcome("saving the head of", key, Precondition::Revision(expected), given, right, why)
     }
 
-    fn agree(
+    fn expect_outcome(
         &self,
         doing: &str,
         key: &TokenKey,
@@ -110,11 +114,14 @@ impl Probe<'_> {
             Precondition::Absent => "Precondition::Absent",
             Precondition::Revision(_) => "Precondition::Revision",
         };
-        Err(self.broken(format!("{doing} {} with {expect} returned {given:?} instead of {right:?}: {why}", brief(key))))
+        Err(self.violation(format!(
+            "{doing} {} with {expect} returned {given:?} instead of {right:?}: {why}",
+            short_key(key)
+        )))
     }
 
     /// Loads a key and requires this entry, or none.
-    pub(crate) async fn holds(&self, key: &TokenKey, entry: Option<&Entry>, why: &str) -> CheckResult {
+    pub(crate) async fn expect_entry(&self, key: &TokenKey, entry: Option<&Entry>, why: &str) -> CheckResult {
         let kept = self.load(key).await?.map(|kept| kept.head.revision);
         let right = entry.map(|entry| entry.head.revision);
         if kept == right {
@@ -125,29 +132,29 @@ impl Probe<'_> {
             (Some(_), None) => "there is an entry",
             (Some(_), Some(_)) => "there is another revision",
         };
-        Err(self.broken(format!("{what} under {}: {why}", brief(key))))
+        Err(self.violation(format!("{what} under {}: {why}", short_key(key))))
     }
 
     /// Removes the entry of a key, whatever its revision.
-    pub(crate) async fn clear(&self, key: &TokenKey) -> CheckResult {
-        for _ in 0..TRIES {
+    pub(crate) async fn delete_entry(&self, key: &TokenKey) -> CheckResult {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(kept) = self.load(key).await? else { return Ok(()) };
             // The next iteration checks the effect.
             let _ = self.delete(key, Precondition::Revision(kept.head.revision)).await?;
         }
-        Err(self.broken(format!(
-            "{} cannot be deleted: {TRIES} conflicts, although its revision was loaded before each attempt",
-            brief(key)
+        Err(self.violation(format!(
+            "{} cannot be deleted: {MAX_ATTEMPTS} conflicts, although its revision was loaded before each attempt",
+            short_key(key)
         )))
     }
 
     /// Changes an entry, and retries on conflicts. The number of attempts exceeds the number of
     /// possible conflicts.
-    pub(crate) async fn change<N>(&self, key: &TokenKey, next: N) -> CheckResult
+    pub(crate) async fn change_entry<N>(&self, key: &TokenKey, next: N) -> CheckResult
     where
         N: Fn(Option<&Entry>) -> Result<Option<Entry>, Violation>,
     {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let kept = self.load(key).await?;
             let Some(next) = next(kept.as_ref())? else { return Ok(()) };
             let expect = kept.map_or(Precondition::Absent, |kept| Precondition::Revision(kept.head.revision));
@@ -156,11 +163,13 @@ impl Probe<'_> {
                 Ok(WriteOutcome::Conflict) => {}
                 Err(error) if error.is_retryable() => {}
                 Ok(WriteOutcome::Committed) => return Ok(()),
-                Err(error) => return Err(self.broken(format!("saving {} failed: {}", brief(key), whole(&error)))),
+                Err(error) => {
+                    return Err(self.violation(format!("saving {} failed: {}", short_key(key), error_chain(&error))));
+                }
             }
         }
         let hint = "there were more conflicts than concurrent writes, or the store is overloaded";
-        Err(self.broken(format!("{} could not be changed in {TRIES} attempts: {hint}", brief(key))))
+        Err(self.violation(format!("{} could not be changed in {MAX_ATTEMPTS} attempts: {hint}", short_key(key))))
     }
 
     /// Creates an entry with this body.
@@ -169,28 +178,28 @@ impl Probe<'_> {
     }
 
     pub(crate) fn entry_due(&self, body: &[u8], due: Option<UnixTime>) -> Result<Entry, Violation> {
-        let head = Head::begin(due).map_err(|error| self.broken(whole(&error)))?;
+        let head = Head::new(due).map_err(|error| self.violation(error_chain(&error)))?;
         Ok(Entry { head, body: Body::new(body) })
     }
 
     /// Returns the same entry with a new revision.
-    pub(crate) fn revised(&self, entry: &Entry) -> Result<Entry, Violation> {
+    pub(crate) fn with_new_revision(&self, entry: &Entry) -> Result<Entry, Violation> {
         let mut entry = entry.clone();
         entry.head.revision = self.revision()?;
         Ok(entry)
     }
 
     pub(crate) fn revision(&self) -> Result<Revision, Violation> {
-        Revision::new().map_err(|error| self.broken(whole(&error)))
+        Revision::new().map_err(|error| self.violation(error_chain(&error)))
     }
 
     pub(crate) fn key(&self, tenant: &str) -> Result<TokenKey, Violation> {
-        TokenKey::new(tenant).map_err(|error| self.broken(whole(&error)))
+        TokenKey::new(tenant).map_err(|error| self.violation(error_chain(&error)))
     }
 }
 
 /// Returns a key as a string, truncated to 60 characters.
-pub(crate) fn brief(key: &TokenKey) -> String {
+pub(crate) fn short_key(key: &TokenKey) -> String {
     let text = format!("{key:?}");
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}..", &text[..end]),
@@ -199,7 +208,7 @@ pub(crate) fn brief(key: &TokenKey) -> String {
 }
 
 /// Returns the output of `future`, or `None` if it takes longer than `limit`.
-pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn with_timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let clock = SystemClock::new();
     let (mut future, mut end) = (pin!(future), clock.sleep(limit));
     std::future::poll_fn(|context| {
@@ -213,7 +222,7 @@ pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
 
 /// Returns the output of `future`, or drops it and returns `None` if it is pending after `polls`
 /// polls.
-pub(crate) async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn poll_at_most<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let (mut future, mut count) = (pin!(future), 0);
     std::future::poll_fn(|context| {
         count += 1;
@@ -227,7 +236,7 @@ pub(crate) async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> 
 }
 
 /// Returns an error with its causes.
-fn whole(error: &Error) -> String {
+fn error_chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -244,12 +253,12 @@ pub(crate) enum ContractRule {
     CompareAndSwap,
     Revisions,
     ReadYourWrites,
-    KeysApart,
-    AsGiven,
-    SecretsInside,
-    CancelSafe,
-    EverythingOnce,
-    NothingElse,
+    ExactKeys,
+    ExactEntries,
+    NoLeaks,
+    CancelSafety,
+    CompleteListing,
+    ExactListing,
     Pages,
     Cursors,
 }
@@ -258,7 +267,7 @@ pub(crate) enum ContractRule {
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) rule: ContractRule,
-    pub(crate) what: String,
+    pub(crate) description: String,
 }
 
 /// The result of a check.
@@ -270,12 +279,12 @@ impl fmt::Display for ContractRule {
             Self::CompareAndSwap => "rule 1 of TokenStore's contract (atomic writes)",
             Self::Revisions => "rule 2 of TokenStore's contract (opaque revisions)",
             Self::ReadYourWrites => "rule 4 of TokenStore's contract (read your writes)",
-            Self::KeysApart => "rule 5 of TokenStore's contract (exact keys)",
-            Self::AsGiven => "rule 6 of TokenStore's contract (exact entries)",
-            Self::SecretsInside => "rule 7 of TokenStore's contract (no leaks)",
-            Self::CancelSafe => "rule 8 of TokenStore's contract (cancel safety)",
-            Self::EverythingOnce => "rule 1 of TokenIndex's contract (complete)",
-            Self::NothingElse => "rule 2 of TokenIndex's contract (exact)",
+            Self::ExactKeys => "rule 5 of TokenStore's contract (exact keys)",
+            Self::ExactEntries => "rule 6 of TokenStore's contract (exact entries)",
+            Self::NoLeaks => "rule 7 of TokenStore's contract (no leaks)",
+            Self::CancelSafety => "rule 8 of TokenStore's contract (cancel safety)",
+            Self::CompleteListing => "rule 1 of TokenIndex's contract (complete)",
+            Self::ExactListing => "rule 2 of TokenIndex's contract (exact)",
             Self::Pages => "rule 3 of TokenIndex's contract (short pages)",
             Self::Cursors => "rule 4 of TokenIndex's contract (stable cursors)",
         })
@@ -284,6 +293,6 @@ impl fmt::Display for ContractRule {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the store breaks {}: {}", self.rule, self.what)
+        write!(f, "the store breaks {}: {}", self.rule, self.description)
     }
 }

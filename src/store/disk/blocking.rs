@@ -34,7 +34,7 @@ pub(crate) struct BlockingPool {
 
 struct Shared {
     state: Mutex<State>,
-    is_needed: Condvar,
+    job_available: Condvar,
     idle_timeout: Duration,
 }
 
@@ -49,7 +49,7 @@ struct State {
 }
 
 /// A job submitted to the pool.
-pub(crate) struct Submitted {
+pub(crate) struct SubmittedJob {
     id: u64,
     /// `true` if a thread takes the job immediately, so that it does not wait for another one.
     pub(crate) is_immediate: bool,
@@ -63,7 +63,7 @@ impl BlockingPool {
     fn with_limits(max_threads: usize, idle_timeout: Duration) -> Self {
         let state =
             State { queue: BTreeMap::new(), next_id: 0, threads: 0, idle: 0, process: process::id(), is_closed: false };
-        let shared = Shared { state: Mutex::new(state), is_needed: Condvar::new(), idle_timeout };
+        let shared = Shared { state: Mutex::new(state), job_available: Condvar::new(), idle_timeout };
         Self { shared: Arc::new(shared), max_threads }
     }
 
@@ -77,8 +77,8 @@ impl BlockingPool {
             // The caller may have dropped the future.
             let _ = sender.send(work());
         };
-        let _queued = Queued { pool: self, id: self.submit(Box::new(job))?.id };
-        outcome.await.unwrap_or_else(|_| Err(panicked()))
+        let _queued = QueuedJob { pool: self, id: self.submit(Box::new(job))?.id };
+        outcome.await.unwrap_or_else(|_| Err(panicked_error()))
     }
 
     /// Submits a job to the pool.
@@ -86,7 +86,7 @@ impl BlockingPool {
     /// # Errors
     ///
     /// - [`ErrorKind::Store`]: no thread is running, and none can be started.
-    pub(crate) fn submit(&self, job: Job) -> Result<Submitted> {
+    pub(crate) fn submit(&self, job: Job) -> Result<SubmittedJob> {
         let mut state = self.shared.lock();
         state.discard_after_fork();
         let id = state.next_id;
@@ -94,7 +94,7 @@ impl BlockingPool {
         state.queue.insert(id, job);
         // A notified thread counts as idle until it takes a job, and its job counts as queued.
         let is_immediate = if state.idle >= state.queue.len() {
-            self.shared.is_needed.notify_one();
+            self.shared.job_available.notify_one();
             true
         } else if state.threads < self.max_threads {
             match self.start_thread() {
@@ -116,19 +116,19 @@ impl BlockingPool {
         } else {
             false
         };
-        Ok(Submitted { id, is_immediate })
+        Ok(SubmittedJob { id, is_immediate })
     }
 
     fn start_thread(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        thread::Builder::new().name("webex-oauth store".to_owned()).spawn(move || shared.take_jobs()).map(drop)
+        thread::Builder::new().name("webex-oauth store".to_owned()).spawn(move || shared.run_jobs()).map(drop)
     }
 }
 
 impl Drop for BlockingPool {
     fn drop(&mut self) {
         self.shared.lock().is_closed = true;
-        self.shared.is_needed.notify_all();
+        self.shared.job_available.notify_all();
     }
 }
 
@@ -138,7 +138,7 @@ impl Shared {
     }
 
     /// Runs jobs until the idle timeout expires or the pool is dropped.
-    fn take_jobs(&self) {
+    fn run_jobs(&self) {
         let mut state = self.lock();
         loop {
             if let Some((_, job)) = state.queue.pop_first() {
@@ -153,7 +153,7 @@ impl Shared {
             }
             state.idle += 1;
             let (woken, wait) =
-                self.is_needed.wait_timeout(state, self.idle_timeout).unwrap_or_else(PoisonError::into_inner);
+                self.job_available.wait_timeout(state, self.idle_timeout).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
             if wait.timed_out() && state.queue.is_empty() {
@@ -177,12 +177,12 @@ impl State {
 }
 
 /// The position of a call in the queue. Dropping it removes the job.
-struct Queued<'a> {
+struct QueuedJob<'a> {
     pool: &'a BlockingPool,
     id: u64,
 }
 
-impl Drop for Queued<'_> {
+impl Drop for QueuedJob<'_> {
     fn drop(&mut self) {
         let job = self.pool.shared.lock().queue.remove(&self.id);
         // Dropped after the lock is released: a job may own anything.
@@ -199,7 +199,7 @@ pub(crate) fn current_runtime() -> Result<Handle> {
 }
 
 /// Returns the error for a call whose thread panicked.
-pub(crate) fn panicked() -> Error {
+pub(crate) fn panicked_error() -> Error {
     Error::store("store call panicked: the write may or may not have happened; retry", Transience::Transient)
 }
 
@@ -210,23 +210,23 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     /// The time limit for each step of a test: far more than it needs on a busy host.
-    const LIMIT: Duration = Duration::from_secs(120);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
     /// Sends a message when its thread exits.
-    struct OnThreadEnd(Sender<()>);
+    struct ThreadExitSignal(Sender<()>);
 
-    impl Drop for OnThreadEnd {
+    impl Drop for ThreadExitSignal {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
     }
 
     thread_local! {
-        static END: RefCell<Option<OnThreadEnd>> = const { RefCell::new(None) };
+        static THREAD_EXIT_SIGNAL: RefCell<Option<ThreadExitSignal>> = const { RefCell::new(None) };
     }
 
-    fn report_thread_end(sender: Sender<()>) -> Result<()> {
-        END.set(Some(OnThreadEnd(sender)));
+    fn signal_thread_exit(sender: Sender<()>) -> Result<()> {
+        THREAD_EXIT_SIGNAL.set(Some(ThreadExitSignal(sender)));
         Ok(())
     }
 
@@ -283,7 +283,7 @@ mod tests {
         }));
         poll_once(&mut first).await;
         let (made, is_made) = channel();
-        let mut second = Box::pin(pool.run(move || made.send(()).map_err(|_| panicked())));
+        let mut second = Box::pin(pool.run(move || made.send(()).map_err(|_| panicked_error())));
         poll_once(&mut second).await;
 
         drop(second);
@@ -330,7 +330,7 @@ mod tests {
         let pool = BlockingPool::with_limits(1, Duration::from_millis(1));
         for _ in 0..2 {
             let (ends, ended) = channel();
-            let ran = tokio::time::timeout(LIMIT, pool.run(move || report_thread_end(ends))).await;
+            let ran = tokio::time::timeout(TEST_TIMEOUT, pool.run(move || signal_thread_exit(ends))).await;
             ran.expect("a thread was started").unwrap();
             ended.recv().unwrap();
         }
@@ -338,7 +338,7 @@ mod tests {
 
     #[tokio::test]
     async fn idle_thread_takes_next_job_and_second_job_starts_thread() {
-        let pool = BlockingPool::with_limits(2, LIMIT);
+        let pool = BlockingPool::with_limits(2, TEST_TIMEOUT);
         pool.run(|| Ok(())).await.unwrap();
         while pool.shared.lock().idle == 0 {
             thread::yield_now();
@@ -372,25 +372,25 @@ mod tests {
                 break;
             }
         }
-        ended.recv_timeout(LIMIT).expect("the thread has ended and left the job");
+        ended.recv_timeout(TEST_TIMEOUT).expect("the thread has ended and left the job");
     }
 
     #[tokio::test]
     async fn dropped_pool_stops_threads() {
-        let pool = BlockingPool::with_limits(1, LIMIT * 2);
+        let pool = BlockingPool::with_limits(1, TEST_TIMEOUT * 2);
         let (ends, ended) = channel();
-        pool.run(move || report_thread_end(ends)).await.unwrap();
+        pool.run(move || signal_thread_exit(ends)).await.unwrap();
 
         drop(pool);
 
-        ended.recv_timeout(LIMIT).expect("the thread waits for jobs of a pool that is gone");
+        ended.recv_timeout(TEST_TIMEOUT).expect("the thread waits for jobs of a pool that is gone");
     }
 
     #[tokio::test]
     async fn forked_process_starts_own_threads() {
         let pool = BlockingPool::with_limits(1, Duration::from_millis(1));
         let (ends, ended) = channel();
-        pool.run(move || report_thread_end(ends)).await.unwrap();
+        pool.run(move || signal_thread_exit(ends)).await.unwrap();
         ended.recv().unwrap();
         {
             // The state after a fork: it counts threads that do not exist, and contains the
@@ -400,7 +400,7 @@ mod tests {
             state.queue.insert(u64::MAX, Box::new(|| panic!("the parent's job runs in the child")));
         }
 
-        let ran = tokio::time::timeout(LIMIT, pool.run(|| Ok(7))).await;
+        let ran = tokio::time::timeout(TEST_TIMEOUT, pool.run(|| Ok(7))).await;
 
         assert_eq!(ran.expect("a thread was started").unwrap(), 7);
         assert_eq!(pool.shared.lock().process, process::id());

@@ -29,61 +29,61 @@ const ERROR_INVALID_FUNCTION: i32 = 1;
 
 /// A failure at a path.
 #[derive(Debug, ThisError)]
-pub(crate) enum Fault {
-    #[error("cannot {doing} {}", path.display())]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+pub(crate) enum FileSystemError {
+    #[error("cannot {operation} {}", path.display())]
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("the folder {} is missing", path.display())]
-    Missing { path: PathBuf },
+    MissingFolder { path: PathBuf },
     #[error("{} is not a {expected}; remove it, or use another folder", path.display())]
-    Other { path: PathBuf, expected: &'static str },
+    WrongKind { path: PathBuf, expected: &'static str },
     #[error(
         "cannot lock {}: its file system does not support locks; keep the store on a local disk, or mount the file system \
          with locks enabled",
         path.display()
     )]
-    NoLocks { path: PathBuf, source: io::Error },
+    LocksUnsupported { path: PathBuf, source: io::Error },
     #[cfg(unix)]
     #[error(
         "cannot remove other users' permissions from {}: its file system ignores file modes; mount it with a mask that \
          excludes other users, or keep the store elsewhere",
         path.display()
     )]
-    FixedMode { path: PathBuf },
+    ModeIgnored { path: PathBuf },
     #[cfg(unix)]
     #[error(
         "{} belongs to another user, not to the owner of its folder: the program probably ran as that user; change the \
          owner to that of the folder, or remove it",
         path.display()
     )]
-    Foreign { path: PathBuf },
+    ForeignOwner { path: PathBuf },
 }
 
-impl Fault {
+impl FileSystemError {
     /// Converts the fault to an error that is not retryable.
-    pub(crate) fn permanent(self) -> Error {
+    pub(crate) fn into_permanent_error(self) -> Error {
         Error::store(self, Transience::Permanent)
     }
 }
 
 /// Returns a function that converts an I/O error of the operation `doing` at `path`.
-pub(crate) fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+pub(crate) fn to_io_error<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
     move |source| {
-        let retryable = retryable(source.kind());
-        Error::store(Fault::Io { doing, path: path.to_owned(), source }, retryable)
+        let retryable = transience(source.kind());
+        Error::store(FileSystemError::Io { operation: doing, path: path.to_owned(), source }, retryable)
     }
 }
 
 /// Converts an error of a lock. On a file system without locks, it is not retryable.
-pub(crate) fn lock_failed(path: &Path, source: io::Error) -> Error {
-    if is_without_locks(&source) {
-        return Fault::NoLocks { path: path.to_owned(), source }.permanent();
+pub(crate) fn lock_error(path: &Path, source: io::Error) -> Error {
+    if is_lock_unsupported(&source) {
+        return FileSystemError::LocksUnsupported { path: path.to_owned(), source }.into_permanent_error();
     }
-    failed("lock", path)(source)
+    to_io_error("lock", path)(source)
 }
 
 /// Returns `true` if the file system does not support locks: `ENOLCK` on NFS without its lock
 /// service, `EBADF`, `ENOTSUP`, `ENOSYS`, and `EINVAL` on others.
-fn is_without_locks(error: &io::Error) -> bool {
+fn is_lock_unsupported(error: &io::Error) -> bool {
     #[cfg(unix)]
     let is_numbered = |number| number == EBADF || ENOLCK.contains(&number);
     #[cfg(windows)]
@@ -96,7 +96,7 @@ fn is_without_locks(error: &io::Error) -> bool {
 /// Returns `true` if the file system does not support flushing files: `EINVAL`, `ENOTSUP`, or
 /// `ENOSYS`, and `ENOTTY` from SMB on macOS. Any other error of a flush may mean that data was
 /// lost.
-pub(crate) fn is_without_flush(error: &io::Error) -> bool {
+pub(crate) fn is_flush_unsupported(error: &io::Error) -> bool {
     #[cfg(unix)]
     let is_numbered = |number| number == ENOTTY;
     #[cfg(not(unix))]
@@ -107,10 +107,10 @@ pub(crate) fn is_without_flush(error: &io::Error) -> bool {
 /// Returns `true` if the file system does not support flushing folders. In addition to the errors
 /// for files: `EBADF` on NetBSD, `EISDIR` on HP-UX, and `ENOENT` and `EACCES` on SMB shares.
 #[cfg(unix)]
-pub(crate) fn is_without_folder_flush(error: &io::Error) -> bool {
+pub(crate) fn is_folder_flush_unsupported(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
 
-    is_without_flush(error)
+    is_flush_unsupported(error)
         || matches!(error.kind(), Kind::PermissionDenied | Kind::IsADirectory | Kind::NotFound)
         || error.raw_os_error() == Some(EBADF)
 }
@@ -128,7 +128,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 
 /// Returns the transience of an error. A full disk or an unavailable server may recover, but
 /// permissions do not change without the operator.
-fn retryable(kind: io::ErrorKind) -> Transience {
+fn transience(kind: io::ErrorKind) -> Transience {
     use io::ErrorKind as Kind;
 
     match kind {
@@ -175,34 +175,34 @@ pub(crate) mod injected {
 
     use super::Operation;
 
-    type Failure = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+    type FailureFn = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
-    struct Fault {
+    struct FileSystemError {
         id: u64,
         below: PathBuf,
         operation: Operation,
-        failure: Failure,
+        failure: FailureFn,
     }
 
-    static FAULTS: Mutex<(u64, Vec<Fault>)> = Mutex::new((0, Vec::new()));
+    static FAULTS: Mutex<(u64, Vec<FileSystemError>)> = Mutex::new((0, Vec::new()));
 
     /// A guard that removes an injected failure when it is dropped.
-    pub(crate) struct Injected(u64);
+    pub(crate) struct FaultGuard(u64);
 
     /// Makes an operation fail or hang at a path and everything below it.
-    pub(crate) fn inject(
+    pub(crate) fn inject_fault(
         below: &Path,
         operation: Operation,
         failure: impl Fn() -> io::Result<()> + Send + Sync + 'static,
-    ) -> Injected {
+    ) -> FaultGuard {
         let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
         faults.0 += 1;
         let id = faults.0;
-        faults.1.push(Fault { id, below: below.to_owned(), operation, failure: Arc::new(failure) });
-        Injected(id)
+        faults.1.push(FileSystemError { id, below: below.to_owned(), operation, failure: Arc::new(failure) });
+        FaultGuard(id)
     }
 
-    impl Drop for Injected {
+    impl Drop for FaultGuard {
         fn drop(&mut self) {
             FAULTS.lock().unwrap_or_else(PoisonError::into_inner).1.retain(|fault| fault.id != self.0);
         }
@@ -211,7 +211,7 @@ pub(crate) mod injected {
     pub(crate) fn check(operation: Operation, path: &Path) -> io::Result<()> {
         let failure = {
             let faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_meant = |fault: &&Fault| fault.operation == operation && path.starts_with(&fault.below);
+            let is_meant = |fault: &&FileSystemError| fault.operation == operation && path.starts_with(&fault.below);
             faults.1.iter().find(is_meant).map(|fault| Arc::clone(&fault.failure))
         };
         // Called after the lock is released: the function may hang.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::store::entry::{Body, Entry, Head};
 use crate::store::key::TokenKey;
 
@@ -19,13 +19,13 @@ pub(crate) const ROOT: &str = "webex-logins-v1";
 pub(crate) const SHARDS: usize = 256;
 
 /// The name of the lock file in each subfolder.
-pub(crate) const LOCK: &str = "lock";
+pub(crate) const LOCK_FILE_NAME: &str = "lock";
 
 /// The name prefix of temporary files.
-pub(crate) const UNFINISHED: &str = ".tmp-";
+pub(crate) const TEMP_FILE_PREFIX: &str = ".tmp-";
 
 /// The age after which a temporary file is considered abandoned and is removed.
-pub(crate) const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_TEMP_FILE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The location of one session: 64 hexadecimal digits, the first two of which name the subfolder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ impl EntryPath {
     }
 
     /// Returns the place with this name, or `None` if it is not the name of a session file.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let is_name = name.len() == 64 && name.bytes().all(is_digit);
         let shard = u8::from_str_radix(name.get(..2)?, 16).ok().filter(|_| is_name)?;
@@ -94,11 +94,11 @@ pub(crate) fn application_folder(application: &str, instead: &str) -> Result<Pat
         () if cfg!(target_vendor = "apple") => Platform::Apple,
         () => Platform::Freedesktop,
     };
-    let folder = folder_on(platform, &|name| std::env::var_os(name), std::env::home_dir(), instead)?;
-    Ok(folder.join(checked(application)?))
+    let folder = data_folder(platform, &|name| std::env::var_os(name), std::env::home_dir(), instead)?;
+    Ok(folder.join(check_application_name(application)?))
 }
 
-fn folder_on(
+fn data_folder(
     platform: Platform,
     variable: &dyn Fn(&str) -> Option<OsString>,
     home: Option<PathBuf>,
@@ -122,7 +122,7 @@ fn folder_on(
 }
 
 /// Checks that an application name is a valid folder name on every platform.
-pub(crate) fn checked(application: &str) -> Result<&str> {
+pub(crate) fn check_application_name(application: &str) -> Result<&str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     let is_edge = |c: char| matches!(c, '.' | ' ');
     let is_name = (1..=64).contains(&application.len())
@@ -144,15 +144,15 @@ const VERSION: u64 = 1;
 
 /// The reason why a record cannot be read.
 #[derive(Debug)]
-pub(crate) enum Unreadable {
+pub(crate) enum UnreadableRecord {
     /// The record is damaged. Contains the reason.
     Damaged(&'static str),
     /// The record is intact, but has another version.
-    Foreign(Error),
+    UnsupportedVersion(Error),
 }
 
 /// Writes a record.
-pub(crate) fn write(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
+pub(crate) fn write_record(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
     let parts: Vec<_> = std::iter::once(key.root()).chain(key.child_name()).collect();
     // Serializing strings cannot fail.
     let parts = serde_json::to_string(&parts).unwrap_or_default();
@@ -169,23 +169,23 @@ pub(crate) fn write(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
 }
 
 /// Reads a record that [`write`] wrote.
-pub(crate) fn read(record: &[u8]) -> Result<(TokenKey, Entry), Unreadable> {
-    let (title, rest) = line(record).ok_or(Unreadable::Damaged("missing title"))?;
+pub(crate) fn read_record(record: &[u8]) -> Result<(TokenKey, Entry), UnreadableRecord> {
+    let (title, rest) = split_line(record).ok_or(UnreadableRecord::Damaged("missing title"))?;
     let version = title.strip_prefix(TITLE).and_then(|version| version.parse().ok());
     match version {
-        None => return Err(Unreadable::Damaged("invalid title")),
+        None => return Err(UnreadableRecord::Damaged("invalid title")),
         Some(VERSION) => {}
-        Some(later) => return Err(Unreadable::Foreign(of_version(later))),
+        Some(later) => return Err(UnreadableRecord::UnsupportedVersion(unsupported_version_error(later))),
     }
-    let (sum, content) = line(rest).ok_or(Unreadable::Damaged("truncated"))?;
+    let (sum, content) = split_line(rest).ok_or(UnreadableRecord::Damaged("truncated"))?;
     if sum != Hex(&Sha256::digest(content)).to_string() {
-        return Err(Unreadable::Damaged("checksum mismatch"));
+        return Err(UnreadableRecord::Damaged("checksum mismatch"));
     }
     // The checksum matches, so the content is intact. If it cannot be read, its version is unknown.
-    let (parts, rest) = line(content).ok_or_else(unknown)?;
-    let (head, body) = line(rest).ok_or_else(unknown)?;
-    let head = Head::from_text(head).map_err(Unreadable::Foreign)?;
-    Ok((key(parts).ok_or_else(unknown)?, Entry { head, body: Body::new(body) }))
+    let (parts, rest) = split_line(content).ok_or_else(unknown_format)?;
+    let (head, body) = split_line(rest).ok_or_else(unknown_format)?;
+    let head = Head::from_text(head).map_err(UnreadableRecord::UnsupportedVersion)?;
+    Ok((parse_key(parts).ok_or_else(unknown_format)?, Entry { head, body: Body::new(body) }))
 }
 
 /// Bytes that are displayed as lower-case hexadecimal digits.
@@ -197,12 +197,12 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-fn line(text: &[u8]) -> Option<(&str, &[u8])> {
+fn split_line(text: &[u8]) -> Option<(&str, &[u8])> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     Some((std::str::from_utf8(&text[..end]).ok()?, &text[end + 1..]))
 }
 
-fn key(parts: &str) -> Option<TokenKey> {
+fn parse_key(parts: &str) -> Option<TokenKey> {
     match serde_json::from_str::<Vec<String>>(parts).ok()?.as_slice() {
         [tenant] => TokenKey::new(tenant).ok(),
         [tenant, user] => TokenKey::new(tenant).ok()?.child(user).ok(),
@@ -210,13 +210,16 @@ fn key(parts: &str) -> Option<TokenKey> {
     }
 }
 
-fn of_version(version: u64) -> Error {
+fn unsupported_version_error(version: u64) -> Error {
     let message = format!("stored session has version {version}: update webex-oauth");
-    Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration)
+    Error::new(ErrorKind::CorruptEntry, message).with_class(ErrorClass::Misconfigured)
 }
 
-fn unknown() -> Unreadable {
-    Unreadable::Foreign(Error::new(ErrorKind::CorruptEntry, "stored session has an unknown format: update webex-oauth"))
+fn unknown_format() -> UnreadableRecord {
+    UnreadableRecord::UnsupportedVersion(Error::new(
+        ErrorKind::CorruptEntry,
+        "stored session has an unknown format: update webex-oauth",
+    ))
 }
 
 #[cfg(test)]
@@ -230,16 +233,16 @@ mod tests {
         // printf '\011cust10001\020jane@example.com' | sha256sum
         let name = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
         assert_eq!(file, Path::new("R").join(&name[..2]).join(name));
-        assert_eq!(EntryPath::named(name), Some(EntryPath::of(&jane)));
+        assert_eq!(EntryPath::from_name(name), Some(EntryPath::of(&jane)));
     }
 
     #[test]
     fn only_session_file_names_map_to_entry_paths() {
         let name = "0f".repeat(32);
-        assert_eq!(EntryPath::named(&name).unwrap().shard(), 15);
+        assert_eq!(EntryPath::from_name(&name).unwrap().shard(), 15);
         let damaged = format!("{name}.damaged-1");
         for other in ["", "lock", ".tmp-x", &name[1..], &name.to_uppercase(), &damaged, &"é".repeat(32)] {
-            assert_eq!(EntryPath::named(other), None, "{other}");
+            assert_eq!(EntryPath::from_name(other), None, "{other}");
         }
     }
 
@@ -257,10 +260,10 @@ mod tests {
             (Platform::Apple, &set, "/home/jane/Library/Application Support"),
             (Platform::Windows, &set, "/data"),
         ] {
-            assert_eq!(folder_on(platform, variables, home(), "").unwrap(), Path::new(expected), "{platform:?}");
+            assert_eq!(data_folder(platform, variables, home(), "").unwrap(), Path::new(expected), "{platform:?}");
         }
         for (platform, hint) in [(Platform::Freedesktop, "HOME"), (Platform::Windows, "LOCALAPPDATA")] {
-            let error = folder_on(platform, &none, None, "open(folder)").unwrap_err();
+            let error = data_folder(platform, &none, None, "open(folder)").unwrap_err();
             let said = error.to_string();
             assert!(error.is_misconfigured() && said.contains(hint) && said.ends_with("use open(folder)"), "{said}");
         }
@@ -269,37 +272,40 @@ mod tests {
     #[test]
     fn application_name_allows_only_portable_characters() {
         for good in ["acme-rooms", "com.example.Rooms 2"] {
-            assert_eq!(checked(good).unwrap(), good);
+            assert_eq!(check_application_name(good).unwrap(), good);
         }
         for bad in ["", ".", "..", "a/b", "a\\b", ".hidden", "dot.", " a", "C:", "naïve", &"x".repeat(65)] {
-            assert_eq!(checked(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
+            assert_eq!(check_application_name(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
         }
     }
 
     fn sample() -> (TokenKey, Entry) {
         let key = TokenKey::new("c\"ust\n\0").unwrap().child("jä/..").unwrap();
-        (key, Entry { head: Head::begin(None).unwrap(), body: Body::new(*b"line\n\xff\0") })
+        (key, Entry { head: Head::new(None).unwrap(), body: Body::new(*b"line\n\xff\0") })
     }
 
     #[test]
     fn record_round_trips_through_bytes() {
         let (key, entry) = sample();
-        assert_eq!(read(&write(&key, &entry)).unwrap(), (key, entry));
+        assert_eq!(read_record(&write_record(&key, &entry)).unwrap(), (key, entry));
     }
 
     #[test]
     fn damaged_record_is_rejected() {
         let (key, entry) = sample();
-        let whole = write(&key, &entry);
+        let whole = write_record(&key, &entry);
         for length in 0..whole.len() {
-            assert!(matches!(read(&whole[..length]), Err(Unreadable::Damaged(_))), "cut to {length} bytes");
+            assert!(
+                matches!(read_record(&whole[..length]), Err(UnreadableRecord::Damaged(_))),
+                "cut to {length} bytes"
+            );
         }
         for place in 0..whole.len() {
             let mut bad = whole.to_vec();
             bad[place] ^= 1;
-            assert!(read(&bad).is_err(), "byte {place} was changed");
+            assert!(read_record(&bad).is_err(), "byte {place} was changed");
         }
-        assert!(read(&[whole.as_slice(), b"x"].concat()).is_err());
+        assert!(read_record(&[whole.as_slice(), b"x"].concat()).is_err());
     }
 
     #[test]
@@ -307,14 +313,14 @@ mod tests {
         let (key, entry) = sample();
         let later = |content: &str| {
             let sum = Sha256::digest(content);
-            read(format!("{TITLE}1\n{}\n{content}", Hex(&sum)).as_bytes()).unwrap_err()
+            read_record(format!("{TITLE}1\n{}\n{content}", Hex(&sum)).as_bytes()).unwrap_err()
         };
-        let title = String::from_utf8_lossy(&write(&key, &entry)).replace("login v1", "login v2");
+        let title = String::from_utf8_lossy(&write_record(&key, &entry)).replace("login v1", "login v2");
         let head = format!("[\"a\"]\n{}\n", entry.head.to_text().replace("\"v\":1", "\"v\":2"));
-        for unreadable in [read(title.as_bytes()).unwrap_err(), later(&head)] {
-            let Unreadable::Foreign(error) = unreadable else { panic!("{unreadable:?}") };
+        for unreadable in [read_record(title.as_bytes()).unwrap_err(), later(&head)] {
+            let UnreadableRecord::UnsupportedVersion(error) = unreadable else { panic!("{unreadable:?}") };
             assert!(error.is_misconfigured() && error.to_string().contains("version 2"), "{error}");
         }
-        assert!(matches!(later("[\"a\",\"b\",\"c\"]\n"), Unreadable::Foreign(_)));
+        assert!(matches!(later("[\"a\",\"b\",\"c\"]\n"), UnreadableRecord::UnsupportedVersion(_)));
     }
 }

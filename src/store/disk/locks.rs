@@ -16,15 +16,17 @@ use tokio::sync::{Notify, oneshot};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result, Transience};
 use crate::random;
-use crate::store::disk::blocking::{BlockingPool, current_runtime, panicked};
-use crate::store::disk::layout::{EntryPath, LEFTOVER, LOCK, SHARDS, UNFINISHED, shard_folder};
+use crate::store::disk::blocking::{BlockingPool, current_runtime, panicked_error};
+use crate::store::disk::layout::{
+    EntryPath, LOCK_FILE_NAME, MAX_TEMP_FILE_AGE, SHARDS, TEMP_FILE_PREFIX, shard_folder,
+};
 use crate::store::disk::private_fs::{self, Flusher};
 
 /// The default lock timeout.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The initial and the maximum delay between attempts to lock.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// The locks of a store, one per shard. Each lock holds a note of type `N`, shared by the jobs in
 /// this process. Clones share the same locks.
@@ -45,7 +47,7 @@ struct Shared<N> {
 struct Shard<N> {
     queue: Mutex<Queue<N>>,
     /// Notified after each attempt that found the lock held by another process.
-    found_locked: Notify,
+    lock_contended: Notify,
 }
 
 struct Queue<N> {
@@ -53,17 +55,17 @@ struct Queue<N> {
     next_id: u64,
     /// `true` while the pool runs or will run a job of this queue.
     is_running: bool,
-    note: N,
+    shared_value: N,
 }
 
 /// A job that runs with the lock held, or receives the error of the lock.
-type Job<N> = Box<dyn FnOnce(Result<&mut N>) -> Delivery + Send>;
+type Job<N> = Box<dyn FnOnce(Result<&mut N>) -> OutcomeSender + Send>;
 
 /// A function that sends the outcome to the caller after the lock is released.
-type Delivery = Box<dyn FnOnce()>;
+type OutcomeSender = Box<dyn FnOnce()>;
 
 /// The reason why a waiting future was woken.
-enum Woken<T> {
+enum WakeReason<T> {
     Done(Result<T>),
     /// The wait timed out, or the caller may try again.
     Other,
@@ -75,20 +77,20 @@ impl<N: Default + Send + 'static> Locks<N> {
         // Absolute, so that a change of the working directory does not move the store.
         let path = std::path::absolute(folder).map_err(|source| Error::store(source, Transience::Permanent))?;
         let flusher = Flusher::default();
-        private_fs::make_all(&path, &flusher)?;
+        private_fs::create_folders(&path, &flusher)?;
         let root = path.join(root);
-        private_fs::make(&root, &flusher)?;
+        private_fs::create_folder(&root, &flusher)?;
         let clock = SystemClock::new();
         // Remove the probes of killed processes. They do no harm, so a failure is ignored.
-        let _ = private_fs::sweep(&root, UNFINISHED, clock.now() - LEFTOVER);
-        private_fs::probe(&root.join(format!("{UNFINISHED}{}", random::token()?)))?;
+        let _ = private_fs::remove_old_files(&root, TEMP_FILE_PREFIX, clock.now() - MAX_TEMP_FILE_AGE);
+        private_fs::check_lock_support(&root.join(format!("{TEMP_FILE_PREFIX}{}", random::url_safe_string()?)))?;
         let shared = Shared {
             root: root.into(),
             flusher: Arc::new(flusher),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             pool: BlockingPool::new(),
         };
-        Ok(Self { shared: Arc::new(shared), clock: Arc::new(clock), timeout: TIMEOUT })
+        Ok(Self { shared: Arc::new(shared), clock: Arc::new(clock), timeout: DEFAULT_TIMEOUT })
     }
 
     /// Returns the folder that contains the subfolders of the shards.
@@ -101,7 +103,7 @@ impl<N: Default + Send + 'static> Locks<N> {
     }
 
     /// Runs blocking work without a lock.
-    pub(crate) async fn unlocked<T: Send + 'static>(
+    pub(crate) async fn run_unlocked<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -120,32 +122,32 @@ impl<N: Default + Send + 'static> Locks<N> {
         let runtime = current_runtime()?;
         let begun = self.clock.elapsed();
         let (sender, mut outcome) = oneshot::channel();
-        let job = move |turn: Result<&mut N>| -> Delivery {
+        let job = move |turn: Result<&mut N>| -> OutcomeSender {
             let _entered = runtime.enter();
             let result = turn.and_then(work);
             Box::new(move || drop(sender.send(result)))
         };
         let shard = &self.shared.shards[place.shard()];
-        let queued = Queued { shard, id: shard.lock().push(Box::new(job)) };
-        let mut pause = PAUSES.0;
+        let queued = QueuedJob { shard, id: shard.lock().push(Box::new(job)) };
+        let mut pause = RETRY_DELAYS.0;
         loop {
             let left = self.timeout.saturating_sub(self.clock.elapsed().saturating_sub(begun));
-            if let Woken::Done(result) = self.attempt(place, &queued, &mut outcome, left).await? {
+            if let WakeReason::Done(result) = self.attempt(place, &queued, &mut outcome, left).await? {
                 return result;
             }
             let waited = self.clock.elapsed().saturating_sub(begun);
-            if waited >= self.timeout && queued.withdraw() {
+            if waited >= self.timeout && queued.cancel() {
                 let lock = self.lock_file(place);
                 let message = format!("timed out waiting for the lock {} after {waited:?}; retry", lock.display());
                 return Err(Error::store(message, Transience::Transient));
             }
             let sleep = self.clock.sleep(pause.min(self.timeout.saturating_sub(waited)));
-            if let Woken::Done(result) = wait_for(&mut outcome, sleep).await {
+            if let WakeReason::Done(result) = wait_for_outcome_or(&mut outcome, sleep).await {
                 return result;
             }
             // Scaled by the number of waiting calls, so that the total rate of attempts stays
             // constant.
-            pause = (pause * 2).min(PAUSES.1 * shard.lock().waiting());
+            pause = (pause * 2).min(RETRY_DELAYS.1 * shard.lock().waiting_count());
         }
     }
 
@@ -154,32 +156,32 @@ impl<N: Default + Send + 'static> Locks<N> {
     async fn attempt<T>(
         &self,
         place: &EntryPath,
-        queued: &Queued<'_, N>,
+        queued: &QueuedJob<'_, N>,
         outcome: &mut oneshot::Receiver<Result<T>>,
         left: Duration,
-    ) -> Result<Woken<T>> {
-        let mut found_locked = pin!(queued.shard.found_locked.notified());
+    ) -> Result<WakeReason<T>> {
+        let mut found_locked = pin!(queued.shard.lock_contended.notified());
         // Registered before the attempt, so that its notification is not missed.
         found_locked.as_mut().enable();
         if self.shared.start(place.shard(), queued.id)? {
-            return Ok(wait_for(outcome, found_locked).await);
+            return Ok(wait_for_outcome_or(outcome, found_locked).await);
         }
         // Earlier calls in this process run first. They take real time, even if the store has a
         // test clock.
-        match tokio::time::timeout(left, wait_for(outcome, found_locked)).await {
+        match tokio::time::timeout(left, wait_for_outcome_or(outcome, found_locked)).await {
             Ok(woken) => Ok(woken),
-            Err(_) if queued.withdraw() => {
+            Err(_) if queued.cancel() => {
                 let (lock, timeout) = (self.lock_file(place), self.timeout);
                 let message =
                     format!("timed out waiting for earlier calls at {} after {timeout:?}; retry", lock.display());
                 Err(Error::store(message, Transience::Transient))
             }
-            Err(_) => Ok(Woken::Done(received(outcome.await))),
+            Err(_) => Ok(WakeReason::Done(job_result(outcome.await))),
         }
     }
 
     fn lock_file(&self, place: &EntryPath) -> PathBuf {
-        shard_folder(&self.shared.root, place.shard()).join(LOCK)
+        shard_folder(&self.shared.root, place.shard()).join(LOCK_FILE_NAME)
     }
 }
 
@@ -208,14 +210,14 @@ impl<N: Default + Send + 'static> Shared<N> {
     /// Runs the first job of a shard, unless another process holds the lock. Called on a blocking
     /// thread.
     fn run_next(self: Arc<Self>, index: usize) {
-        let turn = Turn { shared: &self, index, goes_on: true };
+        let turn = JobRunnerGuard { shared: &self, index, must_continue: true };
         let folder = shard_folder(&self.root, index);
         // All jobs were withdrawn: the disk is left alone, and nothing else depends on that.
         if self.shards[index].lock().jobs.is_empty() {
             return;
         }
         let delivery = match self.try_lock(&folder) {
-            Ok(None) => return turn.end_locked(),
+            Ok(None) => return turn.stop_until_unlocked(),
             Ok(Some(_lock)) => self.run_job(index),
             Err(error) => self.shards[index].lock().jobs.pop_first().map(|(_, job)| job(Err(error))),
         };
@@ -227,50 +229,50 @@ impl<N: Default + Send + 'static> Shared<N> {
     }
 
     fn try_lock(&self, folder: &Path) -> Result<Option<std::fs::File>> {
-        private_fs::require(&self.root)?;
-        private_fs::make(folder, &self.flusher)?;
-        private_fs::try_lock(&folder.join(LOCK))
+        private_fs::require_folder(&self.root)?;
+        private_fs::create_folder(folder, &self.flusher)?;
+        private_fs::try_lock_file(&folder.join(LOCK_FILE_NAME))
     }
 
-    fn run_job(&self, index: usize) -> Option<Delivery> {
+    fn run_job(&self, index: usize) -> Option<OutcomeSender> {
         let shard = &self.shards[index];
         let (job, mut note) = {
             let mut queue = shard.lock();
             let (_, job) = queue.jobs.pop_first()?;
-            (job, std::mem::take(&mut queue.note))
+            (job, std::mem::take(&mut queue.shared_value))
         };
         let delivery = job(Ok(&mut note));
-        shard.lock().note = note;
+        shard.lock().shared_value = note;
         Some(delivery)
     }
 }
 
 /// A guard of the thread that runs a shard's jobs. Dropping it, even by a panic, starts the next
 /// job.
-struct Turn<'a, N: Default + Send + 'static> {
+struct JobRunnerGuard<'a, N: Default + Send + 'static> {
     shared: &'a Arc<Shared<N>>,
     index: usize,
-    goes_on: bool,
+    must_continue: bool,
 }
 
-impl<N: Default + Send + 'static> Turn<'_, N> {
+impl<N: Default + Send + 'static> JobRunnerGuard<'_, N> {
     /// Stops because another process holds the lock. The callers wait and start again.
-    fn end_locked(mut self) {
-        self.goes_on = false;
+    fn stop_until_unlocked(mut self) {
+        self.must_continue = false;
         drop(self);
     }
 }
 
-impl<N: Default + Send + 'static> Drop for Turn<'_, N> {
+impl<N: Default + Send + 'static> Drop for JobRunnerGuard<'_, N> {
     fn drop(&mut self) {
         let shard = &self.shared.shards[self.index];
         let mut queue = shard.lock();
         // Queued after the other jobs of the pool. If this fails, the callers start again.
-        queue.is_running = self.goes_on && !queue.jobs.is_empty() && self.shared.submit(self.index).is_ok();
+        queue.is_running = self.must_continue && !queue.jobs.is_empty() && self.shared.submit(self.index).is_ok();
         let is_stopped = !queue.is_running && !queue.jobs.is_empty();
         drop(queue);
         if is_stopped {
-            shard.found_locked.notify_waiters();
+            shard.lock_contended.notify_waiters();
         }
     }
 }
@@ -283,8 +285,8 @@ impl<N> Shard<N> {
 
 impl<N: Default> Default for Shard<N> {
     fn default() -> Self {
-        let queue = Queue { jobs: BTreeMap::new(), next_id: 0, is_running: false, note: N::default() };
-        Self { queue: Mutex::new(queue), found_locked: Notify::new() }
+        let queue = Queue { jobs: BTreeMap::new(), next_id: 0, is_running: false, shared_value: N::default() };
+        Self { queue: Mutex::new(queue), lock_contended: Notify::new() }
     }
 }
 
@@ -296,62 +298,65 @@ impl<N> Queue<N> {
         id
     }
 
-    fn waiting(&self) -> u32 {
+    fn waiting_count(&self) -> u32 {
         u32::try_from(self.jobs.len()).unwrap_or(u32::MAX).max(1)
     }
 }
 
 /// The position of a call in a shard's queue. Dropping it removes the job.
-struct Queued<'a, N> {
+struct QueuedJob<'a, N> {
     shard: &'a Shard<N>,
     id: u64,
 }
 
-impl<N> Queued<'_, N> {
+impl<N> QueuedJob<'_, N> {
     /// Removes the job from the queue. Returns `false` if it has started.
-    fn withdraw(&self) -> bool {
+    fn cancel(&self) -> bool {
         let job = self.shard.lock().jobs.remove(&self.id);
         // Dropped after the queue is released: a job may own anything.
         job.is_some()
     }
 }
 
-impl<N> Drop for Queued<'_, N> {
+impl<N> Drop for QueuedJob<'_, N> {
     fn drop(&mut self) {
-        self.withdraw();
+        self.cancel();
     }
 }
 
 /// Waits for the outcome or for `other`.
-async fn wait_for<T>(outcome: &mut oneshot::Receiver<Result<T>>, other: impl Future<Output = ()>) -> Woken<T> {
+async fn wait_for_outcome_or<T>(
+    outcome: &mut oneshot::Receiver<Result<T>>,
+    other: impl Future<Output = ()>,
+) -> WakeReason<T> {
     let mut other = pin!(other);
     let mut outcome = pin!(outcome);
     std::future::poll_fn(|context| {
         if let Poll::Ready(result) = outcome.as_mut().poll(context) {
-            return Poll::Ready(Woken::Done(received(result)));
+            return Poll::Ready(WakeReason::Done(job_result(result)));
         }
-        other.as_mut().poll(context).map(|()| Woken::Other)
+        other.as_mut().poll(context).map(|()| WakeReason::Other)
     })
     .await
 }
 
 /// Converts the result of a job's channel, which closes without an outcome if the job panicked.
-fn received<T>(result: Result<Result<T>, oneshot::error::RecvError>) -> Result<T> {
-    result.unwrap_or_else(|_| Err(panicked()))
+fn job_result<T>(result: Result<Result<T>, oneshot::error::RecvError>) -> Result<T> {
+    result.unwrap_or_else(|_| Err(panicked_error()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::{ManualClock, UnixTime};
-    use crate::store::file::tests::{Folder, key};
+    use crate::store::file::tests::{TempFolder, key};
     use std::fs::File;
     use std::sync::mpsc::channel;
     use std::task::{Context, Waker};
     use std::thread;
 
     /// The time limit for each step of a test: far more than it needs on a busy host.
-    const LIMIT: Duration = Duration::from_secs(120);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
     fn is_running(locks: &Locks, place: &EntryPath) -> bool {
         locks.shared.shards[place.shard()].lock().is_running
@@ -359,7 +364,7 @@ mod tests {
 
     #[tokio::test]
     async fn lock_queue_is_idle_when_last_call_returns() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
         let place = EntryPath::of(&key());
         for _ in 0..2 {
@@ -370,7 +375,7 @@ mod tests {
 
     #[tokio::test]
     async fn call_executing_earlier_hung_call_times_out() {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
         let (place, clock) = (EntryPath::of(&key()), ManualClock::new(UnixTime::from_secs(1_700_000_000)));
         locks.with_lock(&place, |()| Ok(())).await.unwrap();
@@ -397,10 +402,13 @@ mod tests {
         });
         tokio::task::yield_now().await;
         taken.unlock().unwrap();
-        tokio::task::spawn_blocking(move || begun.recv_timeout(LIMIT)).await.unwrap().expect("the first has begun");
+        tokio::task::spawn_blocking(move || begun.recv_timeout(TEST_TIMEOUT))
+            .await
+            .unwrap()
+            .expect("the first has begun");
         clock.advance(Duration::from_secs(60));
         assert!(first.as_mut().poll(&mut context).is_pending(), "it has begun, so it is waited for beyond its limit");
-        let second = tokio::time::timeout(LIMIT, second).await.expect("the wait has a limit").unwrap();
+        let second = tokio::time::timeout(TEST_TIMEOUT, second).await.expect("the wait has a limit").unwrap();
         assert!(second.unwrap_err().is_retryable());
         drop(release);
         assert_eq!(first.await.unwrap(), 1);

@@ -8,11 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::clock::{Clock, UnixTime};
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::random;
-use crate::store::disk::layout::{self, EntryPath, LEFTOVER, ROOT, SHARDS, UNFINISHED, Unreadable, shard_folder};
+use crate::store::disk::layout::{
+    self, EntryPath, MAX_TEMP_FILE_AGE, ROOT, SHARDS, TEMP_FILE_PREFIX, UnreadableRecord, shard_folder,
+};
 use crate::store::disk::locks::Locks;
-use crate::store::disk::private_fs::{self, Flusher, MAX_LEN};
+use crate::store::disk::private_fs::{self, Flusher, MAX_FILE_LEN};
 use crate::store::entry::{Entry, Head, Revision};
 use crate::store::key::TokenKey;
 use crate::store::traits::{Cursor, Page, Precondition, TokenIndex, TokenStore, WriteOutcome};
@@ -117,12 +119,12 @@ pub(crate) mod tests;
 /// ```
 #[derive(Clone)]
 pub struct FileStore {
-    locks: Locks<Swept>,
+    locks: Locks<LastCleanup>,
 }
 
 /// The time of the last cleanup of a subfolder, on the scale of [`Clock::elapsed`].
 #[derive(Clone, Default)]
-struct Swept(Option<Duration>);
+struct LastCleanup(Option<Duration>);
 
 impl FileStore {
     /// Opens the store in `folder`, and creates the folder if it is missing.
@@ -181,33 +183,39 @@ impl FileStore {
         EntryPath::of(key).file(self.locks.root())
     }
 
-    fn slot(&self, key: &TokenKey) -> Arc<EntryFile> {
+    fn entry_file(&self, key: &TokenKey) -> Arc<EntryFile> {
         Arc::new(EntryFile::new(Arc::clone(self.locks.root()), Arc::clone(self.locks.flusher()), key))
     }
 
     /// Runs `change` with the lock of the subfolder held. Once started, `change` runs to completion
     /// even if the future is dropped.
-    async fn change<T, C>(&self, slot: &Arc<EntryFile>, change: C) -> Result<T>
+    async fn with_lock<T, C>(&self, slot: &Arc<EntryFile>, change: C) -> Result<T>
     where
         T: Send + 'static,
         C: FnOnce(&EntryFile) -> Result<T> + Send + 'static,
     {
         let (within, clock) = (Arc::clone(slot), Arc::clone(&self.locks.clock));
-        let work = move |swept: &mut Swept| {
-            sweep(&within, &*clock, swept)?;
+        let work = move |swept: &mut LastCleanup| {
+            remove_abandoned_files(&within, &*clock, swept)?;
             change(&within)
         };
-        self.locks.with_lock(slot.place(), work).await
+        self.locks.with_lock(slot.entry_path(), work).await
     }
 
-    async fn list<A>(&self, after: Option<&Cursor>, limit: usize, foreign: UnknownVersion, asked_for: A) -> Result<Page>
+    async fn list<A>(
+        &self,
+        after: Option<&Cursor>,
+        limit: usize,
+        foreign: UnknownVersionPolicy,
+        asked_for: A,
+    ) -> Result<Page>
     where
         A: Fn(&TokenKey, &Entry) -> bool + Send + 'static,
     {
         let unknown = || Error::new(ErrorKind::InvalidInput, "invalid cursor: it was not created by a file store");
-        let after = after.map(|after| EntryPath::named(after.as_str()).ok_or_else(unknown)).transpose()?;
+        let after = after.map(|after| EntryPath::from_name(after.as_str()).ok_or_else(unknown)).transpose()?;
         let root = Arc::clone(self.locks.root());
-        self.locks.unlocked(move || list(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
+        self.locks.run_unlocked(move || list_entries(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
     }
 }
 
@@ -220,21 +228,21 @@ impl fmt::Debug for FileStore {
 #[async_trait]
 impl TokenStore for FileStore {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
-        let slot = self.slot(key);
+        let slot = self.entry_file(key);
         let reader = Arc::clone(&slot);
-        match self.locks.unlocked(move || reader.read()).await? {
-            ReadOutcome::Nothing => Ok(None),
+        match self.locks.run_unlocked(move || reader.read()).await? {
+            ReadOutcome::Absent => Ok(None),
             ReadOutcome::Entry(entry) => Ok(Some(*entry)),
             // A writer may be replacing the file at this moment. Read again with the lock held.
-            ReadOutcome::Damage(why) => {
-                let settled = self.change(&slot, EntryFile::read_or_set_aside).await;
-                settled.map_err(|error| slot.cannot_set_aside(why, error))
+            ReadOutcome::Damaged(why) => {
+                let settled = self.with_lock(&slot, EntryFile::read_or_set_aside).await;
+                settled.map_err(|error| slot.set_aside_error(why, error))
             }
         }
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
-        let record = layout::write(key, entry);
+        let record = layout::write_record(key, entry);
         check_length(record.len())?;
         let change = move |slot: &EntryFile| {
             let kept = slot.read_or_set_aside()?;
@@ -243,7 +251,7 @@ impl TokenStore for FileStore {
             }
             slot.replace(&record).map(|()| WriteOutcome::Committed)
         };
-        self.change(&self.slot(key), change).await
+        self.with_lock(&self.entry_file(key), change).await
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
@@ -252,11 +260,11 @@ impl TokenStore for FileStore {
             let Some(kept) = slot.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
                 return Ok(WriteOutcome::Conflict);
             };
-            let record = layout::write(slot.key(), &Entry { head, ..kept });
+            let record = layout::write_record(slot.key(), &Entry { head, ..kept });
             check_length(record.len())?;
             slot.replace(&record).map(|()| WriteOutcome::Committed)
         };
-        self.change(&self.slot(key), change).await
+        self.with_lock(&self.entry_file(key), change).await
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
@@ -267,7 +275,7 @@ impl TokenStore for FileStore {
             }
             kept.map_or(Ok(()), |_| slot.remove()).map(|()| WriteOutcome::Committed)
         };
-        self.change(&self.slot(key), change).await
+        self.with_lock(&self.entry_file(key), change).await
     }
 
     fn as_index(&self) -> Option<&dyn TokenIndex> {
@@ -278,7 +286,7 @@ impl TokenStore for FileStore {
 #[async_trait]
 impl TokenIndex for FileStore {
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.list(after, limit, UnknownVersion::Skipped, move |_, entry| {
+        self.list(after, limit, UnknownVersionPolicy::Skip, move |_, entry| {
             entry.head.due().is_some_and(|due| due <= before)
         })
         .await
@@ -286,7 +294,7 @@ impl TokenIndex for FileStore {
 
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let tenant = tenant.map(str::to_owned);
-        self.list(after, limit, UnknownVersion::Refused, move |key, _| {
+        self.list(after, limit, UnknownVersionPolicy::Fail, move |key, _| {
             tenant.as_deref().is_none_or(|tenant| key.root() == tenant)
         })
         .await
@@ -294,49 +302,49 @@ impl TokenIndex for FileStore {
 }
 
 fn check_length(length: usize) -> Result<()> {
-    if length <= MAX_LEN {
+    if length <= MAX_FILE_LEN {
         return Ok(());
     }
-    let message = format!("session is too large: {length} bytes exceed the limit of {MAX_LEN}");
+    let message = format!("session is too large: {length} bytes exceed the limit of {MAX_FILE_LEN}");
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// Removes abandoned temporary files once a day. The caller holds the lock.
-fn sweep(slot: &EntryFile, clock: &dyn Clock, swept: &mut Swept) -> Result<()> {
+fn remove_abandoned_files(slot: &EntryFile, clock: &dyn Clock, swept: &mut LastCleanup) -> Result<()> {
     let elapsed = clock.elapsed();
-    if swept.0.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {
-        slot.sweep(clock.now() - LEFTOVER)?;
+    if swept.0.is_none_or(|at| elapsed.saturating_sub(at) > MAX_TEMP_FILE_AGE) {
+        slot.remove_abandoned(clock.now() - MAX_TEMP_FILE_AGE)?;
         swept.0 = Some(elapsed);
     }
     Ok(())
 }
 
 /// The maximum number of files that are read for one page.
-const LOOKS: usize = 1024;
+const MAX_SCANNED_FILES: usize = 1024;
 
 /// The file of the session under a key.
 pub(crate) struct EntryFile {
     root: Arc<Path>,
     flusher: Arc<Flusher>,
-    place: EntryPath,
+    entry_path: EntryPath,
     key: TokenKey,
 }
 
 /// The content of a slot.
 pub(crate) enum ReadOutcome {
-    Nothing,
+    Absent,
     Entry(Box<Entry>),
     /// A damaged file, or one that belongs to another key. Contains the reason.
-    Damage(&'static str),
+    Damaged(&'static str),
 }
 
 impl EntryFile {
     pub(crate) fn new(root: Arc<Path>, flusher: Arc<Flusher>, key: &TokenKey) -> Self {
-        Self { root, flusher, place: EntryPath::of(key), key: key.clone() }
+        Self { root, flusher, entry_path: EntryPath::of(key), key: key.clone() }
     }
 
-    pub(crate) fn place(&self) -> &EntryPath {
-        &self.place
+    pub(crate) fn entry_path(&self) -> &EntryPath {
+        &self.entry_path
     }
 
     pub(crate) fn key(&self) -> &TokenKey {
@@ -344,32 +352,34 @@ impl EntryFile {
     }
 
     fn folder(&self) -> PathBuf {
-        self.place.folder(&self.root)
+        self.entry_path.folder(&self.root)
     }
 
     fn file(&self) -> PathBuf {
-        self.place.file(&self.root)
+        self.entry_path.file(&self.root)
     }
 
     /// Reads the file without a lock.
     pub(crate) fn read(&self) -> Result<ReadOutcome> {
-        if !private_fs::exists(&self.folder())? {
+        if !private_fs::folder_exists(&self.folder())? {
             // If the root is missing, the store is unavailable, not empty: a volume may not be
             // mounted.
-            return private_fs::require(&self.root).map(|()| ReadOutcome::Nothing);
+            return private_fs::require_folder(&self.root).map(|()| ReadOutcome::Absent);
         }
-        let Some(content) = private_fs::read(&self.file())? else { return Ok(ReadOutcome::Nothing) };
-        match layout::read(&content) {
+        let Some(content) = private_fs::read_file(&self.file())? else { return Ok(ReadOutcome::Absent) };
+        match layout::read_record(&content) {
             Ok((key, entry)) if key == self.key => Ok(ReadOutcome::Entry(Box::new(entry))),
-            Ok(_) => Ok(ReadOutcome::Damage("it belongs to another key")),
-            Err(Unreadable::Damaged(why)) => Ok(ReadOutcome::Damage(why)),
-            Err(Unreadable::Foreign(cause)) => {
+            Ok(_) => Ok(ReadOutcome::Damaged("it belongs to another key")),
+            Err(UnreadableRecord::Damaged(why)) => Ok(ReadOutcome::Damaged(why)),
+            Err(UnreadableRecord::UnsupportedVersion(cause)) => {
                 let message = format!(
                     "unsupported version: session stored under {:?} in {}; update webex-oauth",
                     self.key,
                     self.file().display()
                 );
-                Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration).with_source(cause))
+                Err(Error::new(ErrorKind::CorruptEntry, message)
+                    .with_class(ErrorClass::Misconfigured)
+                    .with_source(cause))
             }
         }
     }
@@ -378,91 +388,91 @@ impl EntryFile {
     /// once.
     pub(crate) fn read_or_set_aside(&self) -> Result<Option<Entry>> {
         let why = match self.read()? {
-            ReadOutcome::Nothing => return Ok(None),
+            ReadOutcome::Absent => return Ok(None),
             ReadOutcome::Entry(entry) => return Ok(Some(*entry)),
-            ReadOutcome::Damage(why) => why,
+            ReadOutcome::Damaged(why) => why,
         };
-        let aside =
-            private_fs::set_aside(&self.file(), &self.flusher).map_err(|error| self.cannot_set_aside(why, error))?;
+        let aside = private_fs::set_file_aside(&self.file(), &self.flusher)
+            .map_err(|error| self.set_aside_error(why, error))?;
         let message = format!(
             "damaged session stored under {:?} ({why}): set aside as {}; log in again",
             self.key,
             aside.display()
         );
-        Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Login))
+        Err(Error::new(ErrorKind::CorruptEntry, message).with_class(ErrorClass::LoginRequired))
     }
 
     /// Converts the error of setting a damaged file aside. Only store errors are converted.
-    pub(crate) fn cannot_set_aside(&self, why: &str, error: Error) -> Error {
+    pub(crate) fn set_aside_error(&self, why: &str, error: Error) -> Error {
         if error.kind() != ErrorKind::Store {
             return error;
         }
-        let remedy = if error.is_retryable() { Remedy::Later } else { Remedy::Registration };
+        let remedy = if error.is_retryable() { ErrorClass::Retryable } else { ErrorClass::Misconfigured };
         let message = format!(
             "damaged session stored under {:?} in {} ({why}): it could not be set aside",
             self.key,
             self.file().display()
         );
-        Error::new(ErrorKind::CorruptEntry, message).with_remedy(remedy).with_source(error)
+        Error::new(ErrorKind::CorruptEntry, message).with_class(remedy).with_source(error)
     }
 
     /// Replaces the file with `record`. The caller holds the lock.
     pub(crate) fn replace(&self, record: &[u8]) -> Result<()> {
-        let unfinished = self.folder().join(format!("{UNFINISHED}{}", random::token()?));
-        private_fs::replace(&self.file(), &unfinished, record, &self.flusher)
+        let unfinished = self.folder().join(format!("{TEMP_FILE_PREFIX}{}", random::url_safe_string()?));
+        private_fs::replace_file(&self.file(), &unfinished, record, &self.flusher)
     }
 
     /// Removes the file. The caller holds the lock.
     pub(crate) fn remove(&self) -> Result<()> {
-        private_fs::remove(&self.file(), &self.flusher)
+        private_fs::remove_file(&self.file(), &self.flusher)
     }
 
     /// Removes temporary files that were abandoned before `before`. The caller holds the lock.
-    pub(crate) fn sweep(&self, before: UnixTime) -> Result<()> {
-        private_fs::sweep(&self.folder(), UNFINISHED, before)
+    pub(crate) fn remove_abandoned(&self, before: UnixTime) -> Result<()> {
+        private_fs::remove_old_files(&self.folder(), TEMP_FILE_PREFIX, before)
     }
 }
 
 /// The handling of a file of a later version in a listing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UnknownVersion {
+pub(crate) enum UnknownVersionPolicy {
     /// The listing fails, because it must be complete.
-    Refused,
+    Fail,
     /// The file is skipped: only a process of that version can refresh it.
-    Skipped,
+    Skip,
 }
 
 /// Lists sessions: the subfolders in order, and the files of each in order.
-pub(crate) fn list(
+pub(crate) fn list_entries(
     root: &Path,
     after: Option<&EntryPath>,
     limit: usize,
-    foreign: UnknownVersion,
+    foreign: UnknownVersionPolicy,
     asked_for: impl Fn(&TokenKey, &Entry) -> bool,
 ) -> Result<Page> {
-    private_fs::require(root)?;
+    private_fs::require_folder(root)?;
     let (mut page, mut looks) = (Page::default(), 0);
     for shard in after.map_or(0, EntryPath::shard)..SHARDS {
-        let names = private_fs::names(&shard_folder(root, shard))?;
-        let places = names.iter().filter_map(|name| EntryPath::named(name)).filter(|place| place.shard() == shard);
+        let names = private_fs::file_names(&shard_folder(root, shard))?;
+        let places = names.iter().filter_map(|name| EntryPath::from_name(name)).filter(|place| place.shard() == shard);
         for place in places.filter(|place| after.is_none_or(|after| place > after)) {
             let file = place.file(root);
-            match private_fs::read(&file)?.map(|content| layout::read(&content)) {
+            match private_fs::read_file(&file)?.map(|content| layout::read_record(&content)) {
                 Some(Ok((key, entry))) if EntryPath::of(&key) == place && asked_for(&key, &entry) => {
                     page.keys.push(key)
                 }
-                Some(Err(Unreadable::Foreign(cause))) if foreign == UnknownVersion::Refused => {
+                Some(Err(UnreadableRecord::UnsupportedVersion(cause))) if foreign == UnknownVersionPolicy::Fail => {
                     let message =
                         format!("unsupported version: session stored in {}; update webex-oauth", file.display());
                     return Err(Error::new(ErrorKind::CorruptEntry, message)
-                        .with_remedy(Remedy::Registration)
+                        .with_class(ErrorClass::Misconfigured)
                         .with_source(cause));
                 }
                 // Deleted in the meantime, not requested, or damaged. `load` reports damage.
                 _ => {}
             }
             looks += 1;
-            if page.keys.len() >= limit || looks == LOOKS {
+            if page.keys.len() >= limit || looks == MAX_SCANNED_FILES {
                 page.next = Some(Cursor::new(place.name()));
                 return Ok(page);
             }

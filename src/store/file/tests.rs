@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fs, thread};
 
-use self::numbers::{EDQUOT, ENOLCK, ENOSYS, ENOTSUP};
+use self::errno::{EDQUOT, ENOLCK, ENOSYS, ENOTSUP};
 use crate::error::{Error, ErrorKind};
 use crate::random;
 use crate::store::disk::error::Operation;
-use crate::store::disk::error::injected::{Injected, inject};
+use crate::store::disk::error::injected::{FaultGuard, inject_fault};
 use crate::store::disk::private_fs::Flusher;
 use crate::store::entry::{Body, Entry, Head};
 use crate::store::file::FileStore;
@@ -33,7 +33,7 @@ const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
 
 #[cfg(target_os = "linux")]
-mod numbers {
+mod errno {
     pub(crate) const ENOLCK: i32 = 37;
     pub(crate) const ENOSYS: i32 = 38;
     pub(crate) const ENOTSUP: i32 = 95;
@@ -49,11 +49,11 @@ mod numbers {
 }
 
 /// A folder that is removed after the test.
-pub(crate) struct Folder(pub(crate) PathBuf);
+pub(crate) struct TempFolder(pub(crate) PathBuf);
 
-impl Folder {
+impl TempFolder {
     pub(crate) fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("webex-oauth-test-{}", random::token().unwrap())))
+        Self(std::env::temp_dir().join(format!("webex-oauth-test-{}", random::url_safe_string().unwrap())))
     }
 
     fn root(&self) -> PathBuf {
@@ -65,7 +65,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -76,14 +76,14 @@ pub(crate) fn key() -> TokenKey {
 }
 
 pub(crate) fn entry() -> Entry {
-    Entry { head: Head::begin(None).unwrap(), body: Body::new(*b"body") }
+    Entry { head: Head::new(None).unwrap(), body: Body::new(*b"body") }
 }
 
-fn fails_with(number: i32) -> impl Fn() -> io::Result<()> + Send + Sync {
+fn fail_with_errno(number: i32) -> impl Fn() -> io::Result<()> + Send + Sync {
     move || Err(io::Error::from_raw_os_error(number))
 }
 
-pub(crate) fn causes(error: &Error) -> String {
+pub(crate) fn error_chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -125,10 +125,10 @@ async fn file_store_works_if_flush_is_unsupported() {
         (Operation::FlushFile, ENOTSUP),
         (Operation::FlushFile, ENOSYS),
     ] {
-        let folder = Folder::new();
-        let _fault = inject(&folder.0, operation, fails_with(number));
+        let folder = TempFolder::new();
+        let _fault = inject_fault(&folder.0, operation, fail_with_errno(number));
         let used = use_store(&folder.0).await;
-        assert!(used.is_ok(), "{operation:?} {number}: {}", causes(&used.unwrap_err()));
+        assert!(used.is_ok(), "{operation:?} {number}: {}", error_chain(&used.unwrap_err()));
     }
 }
 
@@ -146,15 +146,15 @@ async fn save_fails_if_flush_loses_data() {
         (Operation::FlushFile, EBADF, true),
         (Operation::FlushFile, EACCES, false),
     ] {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let store = folder.store();
         let kept = entry();
-        let fault = inject(&folder.0, operation, fails_with(number));
+        let fault = inject_fault(&folder.0, operation, fail_with_errno(number));
 
         let error = store.save(&key(), &kept, Precondition::Absent).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::Store, "{operation:?} {number}");
-        assert_eq!(error.is_retryable(), is_retryable, "{operation:?} {number}: {}", causes(&error));
+        assert_eq!(error.is_retryable(), is_retryable, "{operation:?} {number}: {}", error_chain(&error));
         drop(fault);
         if operation == Operation::FlushFile {
             assert_eq!(store.load(&key()).await.unwrap(), None, "an unflushed file must not replace the old one");
@@ -178,9 +178,9 @@ fn unsupported_flush_is_reported_once_per_store() {
         }
     }
 
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     fs::create_dir(&folder.0).unwrap();
-    let _fault = inject(&folder.0, Operation::FlushFolder, fails_with(EINVAL));
+    let _fault = inject_fault(&folder.0, Operation::FlushFolder, fail_with_errno(EINVAL));
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
@@ -205,20 +205,20 @@ fn unsupported_flush_is_reported_once_per_store() {
 #[tokio::test]
 async fn file_store_without_locks_fails_at_open_as_misconfigured() {
     for number in [ENOLCK, EBADF, ENOTSUP, ENOSYS, EINVAL] {
-        let folder = Folder::new();
-        let fault = inject(&folder.0, Operation::Lock, fails_with(number));
+        let folder = TempFolder::new();
+        let fault = inject_fault(&folder.0, Operation::Lock, fail_with_errno(number));
 
         let error = FileStore::open(&folder.0).unwrap_err();
 
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{number}: {error:?}");
-        let said = causes(&error);
+        let said = error_chain(&error);
         assert!(said.contains(folder.0.to_str().unwrap()) && said.contains("keep the store on a local disk"), "{said}");
         assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "{number}: nothing is left behind");
 
         // The same if the lock service becomes unavailable later.
         drop(fault);
         let store = folder.store();
-        let _fault = inject(&folder.0, Operation::Lock, fails_with(number));
+        let _fault = inject_fault(&folder.0, Operation::Lock, fail_with_errno(number));
         let error = store.save(&key(), &entry(), Precondition::Absent).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{number}: {error:?}");
         assert_eq!(store.load(&key()).await.unwrap(), None, "reading needs no lock");
@@ -228,8 +228,8 @@ async fn file_store_without_locks_fails_at_open_as_misconfigured() {
 #[cfg(all(unix, feature = "keyring"))]
 #[test]
 fn keyring_store_without_locks_fails_at_open() {
-    let folder = Folder::new();
-    let _fault = inject(&folder.0, Operation::Lock, fails_with(ENOLCK));
+    let folder = TempFolder::new();
+    let _fault = inject_fault(&folder.0, Operation::Lock, fail_with_errno(ENOLCK));
     let keyring = keyring_core::mock::Store::new().unwrap();
 
     let error = crate::store::keyring::KeyringStore::with_lock_folder(keyring, "acme-rooms", &folder.0).unwrap_err();
@@ -240,8 +240,8 @@ fn keyring_store_without_locks_fails_at_open() {
 #[cfg(unix)]
 #[tokio::test]
 async fn file_store_opens_despite_transient_lock_failure() {
-    let folder = Folder::new();
-    let _fault = inject(&folder.0, Operation::Lock, fails_with(EIO));
+    let folder = TempFolder::new();
+    let _fault = inject_fault(&folder.0, Operation::Lock, fail_with_errno(EIO));
 
     let store = FileStore::open(&folder.0).unwrap();
 
@@ -255,15 +255,15 @@ async fn file_store_opens_despite_transient_lock_failure() {
 fn file_store_fails_at_open_if_folder_mode_cannot_be_set() {
     // The file system either rejects another mode, or accepts and ignores it.
     for rejects in [true, false] {
-        let folder = Folder::new();
-        let _modes = inject(&folder.0, Operation::ReadMode, fails_with(EIO));
-        let _rejected = rejects.then(|| inject(&folder.0, Operation::SetMode, fails_with(1)));
+        let folder = TempFolder::new();
+        let _modes = inject_fault(&folder.0, Operation::ReadMode, fail_with_errno(EIO));
+        let _rejected = rejects.then(|| inject_fault(&folder.0, Operation::SetMode, fail_with_errno(1)));
 
         for _ in 0..2 {
             let error = FileStore::open(&folder.0).unwrap_err();
 
             assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
-            let said = causes(&error);
+            let said = error_chain(&error);
             let words = format!("cannot remove other users' permissions from {}", folder.root().display());
             assert!(said.contains(&words), "{said}");
             assert!(!folder.root().exists(), "nothing is left behind");
@@ -274,11 +274,11 @@ fn file_store_fails_at_open_if_folder_mode_cannot_be_set() {
 #[cfg(unix)]
 #[test]
 fn file_store_fails_at_open_if_file_mode_cannot_be_set() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     drop(folder.store());
     let is_file = |path: &Path| path.is_file();
     let root = folder.root();
-    let _modes = inject(&folder.0, Operation::ReadMode, move || {
+    let _modes = inject_fault(&folder.0, Operation::ReadMode, move || {
         // Folders have the right mode, but new files are accessible to all users.
         match fs::read_dir(&root)?.flatten().any(|entry| is_file(&entry.path())) {
             true => Err(io::Error::from_raw_os_error(EIO)),
@@ -288,13 +288,16 @@ fn file_store_fails_at_open_if_file_mode_cannot_be_set() {
 
     let error = FileStore::open(&folder.0).unwrap_err();
 
-    assert!(error.is_misconfigured() && causes(&error).contains("remove other users' permissions from"), "{error:?}");
+    assert!(
+        error.is_misconfigured() && error_chain(&error).contains("remove other users' permissions from"),
+        "{error:?}"
+    );
     assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
 fn probe_files_of_concurrent_opens_do_not_conflict() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| (0..20).for_each(|_| drop(folder.store())));
@@ -305,7 +308,7 @@ fn probe_files_of_concurrent_opens_do_not_conflict() {
 
 #[test]
 fn probe_file_of_killed_process_is_removed_after_one_day() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     drop(folder.store());
     let left = |name: &str, hours: u64| {
         let path = folder.root().join(name);
@@ -322,7 +325,7 @@ fn probe_file_of_killed_process_is_removed_after_one_day() {
 
 #[tokio::test]
 async fn temporary_files_are_swept_by_first_change_of_store() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let store = folder.store();
     assert_eq!(store.save(&key(), &entry(), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let left = store.path(&key()).parent().unwrap().join(".tmp-old");
@@ -341,13 +344,13 @@ mod ownership {
     use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 
     use super::*;
-    use crate::store::disk::ownership::{give_file, give_folder};
+    use crate::store::disk::ownership::{give_file_to_folder_owner, give_folder_to_parent_owner};
 
     const NOBODY: u32 = 65_534;
 
     /// Creates a folder of another user. Returns `None` if this process lacks the permission.
-    fn anothers() -> Option<Folder> {
-        let folder = Folder::new();
+    fn folder_of_another_user() -> Option<TempFolder> {
+        let folder = TempFolder::new();
         fs::create_dir(&folder.0).unwrap();
         match chown(&folder.0, Some(NOBODY), Some(NOBODY)) {
             Ok(()) => Some(folder),
@@ -360,60 +363,60 @@ mod ownership {
 
     #[tokio::test]
     async fn folder_of_other_user_is_rejected_if_chown_fails() {
-        let Some(folder) = anothers() else { return };
-        let fault = inject(&folder.0, Operation::SetOwner, fails_with(1));
+        let Some(folder) = folder_of_another_user() else { return };
+        let fault = inject_fault(&folder.0, Operation::SetOwner, fail_with_errno(1));
 
         for path in [folder.0.clone(), folder.0.join("below")] {
             let error = FileStore::open(&path).unwrap_err();
 
-            assert!(error.is_misconfigured() && causes(&error).contains("belongs to another user"), "{error:?}");
+            assert!(error.is_misconfigured() && error_chain(&error).contains("belongs to another user"), "{error:?}");
             assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "nothing is left behind");
         }
 
         drop(fault);
         let store = folder.store();
-        let _fault = inject(&folder.0, Operation::SetOwner, fails_with(1));
+        let _fault = inject_fault(&folder.0, Operation::SetOwner, fail_with_errno(1));
         let error = store.save(&key(), &entry(), Precondition::Absent).await.unwrap_err();
-        assert!(error.is_misconfigured() && causes(&error).contains("belongs to another user"), "{error:?}");
+        assert!(error.is_misconfigured() && error_chain(&error).contains("belongs to another user"), "{error:?}");
         assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "nothing is left behind");
     }
 
     #[test]
     fn link_in_place_of_new_folder_changes_no_owner() {
-        let Some(folder) = anothers() else { return };
-        let roots = Folder::new();
+        let Some(folder) = folder_of_another_user() else { return };
+        let roots = TempFolder::new();
         fs::create_dir(&roots.0).unwrap();
         let link = folder.0.join("link");
         symlink(&roots.0, &link).unwrap();
 
-        assert!(give_folder(&link).is_err());
+        assert!(give_folder_to_parent_owner(&link).is_err());
 
         assert_eq!(fs::metadata(&roots.0).unwrap().uid(), 0);
         let (file, hard_link) = (roots.0.join("file"), folder.0.join("hard-link"));
         fs::write(&file, "root's").unwrap();
         fs::hard_link(&file, &hard_link).unwrap();
 
-        assert!(give_folder(&hard_link).is_err(), "it is no folder");
+        assert!(give_folder_to_parent_owner(&hard_link).is_err(), "it is no folder");
 
         assert_eq!(fs::metadata(&file).unwrap().uid(), 0);
     }
 
     #[test]
     fn only_root_file_in_folder_of_other_user_changes_owner() {
-        let Some(folder) = anothers() else { return };
-        let roots = Folder::new();
+        let Some(folder) = folder_of_another_user() else { return };
+        let roots = TempFolder::new();
         fs::create_dir(&roots.0).unwrap();
         chown(&roots.0, None, Some(NOBODY)).unwrap();
         for (path, owner) in [(folder.0.join("a"), 1234), (roots.0.join("b"), 0), (roots.0.join("c"), 1234)] {
             let file = fs::File::create(&path).unwrap();
             chown(&path, Some(owner), Some(0)).unwrap();
-            give_file(&file, &path).unwrap();
+            give_file_to_folder_owner(&file, &path).unwrap();
             let found = fs::metadata(&path).unwrap();
             assert_eq!((found.uid(), found.gid()), (owner, 0), "{}", path.display());
         }
         let path = folder.0.join("d");
         let file = fs::File::create(&path).unwrap();
-        give_file(&file, &path).unwrap();
+        give_file_to_folder_owner(&file, &path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY);
     }
 
@@ -422,7 +425,7 @@ mod ownership {
         use std::os::unix::fs::PermissionsExt as _;
 
         for mode in [0o640, 0o610, 0o604, 0o601] {
-            let folder = Folder::new();
+            let folder = TempFolder::new();
             let store = folder.store();
             let kept = entry();
             assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
@@ -437,10 +440,10 @@ mod ownership {
 #[cfg(unix)]
 #[tokio::test]
 async fn directory_change_flushes_folder_once() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let flushes = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&flushes);
-    let _counted = inject(&folder.0, Operation::FlushFolder, move || {
+    let _counted = inject_fault(&folder.0, Operation::FlushFolder, move || {
         *counter.lock().unwrap() += 1;
         Ok(())
     });
@@ -473,16 +476,16 @@ async fn directory_change_flushes_folder_once() {
 async fn lock_file_with_failed_mode_change_is_not_removed() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let store = folder.store();
     assert_eq!(store.save(&key(), &entry(), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
-    let lock = store.path(&key()).parent().unwrap().join(crate::store::disk::layout::LOCK);
+    let lock = store.path(&key()).parent().unwrap().join(crate::store::disk::layout::LOCK_FILE_NAME);
     fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
-    let fault = inject(&lock, Operation::SetMode, fails_with(EACCES));
+    let fault = inject_fault(&lock, Operation::SetMode, fail_with_errno(EACCES));
 
     let error = store.delete(&key(), Precondition::Absent).await.unwrap_err();
 
-    assert!(causes(&error).contains("permissions"), "{}", causes(&error));
+    assert!(error_chain(&error).contains("permissions"), "{}", error_chain(&error));
     assert!(lock.exists(), "other processes may hold it");
     drop(fault);
     assert_eq!(store.delete(&key(), Precondition::Absent).await.unwrap(), WriteOutcome::Conflict);
@@ -492,7 +495,7 @@ async fn lock_file_with_failed_mode_change_is_not_removed() {
 async fn page_with_limit_zero_returns_one_key() {
     use crate::store::traits::TokenIndex as _;
 
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let store = folder.store();
     for name in ["one", "two"] {
         assert_eq!(
@@ -511,22 +514,22 @@ async fn page_with_limit_zero_returns_one_key() {
 }
 
 /// The time limit of every step. Generous, because the host may be busy.
-const LIMIT: Duration = Duration::from_secs(120);
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A file system whose reads hang until they are released.
-struct Hang {
+struct HangingReads {
     entered: Receiver<()>,
     release: Sender<()>,
-    _fault: Injected,
+    _fault: FaultGuard,
 }
 
-impl Hang {
-    fn below(folder: &Folder) -> Self {
+impl HangingReads {
+    fn inject(folder: &TempFolder) -> Self {
         let (enters, entered) = channel();
         let (release, released) = channel::<()>();
         let channels = Mutex::new(enters);
         let released = Mutex::new(released);
-        let fault = inject(&folder.0, Operation::ReadFile, move || {
+        let fault = inject_fault(&folder.0, Operation::ReadFile, move || {
             let _ = channels.lock().unwrap().send(());
             let _ = released.lock().unwrap().recv();
             Ok(())
@@ -535,19 +538,19 @@ impl Hang {
     }
 
     /// Waits until another read hangs.
-    async fn reached(self) -> Self {
-        let entered = tokio::task::spawn_blocking(move || self.entered.recv_timeout(LIMIT).map(|()| self));
+    async fn wait_until_entered(self) -> Self {
+        let entered = tokio::task::spawn_blocking(move || self.entered.recv_timeout(TEST_TIMEOUT).map(|()| self));
         entered.await.unwrap().unwrap()
     }
 }
 
 #[tokio::test]
 async fn hung_file_system_does_not_block_other_tasks() {
-    let (hung, healthy) = (Folder::new(), Folder::new());
+    let (hung, healthy) = (TempFolder::new(), TempFolder::new());
     let (store, other) = (hung.store(), healthy.store());
     let kept = entry();
     assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
-    let hang = Hang::below(&hung);
+    let hang = HangingReads::inject(&hung);
 
     let mut loads: Vec<_> = (0..1000)
         .map(|_| {
@@ -556,14 +559,14 @@ async fn hung_file_system_does_not_block_other_tasks() {
         })
         .collect();
     let entered = tokio::task::spawn_blocking(move || {
-        (0..16).for_each(|_| hang.entered.recv_timeout(LIMIT).unwrap());
+        (0..16).for_each(|_| hang.entered.recv_timeout(TEST_TIMEOUT).unwrap());
         hang
     });
-    let hang = tokio::time::timeout(LIMIT, entered).await.unwrap().unwrap();
+    let hang = tokio::time::timeout(TEST_TIMEOUT, entered).await.unwrap().unwrap();
 
-    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host("localhost:80")).await.unwrap();
+    let found = tokio::time::timeout(TEST_TIMEOUT, tokio::net::lookup_host("localhost:80")).await.unwrap();
     assert!(found.unwrap().next().is_some(), "DNS lookups must not be blocked");
-    let loaded = tokio::time::timeout(LIMIT, other.load(&key())).await.unwrap();
+    let loaded = tokio::time::timeout(TEST_TIMEOUT, other.load(&key())).await.unwrap();
     assert_eq!(loaded.unwrap(), None, "another store must not be blocked");
     assert!(hang.entered.try_recv().is_err(), "at most 16 calls may hang");
 
@@ -571,21 +574,21 @@ async fn hung_file_system_does_not_block_other_tasks() {
     loads.drain(..500).for_each(|load| load.abort());
     drop(hang.release);
     for load in loads {
-        let loaded = tokio::time::timeout(LIMIT, load).await.unwrap().unwrap();
+        let loaded = tokio::time::timeout(TEST_TIMEOUT, load).await.unwrap().unwrap();
         assert_eq!(loaded.unwrap(), Some(kept.clone()));
     }
 }
 
 #[test]
 fn hung_file_system_does_not_block_runtime_shutdown() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let store = folder.store();
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     assert_eq!(
         runtime().block_on(store.save(&key(), &entry(), Precondition::Absent)).unwrap(),
         WriteOutcome::Committed
     );
-    let hang = Hang::below(&folder);
+    let hang = HangingReads::inject(&folder);
     let (ends, ended) = channel();
 
     thread::spawn(move || {
@@ -595,34 +598,34 @@ fn hung_file_system_does_not_block_runtime_shutdown() {
             async move { store.load(&key()).await }
         });
         runtime.spawn(async move { store.save(&key(), &entry(), Precondition::Absent).await });
-        (0..2).for_each(|_| hang.entered.recv_timeout(LIMIT).unwrap());
+        (0..2).for_each(|_| hang.entered.recv_timeout(TEST_TIMEOUT).unwrap());
         drop(runtime);
         let _ = ends.send(hang);
     });
 
-    let hang = ended.recv_timeout(LIMIT).expect("the runtime must not wait for hanging calls");
+    let hang = ended.recv_timeout(TEST_TIMEOUT).expect("the runtime must not wait for hanging calls");
     drop(hang.release);
 }
 
 #[tokio::test]
 async fn change_queued_behind_hung_change_times_out() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let store = folder.store();
     let kept = entry();
     assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
-    let hang = Hang::below(&folder);
+    let hang = HangingReads::inject(&folder);
     let first = tokio::spawn({
         let (store, seen) = (store.clone(), Precondition::Revision(kept.head.revision()));
         async move { store.delete(&key(), seen).await }
     });
-    let hang = hang.reached().await;
+    let hang = hang.wait_until_entered().await;
 
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
-    let changed = tokio::time::timeout(LIMIT, hasty.save(&key(), &entry(), Precondition::Absent)).await;
+    let changed = tokio::time::timeout(TEST_TIMEOUT, hasty.save(&key(), &entry(), Precondition::Absent)).await;
     let error = changed.expect("the wait must time out").unwrap_err();
 
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
-    assert!(causes(&error).contains("timed out waiting for earlier calls"), "{}", causes(&error));
+    assert!(error_chain(&error).contains("timed out waiting for earlier calls"), "{}", error_chain(&error));
     drop(hang.release);
     assert_eq!(first.await.unwrap().unwrap(), WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await.unwrap(), None, "a write that timed out must not happen later");
@@ -630,21 +633,21 @@ async fn change_queued_behind_hung_change_times_out() {
 
 #[tokio::test]
 async fn hung_change_is_awaited_beyond_lock_timeout() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let store = folder.store();
     let kept = entry();
     assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
-    let hang = Hang::below(&folder);
+    let hang = HangingReads::inject(&folder);
     let first = tokio::spawn({
         let store = store.clone();
         async move { store.delete(&key(), Precondition::Absent).await }
     });
-    let hang = hang.reached().await;
+    let hang = hang.wait_until_entered().await;
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(500));
     let mut second = tokio::spawn(async move { hasty.delete(&key(), Precondition::Absent).await });
     tokio::task::yield_now().await;
     hang.release.send(()).unwrap();
-    let hang = hang.reached().await;
+    let hang = hang.wait_until_entered().await;
     let ended = tokio::time::timeout(Duration::from_secs(1), &mut second).await;
     assert!(ended.is_err(), "what has begun is not given up, and its outcome is waited for: {ended:?}");
     drop(hang.release);

@@ -11,16 +11,16 @@ use secrecy::zeroize::Zeroizing;
 use thiserror::Error as ThisError;
 use tokio::runtime::Handle as Runtime;
 
-use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
-use crate::store::disk::layout::{self, EntryPath, Unreadable};
+use crate::error::{Error, ErrorClass, ErrorKind, Result, Transience};
+use crate::store::disk::layout::{self, EntryPath, UnreadableRecord};
 use crate::store::entry::Entry;
 use crate::store::key::TokenKey;
 
 /// The first line of a secret that contains a record in base64.
-const IN_BASE64: &[u8] = b"webex-oauth login in base64\n";
+const BASE64_TITLE: &[u8] = b"webex-oauth login in base64\n";
 
 /// The maximum length of the readable form of a key part in a credential's name, in characters.
-const SHOWN: usize = 32;
+const MAX_READABLE_CHARS: usize = 32;
 
 /// The keyring passed by the caller. The process-wide default keyring is never used.
 pub(crate) struct Keyring(Option<Arc<CredentialStore>>);
@@ -61,59 +61,61 @@ pub(crate) struct Credential {
 
 /// A failure of the keyring. It contains no part of a secret.
 #[derive(Debug, ThisError)]
-#[error("cannot {doing} {credential}: {why}")]
-struct Fault {
+#[error("cannot {doing} {credential}: {reason}")]
+struct KeyringError {
     doing: &'static str,
     credential: String,
-    why: String,
+    reason: String,
     source: Option<PlatformError>,
 }
 
 /// Returns the user of the credential of a key: a readable form of the key, and the name of its
 /// [`EntryPath`].
-pub(crate) fn account(key: &TokenKey) -> String {
+pub(crate) fn credential_user(key: &TokenKey) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_');
-    let shown = |part: &str| part.chars().take(SHOWN).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>();
+    let shown = |part: &str| {
+        part.chars().take(MAX_READABLE_CHARS).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>()
+    };
     let parts = std::iter::once(key.root()).chain(key.child_name()).map(shown);
     parts.chain([EntryPath::of(key).name().to_owned()]).collect::<Vec<_>>().join("/")
 }
 
 /// Returns the secret for the keyring: the record as text, because some keyrings store only text.
-pub(crate) fn secret(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
-    let record = layout::write(key, entry);
+pub(crate) fn encode_secret(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
+    let record = layout::write_record(key, entry);
     if std::str::from_utf8(&record).is_ok() && !record.contains(&0) {
         return record;
     }
     let length = record.len().div_ceil(3) * 4;
-    let mut secret = Zeroizing::new(vec![0; IN_BASE64.len() + length]);
-    let (title, text) = secret.split_at_mut(IN_BASE64.len());
-    title.copy_from_slice(IN_BASE64);
+    let mut secret = Zeroizing::new(vec![0; BASE64_TITLE.len() + length]);
+    let (title, text) = secret.split_at_mut(BASE64_TITLE.len());
+    title.copy_from_slice(BASE64_TITLE);
     // Cannot fail: the buffer has the exact length.
     let _ = STANDARD.encode_slice(&record, text);
     secret
 }
 
-fn read(secret: &[u8]) -> Result<(TokenKey, Entry), Unreadable> {
-    let Some(text) = secret.strip_prefix(IN_BASE64) else { return layout::read(secret) };
+fn decode_secret(secret: &[u8]) -> Result<(TokenKey, Entry), UnreadableRecord> {
+    let Some(text) = secret.strip_prefix(BASE64_TITLE) else { return layout::read_record(secret) };
     let mut record = Zeroizing::new(vec![0; text.len()]);
-    let damaged = |_| Unreadable::Damaged("invalid base64");
+    let damaged = |_| UnreadableRecord::Damaged("invalid base64");
     let length = STANDARD.decode_slice(text, &mut record).map_err(damaged)?;
-    layout::read(&record[..length])
+    layout::read_record(&record[..length])
 }
 
 impl Credential {
     /// Reads the entry. A damaged one is set aside and reported as an error once.
     pub(crate) fn read_or_set_aside(&self) -> Result<Option<Entry>> {
         let Some(secret) = self.read()? else { return Ok(None) };
-        let why = match read(&secret) {
+        let why = match decode_secret(&secret) {
             Ok((key, entry)) if key == self.key => return Ok(Some(entry)),
             Ok(_) => "it belongs to another key",
-            Err(Unreadable::Damaged(why)) => why,
-            Err(Unreadable::Foreign(cause)) => {
+            Err(UnreadableRecord::Damaged(why)) => why,
+            Err(UnreadableRecord::UnsupportedVersion(cause)) => {
                 let message =
                     format!("unsupported version: session stored under {:?} in {self}; update webex-oauth", self.key);
                 return Err(Error::new(ErrorKind::CorruptEntry, message)
-                    .with_remedy(Remedy::Registration)
+                    .with_class(ErrorClass::Misconfigured)
                     .with_source(cause));
             }
         };
@@ -122,14 +124,14 @@ impl Credential {
 
     /// Writes a secret, replacing the current one.
     pub(crate) fn replace(&self, secret: &[u8]) -> Result<()> {
-        self.put(&account(&self.key), secret)
+        self.put(&credential_user(&self.key), secret)
     }
 
     /// Removes the credential, if there is one.
     pub(crate) fn remove(&self) -> Result<()> {
-        match self.handle(&account(&self.key)).and_then(|handle| handle.delete_credential()) {
+        match self.handle(&credential_user(&self.key)).and_then(|handle| handle.delete_credential()) {
             Ok(()) | Err(Failure::NoEntry) => Ok(()),
-            Err(failure) => Err(self.failed("delete", failure)),
+            Err(failure) => Err(self.to_error("delete", failure)),
         }
     }
 
@@ -137,8 +139,8 @@ impl Credential {
     /// if there was one.
     pub(crate) fn discard(&self) -> Result<bool> {
         let mut found = false;
-        for account in [account(&self.key), aside(&self.key)] {
-            found |= self.clear(&account).map_err(|failure| self.failed("delete", failure))?;
+        for account in [credential_user(&self.key), quarantine_user(&self.key)] {
+            found |= self.clear(&account).map_err(|failure| self.to_error("delete", failure))?;
         }
         Ok(found)
     }
@@ -160,16 +162,16 @@ impl Credential {
     }
 
     fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        match self.handle(&account(&self.key)).and_then(|handle| handle.get_secret()) {
+        match self.handle(&credential_user(&self.key)).and_then(|handle| handle.get_secret()) {
             Ok(secret) => Ok(Some(Zeroizing::new(secret))),
             Err(Failure::NoEntry) => Ok(None),
-            Err(failure) => Err(self.failed("read", failure)),
+            Err(failure) => Err(self.to_error("read", failure)),
         }
     }
 
     fn put(&self, account: &str, secret: &[u8]) -> Result<()> {
         let put = self.handle(account).and_then(|handle| handle.set_secret(secret));
-        put.map_err(|failure| self.failed("write", failure))
+        put.map_err(|failure| self.to_error("write", failure))
     }
 
     fn handle(&self, account: &str) -> Result<Handle, Failure> {
@@ -179,34 +181,34 @@ impl Credential {
     /// Moves a damaged secret to a separate credential, replacing an earlier one. Returns the error
     /// to report.
     fn set_aside(&self, secret: &[u8], why: &str) -> Error {
-        let aside = aside(&self.key);
+        let aside = quarantine_user(&self.key);
         match self.put(&aside, secret).and_then(|()| self.remove()) {
             Ok(()) => {
                 let message = format!(
                     "damaged session stored under {:?} ({why}): set aside as credential {aside:?} of {:?}; log in again",
                     self.key, self.service
                 );
-                Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Login)
+                Error::new(ErrorKind::CorruptEntry, message).with_class(ErrorClass::LoginRequired)
             }
             Err(error) => {
-                let remedy = if error.is_retryable() { Remedy::Later } else { Remedy::Registration };
+                let remedy = if error.is_retryable() { ErrorClass::Retryable } else { ErrorClass::Misconfigured };
                 let message =
                     format!("damaged session stored under {:?} in {self} ({why}): it could not be set aside", self.key);
-                Error::new(ErrorKind::CorruptEntry, message).with_remedy(remedy).with_source(error)
+                Error::new(ErrorKind::CorruptEntry, message).with_class(remedy).with_source(error)
             }
         }
     }
 
     /// Converts a failure. Drops its parts that may contain secrets: undecodable data and other
     /// credentials.
-    fn failed(&self, doing: &'static str, failure: Failure) -> Error {
+    fn to_error(&self, doing: &'static str, failure: Failure) -> Error {
         let (why, retryable, source) = match failure {
             Failure::NoStorageAccess(source) => {
                 ("the keyring is locked or unavailable".to_owned(), Transience::Transient, Some(source))
             }
             Failure::PlatformFailure(source) => ("the keyring failed".to_owned(), Transience::Transient, Some(source)),
             Failure::NoEntry => ("it was deleted in the meantime".to_owned(), Transience::Transient, None),
-            Failure::BadEncoding(_) | Failure::BadDataFormat(..) => return self.unreadable(),
+            Failure::BadEncoding(_) | Failure::BadDataFormat(..) => return self.unreadable_error(),
             Failure::Ambiguous(several) => {
                 let why =
                     format!("there are {} with this name; remove them with `KeyringStore::discard`", several.len());
@@ -219,28 +221,28 @@ impl Credential {
             | Failure::NoDefaultStore => (failure.to_string(), Transience::Permanent, None),
             _ => ("the keyring failed with an unknown error".to_owned(), Transience::Transient, None),
         };
-        Error::store(Fault { doing, credential: self.to_string(), why, source }, retryable)
+        Error::store(KeyringError { doing, credential: self.to_string(), reason: why, source }, retryable)
     }
 
     /// Returns the error for a credential that the keyring cannot decode. The session may be
     /// intact, for example if the keyring uses a wrong key.
-    fn unreadable(&self) -> Error {
+    fn unreadable_error(&self) -> Error {
         let message = format!(
             "keyring cannot decode the session stored under {:?} in {self}; remove it with `KeyringStore::discard`",
             self.key
         );
-        Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration)
+        Error::new(ErrorKind::CorruptEntry, message).with_class(ErrorClass::Misconfigured)
     }
 }
 
 /// Returns the user of the credential that a damaged secret is moved to.
-fn aside(key: &TokenKey) -> String {
-    format!("{}/damaged", account(key))
+fn quarantine_user(key: &TokenKey) -> String {
+    format!("{}/damaged", credential_user(key))
 }
 
 impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "credential {:?} of {:?}", account(&self.key), self.service)
+        write!(f, "credential {:?} of {:?}", credential_user(&self.key), self.service)
     }
 }
 
@@ -259,42 +261,45 @@ mod tests {
     fn credential_name_of_key_is_stable() {
         // printf '\011cust10001\020jane@example.com' | sha256sum
         let name = "cust10001/jane@example.com/4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
-        assert_eq!(account(&key("cust10001", "jane@example.com")), name);
+        assert_eq!(credential_user(&key("cust10001", "jane@example.com")), name);
     }
 
     #[test]
     fn credential_names_are_short_ascii_and_unique() {
         let longest = key(&"ä\0".repeat(85), &"x/".repeat(127));
-        let name = account(&longest);
+        let name = credential_user(&longest);
         assert!(name.starts_with(&format!("{}/{}/", "_".repeat(32), "x_".repeat(16))), "{name}");
         assert_eq!((name.len(), name.is_ascii()), (32 + 1 + 32 + 1 + 64, true));
-        assert_ne!(account(&key("a", "b")), account(&key("A", "b")));
-        assert_ne!(account(&TokenKey::new("a/b").unwrap()), account(&key("a", "b")));
+        assert_ne!(credential_user(&key("a", "b")), credential_user(&key("A", "b")));
+        assert_ne!(credential_user(&TokenKey::new("a/b").unwrap()), credential_user(&key("a", "b")));
     }
 
     #[test]
     fn secret_is_valid_utf8_and_round_trips() {
         let key = key("cust10001", "jane");
         for body in [&b"{\"v\":1}"[..], b"", b"\xff\xfe", b"a\0b", b"\xff", b"\xff\xff\xff\xff"] {
-            let entry = Entry { head: Head::begin(None).unwrap(), body: Body::new(body) };
-            let secret = secret(&key, &entry);
+            let entry = Entry { head: Head::new(None).unwrap(), body: Body::new(body) };
+            let secret = encode_secret(&key, &entry);
             let text = std::str::from_utf8(&secret).unwrap();
             assert!(!text.contains('\0'));
             assert_eq!(text.starts_with("webex-oauth login v1\n"), !body.iter().any(|byte| matches!(byte, 0 | 0xff)));
-            assert_eq!(read(&secret).unwrap(), (key.clone(), entry));
+            assert_eq!(decode_secret(&secret).unwrap(), (key.clone(), entry));
         }
     }
 
     #[test]
     fn damaged_base64_secret_is_rejected() {
-        let entry = Entry { head: Head::begin(None).unwrap(), body: Body::new(*b"\xff") };
-        let whole = secret(&key("a", "b"), &entry);
+        let entry = Entry { head: Head::new(None).unwrap(), body: Body::new(*b"\xff") };
+        let whole = encode_secret(&key("a", "b"), &entry);
         for length in 0..whole.len() {
-            assert!(matches!(read(&whole[..length]), Err(Unreadable::Damaged(_))), "cut to {length} bytes");
+            assert!(
+                matches!(decode_secret(&whole[..length]), Err(UnreadableRecord::Damaged(_))),
+                "cut to {length} bytes"
+            );
         }
         let mut bad = whole.to_vec();
-        bad[IN_BASE64.len()] = b'!';
-        assert!(matches!(read(&bad), Err(Unreadable::Damaged("invalid base64"))));
+        bad[BASE64_TITLE.len()] = b'!';
+        assert!(matches!(decode_secret(&bad), Err(UnreadableRecord::Damaged("invalid base64"))));
     }
 
     #[test]
@@ -321,7 +326,7 @@ mod tests {
             (Failure::BadStoreFormat("not a database".into()), ErrorKind::Store, false, None),
             (Failure::NotSupportedByStore("read only".into()), ErrorKind::Store, false, None),
         ] {
-            let error = credential.failed("read", failure);
+            let error = credential.to_error("read", failure);
             let mut said = error.to_string();
             let mut source = error.source();
             while let Some(cause) = source {
@@ -330,7 +335,7 @@ mod tests {
             }
             assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable), "{said}");
             assert_eq!(error.is_misconfigured(), !is_retryable, "{said}");
-            assert!(said.contains(&account(&credential.key)) && said.contains("acme-rooms"), "{said}");
+            assert!(said.contains(&credential_user(&credential.key)) && said.contains("acme-rooms"), "{said}");
             assert!(cause.is_none_or(|cause| said.ends_with(cause)), "{said}");
             assert!(!format!("{said} {error:?} {error:#?}").contains("PLANTED"), "{error:?}");
             let bytes = format!("{:?}", planted());

@@ -25,7 +25,7 @@ const ROOT: &str = "webex-keyring-locks-v1";
 
 /// The limit of the Windows Credential Manager (`CRED_MAX_CREDENTIAL_BLOB_SIZE`), in bytes. It is
 /// the lowest limit of all platforms.
-const LARGEST: usize = 2560;
+const DEFAULT_MAX_SECRET_SIZE: usize = 2560;
 
 /// A store that keeps each session in a credential of the operating system's keyring, for desktop
 /// and command-line programs.
@@ -169,7 +169,7 @@ pub struct KeyringStore {
     keyring: Arc<Keyring>,
     application: Arc<str>,
     locks: Locks,
-    largest: usize,
+    max_secret_size: usize,
 }
 
 impl KeyringStore {
@@ -214,9 +214,14 @@ impl KeyringStore {
             );
             return Err(Error::new(ErrorKind::Configuration, message));
         }
-        let application = layout::checked(application)?.into();
+        let application = layout::check_application_name(application)?.into();
         let keyring = Arc::new(Keyring::new(keyring));
-        Ok(Self { keyring, application, locks: Locks::open(folder.as_ref(), ROOT)?, largest: LARGEST })
+        Ok(Self {
+            keyring,
+            application,
+            locks: Locks::open(folder.as_ref(), ROOT)?,
+            max_secret_size: DEFAULT_MAX_SECRET_SIZE,
+        })
     }
 
     /// Sets the maximum size of a session's secret, in bytes. Defaults to 2,560.
@@ -224,7 +229,7 @@ impl KeyringStore {
     /// Increase it only in programs that do not run on Windows. The Secret Service and macOS accept
     /// several megabytes.
     pub fn with_max_secret_size(mut self, bytes: usize) -> Self {
-        self.largest = bytes;
+        self.max_secret_size = bytes;
         self
     }
 
@@ -247,7 +252,7 @@ impl KeyringStore {
     ///
     /// Use both to find the credential in a keyring manager.
     pub fn credential_user(&self, key: &TokenKey) -> String {
-        credential::account(key)
+        credential::credential_user(key)
     }
 
     /// Removes every credential under `key`: valid, unreadable, duplicate, and set aside. Returns
@@ -283,7 +288,7 @@ fn check_length(key: &TokenKey, entry: &Entry, largest: usize) -> Result<()> {
     if entry.head.claim.is_some() || entry.head.hold.is_some() {
         return Ok(());
     }
-    let length = credential::secret(key, &marked(entry)).len();
+    let length = credential::encode_secret(key, &with_max_refresh_state(entry)).len();
     if length <= largest {
         return Ok(());
     }
@@ -296,7 +301,7 @@ fn check_length(key: &TokenKey, entry: &Entry, largest: usize) -> Result<()> {
 }
 
 /// Returns the entry with refresh state of the maximum size.
-fn marked(entry: &Entry) -> Entry {
+fn with_max_refresh_state(entry: &Entry) -> Entry {
     let time = UnixTime::from_secs(9_999_999_999);
     let mut marked = entry.clone();
     marked.head.generation = u64::from(u32::MAX);
@@ -318,7 +323,7 @@ impl fmt::Debug for KeyringStore {
             .field("keyring", &self.keyring.vendor())
             .field("application", &self.application)
             .field("locks", self.locks.root())
-            .field("largest", &self.largest)
+            .field("largest", &self.max_secret_size)
             .finish_non_exhaustive()
     }
 }
@@ -330,7 +335,7 @@ impl TokenStore for KeyringStore {
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
-        let (secret, entry, largest) = (credential::secret(key, entry), entry.clone(), self.largest);
+        let (secret, entry, largest) = (credential::encode_secret(key, entry), entry.clone(), self.max_secret_size);
         let change = move |credential: &Credential| {
             let kept = credential.read_or_set_aside()?;
             if !expect.matches(kept.as_ref().map(|kept| kept.head.revision())) {
@@ -348,7 +353,7 @@ impl TokenStore for KeyringStore {
             let Some(kept) = credential.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
                 return Ok(WriteOutcome::Conflict);
             };
-            let secret = credential::secret(&credential.key, &Entry { head, ..kept });
+            let secret = credential::encode_secret(&credential.key, &Entry { head, ..kept });
             credential.replace(&secret).map(|()| WriteOutcome::Committed)
         };
         self.with_lock(key, change).await

@@ -1,7 +1,7 @@
 //! Faults in authorization responses (callbacks).
 
 /// The parameters of a callback, in order.
-pub(crate) type Parameters = Vec<(&'static str, String)>;
+pub(crate) type CallbackParameters = Vec<(&'static str, String)>;
 
 /// A fault in a callback, for
 /// [`MockEndpoint::Authorization`](crate::testing::MockEndpoint::Authorization).
@@ -67,7 +67,7 @@ pub enum CallbackFault {
 }
 
 impl CallbackFault {
-    pub(crate) fn spoil(self, parameters: &mut Parameters, issuer: &str) {
+    pub(crate) fn apply(self, parameters: &mut CallbackParameters, issuer: &str) {
         match self {
             Self::WrongIssuer => parameters.push(("iss", format!("{issuer}1"))),
             Self::OwnIssuer => parameters.push(("iss", issuer.to_owned())),
@@ -82,14 +82,18 @@ impl CallbackFault {
             Self::CodeAndError => parameters.push(("error", "server_error".to_owned())),
             Self::RepeatedCode => parameters.extend(parameters.first().cloned()),
             Self::Empty => parameters.retain(|(name, _)| *name == "state"),
-            Self::ServerError => refuse(parameters, "server_error", "The server encountered an unexpected condition."),
-            Self::TemporarilyUnavailable => refuse(parameters, "temporarily_unavailable", "The server is overloaded."),
-            Self::InvalidScope => refuse(parameters, "invalid_scope", "The requested scope is invalid."),
-            Self::InvalidRequest => refuse(parameters, "invalid_request", "The request is malformed."),
-            Self::UnknownError => refuse(parameters, "mock_unheard_of", "This code is unknown."),
+            Self::ServerError => {
+                replace_with_error(parameters, "server_error", "The server encountered an unexpected condition.")
+            }
+            Self::TemporarilyUnavailable => {
+                replace_with_error(parameters, "temporarily_unavailable", "The server is overloaded.")
+            }
+            Self::InvalidScope => replace_with_error(parameters, "invalid_scope", "The requested scope is invalid."),
+            Self::InvalidRequest => replace_with_error(parameters, "invalid_request", "The request is malformed."),
+            Self::UnknownError => replace_with_error(parameters, "mock_unheard_of", "This code is unknown."),
             Self::Undescribed => {
                 if !parameters.iter().any(|(name, _)| *name == "error") {
-                    refuse(parameters, "server_error", "");
+                    replace_with_error(parameters, "server_error", "");
                 }
                 parameters.retain(|(name, _)| *name != "error_description");
             }
@@ -98,7 +102,7 @@ impl CallbackFault {
 }
 
 /// Replaces everything but the state with an error.
-fn refuse(parameters: &mut Parameters, code: &str, description: &str) {
+fn replace_with_error(parameters: &mut CallbackParameters, code: &str, description: &str) {
     parameters.retain(|(name, _)| *name == "state");
     let error = [("error", code.to_owned()), ("error_description", description.to_owned())];
     parameters.splice(..0, error);

@@ -7,13 +7,13 @@ use std::time::Duration;
 pub(crate) enum ResponseDelivery {
     /// The complete response is delivered.
     #[default]
-    Whole,
+    Complete,
     /// No response is delivered, and the connection is closed.
     Lost,
     /// No response is delivered, and the connection stays open.
-    Hung,
+    Hanging,
     /// Only this many bytes of the body are delivered, or half of them if `None`.
-    Cut(Option<usize>, ConnectionFault),
+    Interrupted(Option<usize>, ConnectionFault),
     /// The response is delivered byte by byte, with this pause after each.
     Dripping(Duration),
 }
@@ -30,19 +30,19 @@ pub(crate) enum ConnectionFault {
 }
 
 /// The header that passes the delivery from the HTTP server to the relay, which removes it.
-pub(crate) const HEADER: &str = "x-mock-relay";
+pub(crate) const RELAY_HEADER: &str = "x-mock-relay";
 
 impl ResponseDelivery {
     /// Returns `true` if only the relay supports this delivery, because wiremock does not.
     pub(crate) fn needs_relay(self) -> bool {
-        matches!(self, Self::Cut(..) | Self::Dripping(_))
+        matches!(self, Self::Interrupted(..) | Self::Dripping(_))
     }
 
     /// Returns the header value, or `None` if the relay has nothing to do.
     pub(crate) fn to_header(self) -> Option<String> {
         match self {
-            Self::Whole | Self::Lost | Self::Hung => None,
-            Self::Cut(after, ending) => {
+            Self::Complete | Self::Lost | Self::Hanging => None,
+            Self::Interrupted(after, ending) => {
                 let after = after.map_or_else(|| "half".to_owned(), |bytes| bytes.to_string());
                 Some(format!("{ending:?} {after}"))
             }
@@ -59,7 +59,7 @@ impl ResponseDelivery {
             "Stalled" => ConnectionFault::Stalled,
             _ => return None,
         };
-        Some(Self::Cut(number.parse().ok(), ending))
+        Some(Self::Interrupted(number.parse().ok(), ending))
     }
 }
 
@@ -70,15 +70,15 @@ mod tests {
     #[test]
     fn response_delivery_header_round_trips() {
         for fate in [
-            ResponseDelivery::Cut(None, ConnectionFault::Closed),
-            ResponseDelivery::Cut(Some(0), ConnectionFault::Reset),
-            ResponseDelivery::Cut(Some(17), ConnectionFault::Stalled),
+            ResponseDelivery::Interrupted(None, ConnectionFault::Closed),
+            ResponseDelivery::Interrupted(Some(0), ConnectionFault::Reset),
+            ResponseDelivery::Interrupted(Some(17), ConnectionFault::Stalled),
             ResponseDelivery::Dripping(Duration::from_millis(3)),
         ] {
             assert!(fate.needs_relay());
             assert_eq!(ResponseDelivery::from_header(&fate.to_header().unwrap()), Some(fate));
         }
-        for fate in [ResponseDelivery::Whole, ResponseDelivery::Lost, ResponseDelivery::Hung] {
+        for fate in [ResponseDelivery::Complete, ResponseDelivery::Lost, ResponseDelivery::Hanging] {
             assert!(!fate.needs_relay() && fate.to_header().is_none());
         }
         assert_eq!(

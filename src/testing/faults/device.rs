@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::testing::message::{Body, DeviceErrorFormat, Outcome, Refusal, remove};
+use crate::testing::message::{Body, DeviceErrorFormat, RestError, RuleResult, remove_member};
 use crate::testing::pages::Page;
 
 /// A fault in an otherwise successful device authorization response, for
@@ -46,23 +46,23 @@ pub enum DeviceStartFault {
 }
 
 impl DeviceStartFault {
-    pub(crate) fn spoil(self, mut answer: Value) -> Outcome {
+    pub(crate) fn apply(self, mut answer: Value) -> RuleResult {
         let mut move_page = |page: &str| {
             answer["verification_uri"] = page.into();
             answer["verification_uri_complete"] = page.into();
         };
         match self {
-            Self::TooManyRequests => return Err(Refusal::too_many_requests()),
+            Self::TooManyRequests => return Err(RestError::too_many_requests()),
             Self::TooManyRequestsWithoutRetryAfter => return Ok(Body::too_many_requests_without_retry_after()),
-            Self::Refused => return Err(Refusal::malformed("unauthorized_client", "requested by the test")),
-            Self::Unavailable => return Ok((503, Body::Page(Page::Stray))),
-            Self::Page => return Ok((200, Body::Page(Page::Stray))),
-            Self::MissingDeviceCode => remove(&mut answer, "device_code"),
-            Self::MissingUserCode => remove(&mut answer, "user_code"),
-            Self::MissingVerificationUri => remove(&mut answer, "verification_uri"),
-            Self::MissingCompleteUri => remove(&mut answer, "verification_uri_complete"),
-            Self::MissingLifetime => remove(&mut answer, "expires_in"),
-            Self::MissingInterval => remove(&mut answer, "interval"),
+            Self::Refused => return Err(RestError::malformed("unauthorized_client", "requested by the test")),
+            Self::Unavailable => return Ok((503, Body::Page(Page::CaptivePortal))),
+            Self::Page => return Ok((200, Body::Page(Page::CaptivePortal))),
+            Self::MissingDeviceCode => remove_member(&mut answer, "device_code"),
+            Self::MissingUserCode => remove_member(&mut answer, "user_code"),
+            Self::MissingVerificationUri => remove_member(&mut answer, "verification_uri"),
+            Self::MissingCompleteUri => remove_member(&mut answer, "verification_uri_complete"),
+            Self::MissingLifetime => remove_member(&mut answer, "expires_in"),
+            Self::MissingInterval => remove_member(&mut answer, "interval"),
             Self::ZeroInterval => answer["interval"] = 0.into(),
             Self::TextNumbers => {
                 for name in ["expires_in", "interval"] {
@@ -128,8 +128,8 @@ impl DevicePollFault {
         matches!(self, Self::SlowDown(_))
     }
 
-    pub(crate) fn answer(self) -> Outcome {
-        let spelled = |status, code, spelling| Ok((status, Body::Spelled(code, spelling)));
+    pub(crate) fn response(self) -> RuleResult {
+        let spelled = |status, code, spelling| Ok((status, Body::DeviceError(code, spelling)));
         match self {
             Self::Pending(spelling) => spelled(428, "authorization_pending", spelling),
             Self::PendingAsBadRequest(spelling) => spelled(400, "authorization_pending", spelling),
@@ -142,16 +142,16 @@ impl DevicePollFault {
             Self::UnsupportedGrantType(spelling) => spelled(400, "unsupported_grant_type", spelling),
             Self::Unauthorized => {
                 let (message, description) = ("Invalid client credentials", "The provided clientSecret is invalid");
-                Err(Refusal { status: 401, message, description, reason: "requested by the test" })
+                Err(RestError { status: 401, message, description, reason: "requested by the test" })
             }
             Self::Forbidden => {
                 let message = "The server understood the request, but refused to fulfill it.";
-                Err(Refusal { status: 403, message, description: message, reason: "requested by the test" })
+                Err(RestError { status: 403, message, description: message, reason: "requested by the test" })
             }
-            Self::TooManyRequests => Err(Refusal::too_many_requests()),
+            Self::TooManyRequests => Err(RestError::too_many_requests()),
             Self::TooManyRequestsWithoutRetryAfter => Ok(Body::too_many_requests_without_retry_after()),
-            Self::ServerError => Ok((500, Body::Page(Page::Stray))),
-            Self::Unavailable => Ok((503, Body::Page(Page::Stray))),
+            Self::ServerError => Ok((500, Body::Page(Page::CaptivePortal))),
+            Self::Unavailable => Ok((503, Body::Page(Page::CaptivePortal))),
         }
     }
 }

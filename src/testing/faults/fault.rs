@@ -13,7 +13,7 @@ use crate::testing::faults::callback::CallbackFault;
 use crate::testing::faults::delivery::{ConnectionFault, ResponseDelivery};
 use crate::testing::faults::device::{DevicePollFault, DeviceStartFault};
 use crate::testing::faults::openid::{DiscoveryFault, JwksFault, UserInfoFault};
-use crate::testing::faults::response_override::{Change, Content, Edit, ResponseOverride, RetryAfter};
+use crate::testing::faults::response_override::{Content, JsonChange, JsonEdit, ResponseOverride, RetryAfter};
 use crate::testing::faults::token_response::{IdTokenFault, TokensFault};
 use crate::testing::faults::webex_error::{ErrorFormat, WebexError};
 
@@ -56,12 +56,12 @@ use crate::testing::faults::webex_error::{ErrorFormat, WebexError};
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// `true` if the response is based on the mock's own, and not on an empty one.
-    pub(crate) keeps_own: bool,
-    pub(crate) dress: ResponseOverride,
+    pub(crate) keeps_mock_response: bool,
+    pub(crate) response_override: ResponseOverride,
     /// `true` if the request is processed by the rules.
-    pub(crate) acts: bool,
+    pub(crate) processes_request: bool,
     pub(crate) delay: Option<Duration>,
-    pub(crate) fate: ResponseDelivery,
+    pub(crate) delivery: ResponseDelivery,
     /// A fault that the rules of the mock apply, in place of everything above.
     pub(crate) named: Option<NamedFault>,
 }
@@ -74,11 +74,11 @@ impl Fault {
     /// For example, `Fault::none().content_type("text/html")` sends valid tokens as HTML.
     pub fn none() -> Self {
         Self {
-            keeps_own: true,
-            dress: ResponseOverride::default(),
-            acts: true,
+            keeps_mock_response: true,
+            response_override: ResponseOverride::default(),
+            processes_request: true,
             delay: None,
-            fate: ResponseDelivery::Whole,
+            delivery: ResponseDelivery::Complete,
             named: None,
         }
     }
@@ -91,7 +91,7 @@ impl Fault {
     /// Panics if the status is out of range.
     #[track_caller]
     pub fn status(status: u16) -> Self {
-        Self { keeps_own: false, acts: false, ..Self::none() }.with_status(status)
+        Self { keeps_mock_response: false, processes_request: false, ..Self::none() }.with_status(status)
     }
 
     /// Creates a Webex error in the format of the REST API.
@@ -101,12 +101,12 @@ impl Fault {
 
     /// Creates a Webex error in the given format.
     pub fn error_as(shape: ErrorFormat, error: WebexError) -> Self {
-        Self::status(error.status()).filled(Content::Error(shape, error))
+        Self::status(error.status()).with_content(Content::Error(shape, error))
     }
 
     /// Creates the sign-in page of a captive portal, with status 200.
     pub fn captive_portal() -> Self {
-        Self::status(200).filled(Content::Portal)
+        Self::status(200).with_content(Content::CaptivePortal)
     }
 
     /// Creates a redirect with this status to another origin, whose response contains tokens of
@@ -124,25 +124,25 @@ impl Fault {
             matches!(status, 301 | 302 | 303 | 307 | 308),
             "invalid redirect status {status}: use 301, 302, 303, 307, or 308"
         );
-        Self::status(status).dressed(|dress| dress.redirects = true)
+        Self::status(status).with_override(|dress| dress.redirects = true)
     }
 
     /// Creates a fault that removes a member from the JSON of the mock's own response, for example
     /// `access_token`.
     pub fn remove_member(member: impl Into<String>) -> Self {
-        Self::changed(Change::Without(member.into()))
+        Self::from_change(JsonChange::RemoveMember(member.into()))
     }
 
     /// Creates a fault that duplicates a member in the JSON of the mock's own response.
     pub fn duplicate_member(member: impl Into<String>) -> Self {
-        Self::changed(Change::Twice(member.into()))
+        Self::from_change(JsonChange::DuplicateMember(member.into()))
     }
 
     /// Creates a fault that adds or replaces a member in the JSON of the mock's own response.
     ///
     /// `json` is sent unchanged, for example `null`, or `"1209599"` with quotation marks.
     pub fn set_member(member: impl Into<String>, json: impl Into<String>) -> Self {
-        Self::changed(Change::Member(member.into(), json.into()))
+        Self::from_change(JsonChange::SetMember(member.into(), json.into()))
     }
 
     /// Creates a fault that edits the JSON body of the mock's own response.
@@ -171,12 +171,12 @@ impl Fault {
     /// # }
     /// ```
     pub fn edit(edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
-        Self::changed(Change::Edit(Edit(Arc::new(edit))))
+        Self::from_change(JsonChange::Edit(JsonEdit(Arc::new(edit))))
     }
 
     /// Creates a fault that closes the connection without processing the request.
     pub fn closed() -> Self {
-        Self { acts: false, fate: ResponseDelivery::Lost, ..Self::none() }
+        Self { processes_request: false, delivery: ResponseDelivery::Lost, ..Self::none() }
     }
 
     /// Creates a fault that processes the request but closes the connection before the response
@@ -188,37 +188,37 @@ impl Fault {
     /// Creates a fault that keeps the connection open without processing the request or sending a
     /// response.
     pub fn hanging() -> Self {
-        Self { acts: false, fate: ResponseDelivery::Hung, ..Self::none() }
+        Self { processes_request: false, delivery: ResponseDelivery::Hanging, ..Self::none() }
     }
 
     /// Creates a fault that closes the connection in the middle of the body, whose length was
     /// announced.
     pub fn truncated() -> Self {
-        Self { fate: ResponseDelivery::Cut(None, ConnectionFault::Closed), ..Self::none() }
+        Self { delivery: ResponseDelivery::Interrupted(None, ConnectionFault::Closed), ..Self::none() }
     }
 
     /// Creates a fault that resets the connection in the middle of the body.
     pub fn reset() -> Self {
-        Self { fate: ResponseDelivery::Cut(None, ConnectionFault::Reset), ..Self::none() }
+        Self { delivery: ResponseDelivery::Interrupted(None, ConnectionFault::Reset), ..Self::none() }
     }
 
     /// Creates a fault that stops sending in the middle of the body and keeps the connection open.
     pub fn stalled() -> Self {
-        Self { fate: ResponseDelivery::Cut(None, ConnectionFault::Stalled), ..Self::none() }
+        Self { delivery: ResponseDelivery::Interrupted(None, ConnectionFault::Stalled), ..Self::none() }
     }
 
     /// Creates a fault that sends the complete response byte by byte, with this pause after each
     /// byte. The pause is in real time.
     pub fn dripping(pause: Duration) -> Self {
-        Self { fate: ResponseDelivery::Dripping(pause), ..Self::none() }
+        Self { delivery: ResponseDelivery::Dripping(pause), ..Self::none() }
     }
 
-    fn named(fault: NamedFault) -> Self {
+    fn from_named_fault(fault: NamedFault) -> Self {
         Self { named: Some(fault), ..Self::none() }
     }
 
-    fn changed(change: Change) -> Self {
-        Self::none().dressed(|dress| dress.change = Some(change))
+    fn from_change(change: JsonChange) -> Self {
+        Self::none().with_override(|dress| dress.change = Some(change))
     }
 }
 
@@ -232,13 +232,13 @@ impl Fault {
     /// Sets the body to an HTML page that names the status, as sent by proxies.
     #[track_caller]
     pub fn html(self) -> Self {
-        self.filled(Content::StatusPage)
+        self.with_content(Content::StatusPage)
     }
 
     /// Sets the body, with the content type `application/json`. The body need not be valid JSON.
     #[track_caller]
     pub fn json(self, text: impl Into<Bytes>) -> Self {
-        self.filled(Content::Own(HeaderValue::from_static("application/json"), text.into()))
+        self.with_content(Content::Custom(HeaderValue::from_static("application/json"), text.into()))
     }
 
     /// Sets the body and content type.
@@ -248,7 +248,7 @@ impl Fault {
     /// Panics if the content type is not a valid header value.
     #[track_caller]
     pub fn body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
-        self.filled(Content::Own(value(content_type), body.into()))
+        self.with_content(Content::Custom(header_value(content_type), body.into()))
     }
 
     /// Replaces the content type and keeps the body.
@@ -258,7 +258,7 @@ impl Fault {
     /// Panics if it is not a valid header value.
     #[track_caller]
     pub fn content_type(self, content_type: &str) -> Self {
-        self.dressed(|dress| dress.content_type = Some(value(content_type)))
+        self.with_override(|dress| dress.content_type = Some(header_value(content_type)))
     }
 
     /// Replaces the status, 200 to 599, for example to send an error as a success.
@@ -269,7 +269,7 @@ impl Fault {
     #[track_caller]
     pub fn with_status(self, status: u16) -> Self {
         assert!((200..600).contains(&status), "invalid status {status}: use 200 to 599");
-        self.dressed(|dress| dress.status = Some(status))
+        self.with_override(|dress| dress.status = Some(status))
     }
 
     /// Replaces a header. Multiple calls with the same name add multiple headers, except for
@@ -285,20 +285,20 @@ impl Fault {
         if name == header::CONTENT_TYPE {
             return self.content_type(text);
         }
-        let value = value(text);
-        self.dressed(|dress| dress.headers.push((name, value)))
+        let value = header_value(text);
+        self.with_override(|dress| dress.headers.push((name, value)))
     }
 
     /// Sets the `Retry-After` header.
     #[track_caller]
     pub fn retry_after(self, retry_after: RetryAfter) -> Self {
-        self.dressed(|dress| dress.retry_after = Some(retry_after))
+        self.with_override(|dress| dress.retry_after = Some(retry_after))
     }
 
     /// Sends the tracking ID twice in its header, separated by a comma, as Webex sometimes does.
     #[track_caller]
     pub fn duplicate_tracking_id(self) -> Self {
-        self.dressed(|dress| dress.doubles_tracking_id = true)
+        self.with_override(|dress| dress.duplicates_tracking_id = true)
     }
 
     /// Allows the request to be processed before the fault occurs: tokens are issued and codes are
@@ -306,14 +306,14 @@ impl Fault {
     #[track_caller]
     pub fn after_processing(mut self) -> Self {
         assert!(self.named.is_none(), "cannot change a named fault ({self})");
-        self.acts = true;
+        self.processes_request = true;
         self
     }
 
     /// Adds a delay before the response, in real time.
     #[track_caller]
     pub fn delayed(mut self, delay: Duration) -> Self {
-        self.assert_arrives();
+        self.assert_sends_response();
         self.delay = Some(delay);
         self
     }
@@ -327,7 +327,7 @@ impl Fault {
     #[track_caller]
     #[expect(clippy::panic, reason = "a length for a complete response is a mistake in the test")]
     pub fn after_bytes(mut self, bytes: usize) -> Self {
-        let ResponseDelivery::Cut(after, _) = &mut self.fate else {
+        let ResponseDelivery::Interrupted(after, _) = &mut self.delivery else {
             panic!("cannot interrupt after {bytes} bytes: this fault ({self}) does not interrupt the response")
         };
         *after = Some(bytes);
@@ -335,23 +335,23 @@ impl Fault {
     }
 
     #[track_caller]
-    fn filled(self, content: Content) -> Self {
-        self.dressed(|dress| dress.content = Some(content))
+    fn with_content(self, content: Content) -> Self {
+        self.with_override(|dress| dress.content = Some(content))
     }
 
     #[track_caller]
-    fn dressed(mut self, change: impl FnOnce(&mut ResponseOverride)) -> Self {
-        self.assert_arrives();
-        change(&mut self.dress);
+    fn with_override(mut self, change: impl FnOnce(&mut ResponseOverride)) -> Self {
+        self.assert_sends_response();
+        change(&mut self.response_override);
         self
     }
 
     /// Panics if no response is sent. Otherwise a test could pass although its fault does not
     /// occur.
     #[track_caller]
-    fn assert_arrives(&self) {
+    fn assert_sends_response(&self) {
         assert!(self.named.is_none(), "cannot change a named fault ({self})");
-        let arrives = !matches!(self.fate, ResponseDelivery::Lost | ResponseDelivery::Hung);
+        let arrives = !matches!(self.delivery, ResponseDelivery::Lost | ResponseDelivery::Hanging);
         assert!(arrives, "cannot change the response: this fault ({self}) sends none");
     }
 }
@@ -362,7 +362,7 @@ macro_rules! from_named {
             #[doc = concat!("Converts the fault, for use at [`MockEndpoint::", stringify!($endpoint), "`](crate::testing::MockEndpoint::", stringify!($endpoint), ").")]
             impl From<$fault> for Fault {
                 fn from(fault: $fault) -> Self {
-                    Self::named(fault.into())
+                    Self::from_named_fault(fault.into())
                 }
             }
         )*
@@ -388,7 +388,7 @@ from_named! {
 
 #[track_caller]
 #[expect(clippy::panic, reason = "an invalid header value is a mistake in the test")]
-fn value(text: &str) -> HeaderValue {
+fn header_value(text: &str) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| panic!("invalid header value {text:?}"))
 }
 
@@ -399,20 +399,22 @@ impl fmt::Display for Fault {
         if let Some(named) = self.named {
             return write!(f, "{named:?}");
         }
-        match (self.fate, &self.dress.change, self.dress.status) {
-            (ResponseDelivery::Lost, ..) => f.write_str(if self.acts { "response lost" } else { "connection closed" }),
-            (ResponseDelivery::Hung, ..) => f.write_str("no response"),
-            (ResponseDelivery::Cut(_, ConnectionFault::Closed), ..) => f.write_str("response truncated"),
-            (ResponseDelivery::Cut(_, ConnectionFault::Reset), ..) => f.write_str("connection reset"),
-            (ResponseDelivery::Cut(_, ConnectionFault::Stalled), ..) => f.write_str("response stalled"),
+        match (self.delivery, &self.response_override.change, self.response_override.status) {
+            (ResponseDelivery::Lost, ..) => {
+                f.write_str(if self.processes_request { "response lost" } else { "connection closed" })
+            }
+            (ResponseDelivery::Hanging, ..) => f.write_str("no response"),
+            (ResponseDelivery::Interrupted(_, ConnectionFault::Closed), ..) => f.write_str("response truncated"),
+            (ResponseDelivery::Interrupted(_, ConnectionFault::Reset), ..) => f.write_str("connection reset"),
+            (ResponseDelivery::Interrupted(_, ConnectionFault::Stalled), ..) => f.write_str("response stalled"),
             (ResponseDelivery::Dripping(_), ..) => f.write_str("response dripping"),
-            (_, Some(Change::Without(name)), _) => write!(f, "without {name}"),
-            (_, Some(Change::Twice(name)), _) => write!(f, "duplicate {name}"),
-            (_, Some(Change::Edit(_)), _) => f.write_str("edited response"),
-            (_, Some(Change::Member(name, _)), _) => write!(f, "changed {name}"),
-            (_, None, Some(status)) if !self.keeps_own => write!(f, "status {status}"),
+            (_, Some(JsonChange::RemoveMember(name)), _) => write!(f, "without {name}"),
+            (_, Some(JsonChange::DuplicateMember(name)), _) => write!(f, "duplicate {name}"),
+            (_, Some(JsonChange::Edit(_)), _) => f.write_str("edited response"),
+            (_, Some(JsonChange::SetMember(name, _)), _) => write!(f, "changed {name}"),
+            (_, None, Some(status)) if !self.keeps_mock_response => write!(f, "status {status}"),
             (_, None, Some(status)) => write!(f, "status changed to {status}"),
-            _ if self.dress.is_plain() => f.write_str("no fault"),
+            _ if self.response_override.is_plain() => f.write_str("no fault"),
             _ => f.write_str("response changed"),
         }
     }

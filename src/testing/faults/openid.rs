@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::message::{Body, Outcome, Refusal, append_one, remove};
+use crate::testing::message::{Body, RestError, RuleResult, append_one, remove_member};
 use crate::testing::pages::Page;
-use crate::testing::signing::{SigningKeys, elliptic_key};
+use crate::testing::signing::{SigningKeys, p256_key};
 
 /// The modulus of an RSA key of 1024 bits.
-const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG_mE4cETwgJugpAlKQEGu3h4e0XbrIqOaj-YF5U1QClM\
+const RSA_1024_MODULUS: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG_mE4cETwgJugpAlKQEGu3h4e0XbrIqOaj-YF5U1QClM\
                     1m_nPGmnvfAErZ9tr9xLb0fOB8ZAruJSHIqOYZ9ThpeQvW8Um8hgpV6oRxpN23YwBsaM";
 
 /// A fault in a key set (JWKS) response, for
@@ -56,27 +56,27 @@ pub enum JwksFault {
 }
 
 impl JwksFault {
-    pub(crate) fn answer(self, keys: &SigningKeys) -> Outcome {
+    pub(crate) fn response(self, keys: &SigningKeys) -> RuleResult {
         let change = |how: &dyn Fn(&mut Value)| {
-            let mut set = keys.published();
+            let mut set = keys.key_set();
             set["keys"].as_array_mut().into_iter().flatten().for_each(how);
             set
         };
         let set = match self {
-            Self::Page => return Ok((200, Body::Page(Page::Stray))),
-            Self::Unavailable => return Err(Refusal::unavailable()),
-            Self::TooManyRequests => return Err(Refusal::too_many_requests()),
+            Self::Page => return Ok((200, Body::Page(Page::CaptivePortal))),
+            Self::Unavailable => return Err(RestError::unavailable()),
+            Self::TooManyRequests => return Err(RestError::too_many_requests()),
             Self::Empty => json!({ "keys": [] }),
-            Self::TinyKey => change(&|key| key["n"] = TINY.into()),
+            Self::TinyKey => change(&|key| key["n"] = RSA_1024_MODULUS.into()),
             Self::HugeExponent => change(&|key| key["e"] = key["n"].clone()),
-            Self::OtherFamily => change(&|key| *key = elliptic_key(key["kid"].take())),
-            Self::MissingIds => change(&|key| remove(key, "kid")),
+            Self::OtherFamily => change(&|key| *key = p256_key(key["kid"].take())),
+            Self::MissingIds => change(&|key| remove_member(key, "kid")),
             Self::TwoWithoutIds => {
-                let mut two = keys.this_and_next();
-                two.iter_mut().for_each(|key| remove(key, "kid"));
+                let mut two = keys.current_and_next();
+                two.iter_mut().for_each(|key| remove_member(key, "kid"));
                 json!({ "keys": two })
             }
-            Self::MissingUse => change(&|key| remove(key, "use")),
+            Self::MissingUse => change(&|key| remove_member(key, "use")),
         };
         Ok((200, Body::Json(set)))
     }
@@ -115,16 +115,16 @@ pub enum DiscoveryFault {
 }
 
 impl DiscoveryFault {
-    pub(crate) fn spoil(self, mut document: Value) -> Outcome {
+    pub(crate) fn apply(self, mut document: Value) -> RuleResult {
         match self {
-            Self::MissingIssuer => remove(&mut document, "issuer"),
+            Self::MissingIssuer => remove_member(&mut document, "issuer"),
             Self::WrongIssuer => append_one(&mut document["issuer"]),
             Self::ForeignIssuer => document["issuer"] = "https://idbroker.example/idb".into(),
             Self::ForeignEndpoint => document["token_endpoint"] = "https://idbroker.example/v1/access_token".into(),
             Self::PromisedIssuer => document["authorization_response_iss_parameter_supported"] = true.into(),
             Self::PlainEndpoint => document["jwks_uri"] = "http://idbroker.example/v1/verification".into(),
-            Self::Page => return Ok((200, Body::Page(Page::Stray))),
-            Self::Unavailable => return Err(Refusal::unavailable()),
+            Self::Page => return Ok((200, Body::Page(Page::CaptivePortal))),
+            Self::Unavailable => return Err(RestError::unavailable()),
         }
         Ok((200, Body::Json(document)))
     }
@@ -152,12 +152,12 @@ pub enum UserInfoFault {
 }
 
 impl UserInfoFault {
-    pub(crate) fn spoil(self, mut claims: Value) -> Outcome {
+    pub(crate) fn apply(self, mut claims: Value) -> RuleResult {
         match self {
             Self::OtherSubject => append_one(&mut claims["sub"]),
-            Self::MissingSubject => remove(&mut claims, "sub"),
-            Self::Page => return Ok((200, Body::Page(Page::Stray))),
-            Self::MissingScope => return Err(Refusal::missing_scope("requested by the test")),
+            Self::MissingSubject => remove_member(&mut claims, "sub"),
+            Self::Page => return Ok((200, Body::Page(Page::CaptivePortal))),
+            Self::MissingScope => return Err(RestError::missing_scope("requested by the test")),
         }
         Ok((200, Body::Json(claims)))
     }

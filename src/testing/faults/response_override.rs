@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::Value;
 
 use crate::clock::UnixTime;
-use crate::testing::faults::webex_error::{self, ErrorFormat, WebexError, Written};
+use crate::testing::faults::webex_error::{self, ErrorBody, ErrorFormat, WebexError};
 use crate::testing::message::{HTML, JSON, RawResponse, TRACKING_ID};
 
 /// Overrides of a response, either the mock's own or an empty one.
@@ -17,30 +17,30 @@ use crate::testing::message::{HTML, JSON, RawResponse, TRACKING_ID};
 pub(crate) struct ResponseOverride {
     pub(crate) status: Option<u16>,
     pub(crate) content: Option<Content>,
-    pub(crate) change: Option<Change>,
+    pub(crate) change: Option<JsonChange>,
     pub(crate) content_type: Option<HeaderValue>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) retry_after: Option<RetryAfter>,
     /// `true` if the client is redirected to another origin.
     pub(crate) redirects: bool,
-    pub(crate) doubles_tracking_id: bool,
+    pub(crate) duplicates_tracking_id: bool,
 }
 
 /// A change to a JSON object.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
-    Without(String),
-    Twice(String),
+pub(crate) enum JsonChange {
+    RemoveMember(String),
+    DuplicateMember(String),
     /// A member and the JSON of its value.
-    Member(String, String),
+    SetMember(String, String),
     /// A change of the whole JSON value.
-    Edit(Edit),
+    Edit(JsonEdit),
 }
 
 #[derive(Clone)]
-pub(crate) struct Edit(pub(crate) Arc<dyn Fn(&mut Value) + Send + Sync>);
+pub(crate) struct JsonEdit(pub(crate) Arc<dyn Fn(&mut Value) + Send + Sync>);
 
-impl fmt::Debug for Edit {
+impl fmt::Debug for JsonEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Edit(..)")
     }
@@ -52,10 +52,10 @@ pub(crate) enum Content {
     /// The error page of a proxy.
     StatusPage,
     /// The sign-in page of a captive portal.
-    Portal,
+    CaptivePortal,
     Error(ErrorFormat, WebexError),
     /// A content type and a body.
-    Own(HeaderValue, Bytes),
+    Custom(HeaderValue, Bytes),
 }
 
 /// The request context that some overrides depend on.
@@ -67,7 +67,7 @@ pub(crate) struct OverrideContext<'a> {
 
 /// The path prefix of the target of [`Fault::redirect`](crate::testing::Fault::redirect). The
 /// target uses another host name and is therefore another origin.
-pub(crate) const ELSEWHERE: &str = "/elsewhere";
+pub(crate) const REDIRECT_TARGET: &str = "/elsewhere";
 
 impl ResponseOverride {
     /// Returns `true` if there are no overrides except those that the description of a
@@ -77,32 +77,32 @@ impl ResponseOverride {
             && self.content_type.is_none()
             && self.headers.is_empty()
             && self.retry_after.is_none()
-            && !self.doubles_tracking_id
+            && !self.duplicates_tracking_id
     }
 
-    pub(crate) fn put_on(&self, raw: &mut RawResponse, room: &OverrideContext<'_>) {
+    pub(crate) fn apply(&self, raw: &mut RawResponse, room: &OverrideContext<'_>) {
         raw.status = self.status.unwrap_or(raw.status);
         match &self.content {
             None => {}
             Some(Content::StatusPage) => raw.write(HTML, status_page(raw.status)),
-            Some(Content::Portal) => raw.write(HTML, PORTAL),
-            Some(Content::Own(content_type, body)) => raw.write(content_type.clone(), body.clone()),
-            Some(Content::Error(shape, error)) => match shape.write(*error, raw.tracking_id()) {
-                Written::Json(body) => raw.write(JSON, body.to_string()),
-                Written::Page => raw.write(HTML, status_page(error.status())),
-                Written::Nothing => {}
+            Some(Content::CaptivePortal) => raw.write(HTML, CAPTIVE_PORTAL_PAGE),
+            Some(Content::Custom(content_type, body)) => raw.write(content_type.clone(), body.clone()),
+            Some(Content::Error(shape, error)) => match shape.body(*error, raw.tracking_id()) {
+                ErrorBody::Json(body) => raw.write(JSON, body.to_string()),
+                ErrorBody::Page => raw.write(HTML, status_page(error.status())),
+                ErrorBody::Empty => {}
             },
         }
         if let Some(change) = &self.change {
-            change.make(raw);
+            change.apply(raw);
         }
         if let Some(content_type) = &self.content_type {
             raw.content_type = Some(content_type.clone());
         }
-        self.put_headers(raw, room);
+        self.apply_headers(raw, room);
     }
 
-    fn put_headers(&self, raw: &mut RawResponse, room: &OverrideContext<'_>) {
+    fn apply_headers(&self, raw: &mut RawResponse, room: &OverrideContext<'_>) {
         self.headers.iter().for_each(|(name, _)| raw.remove(name));
         raw.headers.extend(self.headers.iter().cloned());
         if let Some(retry_after) = self.retry_after {
@@ -111,9 +111,9 @@ impl ResponseOverride {
         }
         if self.redirects {
             let stranger = room.origin.replace("127.0.0.1", "localhost");
-            raw.add(header::LOCATION, format!("{stranger}{ELSEWHERE}{}", room.path));
+            raw.add(header::LOCATION, format!("{stranger}{REDIRECT_TARGET}{}", room.path));
         }
-        if self.doubles_tracking_id {
+        if self.duplicates_tracking_id {
             let twice = format!("{id},{id}", id = raw.tracking_id());
             raw.remove(&TRACKING_ID);
             raw.add(TRACKING_ID, twice);
@@ -121,19 +121,19 @@ impl ResponseOverride {
     }
 }
 
-const PORTAL: &str = "<!doctype html><html lang=\"en\"><head><title>Welcome to the network</title></head><body>\
+const CAPTIVE_PORTAL_PAGE: &str = "<!doctype html><html lang=\"en\"><head><title>Welcome to the network</title></head><body>\
     <h1>Welcome to the network</h1><form method=\"post\"><button>Accept and continue</button></form></body></html>";
 
 fn status_page(status: u16) -> String {
-    let title = format!("{status} {}", webex_error::name(status));
+    let title = format!("{status} {}", webex_error::reason_phrase(status));
     let head = format!("<!doctype html><html lang=\"en\"><head><title>{title}</title></head>");
     format!("{head}<body><h1>{title}</h1><hr>proxy</body></html>")
 }
 
-impl Change {
+impl JsonChange {
     /// Applies the change. Bodies other than JSON objects stay unchanged.
-    fn make(&self, raw: &mut RawResponse) {
-        if let Self::Edit(Edit(edit)) = self {
+    fn apply(&self, raw: &mut RawResponse) {
+        if let Self::Edit(JsonEdit(edit)) = self {
             let Ok(mut json) = serde_json::from_slice(&raw.body) else { return };
             edit(&mut json);
             raw.body = json.to_string().into();
@@ -142,10 +142,10 @@ impl Change {
         let Ok(Value::Object(members)) = serde_json::from_slice(&raw.body) else { return };
         let mut written: Vec<_> = members.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         match self {
-            Self::Without(name) => written.retain(|(own, _)| own != name),
-            Self::Twice(name) => written.extend(written.iter().find(|(own, _)| own == name).cloned()),
+            Self::RemoveMember(name) => written.retain(|(own, _)| own != name),
+            Self::DuplicateMember(name) => written.extend(written.iter().find(|(own, _)| own == name).cloned()),
             Self::Edit(_) => {}
-            Self::Member(name, json) => {
+            Self::SetMember(name, json) => {
                 written.retain(|(own, _)| own != name);
                 written.push((name.clone(), json.clone()));
             }
@@ -219,14 +219,14 @@ impl RetryAfter {
 }
 
 /// Splits an HTTP date into its parts: `Sun`, `06`, `Nov`, `1994`, `08:49:37`.
-fn parts(date: &str) -> [&str; 5] {
+fn date_parts(date: &str) -> [&str; 5] {
     let mut words = date.split([',', ' ']).filter(|word| !word.is_empty());
     std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
 /// Converts an HTTP date to the format `Sunday, 06-Nov-94 08:49:37 GMT`.
 fn rfc_850(date: &str) -> String {
-    let [weekday, day, month, year, time] = parts(date);
+    let [weekday, day, month, year, time] = date_parts(date);
     let rest = match weekday {
         "Tue" => "sday",
         "Wed" => "nesday",
@@ -239,7 +239,7 @@ fn rfc_850(date: &str) -> String {
 
 /// Converts an HTTP date to the format `Sun Nov  6 08:49:37 1994`.
 fn asctime(date: &str) -> String {
-    let [weekday, day, month, year, time] = parts(date);
+    let [weekday, day, month, year, time] = date_parts(date);
     format!("{weekday} {month} {:>2} {time} {year}", day.trim_start_matches('0'))
 }
 
@@ -247,31 +247,31 @@ fn asctime(date: &str) -> String {
 mod tests {
     use super::*;
 
-    fn changed(change: &Change, body: &str) -> String {
+    fn apply_change(change: &JsonChange, body: &str) -> String {
         let mut raw = RawResponse::empty(200);
         raw.write(JSON, body.to_owned());
-        change.make(&mut raw);
+        change.apply(&mut raw);
         String::from_utf8(raw.body.to_vec()).unwrap()
     }
 
     #[test]
     fn json_member_is_removed_duplicated_or_replaced() {
-        let member = |name: &str, json: &str| Change::Member(name.into(), json.into());
+        let member = |name: &str, json: &str| JsonChange::SetMember(name.into(), json.into());
         for (change, expected) in [
-            (Change::Without("access_token".into()), r#"{"expires_in":5}"#),
-            (Change::Without("nothing".into()), r#"{"access_token":"t","expires_in":5}"#),
-            (Change::Twice("expires_in".into()), r#"{"access_token":"t","expires_in":5,"expires_in":5}"#),
+            (JsonChange::RemoveMember("access_token".into()), r#"{"expires_in":5}"#),
+            (JsonChange::RemoveMember("nothing".into()), r#"{"access_token":"t","expires_in":5}"#),
+            (JsonChange::DuplicateMember("expires_in".into()), r#"{"access_token":"t","expires_in":5,"expires_in":5}"#),
             (member("expires_in", "\"5\""), r#"{"access_token":"t","expires_in":"5"}"#),
             (member("é\"", "NaN"), r#"{"access_token":"t","expires_in":5,"é\"":NaN}"#),
         ] {
-            assert_eq!(changed(&change, r#"{"access_token":"t","expires_in":5}"#), expected);
+            assert_eq!(apply_change(&change, r#"{"access_token":"t","expires_in":5}"#), expected);
         }
     }
 
     #[test]
     fn non_object_body_is_not_changed() {
         for body in ["", "<html>", "[1]", "{"] {
-            assert_eq!(changed(&Change::Without("x".into()), body), body);
+            assert_eq!(apply_change(&JsonChange::RemoveMember("x".into()), body), body);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::message::{append_one, put_off, remove, set_back};
+use crate::testing::message::{add_seconds, append_one, remove_member, subtract_seconds};
 use crate::testing::signing::Algorithm;
 
 /// The error of a wrong time, in seconds. Larger than any permitted clock skew.
@@ -118,7 +118,7 @@ pub enum IdTokenFault {
 }
 
 /// Correct values that some faults are derived from.
-pub(crate) struct Right {
+pub(crate) struct CorrectValues {
     pub(crate) max_age: Option<u64>,
     pub(crate) at_hash: String,
     pub(crate) c_hash: String,
@@ -177,15 +177,15 @@ impl IdTokenFault {
     }
 
     /// Applies the faults in claims, before signing.
-    pub(crate) fn spoil_claims(self, claims: &mut Value, right: Right) {
+    pub(crate) fn apply_to_claims(self, claims: &mut Value, right: CorrectValues) {
         match self {
-            Self::MissingIssuer => remove(claims, "iss"),
-            Self::MissingAudience => remove(claims, "aud"),
-            Self::MissingSubject => remove(claims, "sub"),
-            Self::MissingIssueTime => remove(claims, "iat"),
-            Self::MissingExpiry => remove(claims, "exp"),
-            Self::MissingNonce => remove(claims, "nonce"),
-            Self::MissingAuthTime => remove(claims, "auth_time"),
+            Self::MissingIssuer => remove_member(claims, "iss"),
+            Self::MissingAudience => remove_member(claims, "aud"),
+            Self::MissingSubject => remove_member(claims, "sub"),
+            Self::MissingIssueTime => remove_member(claims, "iat"),
+            Self::MissingExpiry => remove_member(claims, "exp"),
+            Self::MissingNonce => remove_member(claims, "nonce"),
+            Self::MissingAuthTime => remove_member(claims, "auth_time"),
             Self::WrongIssuer => append_one(&mut claims["iss"]),
             Self::WrongAudience => append_one(&mut claims["aud"]),
             Self::WrongNonce => append_one(&mut claims["nonce"]),
@@ -199,28 +199,28 @@ impl IdTokenFault {
                 claims["azp"] = claims["aud"].clone();
                 append_one(&mut claims["azp"]);
             }
-            Self::FutureIssueTime => put_off(&mut claims["iat"], TEN_MINUTES),
-            Self::OldIssueTime => set_back(&mut claims["iat"], 7 * DAY),
+            Self::FutureIssueTime => add_seconds(&mut claims["iat"], TEN_MINUTES),
+            Self::OldIssueTime => subtract_seconds(&mut claims["iat"], 7 * DAY),
             Self::NotYetValid => {
                 claims["nbf"] = claims["iat"].clone();
-                put_off(&mut claims["nbf"], TEN_MINUTES);
+                add_seconds(&mut claims["nbf"], TEN_MINUTES);
             }
             Self::Expired => {
                 let life = claims["exp"].as_u64().unwrap_or_default() - claims["iat"].as_u64().unwrap_or_default();
-                set_back(&mut claims["iat"], life + TEN_MINUTES);
-                set_back(&mut claims["exp"], life + TEN_MINUTES);
+                subtract_seconds(&mut claims["iat"], life + TEN_MINUTES);
+                subtract_seconds(&mut claims["exp"], life + TEN_MINUTES);
             }
             Self::StaleAuthTime => {
-                set_back(&mut claims["auth_time"], right.max_age.unwrap_or_default().saturating_add(DAY));
+                subtract_seconds(&mut claims["auth_time"], right.max_age.unwrap_or_default().saturating_add(DAY));
             }
             Self::WrongAccessTokenHash => claims["at_hash"] = format!("{}1", right.at_hash).into(),
             Self::WrongCodeHash => claims["c_hash"] = format!("{}1", right.c_hash).into(),
-            _ => self.make_odd(claims, right),
+            _ => self.apply_valid_variation(claims, right),
         }
     }
 
     /// Applies the unusual but valid claims.
-    fn make_odd(self, claims: &mut Value, right: Right) {
+    fn apply_valid_variation(self, claims: &mut Value, right: CorrectValues) {
         match self {
             Self::AudienceList => claims["aud"] = json!([claims["aud"]]),
             Self::FractionalExpiry => claims["exp"] = (claims["exp"].as_f64().unwrap_or_default() + 0.5).into(),
@@ -233,10 +233,10 @@ impl IdTokenFault {
     }
 
     /// Applies the faults in the header, before signing.
-    pub(crate) fn spoil_header(self, header: &mut Value) {
+    pub(crate) fn apply_to_header(self, header: &mut Value) {
         match self {
             Self::UnknownKey => append_one(&mut header["kid"]),
-            Self::MissingKeyId => remove(header, "kid"),
+            Self::MissingKeyId => remove_member(header, "kid"),
             Self::UnknownExtension => {
                 header["crit"] = json!(["urn:example:extension"]);
                 header["urn:example:extension"] = true.into();
@@ -246,14 +246,14 @@ impl IdTokenFault {
     }
 
     /// Applies the faults in the serialized claims that no JSON value can represent.
-    pub(crate) fn spoil_payload(self, payload: &mut String) {
+    pub(crate) fn apply_to_payload(self, payload: &mut String) {
         if self == Self::RepeatedClaim {
             payload.insert_str(1, "\"sub\":\"other\",");
         }
     }
 
     /// Applies the faults in the signature.
-    pub(crate) fn spoil_signature(self, signature: &mut [u8]) {
+    pub(crate) fn apply_to_signature(self, signature: &mut [u8]) {
         if let (Self::BadSignature, Some(byte)) = (self, signature.first_mut()) {
             *byte ^= 1;
         }
@@ -282,13 +282,13 @@ pub enum TokensFault {
 }
 
 impl TokensFault {
-    pub(crate) fn spoil(self, tokens: &mut Value) {
+    pub(crate) fn apply(self, tokens: &mut Value) {
         match self {
             Self::OddTokenType => tokens["token_type"] = "bEARER".into(),
-            Self::MissingTokenType => remove(tokens, "token_type"),
-            Self::MissingScope => remove(tokens, "scope"),
-            Self::MissingLifetime => remove(tokens, "expires_in"),
-            Self::MissingRefreshToken => remove(tokens, "refresh_token"),
+            Self::MissingTokenType => remove_member(tokens, "token_type"),
+            Self::MissingScope => remove_member(tokens, "scope"),
+            Self::MissingLifetime => remove_member(tokens, "expires_in"),
+            Self::MissingRefreshToken => remove_member(tokens, "refresh_token"),
         }
     }
 }

@@ -96,7 +96,7 @@ pub enum ErrorFormat {
 }
 
 /// The status, code, and wording of an error.
-struct Words {
+struct ErrorDetails {
     status: u16,
     /// The error code: of RFC 6749, section 5.2, RFC 8628, section 3.5, or Webex's own.
     code: Option<&'static str>,
@@ -140,17 +140,17 @@ impl WebexError {
 
     /// Returns the HTTP status.
     pub fn status(self) -> u16 {
-        self.words().status
+        self.details().status
     }
 
     /// Returns the OAuth error code, if there is one.
     pub fn code(self) -> Option<&'static str> {
-        self.words().code
+        self.details().code
     }
 
-    fn words(self) -> Words {
-        let coded = |code, description| Words { status: 400, code: Some(code), message: MALFORMED, description };
-        let plain = |status, message| Words { status, code: None, message, description: message };
+    fn details(self) -> ErrorDetails {
+        let coded = |code, description| ErrorDetails { status: 400, code: Some(code), message: MALFORMED, description };
+        let plain = |status, message| ErrorDetails { status, code: None, message, description: message };
         match self {
             Self::DeadRefreshToken => {
                 coded("invalid_grant", "The refresh token provided is expired, revoked, malformed, or invalid")
@@ -159,16 +159,16 @@ impl WebexError {
             Self::UnknownClient => coded("invalid_client", "Client Id is invalid"),
             Self::WrongSecret => {
                 let (status, message) = (401, "Invalid client credentials");
-                Words { status, message, ..coded("invalid_client", "The provided clientSecret is invalid") }
+                ErrorDetails { status, message, ..coded("invalid_client", "The provided clientSecret is invalid") }
             }
             Self::MissingSecret => {
                 let message = "client_secret cannot be null or empty";
-                Words { message, ..coded("invalid_client", message) }
+                ErrorDetails { message, ..coded("invalid_client", message) }
             }
-            Self::UnauthorizedClient => named("unauthorized_client"),
+            Self::UnauthorizedClient => details_from_code("unauthorized_client"),
             Self::InvalidScope => coded("invalid_scope", "The requested scope is invalid."),
-            Self::UnsupportedGrantType => named("unsupported_grant_type"),
-            Self::InvalidRequest => named("invalid_request"),
+            Self::UnsupportedGrantType => details_from_code("unsupported_grant_type"),
+            Self::InvalidRequest => details_from_code("invalid_request"),
             Self::AccessTokenRefused => {
                 plain(401, "The request requires a valid access token set in the Authorization request header.")
             }
@@ -188,25 +188,25 @@ impl WebexError {
             Self::BadGateway => plain(502, "The server received an invalid response from an upstream server."),
             Self::Unavailable => plain(503, "The server is overloaded. Try again later."),
             Self::GatewayTimeout => plain(504, "An upstream server did not respond in time."),
-            Self::AuthorizationPending => Words { status: 428, ..named("authorization_pending") },
-            Self::SlowDown => named("slow_down"),
-            Self::AccessDenied => named("access_denied"),
-            Self::TokenLimitReached => named("tokenlimit_reached"),
+            Self::AuthorizationPending => ErrorDetails { status: 428, ..details_from_code("authorization_pending") },
+            Self::SlowDown => details_from_code("slow_down"),
+            Self::AccessDenied => details_from_code("access_denied"),
+            Self::TokenLimitReached => details_from_code("tokenlimit_reached"),
         }
     }
 }
 
 /// Returns the wording of an error that has a code but no documented description
 /// (developer.webex.com/docs/login-with-webex, device grant).
-fn named(code: &'static str) -> Words {
-    Words { status: 400, code: Some(code), message: MALFORMED, description: code }
+fn details_from_code(code: &'static str) -> ErrorDetails {
+    ErrorDetails { status: 400, code: Some(code), message: MALFORMED, description: code }
 }
 
 /// The body of an error response.
-pub(crate) enum Written {
+pub(crate) enum ErrorBody {
     Json(Value),
     Page,
-    Nothing,
+    Empty,
 }
 
 impl ErrorFormat {
@@ -224,10 +224,10 @@ impl ErrorFormat {
         Self::Page,
     ];
 
-    pub(crate) fn write(self, error: WebexError, tracking_id: &str) -> Written {
-        let Words { status, code, message, description } = error.words();
-        let name = name(status);
-        Written::Json(match self {
+    pub(crate) fn body(self, error: WebexError, tracking_id: &str) -> ErrorBody {
+        let ErrorDetails { status, code, message, description } = error.details();
+        let name = reason_phrase(status);
+        ErrorBody::Json(match self {
             Self::Documented => {
                 json!({"message": message, "errors": [{"description": description}], "trackingId": tracking_id})
             }
@@ -255,8 +255,8 @@ impl ErrorFormat {
                 json!({"message": message, "trackingId": tracking_id})
             }
             Self::StatusName => json!({"error": name, "error_description": description}),
-            Self::Empty => return Written::Nothing,
-            Self::Page => return Written::Page,
+            Self::Empty => return ErrorBody::Empty,
+            Self::Page => return ErrorBody::Page,
         })
     }
 }
@@ -274,7 +274,7 @@ fn broker_code(status: u16) -> &'static str {
     }
 }
 
-pub(crate) fn name(status: u16) -> &'static str {
+pub(crate) fn reason_phrase(status: u16) -> &'static str {
     http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }
 
@@ -296,19 +296,19 @@ mod tests {
                 (ErrorFormat::Upstream, &["message", "trackingId"]),
                 (ErrorFormat::StatusName, &["error", "error_description"]),
             ] {
-                let Written::Json(body) = shape.write(*error, "ROUTER_1") else { panic!("{shape:?}") };
+                let ErrorBody::Json(body) = shape.body(*error, "ROUTER_1") else { panic!("{shape:?}") };
                 let found: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
                 assert_eq!(found, fields, "{error:?}");
             }
-            assert!(matches!(ErrorFormat::Empty.write(*error, ""), Written::Nothing));
-            assert!(matches!(ErrorFormat::Page.write(*error, ""), Written::Page));
+            assert!(matches!(ErrorFormat::Empty.body(*error, ""), ErrorBody::Empty));
+            assert!(matches!(ErrorFormat::Page.body(*error, ""), ErrorBody::Page));
         }
     }
 
     #[test]
     fn documented_error_samples_are_reproduced() {
-        let documented = |error: WebexError| match ErrorFormat::Documented.write(error, "ROUTER_1") {
-            Written::Json(body) => body.to_string(),
+        let documented = |error: WebexError| match ErrorFormat::Documented.body(error, "ROUTER_1") {
+            ErrorBody::Json(body) => body.to_string(),
             _ => panic!("JSON"),
         };
         assert_eq!(
@@ -319,7 +319,7 @@ mod tests {
             documented(WebexError::WrongSecret),
             r#"{"errors":[{"description":"The provided clientSecret is invalid"}],"message":"Invalid client credentials","trackingId":"ROUTER_1"}"#
         );
-        let Written::Json(body) = ErrorFormat::Broker.write(WebexError::InvalidScope, "CLIENT_6") else {
+        let ErrorBody::Json(body) = ErrorFormat::Broker.body(WebexError::InvalidScope, "CLIENT_6") else {
             panic!("JSON")
         };
         assert_eq!(

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::testing::browser_session::SignedIn;
-use crate::testing::faults::callback::{CallbackFault, Parameters};
+use crate::testing::faults::callback::{CallbackFault, CallbackParameters};
 use crate::testing::message::{Body, Fields};
 use crate::testing::pages::{FormPostPage, Page};
 
@@ -20,7 +20,7 @@ pub(crate) struct Authorization {
     /// `true` if the request contained the redirect URI, so that the exchange must repeat it.
     pub(crate) names_redirect_uri: bool,
     pub(crate) response: ResponseType,
-    pub(crate) way_back: ResponseTarget,
+    pub(crate) response_target: ResponseTarget,
     pub(crate) scopes: Scopes,
     pub(crate) login_hint: Option<String>,
     pub(crate) authentication: Authentication,
@@ -58,7 +58,7 @@ pub(crate) enum Challenge {
 }
 
 impl Challenge {
-    pub(crate) fn admits(&self, verifier: &str) -> bool {
+    pub(crate) fn matches(&self, verifier: &str) -> bool {
         match self {
             Self::Plain(challenge) => challenge == verifier,
             Self::S256(challenge) => *challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
@@ -71,17 +71,17 @@ impl Binding {
     ///
     /// A verifier without a challenge is rejected as well, because PKCE may have been stripped from
     /// the authorization request (RFC 9700, section 4.8.2).
-    pub(crate) fn admits_verifier(&self, verifier: Option<&str>) -> bool {
+    pub(crate) fn matches_verifier(&self, verifier: Option<&str>) -> bool {
         match (&self.challenge, verifier) {
             (None, None) => true,
-            (Some(challenge), Some(verifier)) => challenge.admits(verifier),
+            (Some(challenge), Some(verifier)) => challenge.matches(verifier),
             _ => false,
         }
     }
 }
 
 /// A consent of a user.
-pub(crate) struct Consented {
+pub(crate) struct Consent {
     pub(crate) user: usize,
     pub(crate) integration: usize,
     pub(crate) scopes: Scopes,
@@ -97,13 +97,13 @@ pub(crate) struct Consents(HashMap<(usize, usize), Scopes>);
 
 impl Consents {
     /// Adds a consent to everything that was requested.
-    pub(crate) fn give(&mut self, user: usize, authorization: &Authorization) {
+    pub(crate) fn add(&mut self, user: usize, authorization: &Authorization) {
         let given = self.0.entry((user, authorization.integration)).or_default();
         *given = given.iter().chain(authorization.scopes.iter()).cloned().collect();
     }
 
     /// Returns `true` if the user has consented to everything that is requested.
-    pub(crate) fn cover(&self, user: usize, authorization: &Authorization) -> bool {
+    pub(crate) fn covers(&self, user: usize, authorization: &Authorization) -> bool {
         let given = self.0.get(&(user, authorization.integration));
         given.is_some_and(|given| authorization.scopes.iter().all(|scope| given.contains(scope)))
     }
@@ -123,40 +123,40 @@ impl Consents {
 pub(crate) struct ResponseTarget {
     redirect_uri: String,
     state: Option<String>,
-    place: Place,
+    mode: ResponseMode,
 }
 
 /// The position of the response parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ResponseMode {
     Query,
     Fragment,
-    Form,
+    FormPost,
 }
 
 /// An authorization response.
 #[derive(Clone, Debug)]
 pub(crate) enum AuthorizationResponse {
     /// A redirect to this URL.
-    Address(String),
+    Redirect(String),
     /// A page with a form that the user submits.
-    Form(FormPostPage),
+    FormPost(FormPostPage),
 }
 
 impl AuthorizationResponse {
     /// Returns the application's view: the URL, or the body of the form.
-    pub(crate) fn into_text(self) -> String {
+    pub(crate) fn into_callback(self) -> String {
         match self {
-            Self::Address(url) => url,
-            Self::Form(page) => page.body(),
+            Self::Redirect(url) => url,
+            Self::FormPost(page) => page.body(),
         }
     }
 
     /// Returns the browser's view. `status` is the status of a redirect.
-    pub(crate) fn into_answer(self, status: u16) -> (u16, Body) {
+    pub(crate) fn into_browser_response(self, status: u16) -> (u16, Body) {
         match self {
-            Self::Address(url) => (status, Body::Redirect(url)),
-            Self::Form(page) => (200, Body::Page(Page::FormPost(page))),
+            Self::Redirect(url) => (status, Body::Redirect(url)),
+            Self::FormPost(page) => (200, Body::Page(Page::FormPost(page))),
         }
     }
 }
@@ -165,40 +165,40 @@ impl ResponseTarget {
     pub(crate) fn new(redirect_uri: String, query: &Fields) -> Self {
         let is_fragment = query.get("response_type").is_some_and(ResponseType::uses_fragment);
         let place = match query.get("response_mode") {
-            Some("form_post") => Place::Form,
-            _ if is_fragment => Place::Fragment,
-            _ => Place::Query,
+            Some("form_post") => ResponseMode::FormPost,
+            _ if is_fragment => ResponseMode::Fragment,
+            _ => ResponseMode::Query,
         };
-        Self { redirect_uri, state: query.get("state").map(str::to_owned), place }
+        Self { redirect_uri, state: query.get("state").map(str::to_owned), mode: place }
     }
 
     /// Returns the response with these parameters. The redirect URI is kept byte by byte.
-    pub(crate) fn with(self, parameters: Parameters) -> AuthorizationResponse {
-        self.with_fault(parameters, None, "")
+    pub(crate) fn response(self, parameters: CallbackParameters) -> AuthorizationResponse {
+        self.response_with_fault(parameters, None, "")
     }
 
     /// Returns the response with these parameters and an optional fault. `issuer` is the issuer of
     /// the user.
-    pub(crate) fn with_fault(
+    pub(crate) fn response_with_fault(
         self,
-        mut parameters: Parameters,
+        mut parameters: CallbackParameters,
         fault: Option<CallbackFault>,
         issuer: &str,
     ) -> AuthorizationResponse {
         parameters.extend(self.state.map(|state| ("state", state)));
         if let Some(fault) = fault {
-            fault.spoil(&mut parameters, issuer);
+            fault.apply(&mut parameters, issuer);
         }
-        let separator = match (self.place, self.redirect_uri.contains('?')) {
-            (Place::Form, _) => {
-                return AuthorizationResponse::Form(FormPostPage { action: self.redirect_uri, fields: parameters });
+        let separator = match (self.mode, self.redirect_uri.contains('?')) {
+            (ResponseMode::FormPost, _) => {
+                return AuthorizationResponse::FormPost(FormPostPage { action: self.redirect_uri, fields: parameters });
             }
-            (Place::Fragment, _) => '#',
-            (Place::Query, true) => '&',
-            (Place::Query, false) => '?',
+            (ResponseMode::Fragment, _) => '#',
+            (ResponseMode::Query, true) => '&',
+            (ResponseMode::Query, false) => '?',
         };
         let answer = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        AuthorizationResponse::Address(format!("{}{separator}{answer}", self.redirect_uri))
+        AuthorizationResponse::Redirect(format!("{}{separator}{answer}", self.redirect_uri))
     }
 }
 
@@ -231,11 +231,11 @@ impl ResponseType {
         text.split(' ').any(|word| matches!(word, "token" | "id_token"))
     }
 
-    pub(crate) fn brings_id_token(self) -> bool {
+    pub(crate) fn includes_id_token(self) -> bool {
         matches!(self, Self::IdToken | Self::IdTokenToken)
     }
 
-    pub(crate) fn brings_access_token(self) -> bool {
+    pub(crate) fn includes_access_token(self) -> bool {
         matches!(self, Self::Token | Self::IdTokenToken)
     }
 }

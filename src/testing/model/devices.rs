@@ -11,7 +11,7 @@ use crate::testing::token_codec;
 const TOLERANCE: Duration = Duration::from_millis(100);
 
 /// The permanent increase of the interval after an early poll (RFC 8628, section 3.5).
-const SLOWER: Duration = Duration::from_secs(5);
+const SLOW_DOWN_INCREMENT: Duration = Duration::from_secs(5);
 
 /// A pending device login.
 pub(crate) struct Device {
@@ -26,7 +26,7 @@ pub(crate) struct Device {
     expires: Duration,
     interval: Duration,
     polled: Option<Duration>,
-    answer: Option<Decision>,
+    decision: Option<Decision>,
 }
 
 /// The user's decision.
@@ -37,7 +37,7 @@ pub(crate) enum Decision {
 }
 
 /// The result of a poll.
-pub(crate) enum Found {
+pub(crate) enum PollResult {
     Pending,
     /// Still pending, and polled too early.
     TooFast,
@@ -49,7 +49,7 @@ pub(crate) enum Found {
         scopes: Scopes,
     },
     /// An unknown, expired, or used device code, or one of another integration.
-    Dead,
+    InvalidCode,
 }
 
 /// All device logins and their settings.
@@ -57,7 +57,7 @@ pub(crate) struct Devices {
     pub(crate) lifetime: Duration,
     pub(crate) interval: Duration,
     /// `true` if an integration must register the redirect URIs of Webex's helper.
-    pub(crate) wants_helpers: bool,
+    pub(crate) requires_helper_redirects: bool,
     by_code: HashMap<String, Device>,
 }
 
@@ -67,7 +67,7 @@ impl Default for Devices {
         Self {
             lifetime: Duration::from_secs(300),
             interval: Duration::from_secs(2),
-            wants_helpers: false,
+            requires_helper_redirects: false,
             by_code: HashMap::new(),
         }
     }
@@ -93,7 +93,7 @@ impl Devices {
             expires: elapsed.saturating_add(self.lifetime),
             interval: self.interval,
             polled: None,
-            answer: None,
+            decision: None,
         };
         let device_code = token_codec::uuid(&random());
         (device_code.clone(), self.by_code.entry(device_code).insert_entry(device).into_mut())
@@ -109,18 +109,18 @@ impl Devices {
 
     /// Returns the pending login with this user code, and its device code. Spaces and dashes in the
     /// user code are ignored.
-    pub(crate) fn waiting(&self, user_code: &str, elapsed: Duration) -> Option<(&str, &Device)> {
+    pub(crate) fn find_by_user_code(&self, user_code: &str, elapsed: Duration) -> Option<(&str, &Device)> {
         let digits: String = user_code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
         self.find(elapsed, |device| device.user_code == digits)
     }
 
     /// Returns the pending login with this link, and its device code.
-    pub(crate) fn linked(&self, link: &str, elapsed: Duration) -> Option<(&str, &Device)> {
+    pub(crate) fn find_by_link(&self, link: &str, elapsed: Duration) -> Option<(&str, &Device)> {
         self.find(elapsed, |device| device.link == link)
     }
 
     /// Returns the pending login with this device code.
-    pub(crate) fn named(&self, device_code: &str, elapsed: Duration) -> Option<&Device> {
+    pub(crate) fn find_by_device_code(&self, device_code: &str, elapsed: Duration) -> Option<&Device> {
         self.by_code.get(device_code).filter(|device| device.is_waiting(elapsed))
     }
 
@@ -130,30 +130,30 @@ impl Devices {
     }
 
     /// Records the user's decision. Returns `false` if the login is no longer pending.
-    pub(crate) fn answer(&mut self, device_code: &str, answer: Decision, elapsed: Duration) -> bool {
+    pub(crate) fn record_decision(&mut self, device_code: &str, answer: Decision, elapsed: Duration) -> bool {
         let waiting = self.by_code.get_mut(device_code).filter(|device| device.is_waiting(elapsed));
-        waiting.map(|device| device.answer = Some(answer)).is_some()
+        waiting.map(|device| device.decision = Some(answer)).is_some()
     }
 
     /// Records a poll and returns its result.
-    pub(crate) fn poll(&mut self, device_code: &str, integration: usize, elapsed: Duration) -> Found {
+    pub(crate) fn poll(&mut self, device_code: &str, integration: usize, elapsed: Duration) -> PollResult {
         let known = self.by_code.get_mut(device_code);
         let Some(device) = known.filter(|device| device.integration == integration && elapsed < device.expires) else {
-            return Found::Dead;
+            return PollResult::InvalidCode;
         };
-        match device.answer {
+        match device.decision {
             Some(Decision::Approved { user, at }) => {
                 let scopes = device.scopes.clone();
                 self.by_code.remove(device_code);
-                Found::Granted { user, at, scopes }
+                PollResult::Granted { user, at, scopes }
             }
-            Some(Decision::Denied) => Found::Denied,
+            Some(Decision::Denied) => PollResult::Denied,
             None => device.poll(elapsed),
         }
     }
 
     /// Records a poll whose response is a scripted fault.
-    pub(crate) fn poll_in_vain(&mut self, device_code: &str, elapsed: Duration, slows_down: bool) {
+    pub(crate) fn record_faulty_poll(&mut self, device_code: &str, elapsed: Duration, slows_down: bool) {
         if let Some(device) = self.by_code.get_mut(device_code) {
             device.polled = Some(elapsed);
             if slows_down {
@@ -165,20 +165,20 @@ impl Devices {
 
 impl Device {
     fn is_waiting(&self, elapsed: Duration) -> bool {
-        self.answer.is_none() && elapsed < self.expires
+        self.decision.is_none() && elapsed < self.expires
     }
 
     /// Records a poll of a pending login. The first poll is never too early.
-    fn poll(&mut self, elapsed: Duration) -> Found {
+    fn poll(&mut self, elapsed: Duration) -> PollResult {
         let last = self.polled.replace(elapsed);
         if last.is_none_or(|last| elapsed.saturating_sub(last) + TOLERANCE >= self.interval) {
-            return Found::Pending;
+            return PollResult::Pending;
         }
         self.slow_down();
-        Found::TooFast
+        PollResult::TooFast
     }
 
     fn slow_down(&mut self) {
-        self.interval = self.interval.saturating_add(SLOWER);
+        self.interval = self.interval.saturating_add(SLOW_DOWN_INCREMENT);
     }
 }

@@ -18,8 +18,8 @@ const LIFETIME: Duration = Duration::from_secs(64_799);
 
 /// Returns `true` if the form requests a self-contained token. Webex Meetings and builds without
 /// signatures do not support them.
-pub(crate) fn is_wanted(form: &Fields, state: &State) -> bool {
-    service::ARE_VERIFIED && !state.service.is_meetings() && form.get("self_contained_token") == Some("true")
+pub(crate) fn is_requested(form: &Fields, state: &State) -> bool {
+    service::CAN_VERIFY_ID_TOKENS && !state.service.is_meetings() && form.get("self_contained_token") == Some("true")
 }
 
 impl State {
@@ -48,7 +48,7 @@ impl State {
         let user = &self.users[grant.user];
         json!({
             "cluster": "PF84",
-            "private": token_codec::encrypted(key_id),
+            "private": token_codec::encrypted_token(key_id),
             "user_type": "user",
             "token_id": token_codec::uuid_of(hidden),
             "reference_id": token_codec::uuid_of(&grant.refresh_token),
@@ -64,7 +64,7 @@ impl State {
 
     /// Returns the opaque token that an access token represents, or the token itself if it is
     /// opaque.
-    pub(crate) fn opaque<'a>(&'a self, access_token: &'a str) -> &'a str {
+    pub(crate) fn opaque_token<'a>(&'a self, access_token: &'a str) -> &'a str {
         self.self_contained.0.get(access_token).map_or(access_token, String::as_str)
     }
 }

@@ -8,12 +8,12 @@ use crate::scope::Scopes;
 use crate::service::Rotation;
 use crate::testing::browser_session::Sessions;
 use crate::testing::faults::script::FaultScript;
-use crate::testing::model::authorization::{Authorization, Binding, Consented, Consents};
-use crate::testing::model::browser::Visits;
+use crate::testing::model::authorization::{Authorization, Binding, Consent, Consents};
+use crate::testing::model::browser::LoginTransactions;
 use crate::testing::model::devices::Devices;
 use crate::testing::request_log::RequestLog;
 use crate::testing::signing::SigningKeys;
-use crate::testing::token_codec::{self, Sealed, TokenCodec};
+use crate::testing::token_codec::{self, TokenCodec, TokenContent};
 
 pub(crate) use crate::testing::registry::{Integration, Lifetimes, MockService, MockUser};
 
@@ -51,7 +51,7 @@ pub(crate) struct Grant {
     pub(crate) bindings: Vec<Binding>,
 }
 
-impl From<Code> for Consented {
+impl From<Code> for Consent {
     fn from(code: Code) -> Self {
         let auth_time = code.authorization.signed_in_at(code.approved);
         let Authorization { integration, binding, scopes, .. } = code.authorization;
@@ -75,31 +75,31 @@ pub(crate) struct State {
     pub(crate) users: Vec<MockUser>,
     pub(crate) integrations: Vec<Integration>,
     pub(crate) lifetimes: Lifetimes,
-    pub(crate) succession: RotationPolicy,
+    pub(crate) rotation_policy: RotationPolicy,
     pub(crate) is_denied_by_administrator: bool,
     pub(crate) keys: SigningKeys,
     /// `true` if ID tokens contain the hash of the access token.
     pub(crate) writes_at_hash: bool,
     pub(crate) sessions: Sessions,
     pub(crate) devices: Devices,
-    pub(crate) orders: FaultScript,
-    pub(crate) ledger: RequestLog,
-    pub(crate) predecessors: SpentTokens,
+    pub(crate) fault_script: FaultScript,
+    pub(crate) request_log: RequestLog,
+    pub(crate) spent_tokens: SpentTokens,
     pub(crate) self_contained: SelfContained,
-    pub(crate) visits: Visits,
+    pub(crate) transactions: LoginTransactions,
     pub(crate) consents: Consents,
     /// The number of granted exchanges by user.
     pub(crate) granted_exchanges: HashMap<usize, usize>,
     pub(crate) granted_refreshes: HashMap<usize, usize>,
-    seal: TokenCodec,
+    token_codec: TokenCodec,
     serial: u64,
     codes: HashMap<String, Code>,
     pub(crate) grants: HashMap<u64, Grant>,
     pub(crate) refresh_tokens: HashMap<String, u64>,
     /// The serial numbers of individually revoked access tokens.
-    ended: HashSet<u64>,
+    revoked_serials: HashSet<u64>,
     /// The last serial number at the time when all access tokens of a grant were revoked.
-    ended_until: HashMap<u64, u64>,
+    revoked_up_to: HashMap<u64, u64>,
     /// The latest grant of each user and integration.
     logins: HashMap<(usize, usize), u64>,
 }
@@ -119,27 +119,27 @@ impl State {
             users,
             integrations: vec![integration],
             lifetimes,
-            succession: RotationPolicy::default(),
+            rotation_policy: RotationPolicy::default(),
             is_denied_by_administrator: false,
             keys: SigningKeys::new(),
             writes_at_hash: false,
             sessions: Sessions::default(),
             devices: Devices::default(),
-            orders: FaultScript::default(),
-            ledger: RequestLog::default(),
-            predecessors: SpentTokens::default(),
+            fault_script: FaultScript::default(),
+            request_log: RequestLog::default(),
+            spent_tokens: SpentTokens::default(),
             self_contained: SelfContained::default(),
-            visits: Visits::default(),
+            transactions: LoginTransactions::default(),
             consents: Consents::default(),
             granted_exchanges: HashMap::new(),
             granted_refreshes: HashMap::new(),
-            seal: TokenCodec::new(random),
+            token_codec: TokenCodec::new(random),
             serial: 0,
             codes: HashMap::new(),
             grants: HashMap::new(),
             refresh_tokens: HashMap::new(),
-            ended: HashSet::new(),
-            ended_until: HashMap::new(),
+            revoked_serials: HashSet::new(),
+            revoked_up_to: HashMap::new(),
             logins: HashMap::new(),
         }
     }
@@ -198,7 +198,7 @@ impl State {
         if self.codes.len().is_power_of_two() {
             self.codes.retain(|_, code| moment.now < code.approved + CODE_LIFETIME);
         }
-        let text = self.for_user(user, token_codec::text(&(moment.random)()));
+        let text = self.append_user_suffix(user, token_codec::encode_alphanumeric(&(moment.random)()));
         self.codes.insert(text.clone(), Code { user, authorization, approved: moment.now });
         text
     }
@@ -213,10 +213,10 @@ impl State {
 
     /// Returns the grant for a consent: the existing one of this user and integration if it is
     /// valid, or a new one. If refresh tokens rotate, logins do not share a grant.
-    pub(crate) fn open_grant(&mut self, consented: Consented, moment: &mut StepContext<'_>) -> u64 {
-        let Consented { user, integration, scopes, auth_time, binding } = consented;
+    pub(crate) fn open_grant(&mut self, consented: Consent, moment: &mut StepContext<'_>) -> u64 {
+        let Consent { user, integration, scopes, auth_time, binding } = consented;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
-        let is_shared = self.succession.rotation != Rotation::Strict;
+        let is_shared = self.rotation_policy.rotation != Rotation::Strict;
         if let Some((id, grant)) = known.filter(|(_, grant)| is_shared && moment.now < grant.expires) {
             grant.scopes = scopes;
             grant.auth_time = auth_time;
@@ -225,7 +225,7 @@ impl State {
             grant.bindings.extend(binding);
             return id;
         }
-        let refresh_token = self.for_user(user, token_codec::text(&(moment.random)()));
+        let refresh_token = self.append_user_suffix(user, token_codec::encode_alphanumeric(&(moment.random)()));
         let expires = moment.now + self.lifetimes.refresh_token;
         let id = self.next_serial();
         self.logins.insert((user, integration), id);
@@ -238,7 +238,7 @@ impl State {
 
     /// Opens a grant without a refresh token and with the lifetime of its access token, because no
     /// lasting grant is issued through a browser (RFC 6749, section 4.2.2).
-    pub(crate) fn open_brief_grant(&mut self, authorization: &Authorization, user: usize, now: UnixTime) -> u64 {
+    pub(crate) fn open_implicit_grant(&mut self, authorization: &Authorization, user: usize, now: UnixTime) -> u64 {
         if self.grants.len().is_power_of_two() {
             self.grants.retain(|_, grant| !grant.refresh_token.is_empty() || now < grant.expires);
         }
@@ -279,46 +279,46 @@ impl State {
     }
 
     pub(crate) fn issue_access_token_until(&mut self, grant: u64, expires: UnixTime) -> String {
-        let token = Sealed { grant, serial: self.next_serial(), expires };
-        self.for_user(self.grant(grant).user, self.seal.close(&token))
+        let token = TokenContent { grant, serial: self.next_serial(), expires };
+        self.append_user_suffix(self.grant(grant).user, self.token_codec.encode(&token))
     }
 
     /// Returns the bearer of a valid access token.
     pub(crate) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<Bearer<'_>> {
-        let (sealed, rest) = self.opaque(access_token).split_once('_')?;
-        let token = self.seal.open(sealed)?;
+        let (sealed, rest) = self.opaque_token(access_token).split_once('_')?;
+        let token = self.token_codec.decode(sealed)?;
         let grant = self.grants.get(&token.grant)?;
         let user = self.users.get(grant.user)?;
-        let is_ended = self.ended.contains(&token.serial)
-            || self.ended_until.get(&token.grant).is_some_and(|until| token.serial <= *until);
+        let is_ended = self.revoked_serials.contains(&token.serial)
+            || self.revoked_up_to.get(&token.grant).is_some_and(|until| token.serial <= *until);
         let lives = now < token.expires && !is_ended;
         let bearer = Bearer { user, scopes: &grant.scopes, expires: token.expires, serial: token.serial };
-        (lives && rest == suffix(user)).then_some(bearer)
+        (lives && rest == user_suffix(user)).then_some(bearer)
     }
 
     /// Revokes an access token of any integration.
-    pub(crate) fn end_access_token(&mut self, access_token: &str, now: UnixTime) {
+    pub(crate) fn revoke_access_token(&mut self, access_token: &str, now: UnixTime) {
         let serial = self.bearer(access_token, now).map(|bearer| bearer.serial);
-        self.ended.extend(serial);
+        self.revoked_serials.extend(serial);
     }
 
     /// Revokes a token of this integration: an access token, or a refresh token with its grant.
-    pub(crate) fn end_token(&mut self, text: &str, integration: usize, now: UnixTime) {
+    pub(crate) fn revoke_token(&mut self, text: &str, integration: usize, now: UnixTime) {
         if let Some((id, _)) = self.find_grant(text, now).filter(|(_, grant)| grant.integration == integration) {
-            self.end_grant(id);
+            self.revoke_grant(id);
             return;
         }
-        let text = self.opaque(text);
+        let text = self.opaque_token(text);
         let sealed = text.split_once('_').map_or(text, |(sealed, _)| sealed);
-        let Some(token) = self.seal.open(sealed) else { return };
+        let Some(token) = self.token_codec.decode(sealed) else { return };
         let own = self.grants.get(&token.grant).filter(|grant| grant.integration == integration);
-        if own.is_some_and(|grant| self.for_user(grant.user, sealed.to_owned()) == text) {
-            self.ended.insert(token.serial);
+        if own.is_some_and(|grant| self.append_user_suffix(grant.user, sealed.to_owned()) == text) {
+            self.revoked_serials.insert(token.serial);
         }
     }
 
     /// Revokes a grant: its refresh token and all tokens issued from it.
-    pub(crate) fn end_grant(&mut self, id: u64) {
+    pub(crate) fn revoke_grant(&mut self, id: u64) {
         if let Some(grant) = self.grants.remove(&id) {
             self.refresh_tokens.remove(&grant.refresh_token);
         }
@@ -334,7 +334,7 @@ impl State {
     /// Revokes the user's access tokens. The refresh tokens stay valid.
     pub(crate) fn expire_access_tokens(&mut self, user: usize) {
         let grants = self.grants.iter().filter(|(_, grant)| grant.user == user);
-        self.ended_until.extend(grants.map(|(id, _)| (*id, self.serial)));
+        self.revoked_up_to.extend(grants.map(|(id, _)| (*id, self.serial)));
     }
 
     pub(crate) fn revoke_all(&mut self) {
@@ -349,15 +349,15 @@ impl State {
     }
 
     /// Appends the cluster and organization of the user, as in codes and tokens of the platform.
-    pub(crate) fn for_user(&self, user: usize, text: String) -> String {
+    pub(crate) fn append_user_suffix(&self, user: usize, text: String) -> String {
         match self.users.get(user) {
-            Some(user) if !self.service.is_meetings() => format!("{text}_{}", suffix(user)),
+            Some(user) if !self.service.is_meetings() => format!("{text}_{}", user_suffix(user)),
             _ => text,
         }
     }
 }
 
-fn suffix(user: &MockUser) -> String {
+fn user_suffix(user: &MockUser) -> String {
     format!("PF84_{}", user.organization_id())
 }
 
@@ -374,13 +374,13 @@ pub(crate) struct RotationPolicy {
     /// The grace period in which a spent refresh token is accepted in place of its successor.
     pub(crate) grace: Duration,
     /// The period in which a refresh returns the previous access token.
-    pub(crate) repeats_within: Duration,
+    pub(crate) access_token_reuse_window: Duration,
 }
 
 impl Default for RotationPolicy {
     fn default() -> Self {
         let (grace, repeats_within) = (Duration::ZERO, Duration::ZERO);
-        Self { rotation: Rotation::Lenient, revokes_families: false, grace, repeats_within }
+        Self { rotation: Rotation::Lenient, revokes_families: false, grace, access_token_reuse_window: repeats_within }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::html::escape;
+use crate::html::escape_html;
 use crate::testing::pages::document::Document;
 
 /// An error page that Webex shows instead of redirecting. The application receives no callback.
@@ -56,7 +56,7 @@ impl ErrorPage {
              <div class=\"note\"><h2>Reason (not shown by Webex)</h2><p>{reason}.</p></div>",
             title = self.title(),
             text = self.text(),
-            reason = escape(&capitalized(&self.to_string())),
+            reason = escape_html(&capitalize(&self.to_string())),
         );
         Document { title: self.title(), body: &body }.html()
     }
@@ -102,7 +102,7 @@ impl fmt::Display for ErrorPage {
 
 impl std::error::Error for ErrorPage {}
 
-fn capitalized(sentence: &str) -> String {
+fn capitalize(sentence: &str) -> String {
     let mut characters = sentence.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }

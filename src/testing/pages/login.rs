@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::html::escape;
+use crate::html::escape_html;
 use crate::scope::{Scope, Scopes};
 use crate::testing::pages::document::Document;
 
@@ -13,28 +13,28 @@ pub(crate) struct SignInPage {
     pub(crate) base: &'static str,
     pub(crate) transaction: String,
     pub(crate) integration: String,
-    pub(crate) why: Why,
+    pub(crate) reason: SignInReason,
     /// The initial value of the field.
     pub(crate) email: String,
     /// `true` if the user entered this address and it is unknown.
     pub(crate) is_unknown: bool,
-    pub(crate) people: Vec<Person>,
+    pub(crate) people: Vec<AccountOption>,
 }
 
 /// The reason for a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum SignInReason {
     /// No user is signed in with this browser, or not the requested user.
-    Nobody,
+    NotSignedIn,
     /// The application requires a new sign-in.
-    Again,
+    Reauthentication,
     /// The application or the user requested the choice of an account.
-    Choice,
+    AccountSelection,
 }
 
 /// A user to choose.
 #[derive(Debug)]
-pub(crate) struct Person {
+pub(crate) struct AccountOption {
     pub(crate) email: String,
     pub(crate) name: String,
     pub(crate) is_signed_in: bool,
@@ -42,10 +42,10 @@ pub(crate) struct Person {
 
 impl SignInPage {
     pub(crate) fn html(&self) -> String {
-        let (heading, error) = match self.why {
-            Why::Choice => ("Choose an account", "Error: choose an account"),
-            Why::Again => ("Sign in again", "Error: sign in again"),
-            Why::Nobody => ("Sign in", "Error: sign in"),
+        let (heading, error) = match self.reason {
+            SignInReason::AccountSelection => ("Choose an account", "Error: choose an account"),
+            SignInReason::Reauthentication => ("Sign in again", "Error: sign in again"),
+            SignInReason::NotSignedIn => ("Sign in", "Error: sign in"),
         };
         // The button of the field precedes those of the users, so that the Enter key activates it.
         let body = format!(
@@ -57,15 +57,15 @@ impl SignInPage {
              spellcheck=\"false\" required autofocus{invalid}>{problem}\
              <div class=\"actions\"><button type=\"submit\" class=\"main\">Sign in</button></div>\
              <h2 id=\"people\">Users of this mock</h2><ul class=\"people\" aria-labelledby=\"people\">{people}</ul></form>",
-            to_go_on = match self.why {
-                Why::Nobody => "Sign in to continue to",
-                Why::Again => "Sign in again to continue to",
-                Why::Choice => "Choose an account to continue to",
+            to_go_on = match self.reason {
+                SignInReason::NotSignedIn => "Sign in to continue to",
+                SignInReason::Reauthentication => "Sign in again to continue to",
+                SignInReason::AccountSelection => "Choose an account to continue to",
             },
-            integration = escape(&self.integration),
+            integration = escape_html(&self.integration),
             base = self.base,
-            transaction = escape(&self.transaction),
-            email = escape(&self.email),
+            transaction = escape_html(&self.transaction),
+            email = escape_html(&self.email),
             invalid = if self.is_unknown { " aria-invalid=\"true\" aria-describedby=\"problem\"" } else { "" },
             problem = if self.is_unknown { self.problem() } else { String::new() },
             people = self.people(),
@@ -77,7 +77,7 @@ impl SignInPage {
         let words = if self.email.is_empty() {
             "Enter an e-mail address or choose one below.".to_owned()
         } else {
-            let email = escape(&self.email);
+            let email = escape_html(&self.email);
             format!(
                 "No user of this mock has the address “{email}”. Choose one below, or add the user with the mock's builder."
             )
@@ -87,7 +87,7 @@ impl SignInPage {
 
     fn people(&self) -> String {
         self.people.iter().fold(String::new(), |mut items, person| {
-            let (email, name) = (escape(&person.email), escape(&person.name));
+            let (email, name) = (escape_html(&person.email), escape_html(&person.name));
             let more = if person.is_signed_in { ", signed in" } else { "" };
             // Writing to a `String` cannot fail.
             _ = write!(
@@ -116,22 +116,22 @@ pub(crate) struct ConsentPage {
 
 impl ConsentPage {
     pub(crate) fn html(&self) -> String {
-        let (base, transaction) = (self.base, escape(&self.transaction));
+        let (base, transaction) = (self.base, escape_html(&self.transaction));
         let body = format!(
             "<h1>{integration} requests access</h1>\
              <p>You are signed in as <strong>{name}</strong> ({email}). \
-             <a href=\"{base}/signin?transaction={transaction}\">Use another account</a></p>{device}\
+             <a href=\"{base}/signin?transaction={transaction}\">Use another account</a></p>{device_warning}\
              <h2 id=\"scopes\">Requested permissions</h2><ul class=\"scopes\" aria-labelledby=\"scopes\">{scopes}</ul>\
              <form method=\"post\" action=\"{base}/consent\">\
              <input type=\"hidden\" name=\"transaction\" value=\"{transaction}\">\
              <div class=\"actions\">\
              <button type=\"submit\" class=\"main\" name=\"decision\" value=\"accept\">Accept</button>\
              <button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button></div></form>",
-            integration = escape(&self.integration),
-            name = escape(&self.name),
-            email = escape(&self.email),
-            device = self.user_code.as_deref().map(device).unwrap_or_default(),
-            scopes = self.scopes.iter().map(item).collect::<String>(),
+            integration = escape_html(&self.integration),
+            name = escape_html(&self.name),
+            email = escape_html(&self.email),
+            device_warning = self.user_code.as_deref().map(device_warning).unwrap_or_default(),
+            scopes = self.scopes.iter().map(scope_item).collect::<String>(),
         );
         Document { title: "Grant access", body: &body }.html()
     }
@@ -139,22 +139,22 @@ impl ConsentPage {
 
 /// Returns the warning for a device login. A user who accepts for the device of an attacker grants
 /// access to the account (RFC 8628, section 5.4).
-fn device(user_code: &str) -> String {
+fn device_warning(user_code: &str) -> String {
     format!(
         "<div class=\"note\"><p>A device wants to sign in. Accept only if you are using this device and it shows the code \
          <strong>{}</strong>.</p></div>",
-        escape(user_code)
+        escape_html(user_code)
     )
 }
 
-fn item(scope: &Scope) -> String {
-    let summary = scope.summary().map(|summary| format!("<span>{}</span>", escape(&summary))).unwrap_or_default();
-    format!("<li>{summary}<code>{}</code></li>", escape(scope.as_str()))
+fn scope_item(scope: &Scope) -> String {
+    let summary = scope.summary().map(|summary| format!("<span>{}</span>", escape_html(&summary))).unwrap_or_default();
+    format!("<li>{summary}<code>{}</code></li>", escape_html(scope.as_str()))
 }
 
 /// The page with the code field.
 #[derive(Debug)]
-pub(crate) struct CodePage {
+pub(crate) struct UserCodePage {
     /// The initial value of the field.
     pub(crate) code: String,
     pub(crate) problem: Option<Problem>,
@@ -164,17 +164,17 @@ pub(crate) struct CodePage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
     UnknownCode,
-    DeadLink,
+    UnknownLink,
 }
 
-impl CodePage {
+impl UserCodePage {
     pub(crate) fn html(&self) -> String {
         let (title, invalid, problem) = match self.problem {
             None => ("Connect a device", "", String::new()),
             Some(problem) => {
                 let words = match problem {
                     Problem::UnknownCode => "No device is waiting with this code.",
-                    Problem::DeadLink => "No device is waiting with the code of this link.",
+                    Problem::UnknownLink => "No device is waiting with the code of this link.",
                 };
                 let problem = format!(
                     "<p class=\"problem\" id=\"problem\" role=\"alert\">{words} Codes expire after a few minutes. \
@@ -191,7 +191,7 @@ impl CodePage {
              autocomplete=\"off\" spellcheck=\"false\" required autofocus aria-describedby=\"{described}\"{invalid}>\
              <p class=\"hint\" id=\"hint\">{hint}</p>{problem}\
              <div class=\"actions\"><button type=\"submit\" class=\"main\">Next</button></div></form>",
-            code = escape(&self.code),
+            code = escape_html(&self.code),
             hint = if self.code.is_empty() || self.problem.is_some() {
                 "The code has six digits."
             } else {
@@ -203,7 +203,7 @@ impl CodePage {
 }
 
 /// Returns the final page as HTML.
-pub(crate) fn done(is_yes: bool) -> String {
+pub(crate) fn final_page(is_yes: bool) -> String {
     let (title, text) = if is_yes {
         ("Your device is signed in", "Return to your device. You can close this window.")
     } else {

@@ -4,10 +4,10 @@
 //! - `error_page` is the page for an invalid authorization request.
 //! - `login` contains the sign-in page, the consent page, and the page for the code of a device.
 
-use crate::html::escape;
+use crate::html::escape_html;
 use crate::testing::pages::document::Document;
 use crate::testing::pages::error_page::ErrorPage;
-use crate::testing::pages::login::{CodePage, ConsentPage, SignInPage};
+use crate::testing::pages::login::{ConsentPage, SignInPage, UserCodePage};
 
 pub(crate) mod document;
 pub(crate) mod error_page;
@@ -18,17 +18,17 @@ pub(crate) mod login;
 pub(crate) enum Page {
     SignIn(SignInPage),
     Consent(ConsentPage),
-    Code(CodePage),
+    UserCode(UserCodePage),
     /// The final page of a device login.
     DeviceDone {
-        is_yes: bool,
+        is_approved: bool,
     },
-    Refusal(ErrorPage),
+    Error(ErrorPage),
     FormPost(FormPostPage),
     /// The logout page for a browser without a redirect target.
     SignedOut,
     /// A page that is not Webex's, sent in place of JSON.
-    Stray,
+    CaptivePortal,
 }
 
 impl Page {
@@ -38,12 +38,12 @@ impl Page {
         match self {
             Self::SignIn(page) => page.html(),
             Self::Consent(page) => page.html(),
-            Self::Code(page) => page.html(),
-            Self::DeviceDone { is_yes } => login::done(*is_yes),
-            Self::Refusal(page) => page.html(),
+            Self::UserCode(page) => page.html(),
+            Self::DeviceDone { is_approved: is_yes } => login::final_page(*is_yes),
+            Self::Error(page) => page.html(),
             Self::FormPost(page) => page.html(),
             Self::SignedOut => plain("You have signed out", "You can close this window."),
-            Self::Stray => plain("Welcome to the network", "Sign in to the network to continue."),
+            Self::CaptivePortal => plain("Welcome to the network", "Sign in to the network to continue."),
         }
     }
 }
@@ -65,13 +65,13 @@ impl FormPostPage {
     /// the button.
     pub(crate) fn html(&self) -> String {
         let field = |(name, value): &(&str, String)| {
-            format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value))
+            format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape_html(value))
         };
         let body = format!(
             "<h1>Return to the application</h1><p>Press Continue to send the response.</p>\
              <form method=\"post\" action=\"{action}\">{fields}\
              <div class=\"actions\"><button type=\"submit\" class=\"main\">Continue</button></div></form>",
-            action = escape(&self.action),
+            action = escape_html(&self.action),
             fields = self.fields.iter().map(field).collect::<String>(),
         );
         Document { title: "Return to the application", body: &body }.html()
@@ -81,7 +81,7 @@ impl FormPostPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::pages::login::{Person, Why};
+    use crate::testing::pages::login::{AccountOption, SignInReason};
 
     #[test]
     fn untrusted_text_is_escaped_on_every_page() {
@@ -91,10 +91,10 @@ mod tests {
                 base: "/v1",
                 transaction: evil(),
                 integration: evil(),
-                why: Why::Nobody,
+                reason: SignInReason::NotSignedIn,
                 email: evil(),
                 is_unknown,
-                people: vec![Person { email: evil(), name: evil(), is_signed_in: true }],
+                people: vec![AccountOption { email: evil(), name: evil(), is_signed_in: true }],
             })
         };
         let consent = Page::Consent(ConsentPage {
@@ -107,7 +107,7 @@ mod tests {
             email: evil(),
             user_code: Some(evil()),
         });
-        let code = Page::Code(CodePage { code: evil(), problem: Some(login::Problem::UnknownCode) });
+        let code = Page::UserCode(UserCodePage { code: evil(), problem: Some(login::Problem::UnknownCode) });
         let form_post = Page::FormPost(FormPostPage { action: evil(), fields: vec![("state", evil())] });
         for (page, times) in [(sign_in(false), 6), (sign_in(true), 7), (consent, 6), (code, 1), (form_post, 2)] {
             let html = page.html();

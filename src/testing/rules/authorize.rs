@@ -12,70 +12,81 @@ use crate::testing::message::Fields;
 use crate::testing::model::authorization::{
     Authentication, Authorization, AuthorizationResponse, Binding, Challenge, ResponseTarget, ResponseType,
 };
-use crate::testing::model::browser::Stage;
+use crate::testing::model::browser::LoginStep;
 use crate::testing::model::state::{State, StepContext};
 use crate::testing::pages::error_page::ErrorPage;
-use crate::testing::pages::login::Why;
+use crate::testing::pages::login::SignInReason;
 use crate::testing::registry::MockService;
 use crate::testing::rules::id_token;
 
 /// The rejection of an authorization request before the user is asked.
 #[derive(Debug)]
-pub(crate) enum Turned {
+pub(crate) enum RequestRejection {
     /// An error page, because there is no trusted redirect URI.
-    Away(ErrorPage),
+    ErrorPage(ErrorPage),
     /// An error response to the application.
-    Back(AuthorizationResponse),
+    ErrorResponse(AuthorizationResponse),
 }
 
 /// The response to the user's decision.
-pub(crate) struct Granted {
-    pub(crate) way: AuthorizationResponse,
+pub(crate) struct DecisionResponse {
+    pub(crate) response: AuthorizationResponse,
     pub(crate) code: Option<String>,
 }
 
 /// Grants the authorization on behalf of `user`.
-pub(crate) fn accept(
+pub(crate) fn grant_authorization(
     authorization: Authorization,
     user: usize,
     state: &mut State,
     moment: &mut StepContext<'_>,
-) -> Granted {
-    let (way_back, issuer) = (authorization.way_back.clone(), state.issuer_of(&state.users[user]));
-    state.consents.give(user, &authorization);
+) -> DecisionResponse {
+    let (way_back, issuer) = (authorization.response_target.clone(), state.issuer_of(&state.users[user]));
+    state.consents.add(user, &authorization);
     let (code, parameters) = if authorization.response == ResponseType::Code {
         let code = state.issue_code(authorization, user, moment);
         (Some(code.clone()), vec![("code", code)])
     } else {
-        (None, id_token::tokens(&authorization, user, state, moment.now))
+        (None, id_token::response_parameters(&authorization, user, state, moment.now))
     };
-    Granted { way: way_back.with_fault(parameters, state.orders.take_named(NamedFault::callback), &issuer), code }
+    DecisionResponse {
+        response: way_back.response_with_fault(
+            parameters,
+            state.fault_script.take_named(NamedFault::callback),
+            &issuer,
+        ),
+        code,
+    }
 }
 
 /// Denies the authorization.
-pub(crate) fn deny(authorization: Authorization, state: &mut State) -> Granted {
+pub(crate) fn deny_authorization(authorization: Authorization, state: &mut State) -> DecisionResponse {
     let description = "The resource owner or authorization server denied the request.";
     let parameters = vec![("error", "access_denied".to_owned()), ("error_description", description.to_owned())];
     let issuer = state.issuer_of(&state.users[hinted_user(&authorization, state).unwrap_or(0)]);
-    let way = authorization.way_back.with_fault(parameters, state.orders.take_named(NamedFault::callback), &issuer);
-    Granted { way, code: None }
+    let way = authorization.response_target.response_with_fault(
+        parameters,
+        state.fault_script.take_named(NamedFault::callback),
+        &issuer,
+    );
+    DecisionResponse { response: way, code: None }
 }
 
 /// Validates a request before the user is asked.
 ///
 /// Errors are sent to the application only after [`redirect_uri`] has been checked. `browser` is
 /// the signed-in user.
-pub(crate) fn check(
+pub(crate) fn validate_request(
     query: &Fields,
     browser: Option<SignedIn>,
     now: UnixTime,
     state: &State,
-) -> Result<(Authorization, Next), Turned> {
+) -> Result<(Authorization, NextAction), RequestRejection> {
     let integration = integration(query, state)?;
     let redirect_uri = redirect_uri(query, &state.integrations[integration].redirect_uris)?;
     let way_back = ResponseTarget::new(redirect_uri.clone(), query);
-    let back = |error: Error| Turned::Back(error.by(way_back.clone()));
-    no_repetition(query).map_err(back)?;
+    let back = |error: Error| RequestRejection::ErrorResponse(error.to_response(way_back.clone()));
+    check_no_repetition(query).map_err(back)?;
     let response = response_type(query, state.service).map_err(back)?;
     let scopes = scopes(query, &state.integrations[integration].scopes, state.service).map_err(back)?;
     let challenge = challenge(query, state.service).map_err(back)?;
@@ -86,14 +97,14 @@ pub(crate) fn check(
         binding: Binding { redirect_uri, challenge },
         names_redirect_uri: query.get("redirect_uri").is_some(),
         response,
-        way_back: way_back.clone(),
+        response_target: way_back.clone(),
         scopes,
         login_hint,
         authentication,
         signed_in: None,
     };
-    let next = next(query, &authorization, browser, now, state).map_err(back)?;
-    administrator(state)?;
+    let next = next_action(query, &authorization, browser, now, state).map_err(back)?;
+    check_administrator(state)?;
     Ok((authorization, next))
 }
 
@@ -101,18 +112,18 @@ pub(crate) fn check(
 ///
 /// A blank client ID results in an error response if the redirect URI is registered
 /// (github.com/webex/webex-js-sdk/issues/4990). An unknown one results in an error page.
-fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
-    if let Some(client_id) = query.filled("client_id") {
-        return state.integration(client_id).ok_or(Turned::Away(ErrorPage::UnknownClient));
+fn integration(query: &Fields, state: &State) -> Result<usize, RequestRejection> {
+    if let Some(client_id) = query.get_non_blank("client_id") {
+        return state.integration(client_id).ok_or(RequestRejection::ErrorPage(ErrorPage::UnknownClient));
     }
     let redirect_uri = query.get("redirect_uri").unwrap_or_default();
     let is_registered =
         state.integrations.iter().any(|integration| integration.redirect_uris.iter().any(|own| own == redirect_uri));
     let blank = Error { code: "invalid_request", description: "Parameter:client_id is blank" };
     Err(if is_registered {
-        Turned::Back(blank.by(ResponseTarget::new(redirect_uri.to_owned(), query)))
+        RequestRejection::ErrorResponse(blank.to_response(ResponseTarget::new(redirect_uri.to_owned(), query)))
     } else {
-        Turned::Away(ErrorPage::UnknownClient)
+        RequestRejection::ErrorPage(ErrorPage::UnknownClient)
     })
 }
 
@@ -121,17 +132,17 @@ fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
 /// The comparison is by string, so `localhost` is not `127.0.0.1`
 /// (github.com/webex/webex-js-sdk/issues/4989). The parameter is optional if only one is
 /// registered.
-fn redirect_uri(query: &Fields, registered: &[String]) -> Result<String, Turned> {
+fn redirect_uri(query: &Fields, registered: &[String]) -> Result<String, RequestRejection> {
     let found = match (query.get("redirect_uri"), registered) {
         (None, [only]) => Some(only),
         (None, _) => None,
         (Some(asked), _) => registered.iter().find(|own| *own == asked),
     };
-    found.cloned().ok_or(Turned::Away(ErrorPage::RedirectUriMismatch))
+    found.cloned().ok_or(RequestRejection::ErrorPage(ErrorPage::RedirectUriMismatch))
 }
 
 /// Checks that no parameter is repeated (RFC 6749, section 3.1).
-fn no_repetition(query: &Fields) -> Result<(), Error> {
+fn check_no_repetition(query: &Fields) -> Result<(), Error> {
     if query.has_repetition() {
         return Err(Error { code: "invalid_request", description: "A parameter is repeated." });
     }
@@ -142,7 +153,7 @@ fn no_repetition(query: &Fields) -> Result<(), Error> {
 /// (developer.cisco.com/docs/webex-meetings).
 fn response_type(query: &Fields, service: MockService) -> Result<ResponseType, Error> {
     let blank = Error { code: "invalid_request", description: "Parameter:response_type is blank" };
-    let found = ResponseType::parse(query.filled("response_type").ok_or(blank)?);
+    let found = ResponseType::parse(query.get_non_blank("response_type").ok_or(blank)?);
     let unsupported = Error { code: "unsupported_response_type", description: "The response type is not supported." };
     found.filter(|response| *response == ResponseType::Code || !service.is_meetings()).ok_or(unsupported)
 }
@@ -158,15 +169,19 @@ fn scopes(query: &Fields, registered: &Scopes, service: MockService) -> Result<S
         !service.is_meetings()
             && (LOGIN_SCOPES.contains(&scope.as_str()) || (*scope == Scope::SPARK_KMS && has_spark(registered)))
     };
-    asked_scopes(query, registered, is_free).ok_or(invalid)
+    requested_scopes(query, registered, is_free).ok_or(invalid)
 }
 
 /// The scopes of Login with Webex.
 pub(crate) const LOGIN_SCOPES: [&str; 5] = ["openid", "email", "profile", "phone", "address"];
 
 /// Returns the scopes of a request if there are any and all are registered or free.
-pub(crate) fn asked_scopes(request: &Fields, registered: &Scopes, is_free: impl Fn(&Scope) -> bool) -> Option<Scopes> {
-    let names = request.filled("scope").unwrap_or_default().split(' ').filter(|name| !name.is_empty());
+pub(crate) fn requested_scopes(
+    request: &Fields,
+    registered: &Scopes,
+    is_free: impl Fn(&Scope) -> bool,
+) -> Option<Scopes> {
+    let names = request.get_non_blank("scope").unwrap_or_default().split(' ').filter(|name| !name.is_empty());
     let asked = names.map(str::parse::<Scope>).collect::<Result<Scopes, _>>().ok()?;
     let is_allowed = asked.iter().all(|scope| registered.contains(scope) || is_free(scope));
     (is_allowed && !asked.is_empty()).then_some(asked)
@@ -203,15 +218,15 @@ fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, 
 }
 
 /// Returns the next step for this browser, depending on `prompt` and the signed-in user.
-fn next(
+fn next_action(
     query: &Fields,
     authorization: &Authorization,
     browser: Option<SignedIn>,
     now: UnixTime,
     state: &State,
-) -> Result<Next, Error> {
+) -> Result<NextAction, Error> {
     let visitor = BrowserSession { signed_in: browser, hinted: hinted_user(authorization, state), now };
-    next_page(query, &visitor, |user| state.consents.cover(user, authorization)).map_err(|blocked| match blocked {
+    next_page(query, &visitor, |user| state.consents.covers(user, authorization)).map_err(|blocked| match blocked {
         InteractionRequired::Contradiction => {
             Error { code: "invalid_request", description: "Parameter:prompt is contradictory" }
         }
@@ -231,20 +246,20 @@ fn next(
 /// response requires `openid`.
 fn authentication(query: &Fields, scopes: &Scopes, response: ResponseType) -> Result<Authentication, Error> {
     let refuse = |description| Err(Error { code: "invalid_request", description });
-    let max_age = match query.filled("max_age").map(str::parse) {
+    let max_age = match query.get_non_blank("max_age").map(str::parse) {
         None => None,
         Some(Ok(seconds)) => Some(seconds),
         Some(Err(_)) => return refuse("Parameter:max_age is not a number of seconds"),
     };
-    let nonce = query.filled("nonce").map(str::to_owned);
+    let nonce = query.get_non_blank("nonce").map(str::to_owned);
     if scopes.contains(Scope::OPENID) {
-        if !service::ARE_VERIFIED {
+        if !service::CAN_VERIFY_ID_TOKENS {
             return refuse("this mock signs no ID tokens: enable the feature `oidc` and a TLS feature");
         }
         if nonce.is_none() {
             return refuse("Parameter:nonce is blank");
         }
-    } else if response.brings_id_token() {
+    } else if response.includes_id_token() {
         return refuse("an ID token requires the scope `openid`");
     }
     Ok(Authentication { nonce, max_age })
@@ -252,9 +267,9 @@ fn authentication(query: &Fields, scopes: &Scopes, response: ResponseType) -> Re
 
 /// Checks that the administrator has not denied the integration, which results in an error page
 /// (Imagicle's knowledge base, "Cisco Webex Calling integrations").
-fn administrator(state: &State) -> Result<(), Turned> {
+fn check_administrator(state: &State) -> Result<(), RequestRejection> {
     if state.is_denied_by_administrator {
-        return Err(Turned::Away(ErrorPage::DeniedByAdministrator));
+        return Err(RequestRejection::ErrorPage(ErrorPage::DeniedByAdministrator));
     }
     Ok(())
 }
@@ -271,19 +286,19 @@ struct Error {
 }
 
 impl Error {
-    fn by(&self, way_back: ResponseTarget) -> AuthorizationResponse {
+    fn to_response(&self, way_back: ResponseTarget) -> AuthorizationResponse {
         let parameters = vec![("error", self.code.to_owned()), ("error_description", self.description.to_owned())];
-        way_back.with(parameters)
+        way_back.response(parameters)
     }
 }
 
 /// The next step of a browser.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextAction {
     /// An immediate redirect, based on an earlier consent of this user.
-    Nothing(SignedIn),
-    Page {
-        stage: Stage,
+    Redirect(SignedIn),
+    ShowPage {
+        step: LoginStep,
         /// `true` if a user who consented before is asked again.
         asks_again: bool,
     },
@@ -312,42 +327,44 @@ pub(crate) struct BrowserSession {
 ///
 /// `has_consented` returns `true` if a user consented to everything requested. Unknown values of
 /// `prompt` are ignored.
-pub(crate) fn next_page(
+fn next_page(
     query: &Fields,
     visitor: &BrowserSession,
     has_consented: impl Fn(usize) -> bool,
-) -> Result<Next, InteractionRequired> {
+) -> Result<NextAction, InteractionRequired> {
     let words: Vec<_> = query.get("prompt").unwrap_or_default().split(' ').filter(|word| !word.is_empty()).collect();
     let has = |word: &str| words.contains(&word);
     let asks_again = has("consent");
-    let page = |stage| Ok(Next::Page { stage, asks_again });
+    let page = |stage| Ok(NextAction::ShowPage { step: stage, asks_again });
     if has("none") && words.len() > 1 {
         return Err(InteractionRequired::Contradiction);
     }
     if has("login") {
-        return page(Stage::SignIn(Why::Again));
+        return page(LoginStep::SignIn(SignInReason::Reauthentication));
     }
     if has("select_account") {
-        return page(Stage::SignIn(Why::Choice));
+        return page(LoginStep::SignIn(SignInReason::AccountSelection));
     }
-    match stage(query, visitor) {
-        Stage::SignIn(_) if has("none") => Err(InteractionRequired::LoginRequired),
-        Stage::Consent(signed_in) if has_consented(signed_in.user) && !asks_again => Ok(Next::Nothing(signed_in)),
-        Stage::Consent(_) if has("none") => Err(InteractionRequired::ConsentRequired),
+    match step_without_prompt(query, visitor) {
+        LoginStep::SignIn(_) if has("none") => Err(InteractionRequired::LoginRequired),
+        LoginStep::Consent(signed_in) if has_consented(signed_in.user) && !asks_again => {
+            Ok(NextAction::Redirect(signed_in))
+        }
+        LoginStep::Consent(_) if has("none") => Err(InteractionRequired::ConsentRequired),
         stage => page(stage),
     }
 }
 
 /// Returns the stage for a request without `prompt`. `max_age=0` always requires a new sign-in.
-fn stage(query: &Fields, visitor: &BrowserSession) -> Stage {
-    let max_age: Option<u64> = query.filled("max_age").and_then(|text| text.parse().ok());
+fn step_without_prompt(query: &Fields, visitor: &BrowserSession) -> LoginStep {
+    let max_age: Option<u64> = query.get_non_blank("max_age").and_then(|text| text.parse().ok());
     let age = |at: UnixTime| visitor.now.since(at).as_secs();
     let is_fresh = |at| max_age.is_none_or(|seconds| seconds > 0 && age(at) <= seconds);
-    let is_meant = |user| query.filled("login_hint").is_none() || visitor.hinted == Some(user);
+    let is_meant = |user| query.get_non_blank("login_hint").is_none() || visitor.hinted == Some(user);
     match visitor.signed_in.filter(|signed_in| is_meant(signed_in.user)) {
-        Some(signed_in) if is_fresh(signed_in.at) => Stage::Consent(signed_in),
-        Some(_) => Stage::SignIn(Why::Again),
-        None => Stage::SignIn(Why::Nobody),
+        Some(signed_in) if is_fresh(signed_in.at) => LoginStep::Consent(signed_in),
+        Some(_) => LoginStep::SignIn(SignInReason::Reauthentication),
+        None => LoginStep::SignIn(SignInReason::NotSignedIn),
     }
 }
 
@@ -364,28 +381,28 @@ mod tests {
     /// User 0 signed in a minute ago and has consented; user 1 has not.
     #[test]
     fn next_page_depends_on_prompt_and_browser_session() {
-        let page = |stage| Ok(Next::Page { stage, asks_again: false });
-        let again = |stage| Ok(Next::Page { stage, asks_again: true });
-        let sign_in = |why| page(Stage::SignIn(why));
+        let page = |stage| Ok(NextAction::ShowPage { step: stage, asks_again: false });
+        let again = |stage| Ok(NextAction::ShowPage { step: stage, asks_again: true });
+        let sign_in = |why| page(LoginStep::SignIn(why));
         let (jane, bob) = (signed_in(0, 60), signed_in(1, 60));
-        let silent = || Ok(Next::Nothing(jane));
+        let silent = || Ok(NextAction::Redirect(jane));
         for (query, browser, hinted, expected) in [
-            ("", None, None, sign_in(Why::Nobody)),
+            ("", None, None, sign_in(SignInReason::NotSignedIn)),
             ("", Some(jane), None, silent()),
-            ("", Some(bob), None, page(Stage::Consent(bob))),
+            ("", Some(bob), None, page(LoginStep::Consent(bob))),
             ("prompt=", Some(jane), None, silent()),
             ("prompt=what", Some(jane), None, silent()),
-            ("prompt=login", Some(jane), None, sign_in(Why::Again)),
-            ("prompt=select_account", Some(jane), None, sign_in(Why::Choice)),
-            ("prompt=consent", Some(jane), None, again(Stage::Consent(jane))),
-            ("prompt=consent", None, None, again(Stage::SignIn(Why::Nobody))),
-            ("prompt=login+consent", Some(jane), None, again(Stage::SignIn(Why::Again))),
-            ("login_hint=bob", Some(jane), Some(1), sign_in(Why::Nobody)),
-            ("login_hint=nobody", Some(jane), None, sign_in(Why::Nobody)),
+            ("prompt=login", Some(jane), None, sign_in(SignInReason::Reauthentication)),
+            ("prompt=select_account", Some(jane), None, sign_in(SignInReason::AccountSelection)),
+            ("prompt=consent", Some(jane), None, again(LoginStep::Consent(jane))),
+            ("prompt=consent", None, None, again(LoginStep::SignIn(SignInReason::NotSignedIn))),
+            ("prompt=login+consent", Some(jane), None, again(LoginStep::SignIn(SignInReason::Reauthentication))),
+            ("login_hint=bob", Some(jane), Some(1), sign_in(SignInReason::NotSignedIn)),
+            ("login_hint=nobody", Some(jane), None, sign_in(SignInReason::NotSignedIn)),
             ("login_hint=jane", Some(jane), Some(0), silent()),
             ("max_age=60", Some(jane), None, silent()),
-            ("max_age=59", Some(jane), None, sign_in(Why::Again)),
-            ("max_age=0", Some(signed_in(0, 0)), None, sign_in(Why::Again)),
+            ("max_age=59", Some(jane), None, sign_in(SignInReason::Reauthentication)),
+            ("max_age=0", Some(signed_in(0, 0)), None, sign_in(SignInReason::Reauthentication)),
             ("prompt=none", Some(jane), None, silent()),
             ("prompt=none", Some(bob), None, Err(InteractionRequired::ConsentRequired)),
             ("prompt=none", None, None, Err(InteractionRequired::LoginRequired)),

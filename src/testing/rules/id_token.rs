@@ -8,19 +8,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::clock::UnixTime;
-use crate::testing::faults::callback::Parameters;
+use crate::testing::faults::callback::CallbackParameters;
 use crate::testing::faults::fault::NamedFault;
-use crate::testing::faults::token_response::{IdTokenFault, Right};
+use crate::testing::faults::token_response::{CorrectValues, IdTokenFault};
 use crate::testing::model::authorization::{Authentication, Authorization};
 use crate::testing::model::state::State;
 use crate::testing::signing::{self, Algorithm};
-use crate::testing::token_codec::encrypted;
+use crate::testing::token_codec::encrypted_token;
 
 /// The lifetime of an ID token, in seconds.
 const LIFETIME: u64 = 7200;
 
 /// The inputs of an ID token.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct IdTokenInput<'a> {
     pub(crate) user: usize,
     pub(crate) integration: usize,
     pub(crate) auth_time: UnixTime,
@@ -31,23 +31,23 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Issues an ID token, or `None` if a fault omits it.
-pub(crate) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Option<String> {
-    let fault = state.orders.take_named(NamedFault::id_token);
+pub(crate) fn issue_id_token(wanted: &IdTokenInput<'_>, state: &mut State, now: UnixTime) -> Option<String> {
+    let fault = state.fault_script.take_named(NamedFault::id_token);
     match fault {
         Some(IdTokenFault::Missing) => return None,
-        Some(IdTokenFault::Encrypted) => return Some(encrypted(&state.keys.id_for(Algorithm::Rs256))),
+        Some(IdTokenFault::Encrypted) => return Some(encrypted_token(&state.keys.id_for(Algorithm::Rs256))),
         _ => {}
     }
     let algorithm = fault.map_or(Algorithm::Rs256, IdTokenFault::algorithm);
     let mut header = json!({"alg": algorithm.name(), "kid": state.keys.id_for(algorithm)});
     let mut claims = wanted.claims(algorithm, state, now);
     if let Some(fault) = fault {
-        fault.spoil_header(&mut header);
-        fault.spoil_claims(&mut claims, wanted.right(algorithm, state));
+        fault.apply_to_header(&mut header);
+        fault.apply_to_claims(&mut claims, wanted.correct_values(algorithm, state));
     }
     let mut payload = claims.to_string();
     if let Some(fault) = fault {
-        fault.spoil_payload(&mut payload);
+        fault.apply_to_payload(&mut payload);
     }
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(payload));
     let mut signature = match fault {
@@ -57,12 +57,12 @@ pub(crate) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Op
         _ => state.keys.sign(algorithm, &input),
     };
     if let Some(fault) = fault {
-        fault.spoil_signature(&mut signature);
+        fault.apply_to_signature(&mut signature);
     }
     Some(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-impl Wanted<'_> {
+impl IdTokenInput<'_> {
     fn claims(&self, algorithm: Algorithm, state: &State, now: UnixTime) -> Value {
         let user = &state.users[self.user];
         let mut claims = json!({
@@ -82,8 +82,8 @@ impl Wanted<'_> {
         claims
     }
 
-    fn right(&self, algorithm: Algorithm, state: &State) -> Right {
-        Right {
+    fn correct_values(&self, algorithm: Algorithm, state: &State) -> CorrectValues {
+        CorrectValues {
             max_age: self.authentication.max_age,
             at_hash: algorithm.half_hash(self.access_token.unwrap_or_default()),
             c_hash: algorithm.half_hash(self.code.unwrap_or_default()),
@@ -94,13 +94,18 @@ impl Wanted<'_> {
 
 /// Returns the parameters that developer.webex.com/docs/login-with-webex shows. They include no
 /// scope and no refresh token.
-pub(crate) fn tokens(authorization: &Authorization, user: usize, state: &mut State, now: UnixTime) -> Parameters {
+pub(crate) fn response_parameters(
+    authorization: &Authorization,
+    user: usize,
+    state: &mut State,
+    now: UnixTime,
+) -> CallbackParameters {
     let response = authorization.response;
-    let access_token = response.brings_access_token().then(|| {
-        let grant = state.open_brief_grant(authorization, user, now);
+    let access_token = response.includes_access_token().then(|| {
+        let grant = state.open_implicit_grant(authorization, user, now);
         state.issue_access_token(grant, now)
     });
-    let wanted = Wanted {
+    let wanted = IdTokenInput {
         user,
         integration: authorization.integration,
         auth_time: authorization.signed_in_at(now),
@@ -108,7 +113,7 @@ pub(crate) fn tokens(authorization: &Authorization, user: usize, state: &mut Sta
         access_token: access_token.as_deref(),
         code: None,
     };
-    let id_token = response.brings_id_token().then(|| issue(&wanted, state, now)).flatten();
+    let id_token = response.includes_id_token().then(|| issue_id_token(&wanted, state, now)).flatten();
     let mut parameters = Vec::new();
     let life = access_token.as_ref().map(|_| state.lifetimes.access_token.as_secs());
     parameters.extend(access_token.map(|token| ("access_token", token)));

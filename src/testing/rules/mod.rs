@@ -10,11 +10,11 @@ use serde_json::json;
 use crate::clock::UnixTime;
 use crate::testing::endpoint::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
 use crate::testing::faults::fault::NamedFault;
-use crate::testing::message::{Body, DeviceErrorFormat, Fields, Outcome, Refusal, Reply, Request};
+use crate::testing::message::{Body, DeviceErrorFormat, Fields, Reply, Request, RestError, RuleResult};
 use crate::testing::model::state::{Bearer, State, StepContext};
 use crate::testing::pages::Page;
 use crate::testing::registry::MockUser;
-use crate::testing::rules::device::{DEVICE_START, DEVICE_TOKEN, VERIFY};
+use crate::testing::rules::device::{DEVICE_AUTHORIZATION_PATH, DEVICE_TOKEN_PATH, VERIFICATION_PATH};
 use crate::testing::rules::openid::LOGOUT;
 use crate::testing::token_codec;
 
@@ -26,22 +26,22 @@ pub(crate) mod browser_flow;
 pub(crate) mod openid;
 
 /// Responds to a request.
-pub(crate) fn answer(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> Reply {
+pub(crate) fn respond(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> Reply {
     let tracking_id = match &request.tracking_id {
         Some(id) => id.clone(),
         None => format!("ROUTER_{}", token_codec::uuid(&(moment.random)())),
     };
-    match route(request, state, moment) {
-        Ok((status, Body::Spelled(code, spelling))) => {
+    match route_request(request, state, moment) {
+        Ok((status, Body::DeviceError(code, spelling))) => {
             let body = match spelling.json(code, &tracking_id) {
                 Some(value) => Body::Json(value),
                 None if spelling == DeviceErrorFormat::Empty => Body::Empty,
-                None => Body::Page(Page::Stray),
+                None => Body::Page(Page::CaptivePortal),
             };
             Reply { status, body, tracking_id, reason: Some("requested by the test") }
         }
         Ok((status, body)) => Reply { status, body, tracking_id, reason: None },
-        Err(Refusal { status, message, description, reason }) => {
+        Err(RestError { status, message, description, reason }) => {
             let errors = json!([{ "description": description }]);
             let body = json!({ "message": message, "errors": errors, "trackingId": tracking_id });
             Reply { status, body: Body::Json(body), tracking_id, reason: Some(reason) }
@@ -49,16 +49,20 @@ pub(crate) fn answer(request: &Request, state: &mut State, moment: &mut StepCont
     }
 }
 
-fn route(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> Outcome {
+fn route_request(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> RuleResult {
     if is_at_issuer(KEYS_OF_ISSUER, request, state) {
         return if request.method == "GET" { keys(state) } else { Err(wrong_method()) };
     }
     if is_at_issuer(LOGOUT, request, state) {
-        return if request.method == "GET" { Ok(openid::show(request, state, moment)) } else { Err(wrong_method()) };
-    }
-    if request.path == VERIFY && !state.service.is_meetings() {
         return if request.method == "GET" {
-            Ok(browser_flow::show(request, state, moment))
+            Ok(openid::show_logout_page(request, state, moment))
+        } else {
+            Err(wrong_method())
+        };
+    }
+    if request.path == VERIFICATION_PATH && !state.service.is_meetings() {
+        return if request.method == "GET" {
+            Ok(browser_flow::show_verification_page(request, state, moment))
         } else {
             Err(wrong_method())
         };
@@ -67,17 +71,23 @@ fn route(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> 
     let is_platform = !state.service.is_meetings();
     let is_token = endpoint == state.service.token_path();
     match (request.method.as_str(), endpoint) {
-        ("GET", "/authorize") => Ok(browser_flow::authorize(request, state, moment)),
-        ("GET", "/signin") => Ok(browser_flow::choose(request, state, moment)),
-        ("POST", "/signin") => Ok(browser_flow::sign_in(request, &form(request)?, state, moment)),
-        ("GET", "/consent") => Ok(browser_flow::resume(request, state, moment)),
-        ("POST", "/consent") => Ok(browser_flow::decide(request, &form(request)?, state, moment)),
-        ("POST", _) if is_token => token::answer(&form(request)?, request.authorization.as_deref(), state, moment),
-        ("POST", DEVICE_START) if is_platform => device::start(&form(request)?, state, moment),
-        ("POST", DEVICE_TOKEN) if is_platform => {
-            device::token(&form(request)?, request.authorization.as_deref(), state, moment)
+        ("GET", "/authorize") => Ok(browser_flow::respond_to_authorization_request(request, state, moment)),
+        ("GET", "/signin") => Ok(browser_flow::show_account_selection(request, state, moment)),
+        ("POST", "/signin") => Ok(browser_flow::process_sign_in_form(request, &form(request)?, state, moment)),
+        ("GET", "/consent") => Ok(browser_flow::show_current_page(request, state, moment)),
+        ("POST", "/consent") => Ok(browser_flow::process_consent_form(request, &form(request)?, state, moment)),
+        ("POST", _) if is_token => {
+            token::respond_to_token_request(&form(request)?, request.authorization.as_deref(), state, moment)
         }
-        ("POST", "/revoke") => token::revoke(&form(request)?, request.authorization.as_deref(), state, moment.now),
+        ("POST", DEVICE_AUTHORIZATION_PATH) if is_platform => {
+            device::respond_to_device_authorization(&form(request)?, state, moment)
+        }
+        ("POST", DEVICE_TOKEN_PATH) if is_platform => {
+            device::respond_to_poll(&form(request)?, request.authorization.as_deref(), state, moment)
+        }
+        ("POST", "/revoke") => {
+            token::respond_to_revocation(&form(request)?, request.authorization.as_deref(), state, moment.now)
+        }
         ("GET", "/people/me") if is_platform => Ok(person(bearer(request, state, moment.now)?.user, state)),
         ("GET", "/userinfo") if is_platform => user_info(request, state, moment.now),
         ("GET", TOKEN_EXPIRY) if is_platform => Ok(token_expiry(&bearer(request, state, moment.now)?)),
@@ -85,7 +95,7 @@ fn route(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> 
         ("GET", DISCOVERY) if is_platform => openid::discovery(state),
         ("GET", WEB_FINGER) if is_platform => openid::web_finger(&request.query, state),
         (_, "/authorize" | "/signin" | "/consent" | "/revoke") => Err(wrong_method()),
-        (_, DEVICE_START | DEVICE_TOKEN) if is_platform => Err(wrong_method()),
+        (_, DEVICE_AUTHORIZATION_PATH | DEVICE_TOKEN_PATH) if is_platform => Err(wrong_method()),
         (_, "/people/me" | "/userinfo" | "/verification" | TOKEN_EXPIRY | DISCOVERY | WEB_FINGER) if is_platform => {
             Err(wrong_method())
         }
@@ -94,11 +104,11 @@ fn route(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> 
     }
 }
 
-fn user_info(request: &Request, state: &mut State, now: UnixTime) -> Outcome {
+fn user_info(request: &Request, state: &mut State, now: UnixTime) -> RuleResult {
     let Bearer { user, scopes, .. } = bearer(request, state, now)?;
     let claims = openid::user_info(user, scopes)?;
-    match state.orders.take_named(NamedFault::user_info) {
-        Some(fault) => fault.spoil(claims),
+    match state.fault_script.take_named(NamedFault::user_info) {
+        Some(fault) => fault.apply(claims),
         None => Ok((200, Body::Json(claims))),
     }
 }
@@ -112,31 +122,31 @@ fn is_at_issuer(place: &str, request: &Request, state: &State) -> bool {
 }
 
 /// Returns the key set, which is the same for all issuers.
-fn keys(state: &mut State) -> Outcome {
-    match state.orders.take_named(NamedFault::keys) {
-        Some(fault) => fault.answer(&state.keys),
-        None => Ok((200, Body::Json(state.keys.published()))),
+fn keys(state: &mut State) -> RuleResult {
+    match state.fault_script.take_named(NamedFault::keys) {
+        Some(fault) => fault.response(&state.keys),
+        None => Ok((200, Body::Json(state.keys.key_set()))),
     }
 }
 
-fn unknown_path() -> Refusal {
+fn unknown_path() -> RestError {
     let message = "The requested resource could not be found.";
-    Refusal { status: 404, message, description: message, reason: "unknown endpoint" }
+    RestError { status: 404, message, description: message, reason: "unknown endpoint" }
 }
 
-fn wrong_method() -> Refusal {
+fn wrong_method() -> RestError {
     let message = "The HTTP method is not supported for this resource.";
-    Refusal { status: 405, message, description: message, reason: "wrong method for this endpoint" }
+    RestError { status: 405, message, description: message, reason: "wrong method for this endpoint" }
 }
 
-pub(crate) fn form(request: &Request) -> Result<Fields, Refusal> {
+pub(crate) fn form(request: &Request) -> Result<Fields, RestError> {
     let message = "The media type of the request is not supported.";
     let reason = "the body must be application/x-www-form-urlencoded";
-    request.form.clone().ok_or(Refusal { status: 415, message, description: message, reason })
+    request.form.clone().ok_or(RestError { status: 415, message, description: message, reason })
 }
 
 /// Returns the bearer of a valid access token.
-fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<Bearer<'a>, Refusal> {
+fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<Bearer<'a>, RestError> {
     let token = request.authorization.as_deref().and_then(bearer_token);
     token.and_then(|token| state.bearer(token, now)).ok_or_else(|| {
         let message = "The request requires a valid access token set in the Authorization request header.";
@@ -145,7 +155,7 @@ fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<Bear
         } else {
             "the access token is expired, revoked, or from another mock"
         };
-        Refusal { status: 401, message, description: message, reason }
+        RestError { status: 401, message, description: message, reason }
     })
 }
 
@@ -202,30 +212,30 @@ mod tests {
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
-    const DEAD: &str = "The refresh token provided is expired, revoked, malformed, or invalid";
+    const INVALID_REFRESH_TOKEN: &str = "The refresh token provided is expired, revoked, malformed, or invalid";
 
     /// The mock's state without a server. The test controls time and randomness.
-    struct World {
+    struct TestMock {
         state: State,
         now: UnixTime,
-        dice: u8,
+        random_counter: u8,
         /// The session cookie of the browser.
         session: Option<String>,
     }
 
-    impl World {
+    impl TestMock {
         fn new(service: MockService, redirect_uris: &[&str]) -> Self {
             let integration = Integration {
                 name: "App".to_owned(),
                 client_id: "C1".to_owned(),
                 client_secret: "s+1".to_owned(),
                 redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
-                scopes: service.usual_scopes().parse().unwrap(),
+                scopes: service.default_scopes().parse().unwrap(),
             };
             let users = vec![MockUser::new("jane@example.com").name("Jane Doe").organization("0r9").site("Acme")];
             let origin = "http://127.0.0.1:1".to_owned();
-            let state = State::new(service, origin, users, integration, service.usual_lifetimes(), [7; 32]);
-            Self { state, now: UnixTime::from_secs(1_000_000), dice: 0, session: None }
+            let state = State::new(service, origin, users, integration, service.default_lifetimes(), [7; 32]);
+            Self { state, now: UnixTime::from_secs(1_000_000), random_counter: 0, session: None }
         }
 
         fn webex() -> Self {
@@ -236,14 +246,14 @@ mod tests {
             Self::new(MockService::Meetings, &[CALLBACK])
         }
 
-        fn ask(&mut self, request: &Request) -> Reply {
+        fn send(&mut self, request: &Request) -> Reply {
             let mut random = || {
-                self.dice += 1;
-                [self.dice; 32]
+                self.random_counter += 1;
+                [self.random_counter; 32]
             };
             let elapsed = self.now.since(UnixTime::from_secs(0));
             let mut moment = StepContext { now: self.now, elapsed, random: &mut random };
-            let reply = answer(request, &mut self.state, &mut moment);
+            let reply = respond(request, &mut self.state, &mut moment);
             if let Body::Session(session, _) = &reply.body {
                 self.session.clone_from(session);
             }
@@ -252,13 +262,13 @@ mod tests {
 
         fn authorize(&mut self, query: &str) -> Reply {
             let path = format!("{}/authorize", self.state.service.base_path());
-            self.visit(path, query)
+            self.get_with_session(path, query)
         }
 
         /// Sends a GET request with the session cookie.
-        fn visit(&mut self, path: impl Into<String>, query: &str) -> Reply {
+        fn get_with_session(&mut self, path: impl Into<String>, query: &str) -> Reply {
             let (path, session) = (path.into(), self.session.clone());
-            self.ask(&Request { method: "GET".into(), path, query: fields(query), session, ..Request::default() })
+            self.send(&Request { method: "GET".into(), path, query: fields(query), session, ..Request::default() })
         }
 
         fn consent(&mut self, query: &str) -> Reply {
@@ -269,13 +279,13 @@ mod tests {
                 // A user who consented before is redirected immediately.
                 _ => return reply,
             };
-            self.decide(&format!("transaction={transaction}&user=jane%40example.com&decision=accept"))
+            self.post_decision(&format!("transaction={transaction}&user=jane%40example.com&decision=accept"))
         }
 
-        fn decide(&mut self, form: &str) -> Reply {
+        fn post_decision(&mut self, form: &str) -> Reply {
             let path = format!("{}/consent", self.state.service.base_path());
             let session = self.session.clone();
-            self.ask(&Request { method: "POST".into(), path, form: Some(fields(form)), session, ..Request::default() })
+            self.send(&Request { method: "POST".into(), path, form: Some(fields(form)), session, ..Request::default() })
         }
 
         fn token(&mut self, form: &str) -> Reply {
@@ -285,7 +295,7 @@ mod tests {
         fn token_with(&mut self, authorization: Option<&str>, form: &str) -> Reply {
             let path = format!("{}{}", self.state.service.base_path(), self.state.service.token_path());
             let authorization = authorization.map(str::to_owned);
-            self.ask(&Request {
+            self.send(&Request {
                 method: "POST".into(),
                 path,
                 form: Some(fields(form)),
@@ -294,13 +304,13 @@ mod tests {
             })
         }
 
-        fn me(&mut self, authorization: Option<&str>) -> Reply {
+        fn get_person(&mut self, authorization: Option<&str>) -> Reply {
             self.get("/v1/people/me", authorization)
         }
 
         fn get(&mut self, path: &str, authorization: Option<&str>) -> Reply {
             let (method, path) = ("GET".into(), path.into());
-            self.ask(&Request { method, path, authorization: authorization.map(str::to_owned), ..Request::default() })
+            self.send(&Request { method, path, authorization: authorization.map(str::to_owned), ..Request::default() })
         }
 
         /// Completes the consent page and returns the code.
@@ -348,7 +358,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(reply: &Reply, status: u16, message: &str, description: &str, source: &str) {
+    fn assert_error(reply: &Reply, status: u16, message: &str, description: &str, source: &str) {
         let body = json(reply);
         let found = (reply.status, &body["message"], &body["errors"][0]["description"], &body["trackingId"]);
         assert_eq!(
@@ -389,14 +399,14 @@ mod tests {
                 ErrorPage::RedirectUriMismatch,
             ),
         ] {
-            let reply = World::new(MockService::Webex, redirect_uris).authorize(query);
-            let Body::Page(Page::Refusal(page)) = reply.body else { panic!("{rule}: {reply:?}") };
+            let reply = TestMock::new(MockService::Webex, redirect_uris).authorize(query);
+            let Body::Page(Page::Error(page)) = reply.body else { panic!("{rule}: {reply:?}") };
             assert_eq!((page, reply.status), (expected, 400), "{rule}");
         }
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         world.state.is_denied_by_administrator = true;
         let reply = world.authorize(&query("spark:all"));
-        assert!(matches!(reply.body, Body::Page(Page::Refusal(ErrorPage::DeniedByAdministrator))));
+        assert!(matches!(reply.body, Body::Page(Page::Error(ErrorPage::DeniedByAdministrator))));
         assert_eq!(reply.status, 403);
     }
 
@@ -428,7 +438,7 @@ mod tests {
             ),
             ("login-with-webex: prompt=none", webex, query("spark:all&prompt=none"), "login_required"),
         ] {
-            let reply = World::new(service, &[CALLBACK]).authorize(&query);
+            let reply = TestMock::new(service, &[CALLBACK]).authorize(&query);
             let (address, rest) = location(&reply).split_once('?').unwrap();
             let answer = fields(rest);
             assert_eq!((reply.status, address), (302, CALLBACK), "{source}: {query}");
@@ -456,7 +466,7 @@ mod tests {
             ("webex-meetings: code alone", meetings, of("token", "all_read"), "unsupported_response_type"),
             ("RFC 6749 3.1", webex, of("token", "spark:all&scope=spark:all"), "invalid_request"),
         ] {
-            let reply = World::new(service, &[CALLBACK]).authorize(&query);
+            let reply = TestMock::new(service, &[CALLBACK]).authorize(&query);
             let (address, rest) = location(&reply).split_once('#').unwrap_or_else(|| panic!("{source}: {reply:?}"));
             let answer = fields(rest);
             assert_eq!((reply.status, address), (302, CALLBACK), "{source}: {query}");
@@ -474,7 +484,7 @@ mod tests {
             ("id_token+token", &both),
             ("token+id_token", &both),
         ] {
-            let mut world = World::new(MockService::Webex, &["http://localhost:1/cb?tenant=1"]);
+            let mut world = TestMock::new(MockService::Webex, &["http://localhost:1/cb?tenant=1"]);
             let redirect_uri = "http://localhost:1/cb%3Ftenant=1";
             let query = query("openid+spark:all&nonce=n").replace("=code", &format!("={response}"));
             let reply = world.consent(&query.replace(CALLBACK, redirect_uri));
@@ -488,9 +498,9 @@ mod tests {
                 assert_eq!((answer.get("token_type"), answer.get("expires_in")), (Some("Bearer"), Some("1209599")));
                 assert!(token.ends_with("_PF84_0r9"), "{token}");
                 let header = format!("Bearer {token}");
-                assert_eq!(world.me(Some(&header)).status, 200);
+                assert_eq!(world.get_person(Some(&header)).status, 200);
                 world.state.revoke(0);
-                assert_eq!(world.me(Some(&header)).status, 401, "it is revoked with the user's grants");
+                assert_eq!(world.get_person(Some(&header)).status, 401, "it is revoked with the user's grants");
             }
         }
     }
@@ -499,7 +509,7 @@ mod tests {
     /// grant.
     #[test]
     fn implicit_token_does_not_change_login_grant() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let tokens = world.login();
         let query = query("spark:people_read").replace("=code", "=token");
         for _ in 0..20 {
@@ -508,7 +518,13 @@ mod tests {
         }
         let refreshed = world.refresh(&tokens["refresh_token"]);
         assert_eq!(json(&refreshed)["scope"], tokens["scope"]);
-        refused(&world.refresh(&"".into()), 400, MALFORMED, DEAD, "a brief grant has no refresh token");
+        assert_error(
+            &world.refresh(&"".into()),
+            400,
+            MALFORMED,
+            INVALID_REFRESH_TOKEN,
+            "a brief grant has no refresh token",
+        );
     }
 
     #[test]
@@ -523,7 +539,7 @@ mod tests {
             ("OpenID Connect Core 3.1.2.1: login_hint", 0, silent("&login_hint=Jane%40example.com"), true),
             ("OpenID Connect Core 3.1.2.1: login_hint", 0, silent("&login_hint=eve%40example.com"), false),
         ] {
-            let mut world = World::webex();
+            let mut world = TestMock::webex();
             world.state.users.push(MockUser::new("eve@example.com"));
             let stranger = world.authorize(&query);
             assert!(location(&stranger).contains("?error=login_required&"), "{source}");
@@ -564,11 +580,11 @@ mod tests {
             ("goto=javascript:alert(1)", None),
             ("goto=/bye", None),
         ] {
-            let mut world = World::webex();
+            let mut world = TestMock::webex();
             world.consent(&silent.replace("&prompt=none", ""));
             assert!(location(&world.authorize(&silent)).contains("?code="));
 
-            let reply = world.visit("/idb/oauth2/v1/logout", query);
+            let reply = world.get_with_session("/idb/oauth2/v1/logout", query);
 
             match goes_to {
                 Some(address) => assert_eq!((reply.status, location(&reply)), (302, address)),
@@ -584,27 +600,27 @@ mod tests {
     /// github.com/WebexSamples: `?token=` in addition to the redirect target.
     #[test]
     fn logout_revokes_access_token_and_no_refresh_token() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let (first, second) = (world.login(), world.login());
         for (token, status) in [("access_token", 401), ("refresh_token", 200)] {
             let logout = format!("token={}", first[token].as_str().unwrap());
-            world.visit("/idb/oauth2/v1/logout", &logout);
+            world.get_with_session("/idb/oauth2/v1/logout", &logout);
             assert_eq!(world.refresh(&first["refresh_token"]).status, 200, "{token}");
             let other = if status == 401 { &first } else { &second };
             let header = format!("Bearer {}", other["access_token"].as_str().unwrap());
-            assert_eq!(world.me(Some(&header)).status, status, "{token}");
+            assert_eq!(world.get_person(Some(&header)).status, status, "{token}");
         }
     }
 
     #[test]
     fn token_expiry_endpoint_returns_milliseconds() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
         let reply = world.get("/v1/authorizations/tokenExpiry", Some(&header));
         assert_eq!((reply.status, json(&reply)), (200, &json!({"exp": 1_000_000_000 + 1_209_599_000_u64})));
         world.now = world.now + std::time::Duration::from_secs(1_209_599);
         assert_eq!(world.get("/v1/authorizations/tokenExpiry", Some(&header)).status, 401);
-        assert_eq!(World::meetings().get("/v1/oauth2/authorizations/tokenExpiry", None).status, 404);
+        assert_eq!(TestMock::meetings().get("/v1/oauth2/authorizations/tokenExpiry", None).status, 404);
     }
 
     #[test]
@@ -631,30 +647,30 @@ mod tests {
                 query(&format!("all_read&code_challenge={CHALLENGE}&code_challenge_method=S256")),
             ),
         ] {
-            let reply = World::new(service, &[CALLBACK]).authorize(&query);
+            let reply = TestMock::new(service, &[CALLBACK]).authorize(&query);
             assert!(matches!(reply.body, Body::Page(Page::SignIn(_))), "{source}: {reply:?}");
         }
     }
 
     #[test]
     fn consent_decision_is_accepted_once_before_expiry() {
-        let mut world = World::webex();
-        let open = |world: &mut World| match world.authorize(&query("spark:all")).body {
+        let mut world = TestMock::webex();
+        let open = |world: &mut TestMock| match world.authorize(&query("spark:all")).body {
             Body::Page(Page::SignIn(page)) => format!("transaction={}&user=jane@example.com", page.transaction),
             other => panic!("{other:?}"),
         };
         let (denied, late) = (open(&mut world), open(&mut world));
 
-        let reply = world.decide(&format!("{denied}&decision=deny"));
+        let reply = world.post_decision(&format!("{denied}&decision=deny"));
         assert_eq!(reply.status, 303);
         assert!(location(&reply).starts_with(&format!("{CALLBACK}?error=access_denied&")));
         assert!(location(&reply).ends_with("&state=a%26b"));
 
-        let again = world.decide(&format!("{denied}&decision=accept"));
-        assert!(matches!(again.body, Body::Page(Page::Refusal(ErrorPage::Expired))));
+        let again = world.post_decision(&format!("{denied}&decision=accept"));
+        assert!(matches!(again.body, Body::Page(Page::Error(ErrorPage::Expired))));
         world.now = world.now + std::time::Duration::from_secs(601);
-        let late = world.decide(&format!("{late}&decision=accept"));
-        assert!(matches!(late.body, Body::Page(Page::Refusal(ErrorPage::Expired))));
+        let late = world.post_decision(&format!("{late}&decision=accept"));
+        assert!(matches!(late.body, Body::Page(Page::Error(ErrorPage::Expired))));
     }
 
     #[test]
@@ -676,15 +692,22 @@ mod tests {
             ("RFC 6749 2.3.1", basic("C1:s%2B1"), "client_id=C2", 400, MALFORMED, "invalid_request"),
             ("RFC 7617", Some("Basic ?".to_owned()), "", 400, MALFORMED, "invalid_request"),
             ("RFC 6749 3.2", None, "grant_type=refresh_token", 400, MALFORMED, "invalid_request"),
-            ("accepted, so the grant is looked at", basic("C1:s%2B1"), "client_id=C1", 400, MALFORMED, DEAD),
-            ("accepted, so the grant is looked at", None, CLIENT, 400, MALFORMED, DEAD),
+            (
+                "accepted, so the grant is looked at",
+                basic("C1:s%2B1"),
+                "client_id=C1",
+                400,
+                MALFORMED,
+                INVALID_REFRESH_TOKEN,
+            ),
+            ("accepted, so the grant is looked at", None, CLIENT, 400, MALFORMED, INVALID_REFRESH_TOKEN),
         ] {
-            let reply = World::webex().token_with(header.as_deref(), &format!("{grant}&{form}"));
-            refused(&reply, status, message, description, source);
+            let reply = TestMock::webex().token_with(header.as_deref(), &format!("{grant}&{form}"));
+            assert_error(&reply, status, message, description, source);
         }
-        let mut meetings = World::meetings();
+        let mut meetings = TestMock::meetings();
         let header = basic("C1:s%2B1");
-        refused(
+        assert_error(
             &meetings.token_with(header.as_deref(), grant),
             400,
             MALFORMED,
@@ -692,15 +715,15 @@ mod tests {
             "webex-meetings: the form alone",
         );
         let reply = meetings.token("client_id=C1&client_secret=x");
-        refused(&reply, 401, wrong, "Invalid client secret", "seen at Webex Meetings");
+        assert_error(&reply, 401, wrong, "Invalid client secret", "seen at Webex Meetings");
     }
 
     #[test]
     fn token_endpoint_rejects_unsupported_grant_type() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let reply = world.token(&format!("{CLIENT}&grant_type=password"));
-        refused(&reply, 400, MALFORMED, "unsupported_grant_type", "RFC 6749 5.2");
-        refused(&world.token(CLIENT), 400, MALFORMED, "invalid_request", "RFC 6749 5.2");
+        assert_error(&reply, 400, MALFORMED, "unsupported_grant_type", "RFC 6749 5.2");
+        assert_error(&world.token(CLIENT), 400, MALFORMED, "invalid_request", "RFC 6749 5.2");
     }
 
     #[test]
@@ -711,7 +734,7 @@ mod tests {
         let verifier = format!("&code_verifier={VERIFIER}");
         let other = "&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXX";
         let without = |form: String| form.replace("redirect_uri", "x");
-        type Change<'a> = &'a dyn Fn(String) -> String;
+        type FormEdit<'a> = &'a dyn Fn(String) -> String;
         for (rule, query, change, wait, is_good) in [
             ("as it should be", &plain, &|form| form as String as _, 0, true),
             ("in time", &plain, &|form| form, 599, true),
@@ -724,21 +747,21 @@ mod tests {
             ("verifier missing", &challenged, &|form| form, 0, false),
             ("another verifier", &challenged, &|form| form + other, 0, false),
             ("RFC 9700 4.8.2: verifier without a challenge", &plain, &|form| form + &verifier, 0, false),
-        ] as [(&str, &String, Change<'_>, u64, bool); 11]
+        ] as [(&str, &String, FormEdit<'_>, u64, bool); 11]
         {
-            let mut world = World::webex();
+            let mut world = TestMock::webex();
             let code = world.code(query);
             world.now = world.now + std::time::Duration::from_secs(wait);
             let first = world.token(&change(exchange(&code)));
             assert_eq!(first.status, if is_good { 200 } else { 400 }, "{rule}: {first:?}");
             let second = world.token(&change(exchange(&code)));
-            refused(&second, 400, MALFORMED, "The authorization code is invalid", rule);
+            assert_error(&second, 400, MALFORMED, "The authorization code is invalid", rule);
         }
     }
 
     #[test]
     fn platform_tokens_have_webex_format() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let code = world.code(&query("spark:all"));
         assert!(code.ends_with("_PF84_0r9") && code.split('_').count() == 3, "{code}");
         let tokens = json(&world.token(&exchange(&code))).clone();
@@ -756,7 +779,7 @@ mod tests {
 
     #[test]
     fn refresh_keeps_refresh_token_and_previous_access_tokens() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let first = world.login();
         world.now = world.now + std::time::Duration::from_secs(100);
         let second = json(&world.refresh(&first["refresh_token"])).clone();
@@ -765,19 +788,19 @@ mod tests {
         assert_eq!(second["refresh_token_expires_in"], 7_775_899);
         for tokens in [&first, &second] {
             let header = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-            assert_eq!(world.me(Some(&header)).status, 200);
+            assert_eq!(world.get_person(Some(&header)).status, 200);
         }
         world.now = world.now + std::time::Duration::from_secs(1_209_499);
         for (tokens, status) in [(&first, 401), (&second, 200)] {
             let header = format!("bearer {}", tokens["access_token"].as_str().unwrap());
-            assert_eq!(world.me(Some(&header)).status, status);
+            assert_eq!(world.get_person(Some(&header)).status, status);
         }
     }
 
     #[test]
     fn rotated_refresh_token_is_valid_once_and_per_login() {
-        let mut world = World::webex();
-        world.state.succession.rotation = Rotation::Strict;
+        let mut world = TestMock::webex();
+        world.state.rotation_policy.rotation = Rotation::Strict;
         let (first, other) = (world.login(), world.login());
         assert_ne!(first["refresh_token"], other["refresh_token"]);
         world.now = world.now + std::time::Duration::from_secs(100);
@@ -785,44 +808,62 @@ mod tests {
         assert_ne!(second["refresh_token"], first["refresh_token"]);
         assert!(second["refresh_token"].as_str().unwrap().ends_with("_PF84_0r9"));
         assert_eq!(second["refresh_token_expires_in"], 7_775_899);
-        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD, "RFC 9700 4.14.2: spent");
+        assert_error(
+            &world.refresh(&first["refresh_token"]),
+            400,
+            MALFORMED,
+            INVALID_REFRESH_TOKEN,
+            "RFC 9700 4.14.2: spent",
+        );
         let header = format!("Bearer {}", first["access_token"].as_str().unwrap());
-        assert_eq!(world.me(Some(&header)).status, 200, "its access token stays valid");
+        assert_eq!(world.get_person(Some(&header)).status, 200, "its access token stays valid");
         assert_eq!(world.refresh(&second["refresh_token"]).status, 200, "reuse revokes nothing by default");
         assert_eq!(world.refresh(&other["refresh_token"]).status, 200, "other logins are not affected");
         assert_eq!(world.state.granted_refreshes(0), 3);
         world.state.revoke(0);
-        refused(
+        assert_error(
             &world.refresh(&other["refresh_token"]),
             400,
             MALFORMED,
-            DEAD,
+            INVALID_REFRESH_TOKEN,
             "revoking the grants revokes all refresh tokens",
         );
     }
 
     #[test]
     fn second_login_returns_same_refresh_token_until_expiry() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let first = world.login();
         world.now = world.now + std::time::Duration::from_secs(7_775_998);
         let second = world.login();
         assert_eq!(second["refresh_token"], first["refresh_token"]);
         assert_eq!(second["refresh_token_expires_in"], 1);
         world.now = world.now + std::time::Duration::from_secs(1);
-        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD, "webex-js-sdk#855");
+        assert_error(
+            &world.refresh(&first["refresh_token"]),
+            400,
+            MALFORMED,
+            INVALID_REFRESH_TOKEN,
+            "webex-js-sdk#855",
+        );
         let third = world.login();
         assert_ne!(third["refresh_token"], first["refresh_token"]);
         let header = format!("Bearer {}", second["access_token"].as_str().unwrap());
-        assert_eq!(world.me(Some(&header)).status, 200, "access tokens have their own expiry");
+        assert_eq!(world.get_person(Some(&header)).status, 200, "access tokens have their own expiry");
         world.state.revoke(0);
-        refused(&world.refresh(&third["refresh_token"]), 400, MALFORMED, DEAD, "webex-js-sdk#855");
-        assert_eq!(world.me(Some(&header)).status, 401, "access tokens are revoked with the grant");
+        assert_error(
+            &world.refresh(&third["refresh_token"]),
+            400,
+            MALFORMED,
+            INVALID_REFRESH_TOKEN,
+            "webex-js-sdk#855",
+        );
+        assert_eq!(world.get_person(Some(&header)).status, 401, "access tokens are revoked with the grant");
     }
 
     #[test]
     fn meetings_refresh_requires_site_redirect_uri_and_verifier() {
-        let mut world = World::meetings();
+        let mut world = TestMock::meetings();
         let code = world.code(&query("all_read&code_challenge=abc&code_challenge_method=plain"));
         let tokens = json(&world.token(&format!("{}&code_verifier=abc", exchange(&code)))).clone();
         assert_eq!(tokens["iss"], "https://Acme.webex.com/Acme");
@@ -852,9 +893,9 @@ mod tests {
 
     #[test]
     fn person_response_has_documented_fields() {
-        let mut world = World::webex();
+        let mut world = TestMock::webex();
         let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
-        let reply = world.me(Some(&header));
+        let reply = world.get_person(Some(&header));
         let person = json(&reply);
         let id = STANDARD_NO_PAD.decode(person["id"].as_str().unwrap()).unwrap();
         assert!(String::from_utf8(id).unwrap().starts_with("ciscospark://us/PEOPLE/"));
@@ -863,7 +904,7 @@ mod tests {
         assert_eq!((&person["invitePending"], &person["loginEnabled"]), (&"false".into(), &"true".into()));
         let words = "The request requires a valid access token set in the Authorization request header.";
         for header in [None, Some("Bearer x"), Some("Bearer "), Some("Basic x"), Some(&header[..header.len() - 1])] {
-            refused(&world.me(header), 401, words, words, "observed in API responses");
+            assert_error(&world.get_person(header), 401, words, words, "observed in API responses");
         }
     }
 
@@ -883,12 +924,12 @@ mod tests {
         ] {
             let tracking_id = Some("MINE_1".to_owned());
             let request = Request { method: method.into(), path: path.into(), tracking_id, ..Request::default() };
-            let reply = World::webex().ask(&request);
+            let reply = TestMock::webex().send(&request);
             assert_eq!(reply.status, status, "{method} {path}");
             assert_eq!((reply.tracking_id.as_str(), &json(&reply)["trackingId"]), ("MINE_1", &"MINE_1".into()));
         }
         let request = Request { method: "GET".into(), path: "/v1/people/me".into(), ..Request::default() };
-        let reply = World::meetings().ask(&request);
+        let reply = TestMock::meetings().send(&request);
         assert_eq!(reply.status, 404);
         assert!(reply.tracking_id.starts_with("ROUTER_"), "{}", reply.tracking_id);
     }

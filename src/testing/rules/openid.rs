@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::scope::{Scope, Scopes};
 use crate::testing::faults::fault::NamedFault;
-use crate::testing::message::{Body, Fields, Outcome, Refusal, Request};
+use crate::testing::message::{Body, Fields, Request, RestError, RuleResult};
 use crate::testing::model::state::{DISCOVERED_REGION, State, StepContext};
 use crate::testing::pages::Page;
 use crate::testing::registry::MockUser;
@@ -16,7 +16,7 @@ use crate::testing::registry::MockUser;
 ///
 /// Its issuer is always the broker of one region, whereas the issuer of an ID token is the broker
 /// of the user's home region.
-pub(crate) fn discovery(state: &mut State) -> Outcome {
+pub(crate) fn discovery(state: &mut State) -> RuleResult {
     let base = format!("{}{}", state.origin, state.service.base_path());
     let document = json!({
         "issuer": state.issuer(DISCOVERED_REGION),
@@ -36,20 +36,20 @@ pub(crate) fn discovery(state: &mut State) -> Outcome {
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         "code_challenge_methods_supported": ["plain", "S256"],
     });
-    match state.orders.take_named(NamedFault::discovery) {
-        Some(fault) => fault.spoil(document),
+    match state.fault_script.take_named(NamedFault::discovery) {
+        Some(fault) => fault.apply(document),
         None => Ok((200, Body::Json(document))),
     }
 }
 
 /// Returns the issuer of a user (RFC 7033) without authentication. Unknown users get the default
 /// issuer.
-pub(crate) fn web_finger(query: &Fields, state: &State) -> Outcome {
+pub(crate) fn web_finger(query: &Fields, state: &State) -> RuleResult {
     let resource = query.get("resource").unwrap_or_default();
     let email = resource
         .strip_prefix("acct:")
         .filter(|email| email.contains('@'))
-        .ok_or_else(|| Refusal::malformed("invalid_request", "`resource` must be \"acct:\" and an e-mail address"))?;
+        .ok_or_else(|| RestError::malformed("invalid_request", "`resource` must be \"acct:\" and an e-mail address"))?;
     let issuer = match state.user(email) {
         Some(user) => state.issuer_of(&state.users[user]),
         None => state.issuer(""),
@@ -60,9 +60,9 @@ pub(crate) fn web_finger(query: &Fields, state: &State) -> Outcome {
 
 /// Returns the userinfo claims of the granted scopes. As in Webex, `email_verified` is a string and
 /// the phone number is `phone`.
-pub(crate) fn user_info(user: &MockUser, scopes: &Scopes) -> Result<Value, Refusal> {
+pub(crate) fn user_info(user: &MockUser, scopes: &Scopes) -> Result<Value, RestError> {
     if !scopes.contains(Scope::OPENID) {
-        return Err(Refusal::missing_scope("the access token was not granted `openid`"));
+        return Err(RestError::missing_scope("the access token was not granted `openid`"));
     }
     let (first, last) = user.names();
     let mut claims = json!({"sub": user.uuid()});
@@ -91,12 +91,12 @@ pub(crate) const LOGOUT: &str = "/oauth2/v1/logout";
 /// samples.
 ///
 /// The browser is then redirected to `goto`. No documentation requires this URL to be registered.
-pub(crate) fn show(request: &Request, state: &mut State, moment: &StepContext<'_>) -> (u16, Body) {
+pub(crate) fn show_logout_page(request: &Request, state: &mut State, moment: &StepContext<'_>) -> (u16, Body) {
     state.sessions.close(request.session.as_deref());
-    if let Some(token) = request.query.filled("token") {
-        state.end_access_token(token, moment.now);
+    if let Some(token) = request.query.get_non_blank("token") {
+        state.revoke_access_token(token, moment.now);
     }
-    let (status, then) = match goto(&request.query) {
+    let (status, then) = match redirect_target(&request.query) {
         Some(url) => (302, Body::Redirect(url)),
         None => (200, Body::Page(Page::SignedOut)),
     };
@@ -105,7 +105,7 @@ pub(crate) fn show(request: &Request, state: &mut State, moment: &StepContext<'_
 
 /// Returns the URL in `goto` if it is an HTTP or HTTPS URL. A parsed URL is always a valid header
 /// value.
-fn goto(query: &Fields) -> Option<String> {
-    let url = Url::parse(query.filled("goto")?).ok()?;
+fn redirect_target(query: &Fields) -> Option<String> {
+    let url = Url::parse(query.get_non_blank("goto")?).ok()?;
     matches!(url.scheme(), "http" | "https").then(|| url.into())
 }

@@ -29,11 +29,11 @@ pub(crate) mod respond;
 ///
 /// Mocks of wiremock store every request, even without recording. A request counts once, and once
 /// more for each KiB.
-const REQUESTS_KEPT: u64 = 4096;
+const MAX_STORED_WEIGHT: u64 = 4096;
 
 /// Listens on a loopback port and returns the listener and its origin. Port 0 selects a free port.
 #[expect(clippy::panic, reason = "a test cannot continue without its port")]
-pub(crate) fn listen(port: u16) -> (TcpListener, String) {
+pub(crate) fn listen_on_loopback(port: u16) -> (TcpListener, String) {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, format!("http://{address}"))));
     bound.unwrap_or_else(|error| panic!("failed to listen on port {port}: {error}"))
@@ -42,7 +42,7 @@ pub(crate) fn listen(port: u16) -> (TcpListener, String) {
 /// Checks that the server accepts connections. wiremock does not report that its thread failed for
 /// lack of handles.
 #[expect(clippy::panic, reason = "a test cannot continue without its server")]
-fn check(address: SocketAddr) {
+fn check_connection(address: SocketAddr) {
     if let Err(error) = TcpStream::connect(address) {
         panic!(
             "failed to connect to the mock at {address}: {error}; a mock uses five operating system handles and \
@@ -58,13 +58,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(desk: Desk, listener: TcpListener, is_relayed: bool) -> Arc<Self> {
-        let (listener, front) = if is_relayed { (listen(0).0, Some(listener)) } else { (listener, None) };
+    pub(crate) async fn start(desk: Responder, listener: TcpListener, is_relayed: bool) -> Arc<Self> {
+        let (listener, front) = if is_relayed { (listen_on_loopback(0).0, Some(listener)) } else { (listener, None) };
         let wiremock = MockServer::builder().listener(listener).disable_request_recording().start().await;
-        check(*wiremock.address());
+        check_connection(*wiremock.address());
         let relay = front.map(|front| Relay::start(front, *wiremock.address()));
         let server = Arc::new(Self { wiremock: Some(wiremock), relay });
-        server.register(desk.of(&server)).await;
+        server.register(desk.with_server(&server)).await;
         server
     }
 
@@ -72,7 +72,7 @@ impl Server {
         self.relay.as_ref()
     }
 
-    async fn register(&self, desk: Desk) {
+    async fn register(&self, desk: Responder) {
         if let Some(server) = &self.wiremock {
             let [losing, answering] = desk.mocks();
             tokio::join!(biased; server.register(losing), server.register(answering));
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// Replaces the mocks, and thereby clears wiremock's request log.
-    async fn renew(&self, desk: Desk) {
+    async fn replace_mocks(&self, desk: Responder) {
         if let Some(server) = &self.wiremock {
             // All of them queue for wiremock's fair lock in the same poll, on the only thread that
             // receives requests. No request therefore finds the server without its mocks.
@@ -101,13 +101,13 @@ impl Drop for Server {
 }
 
 /// Locks a mutex. State left by a panicking test is still valid.
-pub(crate) fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock_ignoring_poison<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns random bytes for the rules.
 #[expect(clippy::expect_used, reason = "a test cannot continue without the operating system's generator")]
-pub(crate) fn random() -> [u8; 32] {
+pub(crate) fn random_bytes() -> [u8; 32] {
     let mut bytes = [0; 32];
     random::fill(&mut bytes).expect("the operating system's random generator works");
     bytes
@@ -115,22 +115,22 @@ pub(crate) fn random() -> [u8; 32] {
 
 /// The responder for all requests.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct Responder {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
     server: Weak<Server>,
     /// The weight of all requests that wiremock has stored, including cleared ones.
-    kept: Arc<AtomicU64>,
+    stored_weight: Arc<AtomicU64>,
     /// The response to the current request. wiremock processes one request at a time.
     outgoing: Arc<Mutex<Option<PreparedResponse>>>,
 }
 
-impl Desk {
+impl Responder {
     pub(crate) fn new(state: Arc<Mutex<State>>, clock: Arc<dyn Clock>) -> Self {
-        Self { state, clock, server: Weak::new(), kept: Arc::default(), outgoing: Arc::default() }
+        Self { state, clock, server: Weak::new(), stored_weight: Arc::default(), outgoing: Arc::default() }
     }
 
-    fn of(mut self, server: &Arc<Server>) -> Self {
+    fn with_server(mut self, server: &Arc<Server>) -> Self {
         self.server = Arc::downgrade(server);
         self
     }
@@ -146,23 +146,24 @@ impl Desk {
     }
 
     fn receive(&self, request: &wiremock::Request) -> PreparedResponse {
-        let weight = weight(request);
-        if is_full(self.kept.fetch_add(weight, Ordering::Relaxed), weight) {
-            self.forget_requests();
+        let weight = request_weight(request);
+        if is_full(self.stored_weight.fetch_add(weight, Ordering::Relaxed), weight) {
+            self.clear_stored_requests();
         }
-        let mut moment = StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
-        respond::answer(&read(request), &mut lock(&self.state), &mut moment)
+        let mut moment =
+            StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random_bytes };
+        respond::prepare_response(&read_request(request), &mut lock_ignoring_poison(&self.state), &mut moment)
     }
 
-    fn forget_requests(&self) {
+    fn clear_stored_requests(&self) {
         if let (Some(server), Ok(runtime)) = (self.server.upgrade(), Handle::try_current()) {
             let desk = self.clone();
-            runtime.spawn(async move { server.renew(desk).await });
+            runtime.spawn(async move { server.replace_mocks(desk).await });
         }
     }
 }
 
-fn weight(request: &wiremock::Request) -> u64 {
+fn request_weight(request: &wiremock::Request) -> u64 {
     let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     let bytes = request.body.len() + request.url.as_str().len() + headers.sum::<usize>();
     1 + (bytes / 1024) as u64
@@ -170,34 +171,34 @@ fn weight(request: &wiremock::Request) -> u64 {
 
 /// Returns `true` if the stored weight crosses the limit by adding `more` to `before`.
 fn is_full(before: u64, more: u64) -> bool {
-    before / REQUESTS_KEPT != before.wrapping_add(more) / REQUESTS_KEPT
+    before / MAX_STORED_WEIGHT != before.wrapping_add(more) / MAX_STORED_WEIGHT
 }
 
 /// A matcher for requests whose response is lost.
-struct DropResponse(Desk);
+struct DropResponse(Responder);
 
 impl Match for DropResponse {
     fn matches(&self, request: &wiremock::Request) -> bool {
         let outgoing = self.0.receive(request);
-        let is_lost = outgoing.fate == ResponseDelivery::Lost;
-        *lock(&self.0.outgoing) = (!is_lost).then_some(outgoing);
+        let is_lost = outgoing.delivery == ResponseDelivery::Lost;
+        *lock_ignoring_poison(&self.0.outgoing) = (!is_lost).then_some(outgoing);
         is_lost
     }
 }
 
-impl Respond for Desk {
+impl Respond for Responder {
     fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
-        let received = lock(&self.outgoing).take();
+        let received = lock_ignoring_poison(&self.outgoing).take();
         let outgoing = received.unwrap_or_else(|| self.receive(request));
-        let template = write(outgoing);
+        let template = response_template(outgoing);
         // The response to a HEAD request announces a body that does not follow. The relay must not
         // wait for it.
         if request.method == "HEAD" { template.insert_header(header::CONNECTION, "close") } else { template }
     }
 }
 
-fn read(request: &wiremock::Request) -> Request {
-    let text = |name: HeaderName| text(&request.headers, &name);
+fn read_request(request: &wiremock::Request) -> Request {
+    let text = |name: HeaderName| header_text(&request.headers, &name);
     let is_form = text(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
     Request {
@@ -206,31 +207,31 @@ fn read(request: &wiremock::Request) -> Request {
         query: Fields::parse(request.url.query().unwrap_or_default().as_bytes()),
         form: is_form.then(|| Fields::parse(&request.body)),
         authorization: text(header::AUTHORIZATION),
-        session: text(header::COOKIE).as_deref().and_then(browser_session::named_in).map(str::to_owned),
+        session: text(header::COOKIE).as_deref().and_then(browser_session::session_id_in).map(str::to_owned),
         tracking_id: text(TRACKING_ID),
     }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+fn header_text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// A delay longer than any test.
-const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
+const HANG_DELAY: Duration = Duration::from_secs(365 * 86_400);
 
-fn write(outgoing: PreparedResponse) -> ResponseTemplate {
-    let mut template = write_raw(outgoing.answer);
-    if let Some(order) = outgoing.fate.to_header() {
-        template = template.insert_header(delivery::HEADER, order);
+fn response_template(outgoing: PreparedResponse) -> ResponseTemplate {
+    let mut template = raw_response_template(outgoing.response);
+    if let Some(order) = outgoing.delivery.to_header() {
+        template = template.insert_header(delivery::RELAY_HEADER, order);
     }
-    let delay = if outgoing.fate == ResponseDelivery::Hung { Some(FOR_EVER) } else { outgoing.delay };
+    let delay = if outgoing.delivery == ResponseDelivery::Hanging { Some(HANG_DELAY) } else { outgoing.delay };
     match delay {
         Some(delay) => template.set_delay(delay),
         None => template,
     }
 }
 
-fn write_raw(raw: RawResponse) -> ResponseTemplate {
+fn raw_response_template(raw: RawResponse) -> ResponseTemplate {
     let template = ResponseTemplate::new(raw.status);
     let template = match raw.content_type {
         Some(content_type) => template.set_body_bytes(raw.body).insert_header(header::CONTENT_TYPE, content_type),

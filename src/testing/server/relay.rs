@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::testing::faults::delivery::{ConnectionFault, HEADER, ResponseDelivery};
+use crate::testing::faults::delivery::{ConnectionFault, RELAY_HEADER, ResponseDelivery};
 
 /// A running relay. It stops when it is dropped.
 pub(crate) struct Relay(UnboundedSender<Command>);
@@ -39,7 +39,7 @@ impl Relay {
                 listener.set_nonblocking(true).expect("a listener supports non-blocking mode");
                 let listener =
                     TcpListener::from_std(listener).expect("a non-blocking listener can be registered with tokio");
-                run(Door::Open(listener), wiremock, orders).await;
+                run_relay(PortState::Open(listener), wiremock, orders).await;
             });
         };
         thread::Builder::new().name("mock-webex-relay".to_owned()).spawn(run).expect("the relay thread can be spawned");
@@ -47,7 +47,7 @@ impl Relay {
     }
 
     /// Closes the port and all connections, or opens the port again.
-    pub(crate) fn open(&self, is_open: bool) -> io::Result<()> {
+    pub(crate) fn set_open(&self, is_open: bool) -> io::Result<()> {
         let (done, outcome) = mpsc::channel();
         let gone = || io::Error::other("relay stopped");
         self.0.send(Command { is_open, done }).map_err(|_| gone())?;
@@ -56,12 +56,12 @@ impl Relay {
 }
 
 /// The port, either open or reserved so that no other process can use it.
-enum Door {
+enum PortState {
     Open(TcpListener),
     Closed(TcpSocket),
 }
 
-impl Door {
+impl PortState {
     async fn accept(&self) -> io::Result<TcpStream> {
         match self {
             Self::Open(listener) => listener.accept().await.map(|(stream, _)| stream),
@@ -69,7 +69,7 @@ impl Door {
         }
     }
 
-    fn turned(self, is_open: bool) -> io::Result<Self> {
+    fn with_open(self, is_open: bool) -> io::Result<Self> {
         match self {
             Self::Open(listener) if !is_open => {
                 let address = listener.local_addr()?;
@@ -87,13 +87,13 @@ impl Door {
     }
 }
 
-async fn run(mut door: Door, wiremock: SocketAddr, mut orders: UnboundedReceiver<Command>) {
+async fn run_relay(mut door: PortState, wiremock: SocketAddr, mut orders: UnboundedReceiver<Command>) {
     let mut lines = JoinSet::new();
     loop {
         tokio::select! {
             accepted = door.accept() => match accepted {
                 Ok(client) => {
-                    lines.spawn(carry(client, wiremock));
+                    lines.spawn(forward_connection(client, wiremock));
                 }
                 // The process has too many open handles; wait until some are closed.
                 Err(_) => SystemClock::new().sleep(Duration::from_millis(10)).await,
@@ -104,7 +104,7 @@ async fn run(mut door: Door, wiremock: SocketAddr, mut orders: UnboundedReceiver
                 if !is_open {
                     lines.shutdown().await;
                 }
-                let (turned, outcome) = match door.turned(is_open) {
+                let (turned, outcome) = match door.with_open(is_open) {
                     Ok(turned) => (turned, Ok(())),
                     Err(error) => {
                         let _ = done.send(Err(error));
@@ -120,7 +120,7 @@ async fn run(mut door: Door, wiremock: SocketAddr, mut orders: UnboundedReceiver
 
 /// Forwards requests to wiremock and responses to the client, until one side closes the connection
 /// or a fault interrupts it.
-async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
+async fn forward_connection(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
     let mut server = TcpStream::connect(wiremock).await?;
     // Send each dripping byte immediately.
     client.set_nodelay(true)?;
@@ -133,7 +133,7 @@ async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
             let _ = to_server.shutdown().await;
             std::future::pending().await
         };
-        let answers = Answers { from: from_server, to: to_client, unsent: Vec::new() }.carry();
+        let answers = ResponseForwarder { from: from_server, to: to_client, unsent: Vec::new() }.forward();
         tokio::select! {
             ending = answers => ending?,
             ending = requests => ending,
@@ -141,7 +141,7 @@ async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
     };
     match ending {
         ConnectionFault::Closed => Ok(()),
-        ConnectionFault::Reset => reset(&client),
+        ConnectionFault::Reset => set_reset_on_close(&client),
         ConnectionFault::Stalled => {
             // Wait until the client closes the connection.
             tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop)
@@ -151,22 +151,22 @@ async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
 
 /// Makes the connection end with RST instead of FIN when it is dropped.
 #[allow(deprecated, reason = "the replacement for zero seconds is newer than the minimum tokio version of this crate")]
-fn reset(stream: &TcpStream) -> io::Result<()> {
+fn set_reset_on_close(stream: &TcpStream) -> io::Result<()> {
     stream.set_linger(Some(Duration::ZERO))
 }
 
 /// The forwarding of responses.
-struct Answers<'a> {
+struct ResponseForwarder<'a> {
     from: ReadHalf<'a>,
     to: WriteHalf<'a>,
     /// Bytes received from wiremock and not yet sent to the client.
     unsent: Vec<u8>,
 }
 
-impl Answers<'_> {
-    async fn carry(mut self) -> io::Result<ConnectionFault> {
+impl ResponseForwarder<'_> {
+    async fn forward(mut self) -> io::Result<ConnectionFault> {
         loop {
-            let Some(head) = self.head().await? else {
+            let Some(head) = self.read_head().await? else {
                 self.to.write_all(&self.unsent).await?;
                 tokio::io::copy(&mut self.from, &mut self.to).await?;
                 return Ok(ConnectionFault::Closed);
@@ -176,12 +176,12 @@ impl Answers<'_> {
             let rest = self.unsent.split_off(whole.min(self.unsent.len()));
             let answer = std::mem::replace(&mut self.unsent, rest);
             let body = &answer[head.end..];
-            match head.fate {
+            match head.delivery {
                 None => self.to.write_all(&answer).await?,
-                Some(ResponseDelivery::Dripping(pause)) => self.drip(&[&head.text, body].concat(), pause).await?,
-                Some(ResponseDelivery::Cut(after, ending)) => {
+                Some(ResponseDelivery::Dripping(pause)) => self.drip(&[&head.bytes, body].concat(), pause).await?,
+                Some(ResponseDelivery::Interrupted(after, ending)) => {
                     let sent = after.unwrap_or(body.len() / 2).min(body.len());
-                    self.to.write_all(&[&head.text, &body[..sent]].concat()).await?;
+                    self.to.write_all(&[&head.bytes, &body[..sent]].concat()).await?;
                     return Ok(ending);
                 }
                 Some(_) => return Ok(ConnectionFault::Closed),
@@ -191,13 +191,13 @@ impl Answers<'_> {
 
     /// Reads the head of the next response. Returns `None` at the end of the connection, or if the
     /// data is not HTTP/1.
-    async fn head(&mut self) -> io::Result<Option<Head>> {
+    async fn read_head(&mut self) -> io::Result<Option<ResponseHead>> {
         loop {
-            if let Some(head) = Head::of(&self.unsent) {
+            if let Some(head) = ResponseHead::parse(&self.unsent) {
                 return Ok(Some(head));
             }
-            let beginning = self.unsent.len().min(HTTP.len());
-            if self.unsent[..beginning] != HTTP[..beginning] || self.receive().await? == 0 {
+            let beginning = self.unsent.len().min(HTTP_1_PREFIX.len());
+            if self.unsent[..beginning] != HTTP_1_PREFIX[..beginning] || self.receive().await? == 0 {
                 return Ok(None);
             }
         }
@@ -221,29 +221,29 @@ impl Answers<'_> {
     }
 }
 
-const HTTP: &[u8] = b"HTTP/1.";
+const HTTP_1_PREFIX: &[u8] = b"HTTP/1.";
 
 /// The head of a response.
 #[derive(Debug, PartialEq, Eq)]
-struct Head {
+struct ResponseHead {
     /// The bytes that are sent to the client.
-    text: Vec<u8>,
+    bytes: Vec<u8>,
     /// The offset of the body.
     end: usize,
     /// The length of the body.
     length: usize,
-    fate: Option<ResponseDelivery>,
+    delivery: Option<ResponseDelivery>,
 }
 
-impl Head {
-    fn of(bytes: &[u8]) -> Option<Self> {
+impl ResponseHead {
+    fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-        let mut head = Self { text: Vec::with_capacity(end), end, length: 0, fate: None };
+        let mut head = Self { bytes: Vec::with_capacity(end), end, length: 0, delivery: None };
         for line in bytes[..end].split_inclusive(|byte| *byte == b'\n') {
             let text = String::from_utf8_lossy(line);
             match text.split_once(':') {
-                Some((name, value)) if name.eq_ignore_ascii_case(HEADER) => {
-                    head.fate = ResponseDelivery::from_header(value);
+                Some((name, value)) if name.eq_ignore_ascii_case(RELAY_HEADER) => {
+                    head.delivery = ResponseDelivery::from_header(value);
                     continue;
                 }
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
@@ -251,7 +251,7 @@ impl Head {
                 }
                 _ => {}
             }
-            head.text.extend(line);
+            head.bytes.extend(line);
         }
         Some(head)
     }
@@ -263,16 +263,22 @@ mod tests {
 
     #[test]
     fn response_head_is_parsed_with_length_and_delivery() {
-        assert_eq!(Head::of(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n"), None);
+        assert_eq!(ResponseHead::parse(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n"), None);
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec();
-        let expected = Head { end: text.len(), length: 5, fate: None, text: text.clone() };
-        assert_eq!(Head::of(&[&text, &b"hello"[..]].concat()), Some(expected));
+        let expected = ResponseHead { end: text.len(), length: 5, delivery: None, bytes: text.clone() };
+        assert_eq!(ResponseHead::parse(&[&text, &b"hello"[..]].concat()), Some(expected));
 
-        let fated = b"HTTP/1.1 200 OK\r\nx-mock-relay: Reset 2\r\nContent-Length: 5\r\n\r\n";
-        let fate = Some(ResponseDelivery::Cut(Some(2), ConnectionFault::Reset));
-        assert_eq!(Head::of(fated), Some(Head { text, end: fated.len(), length: 5, fate }));
+        let bytes = b"HTTP/1.1 200 OK\r\nx-mock-relay: Reset 2\r\nContent-Length: 5\r\n\r\n".to_vec();
+        let delivery = Some(ResponseDelivery::Interrupted(Some(2), ConnectionFault::Reset));
+        assert_eq!(
+            ResponseHead::parse(&bytes),
+            Some(ResponseHead { end: bytes.len(), length: 5, delivery, bytes: bytes.clone() })
+        );
 
         let bare = b"HTTP/1.1 204 No Content\r\n\r\n";
-        assert_eq!(Head::of(bare), Some(Head { text: bare.to_vec(), end: bare.len(), length: 0, fate: None }));
+        assert_eq!(
+            ResponseHead::parse(bare),
+            Some(ResponseHead { bytes: bare.to_vec(), end: bare.len(), length: 0, delivery: None })
+        );
     }
 }

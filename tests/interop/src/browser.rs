@@ -25,7 +25,7 @@ pub struct Browser {
 }
 
 /// Where a walk has led.
-enum Place {
+enum Destination {
     /// To a page of the server, whose address and text these are.
     Page(Url, String),
     /// Back to the application, with this URL.
@@ -50,10 +50,10 @@ impl Browser {
     /// # Panics
     ///
     /// When there is a page on the way.
-    pub async fn pass(&mut self, url: &str) -> String {
+    pub async fn authorize(&mut self, url: &str) -> String {
         match self.open(url).await {
-            Place::Application(callback) => callback,
-            Place::Page(url, text) => panic!("{url} shows a page: {text}"),
+            Destination::Application(callback) => callback,
+            Destination::Page(url, text) => panic!("{url} shows a page: {text}"),
         }
     }
 
@@ -66,8 +66,8 @@ impl Browser {
         let mut place = self.open(authorization_url).await;
         loop {
             let (url, text) = match place {
-                Place::Application(callback) => return callback,
-                Place::Page(url, text) => (url, text),
+                Destination::Application(callback) => return callback,
+                Destination::Page(url, text) => (url, text),
             };
             let form = if text.contains(r#"name="prompt" value="login""#) {
                 vec![("prompt", "login"), ("login", login), ("password", "x")]
@@ -87,12 +87,12 @@ impl Browser {
     ///
     /// As [`consent`](Self::consent).
     pub async fn cancel(&mut self, authorization_url: &str) -> Result<String, String> {
-        let Place::Page(url, text) = self.open(authorization_url).await else { panic!("no page") };
+        let Destination::Page(url, text) = self.open(authorization_url).await else { panic!("no page") };
         let mut links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
         let link = links.find(|link| link.ends_with("/abort")).expect("the page has a link to cancel");
         match self.open(url.join(link).unwrap().as_str()).await {
-            Place::Application(callback) => Ok(callback),
-            Place::Page(_, text) => Err(text),
+            Destination::Application(callback) => Ok(callback),
+            Destination::Page(_, text) => Err(text),
         }
     }
 
@@ -103,19 +103,21 @@ impl Browser {
     /// When the pages are not those of oidc-provider.
     pub async fn abort_device(&mut self, verification_uri: &str) -> String {
         let first = self.open(verification_uri).await;
-        let Place::Page(url, text) = self.send(first, |_| ()).await else { panic!("a device is brought nowhere") };
+        let Destination::Page(url, text) = self.submit_page_form(first, |_| ()).await else {
+            panic!("a device is brought nowhere")
+        };
         assert!(text.contains(">[ Abort ]<"), "nobody is asked at {url}: {text}");
         // That button stands outside of its form.
         let press = |form: &mut Form| form.fields.push(("abort".to_owned(), "yes".to_owned()));
-        match self.send(Place::Page(url, text), press).await {
-            Place::Page(_, text) => text,
-            Place::Application(callback) => panic!("a device is not brought to {callback}"),
+        match self.submit_page_form(Destination::Page(url, text), press).await {
+            Destination::Page(_, text) => text,
+            Destination::Application(callback) => panic!("a device is not brought to {callback}"),
         }
     }
 
     /// Sends the only form of a page, after a last change.
-    async fn send(&mut self, place: Place, change: impl FnOnce(&mut Form)) -> Place {
-        let Place::Page(url, text) = place else { panic!("no page") };
+    async fn submit_page_form(&mut self, place: Destination, change: impl FnOnce(&mut Form)) -> Destination {
+        let Destination::Page(url, text) = place else { panic!("no page") };
         let mut form = Form::find(&text, &[]).unwrap_or_else(|| panic!("no form at {url}: {text}"));
         change(&mut form);
         self.submit(url.join(&form.action).unwrap(), &form.pairs()).await
@@ -131,8 +133,8 @@ impl Browser {
         let mut place = self.open(url).await;
         for _ in 0..MAX_FORMS {
             let (url, text) = match place {
-                Place::Application(callback) => return Ok(callback),
-                Place::Page(url, text) => (url, text),
+                Destination::Application(callback) => return Ok(callback),
+                Destination::Page(url, text) => (url, text),
             };
             let Some(form) = Form::find(&text, answers) else { return Err(text) };
             let mut action = url.join(&form.action).unwrap();
@@ -146,31 +148,31 @@ impl Browser {
         panic!("more than {MAX_FORMS} forms after {url}");
     }
 
-    async fn open(&mut self, url: &str) -> Place {
+    async fn open(&mut self, url: &str) -> Destination {
         let url = Url::parse(url).unwrap();
-        self.walk(self.http.get(url.clone()), url).await
+        self.follow_redirects(self.http.get(url.clone()), url).await
     }
 
-    async fn submit(&mut self, url: Url, form: &[(&str, &str)]) -> Place {
+    async fn submit(&mut self, url: Url, form: &[(&str, &str)]) -> Destination {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        self.walk(request, url).await
+        self.follow_redirects(request, url).await
     }
 
-    async fn walk(&mut self, mut request: RequestBuilder, mut url: Url) -> Place {
+    async fn follow_redirects(&mut self, mut request: RequestBuilder, mut url: Url) -> Destination {
         for _ in 0..MAX_REDIRECTS {
             let answer = request.header(COOKIE, self.cookie_header()).send().await.unwrap();
             for cookie in answer.headers().get_all(SET_COOKIE) {
-                self.keep(cookie.to_str().unwrap());
+                self.store_cookie(cookie.to_str().unwrap());
             }
             let Some(location) = answer.headers().get(LOCATION) else {
                 // The application may have to say that something failed.
                 assert!(answer.status() == StatusCode::OK || url.path() == "/callback", "{} of {url}", answer.status());
-                return Place::Page(url, answer.text().await.unwrap());
+                return Destination::Page(url, answer.text().await.unwrap());
             };
             let location = location.to_str().unwrap();
             if location.starts_with(Server::REDIRECT_URI) {
-                return Place::Application(location.to_owned());
+                return Destination::Application(location.to_owned());
             }
             url = url.join(location).unwrap();
             request = self.http.get(url.clone());
@@ -178,7 +180,7 @@ impl Browser {
         panic!("more than {MAX_REDIRECTS} redirects, the last to {url}");
     }
 
-    fn keep(&mut self, cookie: &str) {
+    fn store_cookie(&mut self, cookie: &str) {
         let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
         // An empty value is how the server takes a cookie away.
         if value.is_empty() {

@@ -17,7 +17,7 @@ use crate::process::Process;
 const SCRIPT: &str = "chromedriver --port=0 & cat >/dev/null; kill $!; wait; kill -KILL 0";
 
 /// What the last line begins with that it writes when it starts.
-const STARTED: &str = "ChromeDriver was started successfully on port ";
+const STARTED_PREFIX: &str = "ChromeDriver was started successfully on port ";
 
 /// A running chromedriver, with the browsers that it has opened. They end when this is dropped.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Chromedriver {
         for place in ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
             command.env(place, folder.path());
         }
-        let port = |line: &str| line.strip_prefix(STARTED)?.trim_end_matches('.').parse().ok();
+        let port = |line: &str| line.strip_prefix(STARTED_PREFIX)?.trim_end_matches('.').parse().ok();
         let (process, port) = Process::start_until(command, port).await.unwrap();
         Self { process, port, _folder: folder }
     }
@@ -75,12 +75,12 @@ impl Chromedriver {
 
 impl Drop for Chromedriver {
     fn drop(&mut self) {
-        self.process.end();
+        self.process.stop();
     }
 }
 
 /// Whether a browser can be driven here; if not, why.
-pub(crate) fn is_installed() -> Result<(), String> {
+pub(crate) fn check_installed() -> Result<(), String> {
     for program in ["chromedriver", "chromium"] {
         let run = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         run.map_err(|error| format!("{program} cannot be run: {error}"))?;

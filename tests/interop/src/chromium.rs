@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 use thirtyfour::{Key, WebDriver, WebElement, WindowHandle};
 
 /// How long something may take to appear, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A small telephone, by day and by night, and a usual window; in CSS pixels.
-const VIEWS: [(u32, &str); 3] = [(360, "light"), (360, "dark"), (1400, "light")];
+const VIEWPORTS: [(u32, &str); 3] = [(360, "light"), (360, "dark"), (1400, "light")];
 
 /// What the keyboard can reach.
-const REACHABLE: &str = "a[href], button, input:not([type=hidden]), select, [tabindex='0']";
+const FOCUSABLE_SELECTOR: &str = "a[href], button, input:not([type=hidden]), select, [tabindex='0']";
 
 /// One person's browser. Another one's shares nothing with it.
 #[derive(Debug)]
 pub struct Chromium {
     driver: WebDriver,
     /// The addresses of pages that came with a status that the story expects.
-    refusals: Mutex<Vec<String>>,
+    expected_error_urls: Mutex<Vec<String>>,
     /// How often something was pressed that leads to another page.
-    presses: AtomicU64,
+    navigation_count: AtomicU64,
 }
 
 /// One of its tabs.
@@ -34,7 +34,7 @@ pub struct Tab(WindowHandle);
 
 impl Chromium {
     pub(crate) fn new(driver: WebDriver) -> Self {
-        Self { driver, refusals: Mutex::default(), presses: AtomicU64::new(0) }
+        Self { driver, expected_error_urls: Mutex::default(), navigation_count: AtomicU64::new(0) }
     }
 
     /// Types an address.
@@ -57,32 +57,32 @@ impl Chromium {
     /// # Panics
     ///
     /// When it has another status.
-    pub async fn arrive_refused(&self, title: &str, expected: u16) {
-        self.arrive(title).await;
+    pub async fn wait_for_error_page(&self, title: &str, expected: u16) {
+        self.wait_for_page(title).await;
         let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
         assert_eq!(self.script(script, vec![]).await, Some(expected.into()), "the status of {title:?}");
         let address = self.address().await;
-        self.refusals.lock().unwrap().push(address);
+        self.expected_error_urls.lock().unwrap().push(address);
     }
 
     /// The text of an element, as it is shown, once there is one.
     pub async fn text(&self, id: &str) -> String {
-        self.wait(&format!("#{id}"), async || self.text_now(id).await).await
+        self.wait(&format!("#{id}"), async || self.find_text(id).await).await
     }
 
     /// Waits until an element has this text.
-    pub async fn see(&self, id: &str, expected: &str) {
-        let found = async || self.text_now(id).await.filter(|text| text == expected);
+    pub async fn wait_for_text(&self, id: &str, expected: &str) {
+        let found = async || self.find_text(id).await.filter(|text| text == expected);
         self.wait(&format!("#{id} with {expected:?}"), found).await;
     }
 
     /// Waits for a page with this title.
-    pub async fn arrive(&self, title: &str) {
-        self.arrive_at_one_of(&[title]).await;
+    pub async fn wait_for_page(&self, title: &str) {
+        self.wait_for_any_page(&[title]).await;
     }
 
     /// Waits for a page with one of these titles, and gives that.
-    pub async fn arrive_at_one_of<'a>(&self, titles: &[&'a str]) -> &'a str {
+    pub async fn wait_for_any_page<'a>(&self, titles: &[&'a str]) -> &'a str {
         let found = async || {
             let shown = self.driver.title().await.ok()?;
             titles.iter().find(|title| **title == shown).copied()
@@ -92,11 +92,11 @@ impl Chromium {
 
     /// Whether there is an element of this id.
     pub async fn has(&self, id: &str) -> bool {
-        self.text_now(id).await.is_some()
+        self.find_text(id).await.is_some()
     }
 
     /// All that is shown.
-    pub async fn page(&self) -> String {
+    pub async fn page_text(&self) -> String {
         let text = self.script("return document.body.innerText", vec![]).await.unwrap();
         text.as_str().unwrap_or_default().to_owned()
     }
@@ -115,12 +115,12 @@ impl Chromium {
             const found = exact.length ? exact : shown.filter(e => e.innerText.trim().startsWith(arguments[0]));
             return found.length === 1 ? found[0] : null";
         let found = self.element(&format!("one button or link {words:?}"), script, words).await;
-        self.leave(async || found.click().await.unwrap()).await;
+        self.wait_for_navigation(async || found.click().await.unwrap()).await;
     }
 
     /// Types into the field of this label, in place of what it holds.
     pub async fn fill(&self, label: &str, text: &str) {
-        let field = self.labelled(label).await;
+        let field = self.find_field(label).await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
@@ -128,7 +128,7 @@ impl Chromium {
     /// Chooses of the list of this label.
     pub async fn choose(&self, label: &str, option: &str) {
         // The keyboard finds an option by how it begins.
-        self.labelled(label).await.send_keys(option).await.unwrap();
+        self.find_field(label).await.send_keys(option).await.unwrap();
     }
 
     /// Types on, wherever the focus is.
@@ -137,19 +137,19 @@ impl Chromium {
     }
 
     /// Presses the Enter key, wherever the focus is, and waits for the page that it leads to.
-    pub async fn enter(&self) {
-        self.leave(async || self.key(Key::Enter).await).await;
+    pub async fn press_enter(&self) {
+        self.wait_for_navigation(async || self.press_key(Key::Enter).await).await;
     }
 
     /// Presses the key with the arrow that points down, wherever the focus is.
-    pub async fn arrow_down(&self) {
-        self.key(Key::Down).await;
+    pub async fn press_arrow_down(&self) {
+        self.press_key(Key::Down).await;
     }
 
     /// Presses the Tab key until the focus is on the button or link with these words, and then Enter.
-    pub async fn enter_on(&self, words: &str) {
+    pub async fn press_enter_on(&self, words: &str) {
         self.tab_to(words).await;
-        self.enter().await;
+        self.press_enter().await;
     }
 
     /// Presses the Tab key until the focus is on the button or link with these words, or on the field of this label.
@@ -160,7 +160,7 @@ impl Chromium {
             if focused.as_str()?.trim() == words {
                 return Some(());
             }
-            self.key(Key::Tab).await;
+            self.press_key(Key::Tab).await;
             None
         };
         self.wait(&format!("the focus on {words:?}"), reached).await;
@@ -174,12 +174,12 @@ impl Chromium {
     /// Opens another tab, and looks at it.
     pub async fn new_tab(&self) -> Tab {
         let tab = Tab(self.driver.new_tab().await.unwrap());
-        self.turn_to(&tab).await;
+        self.switch_to(&tab).await;
         tab
     }
 
     /// Looks at another tab.
-    pub async fn turn_to(&self, tab: &Tab) {
+    pub async fn switch_to(&self, tab: &Tab) {
         self.driver.switch_to_window(tab.0.clone()).await.unwrap();
     }
 
@@ -189,7 +189,7 @@ impl Chromium {
     }
 
     /// Forgets the cookies whose names begin so, of those that are sent with the page's address, and says how many there were.
-    pub async fn forget_cookies_of(&self, prefix: &str) -> usize {
+    pub async fn delete_cookies_with_prefix(&self, prefix: &str) -> usize {
         let names: Vec<_> = self.cookies().await.into_iter().filter(|name| name.starts_with(prefix)).collect();
         for name in &names {
             self.driver.delete_cookie(name).await.unwrap();
@@ -198,7 +198,7 @@ impl Chromium {
     }
 
     /// Forgets all cookies that are sent with the page's address.
-    pub async fn forget_cookies(&self) {
+    pub async fn delete_cookies(&self) {
         self.driver.delete_all_cookies().await.unwrap();
     }
 
@@ -208,16 +208,16 @@ impl Chromium {
     /// # Panics
     ///
     /// When it is not so.
-    pub async fn look(&self, name: &str) {
-        for (width, scheme) in VIEWS {
-            self.picture(name, width, scheme).await;
+    pub async fn check_layout(&self, name: &str) {
+        for (width, scheme) in VIEWPORTS {
+            self.capture_screenshot(name, width, scheme).await;
         }
         self.command("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
         self.command("Emulation.clearDeviceMetricsOverride", json!({})).await;
-        self.walk(name).await;
+        self.check_keyboard_focus(name).await;
     }
 
-    async fn picture(&self, name: &str, width: u32, scheme: &str) {
+    async fn capture_screenshot(&self, name: &str, width: u32, scheme: &str) {
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.command("Emulation.setEmulatedMedia", media).await;
         let screen = |height| json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
@@ -227,15 +227,15 @@ impl Chromium {
         let [wanted, there, height] = sizes[..] else { panic!("{sizes:?}") };
         assert!(wanted <= there, "{name} is {wanted} pixels wide in a window of {width}, of which {there} are free");
         self.command("Emulation.setDeviceMetricsOverride", screen(height)).await;
-        let folder = pictures();
+        let folder = screenshot_folder();
         fs::create_dir_all(&folder).unwrap();
         self.driver.screenshot(&folder.join(format!("{name}-{width}-{scheme}.png"))).await.unwrap();
     }
 
     /// Goes through the page with the Tab key.
-    async fn walk(&self, name: &str) {
+    async fn check_keyboard_focus(&self, name: &str) {
         let count = "return document.querySelectorAll(arguments[0]).length";
-        let count = self.script(count, vec![REACHABLE.into()]).await.unwrap().as_u64().unwrap();
+        let count = self.script(count, vec![FOCUSABLE_SELECTOR.into()]).await.unwrap().as_u64().unwrap();
         let script = "const e = document.activeElement, all = [...document.querySelectorAll(arguments[0])];
             const style = getComputedStyle(e), box = e.getBoundingClientRect();
             const isSeen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
@@ -244,18 +244,21 @@ impl Chromium {
         let mut reached = vec![false; usize::try_from(count).unwrap()];
         // The browser's own controls, or the page itself, may be on the way.
         for _ in 0..count + 3 {
-            self.key(Key::Tab).await;
-            let focused = self.script(script, vec![REACHABLE.into()]).await.unwrap();
+            self.press_key(Key::Tab).await;
+            let focused = self.script(script, vec![FOCUSABLE_SELECTOR.into()]).await.unwrap();
             let Some(place) = focused[0].as_u64() else { continue };
             assert_eq!(focused[1], true, "on {name}, nobody sees that the focus is on {}", focused[2]);
             reached[usize::try_from(place).unwrap()] = true;
         }
-        assert!(reached.iter().all(|reached| *reached), "on {name}, the keyboard reaches of {REACHABLE}: {reached:?}");
+        assert!(
+            reached.iter().all(|reached| *reached),
+            "on {name}, the keyboard reaches of {FOCUSABLE_SELECTOR}: {reached:?}"
+        );
     }
 
     /// What is in the browser's console, beside pages that were to be refused.
-    pub(crate) async fn complaints(&self) -> Vec<String> {
-        let (log, refusals) = (self.driver.browser_log().await.unwrap(), self.refusals.lock().unwrap());
+    pub(crate) async fn console_errors(&self) -> Vec<String> {
+        let (log, refusals) = (self.driver.browser_log().await.unwrap(), self.expected_error_urls.lock().unwrap());
         let is_expected = |message: &str| {
             refusals.iter().any(|address| message.starts_with(&format!("{address} - Failed to load resource: ")))
         };
@@ -266,17 +269,17 @@ impl Chromium {
         self.driver.quit().await.unwrap();
     }
 
-    async fn key(&self, key: Key) {
+    async fn press_key(&self, key: Key) {
         self.driver.action_chain().send_keys(key).perform().await.unwrap();
     }
 
-    async fn labelled(&self, label: &str) -> WebElement {
+    async fn find_field(&self, label: &str) -> WebElement {
         let script =
             "return [...document.querySelectorAll('label')].find(l => l.innerText.trim() === arguments[0])?.control";
         self.element(&format!("a field {label:?}"), script, label).await
     }
 
-    async fn text_now(&self, id: &str) -> Option<String> {
+    async fn find_text(&self, id: &str) -> Option<String> {
         let text = self.script("return document.getElementById(arguments[0])?.innerText", vec![id.into()]).await?;
         Some(text.as_str()?.trim().to_owned())
     }
@@ -296,9 +299,9 @@ impl Chromium {
     }
 
     /// Does what leads to another page, and waits until that is there.
-    async fn leave(&self, act: impl AsyncFnOnce()) {
+    async fn wait_for_navigation(&self, act: impl AsyncFnOnce()) {
         // A page that one goes back to may come with what was written on it before.
-        let mark = Value::from(self.presses.fetch_add(1, Ordering::Relaxed));
+        let mark = Value::from(self.navigation_count.fetch_add(1, Ordering::Relaxed));
         self.script("window.isLeftBy = arguments[0]", vec![mark.clone()]).await;
         act().await;
         let script = "return window.isLeftBy !== arguments[0] && document.readyState === 'complete'";
@@ -313,8 +316,8 @@ impl Chromium {
             if let Some(answer) = ask().await {
                 return answer;
             }
-            if begin.elapsed() > PATIENCE {
-                panic!("there is no {what} at {}:\n{}", self.address().await, self.page().await);
+            if begin.elapsed() > WAIT_TIMEOUT {
+                panic!("there is no {what} at {}:\n{}", self.address().await, self.page_text().await);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -322,6 +325,6 @@ impl Chromium {
 }
 
 /// In the target folder, which this program is in too: `<target>/debug/deps/<program>`.
-fn pictures() -> PathBuf {
+fn screenshot_folder() -> PathBuf {
     env::current_exe().unwrap().ancestors().nth(3).expect("cargo has built this program").join("pages")
 }

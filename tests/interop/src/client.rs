@@ -9,16 +9,16 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::{Browser, MockWebex};
+use crate::{Browser, MockWebexProcess};
 
 /// The distributions that `clients/requirements.txt` and `clients/package.json` are there for.
 const PACKAGES: &[&str] = &["authlib", "msal", "webexpythonsdk", "wxc_sdk", "requests"];
 
 /// A program that was not started yet.
 #[derive(Debug)]
-pub struct Client(Command);
+pub struct ClientScript(Command);
 
-impl Client {
+impl ClientScript {
     /// A script for Node.js.
     pub fn javascript(script: &str) -> Self {
         let mut command = Command::new("node");
@@ -48,9 +48,9 @@ impl Client {
     /// # Panics
     ///
     /// When the program fails, and when it tells a story twice.
-    pub async fn stories(self, mock: &MockWebex) -> BTreeMap<String, Value> {
-        let mut command = self.ready();
-        let mut child = command.env("WEBEX", mock.words().to_string()).spawn().unwrap();
+    pub async fn run_against(self, mock: &MockWebexProcess) -> BTreeMap<String, Value> {
+        let mut command = self.into_command();
+        let mut child = command.env("WEBEX", mock.startup_info().to_string()).spawn().unwrap();
         let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut stderr = child.stderr.take().unwrap();
         let complaints = tokio::spawn(async move {
@@ -62,7 +62,7 @@ impl Client {
         while let Some(line) = lines.next_line().await.unwrap() {
             let Ok(mut told) = serde_json::from_str::<Value>(&line) else { panic!("this is no story: {line}") };
             if let Some(url) = told["visit"].as_str() {
-                let place = visit(url, &told["answers"]).await;
+                let place = fill_in_pages(url, &told["answers"]).await;
                 stdin.write_all(format!("{}\n", Value::from(place)).as_bytes()).await.unwrap();
                 continue;
             }
@@ -81,12 +81,12 @@ impl Client {
     ///
     /// When the program fails.
     pub async fn run(self) -> String {
-        let output = self.ready().output().await.unwrap();
+        let output = self.into_command().output().await.unwrap();
         assert!(output.status.success(), "the client failed: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn ready(self) -> Command {
+    fn into_command(self) -> Command {
         let mut command = self.0;
         command.current_dir(folder()).kill_on_drop(true);
         // Requests for this machine stay on it.
@@ -99,14 +99,14 @@ impl Client {
 }
 
 /// Where the user ends up who has these answers.
-async fn visit(url: &str, answers: &Value) -> String {
+async fn fill_in_pages(url: &str, answers: &Value) -> String {
     let answers: Vec<_> =
         answers.as_object().unwrap().iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
     Browser::new().fill_in(url, &answers).await.unwrap_or_else(|page| page)
 }
 
 /// Whether the clients can be run here; if not, why.
-pub(crate) fn are_installed() -> Result<(), String> {
+pub(crate) fn check_installed() -> Result<(), String> {
     let mut places = vec![folder().join("node_modules/openid-client")];
     places.extend(PACKAGES.iter().map(|name| python_packages().join(name)));
     if let Some(missing) = places.iter().find(|place| !place.is_dir()) {
@@ -121,7 +121,7 @@ pub(crate) fn are_installed() -> Result<(), String> {
 }
 
 /// What to do where they are not.
-pub(crate) fn remedy() -> String {
+pub(crate) fn install_instructions() -> String {
     let (clients, packages) = (folder(), python_packages());
     format!(
         "install Node.js 20 and Python 3.11, run `npm ci` in {clients}, and \

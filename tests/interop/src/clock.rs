@@ -11,18 +11,18 @@ use webex_oauth::clock::{Clock, UnixTime};
 /// For several managers at one store: whoever waits for another one's request to a real server must wait as long as that
 /// takes, and no clock that skips what is slept shows them the same time.
 #[derive(Clone, Debug)]
-pub struct RunningClock {
+pub struct OffsetClock {
     begun: Instant,
     ahead: Arc<Mutex<Duration>>,
 }
 
-impl Default for RunningClock {
+impl Default for OffsetClock {
     fn default() -> Self {
         Self { begun: Instant::now(), ahead: Arc::default() }
     }
 }
 
-impl RunningClock {
+impl OffsetClock {
     /// One that is right.
     pub fn new() -> Self {
         Self::default()
@@ -33,19 +33,19 @@ impl RunningClock {
         *self.ahead.lock().unwrap() += time;
     }
 
-    fn ahead(&self) -> Duration {
+    fn offset(&self) -> Duration {
         *self.ahead.lock().unwrap()
     }
 }
 
 #[async_trait]
-impl Clock for RunningClock {
+impl Clock for OffsetClock {
     fn now(&self) -> UnixTime {
-        (SystemTime::now() + self.ahead()).into()
+        (SystemTime::now() + self.offset()).into()
     }
 
     fn elapsed(&self) -> Duration {
-        self.begun.elapsed() + self.ahead()
+        self.begun.elapsed() + self.offset()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -35,18 +35,18 @@ mod wire;
 pub use crate::browser::Browser;
 #[cfg(target_os = "linux")]
 pub use crate::chromium::{Chromium, Tab};
-pub use crate::client::Client;
-pub use crate::clock::RunningClock;
-pub use crate::mock_webex::MockWebex;
+pub use crate::client::ClientScript;
+pub use crate::clock::OffsetClock;
+pub use crate::mock_webex::MockWebexProcess;
 pub use crate::port::free_port;
 #[cfg(target_os = "linux")]
-pub use crate::run::{Over, Run, Running};
+pub use crate::run::{ExampleCommand, ExampleOutput, ExampleProcess};
 pub use crate::server::Server;
 #[cfg(target_os = "linux")]
-pub use crate::session::{Keyring, Session};
-pub use crate::story::{tell, tell_of_clients};
+pub use crate::session::{DesktopSession, Keyring};
+pub use crate::story::{run_with_clients, run_with_servers};
 #[cfg(target_os = "linux")]
-pub use crate::terminal::{Ended, Terminal};
+pub use crate::terminal::{CommandOutput, Terminal};
 #[cfg(target_os = "linux")]
 pub use crate::web_application::WebApplication;
-pub use crate::wire::Wire;
+pub use crate::wire::RecordingTransport;

@@ -11,13 +11,13 @@ use crate::{Server, example, order};
 
 /// A running mock; unless it is a web application's, registered with the redirect URI [`Server::REDIRECT_URI`].
 #[derive(Debug)]
-pub struct MockWebex {
+pub struct MockWebexProcess {
     _process: Process,
     words: Value,
     http: reqwest::Client,
 }
 
-impl MockWebex {
+impl MockWebexProcess {
     /// The program itself, for whoever starts it.
     pub fn program() -> &'static Path {
         program()
@@ -25,11 +25,11 @@ impl MockWebex {
 
     /// Starts it with these options beside its own.
     pub async fn start(options: &[&str]) -> Self {
-        Self::start_for(Server::REDIRECT_URI, options).await
+        Self::start_with_redirect_uri(Server::REDIRECT_URI, options).await
     }
 
     /// Starts it for an application that its users come back to here.
-    pub(crate) async fn start_for(redirect_uri: &str, options: &[&str]) -> Self {
+    pub(crate) async fn start_with_redirect_uri(redirect_uri: &str, options: &[&str]) -> Self {
         let mut command = Command::new(program());
         command.args(["--json", "--until-stdin-closes", "--redirect-uri", redirect_uri]).args(options);
         let (process, words) = Process::start(command).await;
@@ -37,12 +37,12 @@ impl MockWebex {
     }
 
     /// What it said when it started, for whoever is to use it.
-    pub fn words(&self) -> &Value {
+    pub fn startup_info(&self) -> &Value {
         &self.words
     }
 
     /// One of these words.
-    pub fn word(&self, name: &str) -> &str {
+    pub fn startup_value(&self, name: &str) -> &str {
         self.words[name].as_str().unwrap()
     }
 
@@ -51,13 +51,13 @@ impl MockWebex {
     /// # Panics
     ///
     /// When it refuses.
-    pub async fn order(&self, name: &str, what: Value) -> Value {
-        order::give(&self.http, self.word("control"), name, what).await
+    pub async fn send_command(&self, name: &str, what: Value) -> Value {
+        order::send_command(&self.http, self.startup_value("control"), name, what).await
     }
 }
 
 /// Builds the example, once for all tests, and says where it is.
 pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| example::build("mock_webex"))
+    PROGRAM.get_or_init(|| example::build_example("mock_webex"))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// # Panics
 ///
 /// When it is refused.
-pub(crate) async fn give(http: &Client, desk: &str, name: &str, what: Value) -> Value {
+pub(crate) async fn send_command(http: &Client, desk: &str, name: &str, what: Value) -> Value {
     let answer = http.post(format!("{desk}/{name}")).body(what.to_string()).send().await.unwrap();
     let (status, body) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "the order {name} failed: {body}");

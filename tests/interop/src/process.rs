@@ -11,10 +11,10 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 /// For a process that hangs before it listens.
-const STARTING: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For a process that hangs when it is to end.
-const ENDING: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running process. It ends when this is dropped, also by a panic, and when the test process ends in any other way, if it
 /// ends with its standard input.
@@ -22,9 +22,9 @@ const ENDING: Duration = Duration::from_secs(20);
 pub(crate) struct Process {
     child: Child,
     /// What it has written to its standard output.
-    said: Arc<Mutex<String>>,
+    stdout: Arc<Mutex<String>>,
     /// Gathers what the process writes to its standard error, for a test that fails.
-    complaints: Option<JoinHandle<String>>,
+    stderr_reader: Option<JoinHandle<String>>,
 }
 
 impl Process {
@@ -47,9 +47,9 @@ impl Process {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let process = Self { child, said: Arc::default(), complaints: Some(complaints) };
+        let process = Self { child, stdout: Arc::default(), stderr_reader: Some(complaints) };
 
-        let ((sender, receiver), said) = (oneshot::channel(), Arc::clone(&process.said));
+        let ((sender, receiver), said) = (oneshot::channel(), Arc::clone(&process.stdout));
         thread::spawn(move || {
             let mut sender = Some(sender);
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -59,24 +59,24 @@ impl Process {
                 }
             }
         });
-        match tokio::time::timeout(STARTING, receiver).await.expect("the process did not start in time") {
+        match tokio::time::timeout(START_TIMEOUT, receiver).await.expect("the process did not start in time") {
             Ok(found) => Ok((process, found)),
-            Err(_) => Err(process.said()),
+            Err(_) => Err(process.stdout()),
         }
     }
 
     /// Has it end with its standard input; one that does not is ended when this is dropped.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn stop(&mut self) {
         drop(self.child.stdin.take());
         let begin = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begin.elapsed() < ENDING {
+        while matches!(self.child.try_wait(), Ok(None)) && begin.elapsed() < STOP_TIMEOUT {
             thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// What it has written to its standard output so far.
-    pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
     }
 }
 
@@ -84,9 +84,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let complaints = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let complaints = self.stderr_reader.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         if thread::panicking() {
-            eprintln!("a process's own words:\n{}{complaints}", self.said());
+            eprintln!("a process's own words:\n{}{complaints}", self.stdout());
         }
     }
 }

@@ -16,14 +16,14 @@ use crate::{example, story};
 
 /// What has not begun yet. Its temporary files go into a folder of its own.
 #[derive(Debug)]
-pub struct Run {
+pub struct ExampleCommand {
     command: Command,
     temporary: Folder,
 }
 
 /// What is under way. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Running {
+pub struct ExampleProcess {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     complaints: JoinHandle<String>,
@@ -33,7 +33,7 @@ pub struct Running {
 
 /// What is over.
 #[derive(Debug)]
-pub struct Over {
+pub struct ExampleOutput {
     /// The exit code, where no signal took its place.
     pub code: Option<i32>,
     /// What it wrote to its standard output.
@@ -44,80 +44,80 @@ pub struct Over {
     pub left: Vec<PathBuf>,
 }
 
-impl Run {
+impl ExampleCommand {
     /// Tells a story about these examples, which are built before its time begins.
     ///
     /// # Panics
     ///
     /// When the story does, or when it takes longer than a minute.
-    pub fn tell(names: &[&str], story: impl Future<Output = ()>) {
-        names.iter().for_each(|name| drop(example::program(name)));
-        story::run(story);
+    pub fn run_scenario(names: &[&str], story: impl Future<Output = ()>) {
+        names.iter().for_each(|name| drop(example::program_path(name)));
+        story::run_scenario(story);
     }
 
     /// Of an example, without arguments.
-    pub fn of(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let temporary = Folder::new("run");
-        let mut command = Command::new(example::program(name));
+        let mut command = Command::new(example::program_path(name));
         command.env_clear().env("TMPDIR", temporary.path()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, temporary }
     }
 
     /// Gives it arguments.
-    pub fn with(mut self, arguments: &[&str]) -> Self {
+    pub fn args(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
         self
     }
 
     /// Sets a variable.
-    pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Gives it a standard output that nobody reads any more.
-    pub fn unread(self) -> Self {
+    pub fn with_closed_stdout(self) -> Self {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        self.writing_to(writer)
+        self.with_stdout(writer)
     }
 
     /// Gives it another standard output.
-    pub fn writing_to(mut self, output: impl Into<Stdio>) -> Self {
+    pub fn with_stdout(mut self, output: impl Into<Stdio>) -> Self {
         self.command.stdout(output);
         self
     }
 
     /// Its folder for temporary files.
-    pub fn temporary(&self) -> &Path {
+    pub fn temp_folder(&self) -> &Path {
         self.temporary.path()
     }
 
     /// Waits for its end.
-    pub async fn to_the_end(mut self) -> Over {
+    pub async fn output(mut self) -> ExampleOutput {
         // tokio's `output` would take the place of another standard output.
         let output = self.command.spawn().unwrap().wait_with_output().await.unwrap();
         let [said, complaints] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-        Over { code: output.status.code(), said, complaints, left: entries(self.temporary.path()) }
+        ExampleOutput { code: output.status.code(), said, complaints, left: entries(self.temporary.path()) }
     }
 
     /// Begins, with somebody who types.
-    pub fn begin(mut self) -> Running {
+    pub fn spawn(mut self) -> ExampleProcess {
         let mut child = self.command.stdin(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let (lines, complaints) = (BufReader::new(stdout).lines(), tokio::spawn(gather(stderr)));
-        Running { child, lines, complaints, said: String::new(), temporary: self.temporary }
+        let (lines, complaints) = (BufReader::new(stdout).lines(), tokio::spawn(read_stderr(stderr)));
+        ExampleProcess { child, lines, complaints, said: String::new(), temporary: self.temporary }
     }
 }
 
-impl Running {
+impl ExampleProcess {
     /// Waits for a line on its standard output in which this stands, and gives what comes after it.
     ///
     /// # Panics
     ///
     /// When it ends without.
-    pub async fn see(&mut self, wanted: &str) -> String {
+    pub async fn wait_for_output(&mut self, wanted: &str) -> String {
         while let Some(line) = self.lines.next_line().await.unwrap() {
             self.said += &format!("{line}\n");
             if let Some((_, rest)) = line.split_once(wanted) {
@@ -128,12 +128,12 @@ impl Running {
     }
 
     /// Types a line.
-    pub async fn type_in(&mut self, line: &str) {
+    pub async fn write_line(&mut self, line: &str) {
         self.child.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
     /// Waits until there is something in the folder of temporary files that it made for itself.
-    pub async fn see_temporary_files(&self) {
+    pub async fn wait_for_temp_files(&self) {
         while entries(self.temporary.path()).iter().all(|made| entries(made).is_empty()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -146,7 +146,7 @@ impl Running {
     }
 
     /// Waits for its end. Its standard input stays open.
-    pub async fn end(mut self) -> Over {
+    pub async fn wait_for_exit(mut self) -> ExampleOutput {
         let typist = self.child.stdin.take();
         while let Some(line) = self.lines.next_line().await.unwrap() {
             self.said += &format!("{line}\n");
@@ -154,11 +154,11 @@ impl Running {
         let code = self.child.wait().await.unwrap().code();
         drop(typist);
         let left = entries(self.temporary.path());
-        Over { code, said: self.said, complaints: self.complaints.await.unwrap(), left }
+        ExampleOutput { code, said: self.said, complaints: self.complaints.await.unwrap(), left }
     }
 }
 
-async fn gather(mut stderr: ChildStderr) -> String {
+async fn read_stderr(mut stderr: ChildStderr) -> String {
     let mut text = Vec::new();
     stderr.read_to_end(&mut text).await.unwrap();
     String::from_utf8(text).unwrap()

@@ -14,7 +14,7 @@ use crate::process::Process;
 pub struct Server {
     _process: Process,
     url: String,
-    desk: String,
+    control_url: String,
     http: reqwest::Client,
 }
 
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// `oauth2-mock-server`, which does what it is told, however wrong.
-    pub async fn mock() -> Self {
+    pub async fn oauth2_mock_server() -> Self {
         Self::start("oauth2-mock-server.mjs", &[]).await
     }
 
@@ -76,13 +76,13 @@ impl Server {
     /// # Panics
     ///
     /// When the script fails.
-    pub async fn order(&self, name: &str, what: Value) -> Value {
-        order::give(&self.http, &self.desk, name, what).await
+    pub async fn send_command(&self, name: &str, what: Value) -> Value {
+        order::send_command(&self.http, &self.control_url, name, what).await
     }
 
     /// What came to the token endpoint so far, in order.
     pub async fn requests(&self) -> Vec<Value> {
-        self.order("requests", Value::Null).await.as_array().unwrap().clone()
+        self.send_command("requests", Value::Null).await.as_array().unwrap().clone()
     }
 
     async fn start(script: &str, environment: &[(&str, String)]) -> Self {
@@ -95,12 +95,12 @@ impl Server {
         let (process, places) = Process::start(command).await;
         let place = |name: &str| places[name].as_str().unwrap().to_owned();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { _process: process, url: place("url"), desk: place("desk"), http }
+        Self { _process: process, url: place("url"), control_url: place("desk"), http }
     }
 }
 
 /// Whether the servers can be started here; if not, why.
-pub(crate) fn are_installed() -> Result<(), String> {
+pub(crate) fn check_installed() -> Result<(), String> {
     for package in ["oidc-provider", "oauth2-mock-server"] {
         if !folder().join("node_modules").join(package).is_dir() {
             return Err(format!("{package} is missing in tests/interop/servers/node_modules"));

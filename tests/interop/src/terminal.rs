@@ -13,7 +13,7 @@ use std::{fs, thread};
 use crate::{example, story};
 
 /// How long something may take to appear, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(40);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A shell in a terminal of its own, in which `$CLI` is the example `cli`. It ends when this is dropped.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Terminal {
 
 /// What a command left on the screen.
 #[derive(Debug)]
-pub struct Ended {
+pub struct CommandOutput {
     /// What it wrote, as a person sees it: both of its outputs, without what moved or vanished.
     pub text: String,
     /// Its exit code.
@@ -33,8 +33,8 @@ pub struct Ended {
 
 impl Terminal {
     /// Whether tmux is there. Where it is not it says so; with the variable `CI` set, it fails.
-    pub fn is_there() -> bool {
-        if story::can_be_told(is_installed(), "install the Debian package tmux") {
+    pub fn is_available() -> bool {
+        if story::can_run(check_installed(), "install the Debian package tmux") {
             // Building takes as long as it takes.
             program();
             return true;
@@ -47,9 +47,9 @@ impl Terminal {
     /// # Panics
     ///
     /// When the story does, or when it takes longer than a minute.
-    pub fn tell(story: impl Future<Output = ()>) {
-        if Self::is_there() {
-            story::run(story);
+    pub fn run_scenario(story: impl Future<Output = ()>) {
+        if Self::is_available() {
+            story::run_scenario(story);
         }
     }
 
@@ -58,9 +58,9 @@ impl Terminal {
     /// # Panics
     ///
     /// As [`tell`](Self::tell).
-    pub fn tell_of(example: &str, story: impl AsyncFnOnce(String)) {
-        if story::can_be_told(is_installed(), "install the Debian package tmux") {
-            story::run(story(example::program(example).to_str().unwrap().to_owned()));
+    pub fn run_scenario_with_example(example: &str, story: impl AsyncFnOnce(String)) {
+        if story::can_run(check_installed(), "install the Debian package tmux") {
+            story::run_scenario(story(example::program_path(example).to_str().unwrap().to_owned()));
         }
     }
 
@@ -71,7 +71,7 @@ impl Terminal {
     /// When it cannot be opened.
     pub fn open<'a>(variables: impl IntoIterator<Item = (&'a str, String)>) -> Self {
         let cli = ("CLI", program().to_str().unwrap().to_owned());
-        Self::of_size((200, 100), variables.into_iter().chain([cli]))
+        Self::with_size((200, 100), variables.into_iter().chain([cli]))
     }
 
     /// [`open`](Self::open), with so many columns and lines, and without the example.
@@ -79,7 +79,7 @@ impl Terminal {
     /// # Panics
     ///
     /// When it cannot be opened.
-    pub fn of_size<'a>(
+    pub fn with_size<'a>(
         (columns, lines): (usize, usize),
         variables: impl IntoIterator<Item = (&'a str, String)>,
     ) -> Self {
@@ -95,7 +95,7 @@ impl Terminal {
         command.arg("-c").arg(&terminal.home).arg("timeout --foreground 180 sh");
         command.env_clear().env("PATH", env::var_os("PATH").unwrap()).env("LANG", "C.UTF-8").env("PS1", "$ ");
         command.env("HOME", &terminal.home).envs(variables);
-        finish(command.output());
+        check_tmux_output(command.output());
         terminal
     }
 
@@ -109,9 +109,9 @@ impl Terminal {
     /// # Panics
     ///
     /// When it does not end in time.
-    pub fn run(&mut self, command: &str) -> Ended {
+    pub fn run(&mut self, command: &str) -> CommandOutput {
         self.begin(command);
-        self.end()
+        self.wait_for_exit()
     }
 
     /// Types a command, on a clean screen.
@@ -134,7 +134,7 @@ impl Terminal {
     ///
     /// When tmux does not obey.
     pub fn press(&self, keys: &[&str]) {
-        finish(self.tmux().arg("send-keys").args(keys).output());
+        check_tmux_output(self.tmux().arg("send-keys").args(keys).output());
     }
 
     /// Waits until the command that was begun writes something, and gives the rest of the word that it begins.
@@ -142,8 +142,8 @@ impl Terminal {
     /// # Panics
     ///
     /// When it does not in time.
-    pub fn see(&self, wanted: &str) -> String {
-        self.wait(wanted, |said| {
+    pub fn wait_for_output(&self, wanted: &str) -> String {
+        self.wait_for_match(wanted, |said| {
             let (_, rest) = said.split_once(wanted)?;
             // A line that is being written may lack its end.
             let (word, _) = rest.split_once(char::is_whitespace)?;
@@ -156,9 +156,9 @@ impl Terminal {
     /// # Panics
     ///
     /// When there is none in time.
-    pub fn line_of(&self, file: &str) -> String {
+    pub fn wait_for_line(&self, file: &str) -> String {
         let path = self.home.join(file);
-        poll(|| {
+        poll_until(|| {
             let text = fs::read_to_string(&path).unwrap_or_default();
             text.split_once('\n').map(|(line, _)| line.to_owned()).ok_or_else(|| format!("there is no line in {file}"))
         })
@@ -170,7 +170,9 @@ impl Terminal {
     ///
     /// When tmux does not obey.
     pub fn record(&self) {
-        finish(self.tmux().arg("pipe-pane").arg(format!("cat > '{}'", self.home.join("record").display())).output());
+        check_tmux_output(
+            self.tmux().arg("pipe-pane").arg(format!("cat > '{}'", self.home.join("record").display())).output(),
+        );
     }
 
     /// All that the command that is over has sent to the terminal, also what moved or vanished.
@@ -178,9 +180,9 @@ impl Terminal {
     /// # Panics
     ///
     /// When it was not recorded.
-    pub fn recorded(&self) -> String {
+    pub fn recorded_output(&self) -> String {
         let marks = (format!("begin {}\r\n", self.commands), format!("end {}=", self.commands));
-        poll(|| {
+        poll_until(|| {
             let sent = String::from_utf8_lossy(&fs::read(self.home.join("record")).unwrap_or_default()).into_owned();
             let found = sent.split_once(&marks.0).and_then(|(_, rest)| Some(rest.split_once(&marks.1)?.0.to_owned()));
             found.ok_or_else(|| format!("the command was not recorded: {sent:?}"))
@@ -192,12 +194,12 @@ impl Terminal {
     /// # Panics
     ///
     /// When it does not end in time.
-    pub fn end(&self) -> Ended {
+    pub fn wait_for_exit(&self) -> CommandOutput {
         let mark = format!("end {}=", self.commands);
-        self.wait(&mark, |said| {
+        self.wait_for_match(&mark, |said| {
             let (before, rest) = said.rsplit_once(&mark)?;
             let code = rest.lines().next()?.trim_end().parse().ok()?;
-            Some(Ended { text: before.trim_end().to_owned(), code })
+            Some(CommandOutput { text: before.trim_end().to_owned(), code })
         })
     }
 
@@ -207,13 +209,13 @@ impl Terminal {
     ///
     /// When tmux does not obey.
     pub fn screen(&self) -> String {
-        let output = finish(self.tmux().args(["capture-pane", "-p", "-J"]).output());
+        let output = check_tmux_output(self.tmux().args(["capture-pane", "-p", "-J"]).output());
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn wait<T>(&self, wanted: &str, find: impl Fn(&str) -> Option<T>) -> T {
+    fn wait_for_match<T>(&self, wanted: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let mark = format!("begin {}\n", self.commands);
-        poll(|| {
+        poll_until(|| {
             let screen = self.screen();
             let found = screen.split_once(&mark).and_then(|(_, said)| find(said));
             found.ok_or_else(|| format!("{wanted:?} has not appeared:\n{screen}"))
@@ -235,24 +237,24 @@ impl Drop for Terminal {
 }
 
 /// Asks until there is an answer, or no patience left.
-fn poll<T>(ask: impl Fn() -> Result<T, String>) -> T {
+fn poll_until<T>(ask: impl Fn() -> Result<T, String>) -> T {
     let begin = Instant::now();
     loop {
         match ask() {
             Ok(answer) => return answer,
-            Err(why) => assert!(begin.elapsed() < PATIENCE, "{why}"),
+            Err(why) => assert!(begin.elapsed() < WAIT_TIMEOUT, "{why}"),
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn finish(output: io::Result<Output>) -> Output {
+fn check_tmux_output(output: io::Result<Output>) -> Output {
     let output = output.unwrap();
     assert!(output.status.success(), "tmux failed: {}", String::from_utf8_lossy(&output.stderr));
     output
 }
 
-fn is_installed() -> Result<(), String> {
+fn check_installed() -> Result<(), String> {
     let run = Command::new("tmux").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
     run.map(drop).map_err(|error| format!("tmux cannot be run: {error}"))
 }
@@ -260,5 +262,5 @@ fn is_installed() -> Result<(), String> {
 /// Builds the example, once for all tests, and says where it is.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| example::build("cli"))
+    PROGRAM.get_or_init(|| example::build_example("cli"))
 }

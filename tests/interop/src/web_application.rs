@@ -13,19 +13,19 @@ use crate::chromedriver::{self, Chromedriver};
 use crate::chromium::Chromium;
 use crate::folder::Folder;
 use crate::process::Process;
-use crate::{MockWebex, example, mock_webex, story};
+use crate::{MockWebexProcess, example, mock_webex, story};
 
 /// A story of a browser has many pages, and each may take its time.
-const LIMIT: Duration = Duration::from_secs(300);
+const SCENARIO_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Stories that are told at once: each has a browser or two.
-static SEATS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+static SCENARIO_SLOTS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
 /// How often another program may be faster at taking a port that was free.
-const ATTEMPTS: usize = 10;
+const MAX_PORT_ATTEMPTS: usize = 10;
 
 /// Whom and what the mock knows.
-const MOCK: [&str; 6] = [
+const MOCK_OPTIONS: [&str; 6] = [
     "--user",
     "jane@example.com",
     "--user",
@@ -38,7 +38,7 @@ const MOCK: [&str; 6] = [
 #[derive(Debug)]
 pub struct WebApplication {
     process: Option<Process>,
-    mock: MockWebex,
+    mock: MockWebexProcess,
     name: &'static str,
     port: u16,
     browsers: Mutex<Vec<Arc<Chromium>>>,
@@ -55,18 +55,18 @@ impl WebApplication {
     /// # Panics
     ///
     /// When the story does, or when it takes longer than five minutes.
-    pub fn tell(name: &'static str, story: impl AsyncFnOnce(&mut WebApplication)) {
-        if !story::can_be_told(chromedriver::is_installed(), "install the Debian packages chromium and chromium-driver")
+    pub fn run_scenario(name: &'static str, story: impl AsyncFnOnce(&mut WebApplication)) {
+        if !story::can_run(chromedriver::check_installed(), "install the Debian packages chromium and chromium-driver")
         {
             return;
         }
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let seat = NEXT.fetch_add(1, Ordering::Relaxed) % SEATS.len();
-        let _seat = SEATS[seat].lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = NEXT.fetch_add(1, Ordering::Relaxed) % SCENARIO_SLOTS.len();
+        let _seat = SCENARIO_SLOTS[seat].lock().unwrap_or_else(PoisonError::into_inner);
         // Building takes as long as it takes.
         mock_webex::program();
-        example::program(name);
-        story::run_within(LIMIT, async {
+        example::program_path(name);
+        story::run_with_timeout(SCENARIO_TIMEOUT, async {
             let mut application = Self::start(name).await;
             story(&mut application).await;
             application.close().await;
@@ -76,11 +76,11 @@ impl WebApplication {
     async fn start(name: &'static str) -> Self {
         let driver = Chromedriver::shared().await;
         let mut said = String::new();
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_PORT_ATTEMPTS {
             let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-            let mock = MockWebex::start_for(&redirect_uri(port), &MOCK).await;
+            let mock = MockWebexProcess::start_with_redirect_uri(&redirect_uri(port), &MOCK_OPTIONS).await;
             let data = Folder::new("application");
-            match Process::start_until(command(name, port, &mock, &data), address).await {
+            match Process::start_until(command(name, port, &mock, &data), parse_listening_line).await {
                 Ok((process, _)) => {
                     let process = Some(process);
                     return Self { process, mock, name, port, browsers: Mutex::default(), driver, data };
@@ -99,28 +99,28 @@ impl WebApplication {
     }
 
     /// The address of a page of it.
-    pub fn at(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }
 
     /// One of the words that the mock said when it started.
-    pub fn word(&self, name: &str) -> &str {
-        self.mock.word(name)
+    pub fn startup_value(&self, name: &str) -> &str {
+        self.mock.startup_value(name)
     }
 
     /// Gives the mock an order, and gives its answer.
-    pub async fn order(&self, name: &str, what: Value) -> Value {
-        self.mock.order(name, what).await
+    pub async fn send_command(&self, name: &str, what: Value) -> Value {
+        self.mock.send_command(name, what).await
     }
 
     /// How many requests for tokens have come to the mock.
     pub async fn token_requests(&self) -> u64 {
-        self.order("counts", json!({})).await["token_requests"].as_u64().unwrap()
+        self.send_command("counts", json!({})).await["token_requests"].as_u64().unwrap()
     }
 
     /// What it has written for its operators.
-    pub fn said(&self) -> String {
-        self.process.as_ref().map(Process::said).unwrap_or_default()
+    pub fn stdout(&self) -> String {
+        self.process.as_ref().map(Process::stdout).unwrap_or_default()
     }
 
     /// Kills it, and starts it again.
@@ -131,29 +131,31 @@ impl WebApplication {
     pub async fn restart(&mut self) {
         self.process = None;
         let command = command(self.name, self.port, &self.mock, &self.data);
-        let (process, _) = Process::start_until(command, address).await.unwrap();
+        let (process, _) = Process::start_until(command, parse_listening_line).await.unwrap();
         self.process = Some(process);
     }
 
     async fn close(self) {
         for browser in self.browsers.into_inner().unwrap() {
-            let complaints = browser.complaints().await;
+            let complaints = browser.console_errors().await;
             Arc::into_inner(browser).expect("the story is over").close().await;
             assert!(complaints.is_empty(), "the browser complains:\n{}", complaints.join("\n"));
         }
     }
 }
 
-fn command(name: &'static str, port: u16, mock: &MockWebex, data: &Folder) -> Command {
-    let mut command = Command::new(example::program(name));
+fn command(name: &'static str, port: u16, mock: &MockWebexProcess, data: &Folder) -> Command {
+    let mut command = Command::new(example::program_path(name));
     command.args(["--until-stdin-closes", "--port", &port.to_string(), "--data"]).arg(data.path());
-    command.env_clear().env("WEBEX_CLIENT_ID", mock.word("client_id"));
-    command.env("WEBEX_CLIENT_SECRET", mock.word("client_secret")).env("WEBEX_BASE_URL", mock.word("base"));
+    command.env_clear().env("WEBEX_CLIENT_ID", mock.startup_value("client_id"));
+    command
+        .env("WEBEX_CLIENT_SECRET", mock.startup_value("client_secret"))
+        .env("WEBEX_BASE_URL", mock.startup_value("base"));
     command
 }
 
 /// What the line has that says where it listens.
-fn address(line: &str) -> Option<String> {
+fn parse_listening_line(line: &str) -> Option<String> {
     line.strip_prefix("listening on ").map(str::to_owned)
 }
 

@@ -9,46 +9,46 @@ use http::{Request, Response};
 use serde_json::Value;
 use webex_oauth::transport::{ReqwestTransport, Transport};
 
-type Change = Box<dyn Fn(&mut Value) + Send>;
+type ResponseEdit = Box<dyn Fn(&mut Value) + Send>;
 
 /// The crate's own transport, tapped. Clones are the same wire.
 #[derive(Clone)]
-pub struct Wire {
+pub struct RecordingTransport {
     transport: ReqwestTransport,
-    tap: Arc<Mutex<Tap>>,
+    tap: Arc<Mutex<RecordingState>>,
 }
 
 #[derive(Default)]
-struct Tap {
+struct RecordingState {
     paths: Vec<String>,
-    change: Option<Change>,
+    change: Option<ResponseEdit>,
 }
 
-impl Default for Wire {
+impl Default for RecordingTransport {
     fn default() -> Self {
         Self { transport: ReqwestTransport::builder().build().unwrap(), tap: Arc::default() }
     }
 }
 
-impl Wire {
+impl RecordingTransport {
     /// One on which nothing is changed.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Changes what the token endpoint says from now on.
-    pub fn change(&self, change: impl Fn(&mut Value) + Send + 'static) {
+    pub fn edit_token_response(&self, change: impl Fn(&mut Value) + Send + 'static) {
         self.tap.lock().unwrap().change = Some(Box::new(change));
     }
 
     /// Which paths were asked for since this was last called.
-    pub fn paths(&self) -> Vec<String> {
+    pub fn take_paths(&self) -> Vec<String> {
         std::mem::take(&mut self.tap.lock().unwrap().paths)
     }
 }
 
 #[async_trait]
-impl Transport for Wire {
+impl Transport for RecordingTransport {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
         let path = request.uri().path().to_owned();
         self.tap.lock().unwrap().paths.push(path.clone());
@@ -63,7 +63,7 @@ impl Transport for Wire {
     }
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for RecordingTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wire").finish_non_exhaustive()
     }

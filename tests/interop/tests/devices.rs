@@ -12,17 +12,17 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::transport::{ReqwestTransport, Transport};
 use webex_oauth::{DeviceLogin, DeviceState, Error, ErrorKind, Service, TokenManager, WebexOAuth};
-use webex_oauth_interop::{Browser, Server, tell};
+use webex_oauth_interop::{Browser, Server, run_with_servers};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const JANE: &[(&str, &str)] = &[("login", "jane"), ("password", "x")];
 
 /// `oidc-provider` wants to know the client where it hands out codes (RFC 8628 section 3.1); Webex asks for no proof there.
 #[derive(Debug)]
-struct Known(ReqwestTransport);
+struct AuthenticatingTransport(ReqwestTransport);
 
 #[async_trait]
-impl Transport for Known {
+impl Transport for AuthenticatingTransport {
     async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
         if request.uri().path() == "/device/auth" {
             assert!(!request.headers().contains_key(AUTHORIZATION), "Webex wants none");
@@ -36,10 +36,10 @@ impl Transport for Known {
 
 /// A client with clocks of its own, on which a pause takes no time.
 fn client(server: &Server, secret: &str) -> WebexOAuth {
-    client_at(server, secret, ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance())
+    client_with_clock(server, secret, ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance())
 }
 
-fn client_at(server: &Server, secret: &str, clock: ManualClock) -> WebexOAuth {
+fn client_with_clock(server: &Server, secret: &str, clock: ManualClock) -> WebexOAuth {
     let service = Service::webex()
         .with_base_url(server.url())
         .with_token_endpoint(format!("{}/token", server.url()))
@@ -51,12 +51,12 @@ fn client_at(server: &Server, secret: &str, clock: ManualClock) -> WebexOAuth {
         .client_secret(secret)
         .scopes("spark:all spark:people_read")
         .clock(clock)
-        .transport(Known(ReqwestTransport::builder().build().unwrap()))
+        .transport(AuthenticatingTransport(ReqwestTransport::builder().build().unwrap()))
         .build()
         .unwrap()
 }
 
-async fn begin(server: &Server) -> DeviceLogin {
+async fn start_device_login(server: &Server) -> DeviceLogin {
     DeviceLogin::start(&client(server, Server::SECRET)).await.unwrap()
 }
 
@@ -65,23 +65,23 @@ fn complete_uri(device: &DeviceLogin) -> String {
 }
 
 /// Signs in as Jane, who approves the device.
-async fn approve(device: &DeviceLogin) {
+async fn approve_device(device: &DeviceLogin) {
     let page = Browser::new().fill_in(&complete_uri(device), JANE).await.unwrap_err();
     assert!(page.contains("Sign-in Success"), "{page}");
 }
 
 /// What the token endpoint refused so far, in its own words.
-async fn refusals(server: &Server) -> Vec<String> {
+async fn error_codes(server: &Server) -> Vec<String> {
     let refused = |request: Value| request["error"].as_str().map(str::to_owned);
     server.requests().await.into_iter().filter_map(refused).collect()
 }
 
 #[test]
 fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordinary_endpoint() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let clock = ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance();
-        let webex = client_at(&server, Server::SECRET, clock.clone());
+        let webex = client_with_clock(&server, Server::SECRET, clock.clone());
         let mut device = DeviceLogin::start(&webex).await.unwrap();
         assert!(complete_uri(&device).contains(device.user_code()), "{device}");
         assert_eq!(device.verification_uri(), format!("{}/device", server.url()));
@@ -90,9 +90,9 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
         for _ in 0..4 {
             assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })));
         }
-        assert_eq!(refusals(&server).await, ["authorization_pending"; 3]);
+        assert_eq!(error_codes(&server).await, ["authorization_pending"; 3]);
 
-        approve(&device).await;
+        approve_device(&device).await;
         let login = device.wait().await.unwrap();
 
         assert_eq!(login.tokens().scopes().unwrap().to_string(), "spark:all spark:people_read");
@@ -105,7 +105,7 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
         let second = session.access_token().await.unwrap();
         manager.wait_idle().await.unwrap();
         assert_ne!(second, first);
-        assert_eq!(server.order("honours", json!({ "token": second.expose() })).await, true);
+        assert_eq!(server.send_command("honours", json!({ "token": second.expose() })).await, true);
         let last = server.requests().await.pop().unwrap();
         assert_eq!((&last["grant"], &last["authorization"]), (&json!("refresh_token"), &json!("Basic")));
     });
@@ -113,9 +113,9 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
 
 #[test]
 fn a_code_is_entered_by_hand_as_well() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
-        let mut device = begin(&server).await;
+        let mut device = start_device_login(&server).await;
         let code = device.user_code().to_owned();
         let mut answers = JANE.to_vec();
         answers.push(("user_code", &code));
@@ -129,9 +129,9 @@ fn a_code_is_entered_by_hand_as_well() {
 
 #[test]
 fn a_user_who_says_no_ends_the_login() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
-        let mut device = begin(&server).await;
+        let mut device = start_device_login(&server).await;
         let page = Browser::new().abort_device(&complete_uri(&device)).await;
         assert!(page.contains("interrupted"), "{page}");
 
@@ -141,25 +141,25 @@ fn a_user_who_says_no_ends_the_login() {
         assert!(error.is_denied() && !error.is_misconfigured() && !error.is_retryable(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("access_denied"));
         device.wait().await.unwrap_err();
-        assert_eq!(refusals(&server).await, ["access_denied"], "and it is not asked again");
+        assert_eq!(error_codes(&server).await, ["access_denied"], "and it is not asked again");
     });
 }
 
 #[test]
 fn a_code_that_is_too_old_has_expired_by_the_servers_clock_or_the_devices_own() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
-        let mut late = begin(&server).await;
-        let mut device = begin(&server).await;
-        server.order("advance", json!({ "seconds": 601 })).await;
+        let mut late = start_device_login(&server).await;
+        let mut device = start_device_login(&server).await;
+        server.send_command("advance", json!({ "seconds": 601 })).await;
 
         let error = device.wait().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DeviceCodeExpired, "{error}");
         assert_eq!(error.server().unwrap().code(), Some("expired_token"));
-        assert_eq!(refusals(&server).await, ["expired_token"]);
+        assert_eq!(error_codes(&server).await, ["expired_token"]);
 
         // Its own clock, on which nothing was said in time.
-        server.order("advance", json!({ "seconds": -601 })).await;
+        server.send_command("advance", json!({ "seconds": -601 })).await;
         let error = late.wait().await.unwrap_err();
         assert_eq!((error.kind(), error.server().is_none()), (ErrorKind::DeviceCodeExpired, true), "{error}");
         let sent = server.requests().await.len() - 1;
@@ -169,12 +169,12 @@ fn a_code_that_is_too_old_has_expired_by_the_servers_clock_or_the_devices_own() 
 
 #[test]
 fn a_code_is_good_for_one_login() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server, Server::SECRET);
         let mut device = DeviceLogin::start(&webex).await.unwrap();
         let mut copy = DeviceLogin::from_stored(&webex, device.to_stored().unwrap().expose()).unwrap();
-        approve(&device).await;
+        approve_device(&device).await;
         device.wait().await.unwrap();
 
         let error = copy.wait().await.unwrap_err();
@@ -187,23 +187,23 @@ fn a_code_is_good_for_one_login() {
 
 #[test]
 fn a_login_is_waited_for_after_a_restart() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
-        let mut device = begin(&server).await;
+        let mut device = start_device_login(&server).await;
         assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })));
         let stored = device.to_stored().unwrap();
         drop(device);
 
         let mut device = DeviceLogin::from_stored(&client(&server, Server::SECRET), stored.expose()).unwrap();
 
-        approve(&device).await;
+        approve_device(&device).await;
         assert!(device.wait().await.unwrap().tokens().refresh_token().is_some());
     });
 }
 
 #[test]
 fn a_wrong_client_secret_is_the_developers_mistake() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let mut device = DeviceLogin::start(&client(&server, "regenerated since")).await.unwrap();
 

@@ -12,12 +12,12 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{Encrypted, EncryptionKey, EncryptionKeys, FileStore, TokenKey};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{Callback, Service, TokenManager, WebexOAuth};
-use webex_oauth_interop::{Run, free_port};
+use webex_oauth_interop::{ExampleCommand, free_port};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Those that are one file, each with an option that it has.
-const SMALL: [(&str, &str); 6] = [
+const SINGLE_FILE_EXAMPLES: [(&str, &str); 6] = [
     ("custom_store", "--help"),
     ("keep_alive", "--help"),
     ("login", "--auto"),
@@ -27,7 +27,7 @@ const SMALL: [(&str, &str); 6] = [
 ];
 
 /// Ways in which each example comes to an end by itself.
-const ALL: [(&str, &[&str]); 14] = [
+const EXAMPLE_RUNS: [(&str, &[&str]); 14] = [
     ("custom_store", &[]),
     ("keep_alive", &[]),
     ("login", &["--auto"]),
@@ -62,22 +62,22 @@ async fn webex() -> (MockWebex, Vec<(&'static str, String)>) {
     (mock, variables)
 }
 
-fn in_this_world(name: &str, variables: &[(&'static str, String)]) -> Run {
-    variables.iter().fold(Run::of(name), |run, (name, value)| run.variable(name, value))
+fn example_with_variables(name: &str, variables: &[(&'static str, String)]) -> ExampleCommand {
+    variables.iter().fold(ExampleCommand::new(name), |run, (name, value)| run.env(name, value))
 }
 
 #[test]
 fn each_says_what_it_is_and_refuses_what_it_does_not_know() {
-    Run::tell(&SMALL.map(|(name, _)| name), async {
-        for (name, option) in SMALL {
+    ExampleCommand::run_scenario(&SINGLE_FILE_EXAMPLES.map(|(name, _)| name), async {
+        for (name, option) in SINGLE_FILE_EXAMPLES {
             for ask in ["--help", "-h"] {
-                let over = Run::of(name).with(&[ask]).to_the_end().await;
+                let over = ExampleCommand::new(name).args(&[ask]).output().await;
                 assert_eq!((over.code, over.complaints.as_str()), (Some(0), ""), "{name} {ask}");
                 assert!(over.said.contains(&format!("Usage: {name}")), "{}", over.said);
                 assert!(over.said.contains(option) && over.said.lines().count() < 14, "{}", over.said);
             }
             for strange in ["--sing", "dance"] {
-                let over = Run::of(name).with(&[strange]).to_the_end().await;
+                let over = ExampleCommand::new(name).args(&[strange]).output().await;
                 assert_eq!((over.code, over.said.as_str()), (Some(2), ""), "{name} {strange}");
                 assert!(over.complaints.contains(strange), "{}", over.complaints);
             }
@@ -87,9 +87,9 @@ fn each_says_what_it_is_and_refuses_what_it_does_not_know() {
 
 #[test]
 fn a_pipe_that_has_closed_ends_each_without_a_word() {
-    for (name, arguments) in ALL {
-        Run::tell(&[name], async {
-            let over = Run::of(name).with(arguments).unread().to_the_end().await;
+    for (name, arguments) in EXAMPLE_RUNS {
+        ExampleCommand::run_scenario(&[name], async {
+            let over = ExampleCommand::new(name).args(arguments).with_closed_stdout().output().await;
 
             assert_eq!(over.code, Some(0), "{name} {arguments:?}: {}", over.complaints);
             // The demonstration talks to people on its standard error.
@@ -102,18 +102,18 @@ fn a_pipe_that_has_closed_ends_each_without_a_word() {
 
 #[test]
 fn each_runs_to_its_end_and_leaves_nothing_whatever_the_environment_is_like() {
-    for (name, arguments) in ALL.into_iter().filter(|(_, arguments)| !arguments.contains(&"--help")) {
-        Run::tell(&[name], async {
-            let mut run = Run::of(name).with(arguments);
+    for (name, arguments) in EXAMPLE_RUNS.into_iter().filter(|(_, arguments)| !arguments.contains(&"--help")) {
+        ExampleCommand::run_scenario(&[name], async {
+            let mut run = ExampleCommand::new(name).args(arguments);
             for variable in ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
-                run = run.variable(variable, "http://127.0.0.1:9");
+                run = run.env(variable, "http://127.0.0.1:9");
             }
             for variable in ["WEBEX_SERVICE", "WEBEX_BASE_URL", "WEBEX_ISSUERS", "WEBEX_SCOPES", "WEBEX_REDIRECT_URI"] {
-                run = run.variable(variable, "somewhere else");
+                run = run.env(variable, "somewhere else");
             }
-            let run = run.variable("WEBEX_REVOCATION_URL", OsStr::from_bytes(b"\xff"));
+            let run = run.env("WEBEX_REVOCATION_URL", OsStr::from_bytes(b"\xff"));
 
-            let over = run.to_the_end().await;
+            let over = run.output().await;
 
             assert_eq!(over.code, Some(0), "{name}: {}{}", over.said, over.complaints);
             assert!(over.left.is_empty(), "{name}: {:?}", over.left);
@@ -123,9 +123,9 @@ fn each_runs_to_its_end_and_leaves_nothing_whatever_the_environment_is_like() {
 
 #[test]
 fn an_output_that_cannot_be_written_is_an_error() {
-    Run::tell(&["who_am_i"], async {
+    ExampleCommand::run_scenario(&["who_am_i"], async {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let over = Run::of("who_am_i").writing_to(full).to_the_end().await;
+        let over = ExampleCommand::new("who_am_i").with_stdout(full).output().await;
         assert_eq!(over.code, Some(1));
         assert!(over.complaints.starts_with("error: ") && over.complaints.lines().count() == 1, "{}", over.complaints);
     });
@@ -140,13 +140,13 @@ fn whoever_ends_a_demonstration_leaves_no_folder_behind() {
         ("login", &[], 1),
     ] {
         for signal in ["INT", "TERM"] {
-            Run::tell(&[name], async {
-                let running = Run::of(name).with(arguments).begin();
-                running.see_temporary_files().await;
+            ExampleCommand::run_scenario(&[name], async {
+                let running = ExampleCommand::new(name).args(arguments).spawn();
+                running.wait_for_temp_files().await;
 
                 running.signal(signal).await;
 
-                let over = running.end().await;
+                let over = running.wait_for_exit().await;
                 assert_eq!(over.code, Some(code), "{name} {signal}: {}{}", over.said, over.complaints);
                 assert!(over.left.is_empty(), "{name} {signal}: {:?}", over.left);
             });
@@ -156,9 +156,9 @@ fn whoever_ends_a_demonstration_leaves_no_folder_behind() {
 
 #[test]
 fn a_server_that_is_to_end_waits_for_nobody_who_never_finishes_a_request() {
-    Run::tell(&["web_login"], async {
-        let mut running = Run::of("web_login").with(&["--port", "0"]).begin();
-        let address = running.see("listening on http://").await;
+    ExampleCommand::run_scenario(&["web_login"], async {
+        let mut running = ExampleCommand::new("web_login").args(&["--port", "0"]).spawn();
+        let address = running.wait_for_output("listening on http://").await;
         let mut visitor = TcpStream::connect(&address).await.unwrap();
         visitor.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HT").await.unwrap();
         let mut answer = [0; 8];
@@ -166,51 +166,51 @@ fn a_server_that_is_to_end_waits_for_nobody_who_never_finishes_a_request() {
 
         running.signal("TERM").await;
 
-        assert_eq!(running.end().await.code, Some(0));
+        assert_eq!(running.wait_for_exit().await.code, Some(0));
     });
 }
 
 #[test]
 fn a_login_is_still_there_when_the_program_runs_again() {
-    Run::tell(&["login"], async {
+    ExampleCommand::run_scenario(&["login"], async {
         let (mock, variables) = webex().await;
-        let run = in_this_world("login", &variables);
-        let data = run.temporary().to_owned();
-        let mut running = run.variable("XDG_DATA_HOME", &data).begin();
-        let url = format!("http{}", running.see("  http").await);
+        let run = example_with_variables("login", &variables);
+        let data = run.temp_folder().to_owned();
+        let mut running = run.env("XDG_DATA_HOME", &data).spawn();
+        let url = format!("http{}", running.wait_for_output("  http").await);
         let browser = reqwest::Client::builder().no_proxy().build().unwrap();
         assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
-        running.see("Logged in as jane@example.com").await;
-        running.see("Not refreshed: the access token is less than 30 seconds old").await;
-        running.see("The access token is valid until").await;
+        running.wait_for_output("Logged in as jane@example.com").await;
+        running.wait_for_output("Not refreshed: the access token is less than 30 seconds old").await;
+        running.wait_for_output("The access token is valid until").await;
 
-        let over = in_this_world("login", &variables).variable("XDG_DATA_HOME", &data).to_the_end().await;
+        let over = example_with_variables("login", &variables).env("XDG_DATA_HOME", &data).output().await;
 
         assert_eq!(over.code, Some(0), "{}{}", over.said, over.complaints);
         assert!(over.said.starts_with("Still logged in.\n"), "{}", over.said);
         assert_eq!((mock.exchanges(), mock.refreshes()), (1, 0));
-        assert_eq!(running.end().await.code, Some(0));
+        assert_eq!(running.wait_for_exit().await.code, Some(0));
 
         // And whoever was logged out at Webex is asked to log in again.
         mock.revoke("jane@example.com");
-        let mut again = in_this_world("login", &variables).variable("XDG_DATA_HOME", &data).begin();
-        let url = format!("http{}", again.see("  http").await);
+        let mut again = example_with_variables("login", &variables).env("XDG_DATA_HOME", &data).spawn();
+        let url = format!("http{}", again.wait_for_output("  http").await);
         assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
-        again.see("Logged in as jane@example.com").await;
-        assert_eq!(again.end().await.code, Some(0));
+        again.wait_for_output("Logged in as jane@example.com").await;
+        assert_eq!(again.wait_for_exit().await.code, Some(0));
     });
 }
 
 #[test]
 fn a_variable_that_is_no_text_is_named_and_not_taken_for_one_that_is_missing() {
-    Run::tell(&["login", "connect_provider"], async {
+    ExampleCommand::run_scenario(&["login", "connect_provider"], async {
         let (_mock, variables) = webex().await;
-        let run = in_this_world("login", &variables).variable("WEBEX_SERVICE", OsStr::from_bytes(b"\xff"));
-        let over = run.to_the_end().await;
+        let run = example_with_variables("login", &variables).env("WEBEX_SERVICE", OsStr::from_bytes(b"\xff"));
+        let over = run.output().await;
         assert_eq!((over.code, over.complaints.as_str()), (Some(1), "error: WEBEX_SERVICE is not valid UTF-8\n"));
 
-        let run = Run::of("connect_provider").with(&["--port", "0"]);
-        let over = run.variable("CONNECT_STORE_KEY", OsStr::from_bytes(b"\xff")).to_the_end().await;
+        let run = ExampleCommand::new("connect_provider").args(&["--port", "0"]);
+        let over = run.env("CONNECT_STORE_KEY", OsStr::from_bytes(b"\xff")).output().await;
         assert_eq!((over.code, over.said.as_str()), (Some(1), "error: CONNECT_STORE_KEY is not valid UTF-8\n"));
         assert!(over.left.is_empty());
     });
@@ -218,19 +218,19 @@ fn a_variable_that_is_no_text_is_named_and_not_taken_for_one_that_is_missing() {
 
 #[test]
 fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
-    Run::tell(&["tv", "who_am_i"], async {
+    ExampleCommand::run_scenario(&["tv", "who_am_i"], async {
         let (mock, variables) = webex().await;
-        let mut tv = in_this_world("tv", &variables).begin();
-        let code = tv.see(" and enter ").await;
+        let mut tv = example_with_variables("tv", &variables).spawn();
+        let code = tv.wait_for_output(" and enter ").await;
         mock.approve_device(code.trim_end_matches('.'));
-        let tv = tv.end().await;
+        let tv = tv.wait_for_exit().await;
         assert_eq!(tv.code, Some(0), "{}{}", tv.said, tv.complaints);
         assert!(tv.said.ends_with("Hello, Jane ?]0;x??31m ?eoD?!\n"), "{}", tv.said);
 
-        let mut who = in_this_world("who_am_i", &variables).begin();
-        let url = format!("http{}", who.see("  http").await);
-        who.type_in(&mock.approve(url)).await;
-        let who = who.end().await;
+        let mut who = example_with_variables("who_am_i", &variables).spawn();
+        let url = format!("http{}", who.wait_for_output("  http").await);
+        who.write_line(&mock.approve(url)).await;
+        let who = who.wait_for_exit().await;
         assert_eq!(who.code, Some(0), "{}{}", who.said, who.complaints);
         assert!(who.said.contains("Jane \\u{1b}]0;x\\u{7}\\u{9b}31m \\u{202e}eoD\\u{2066}"), "{}", who.said);
 
@@ -242,7 +242,7 @@ fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
 
 #[test]
 fn a_login_that_no_customer_has_used_for_two_months_is_kept_alive_by_the_product() {
-    Run::tell(&["connect_provider"], async {
+    ExampleCommand::run_scenario(&["connect_provider"], async {
         // An earlier run of the product, two months ago.
         let clock = ManualClock::new(UnixTime::from(SystemTime::now()) - DAY * 61);
         let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -251,8 +251,8 @@ fn a_login_that_no_customer_has_used_for_two_months_is_kept_alive_by_the_product
         let webex =
             webex.client_id(mock.client_id()).client_secret(mock.client_secret()).scopes(mock.scopes().to_string());
         let webex = webex.redirect_uri(mock.redirect_uri()).build().unwrap();
-        let run = Run::of("connect_provider");
-        let (data, key) = (run.temporary().join("data"), EncryptionKey::generate().unwrap());
+        let run = ExampleCommand::new("connect_provider");
+        let (data, key) = (run.temp_folder().join("data"), EncryptionKey::generate().unwrap());
         let secret = key.to_text().expose().to_owned();
         let keys = EncryptionKeys::new("1", key).unwrap();
         let store = Encrypted::new(FileStore::open(&data).unwrap(), keys).with_namespace("connect_provider");
@@ -262,14 +262,14 @@ fn a_login_that_no_customer_has_used_for_two_months_is_kept_alive_by_the_product
         manager.put(&TokenKey::new("cust10001").unwrap(), login).await.unwrap();
         clock.advance(DAY * 61);
 
-        let run = run.with(&["--port", "0", "--data", data.to_str().unwrap()]).variable("CONNECT_STORE_KEY", secret);
-        let run = run.variable("WEBEX_CLIENT_ID", mock.client_id()).variable("WEBEX_BASE_URL", mock.uri());
-        let mut running = run.variable("WEBEX_CLIENT_SECRET", mock.client_secret()).begin();
-        running.see("\"cust10001\": session refreshed").await;
+        let run = run.args(&["--port", "0", "--data", data.to_str().unwrap()]).env("CONNECT_STORE_KEY", secret);
+        let run = run.env("WEBEX_CLIENT_ID", mock.client_id()).env("WEBEX_BASE_URL", mock.uri());
+        let mut running = run.env("WEBEX_CLIENT_SECRET", mock.client_secret()).spawn();
+        running.wait_for_output("\"cust10001\": session refreshed").await;
 
         assert_eq!(mock.refreshes(), 1);
         running.signal("TERM").await;
-        assert_eq!(running.end().await.code, Some(0));
+        assert_eq!(running.wait_for_exit().await.code, Some(0));
         assert_eq!(mock.refreshes(), 1, "once, by its keep-alive: nobody was there");
     });
 }

@@ -11,7 +11,7 @@ use webex_oauth::{
     Callback, Error, ErrorKind, PendingAuthorization, Revocation, Rotation, Service, TokenManager, TokenSet,
     WebexOAuth, WebexOAuthBuilder,
 };
-use webex_oauth_interop::{Browser, Server, tell};
+use webex_oauth_interop::{Browser, Server, run_with_servers};
 
 const SCOPES: &str = "spark:all spark:people_read";
 
@@ -37,20 +37,20 @@ fn clock() -> ManualClock {
 }
 
 /// A login whose browser has come back.
-async fn returned(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
+async fn authorize_in_browser(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
     let (url, pending) = webex.authorize().begin().unwrap();
-    let callback = Browser::new().pass(url.as_str()).await;
+    let callback = Browser::new().authorize(url.as_str()).await;
     (pending, Callback::parse(callback).unwrap())
 }
 
 async fn log_in(webex: &WebexOAuth) -> Result<TokenSet, Error> {
-    let (pending, callback) = returned(webex).await;
+    let (pending, callback) = authorize_in_browser(webex).await;
     Ok(webex.login(pending, callback).await?.into_tokens())
 }
 
 /// Who can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Helper {
+enum ErrorClass {
     User,
     Developer,
     Time,
@@ -58,10 +58,10 @@ enum Helper {
     Nobody,
 }
 
-use Helper::{Developer, Nobody, Time, User};
+use ErrorClass::{Developer, Nobody, Time, User};
 
 /// The one helper that the error names.
-fn helper(error: &Error) -> Helper {
+fn error_class(error: &Error) -> ErrorClass {
     match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
         (true, false, false) => User,
         (false, true, false) => Developer,
@@ -72,7 +72,7 @@ fn helper(error: &Error) -> Helper {
 }
 
 /// Answers of a token endpoint that hold no tokens: what is wrong, who can help, the code, and the seconds to wait.
-fn refusals() -> Vec<(Value, Helper, Option<&'static str>, Option<u64>)> {
+fn error_responses() -> Vec<(Value, ErrorClass, Option<&'static str>, Option<u64>)> {
     let refusal = |status: u16, code: &str| json!({ "status": status, "only": { "error": code } });
     let put_off = |status: u16, after: &str| json!({ "status": status, "headers": { "retry-after": after }, "only": { "error": "slow_down" } });
     let page = |status: u16| {
@@ -135,15 +135,15 @@ fn refusals() -> Vec<(Value, Helper, Option<&'static str>, Option<u64>)> {
 
 #[test]
 fn each_refusal_of_a_code_says_who_can_help() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).clock(clock()).build().unwrap();
-        for (number, (fault, who, code, seconds)) in refusals().into_iter().enumerate() {
-            server.order("fault", fault.clone()).await;
+        for (number, (fault, who, code, seconds)) in error_responses().into_iter().enumerate() {
+            server.send_command("fault", fault.clone()).await;
 
             let error = log_in(&webex).await.expect_err(&fault.to_string());
 
-            assert_eq!((error.kind(), helper(&error)), (ErrorKind::CodeExchange, who), "{fault}: {error}");
+            assert_eq!((error.kind(), error_class(&error)), (ErrorKind::CodeExchange, who), "{fault}: {error}");
             assert_eq!(error.server().and_then(|server| server.code()), code, "{fault}: {error}");
             assert_eq!(error.retry_after().map(|time| time.as_secs()), seconds, "{fault}: {error}");
             assert_eq!(server.requests().await.len(), number + 1, "a code is sent once: {fault}");
@@ -153,27 +153,27 @@ fn each_refusal_of_a_code_says_who_can_help() {
 
 #[test]
 fn each_refusal_of_a_refresh_token_says_who_can_help_and_only_the_users_ends_a_login() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let clock = clock();
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
         let key = TokenKey::new("jane").unwrap();
-        for (fault, who, code, seconds) in refusals() {
-            server.order("fault", json!({})).await;
+        for (fault, who, code, seconds) in error_responses() {
+            server.send_command("fault", json!({})).await;
             let session = manager.put(&key, log_in(&webex).await.unwrap()).await.unwrap();
             // A younger token is not refreshed.
             clock.advance(Duration::from_secs(30));
-            server.order("fault", fault.clone()).await;
+            server.send_command("fault", fault.clone()).await;
 
             let error = session.refresh().await.expect_err(&fault.to_string());
 
-            assert_eq!((error.kind(), helper(&error)), (ErrorKind::Refresh, who), "{fault}: {error}");
+            assert_eq!((error.kind(), error_class(&error)), (ErrorKind::Refresh, who), "{fault}: {error}");
             assert_eq!(error.server().and_then(|server| server.code()), code, "{fault}: {error}");
             // The manager has a pace of its own where the server names none.
             let pause = error.retry_after().map(|time| time.as_secs());
             assert!(seconds.is_none() || pause == seconds, "{fault}: {pause:?} for {error}");
-            server.order("fault", json!({})).await;
+            server.send_command("fault", json!({})).await;
             clock.advance(Duration::from_secs(2 * 3600));
             let later = session.access_token().await;
             assert_eq!(later.is_err(), who == User, "{fault}: {later:?}");
@@ -184,8 +184,8 @@ fn each_refusal_of_a_refresh_token_says_who_can_help_and_only_the_users_ends_a_l
 
 #[test]
 fn a_refresh_is_repeated_only_where_that_is_safe() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         for (rotation, status, after, sendings) in [
             (Rotation::Lenient, 429, "1", 3),
             (Rotation::Lenient, 503, "1", 3),
@@ -199,13 +199,13 @@ fn a_refresh_is_repeated_only_where_that_is_safe() {
             // The server may have spent the refresh token.
             (Rotation::Strict, 504, "1", 1),
         ] {
-            server.order("fault", json!({})).await;
+            server.send_command("fault", json!({})).await;
             let webex = builder(&server).service(service(&server).with_rotation(rotation)).clock(clock());
             let webex = webex.build().unwrap();
             let tokens = log_in(&webex).await.unwrap();
             let before = server.requests().await.len();
             let fault = json!({ "status": status, "headers": { "retry-after": after }, "only": { "message": "no" } });
-            server.order("fault", fault).await;
+            server.send_command("fault", fault).await;
 
             webex.refresh(&tokens).await.unwrap_err();
 
@@ -216,8 +216,8 @@ fn a_refresh_is_repeated_only_where_that_is_safe() {
 
 #[test]
 fn what_an_answer_leaves_out_or_writes_oddly_costs_no_login() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).clock(clock()).build().unwrap();
         let life = |value: Value| json!({ "body": { "expires_in": value } });
         for (fault, seconds) in [
@@ -239,7 +239,7 @@ fn what_an_answer_leaves_out_or_writes_oddly_costs_no_login() {
             (json!({ "status": 201 }), Some(3600)),
             (json!({ "body": { "surprise": { "deep": [1, 2] } } }), Some(3600)),
         ] {
-            server.order("fault", fault.clone()).await;
+            server.send_command("fault", fault.clone()).await;
 
             let tokens = log_in(&webex).await.unwrap_or_else(|error| panic!("{fault}: {error}"));
 
@@ -260,8 +260,8 @@ fn what_an_answer_leaves_out_or_writes_oddly_costs_no_login() {
 
 #[test]
 fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let telling = service(&server).with_revocation_endpoint(format!("{}/revoke", server.url()));
         let webex = builder(&server).service(telling).clock(clock()).build().unwrap();
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -283,9 +283,9 @@ fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
             (put_off, Some((Time, None)), 3),
             (json!({ "status": 503 }), Some((Time, None)), 3),
         ] {
-            server.order("grudge", grudge.clone()).await;
+            server.send_command("grudge", grudge.clone()).await;
             let session = manager.put(&TokenKey::new("jane").unwrap(), log_in(&webex).await.unwrap()).await.unwrap();
-            let before = server.order("revocations", Value::Null).await.as_u64().unwrap();
+            let before = server.send_command("revocations", Value::Null).await.as_u64().unwrap();
 
             let revocation = session.disconnect_everywhere().await.unwrap().revocation;
             let told = match revocation {
@@ -296,9 +296,9 @@ fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
             assert!(session.status().await.unwrap().is_none(), "{grudge}");
             assert!(session.access_token().await.unwrap_err().is_login_required(), "{grudge}");
             let found =
-                told.as_ref().err().map(|error| (helper(error), error.server().and_then(|server| server.code())));
+                told.as_ref().err().map(|error| (error_class(error), error.server().and_then(|server| server.code())));
             assert_eq!(found, refusal, "{grudge}: {told:?}");
-            let after = server.order("revocations", Value::Null).await.as_u64().unwrap();
+            let after = server.send_command("revocations", Value::Null).await.as_u64().unwrap();
             assert_eq!(after - before, sendings, "{grudge}");
             if let Err(error) = told {
                 assert_eq!(error.kind(), ErrorKind::Revocation, "{grudge}: {error}");
@@ -309,8 +309,8 @@ fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
 
 #[test]
 fn scopes_that_are_not_named_are_those_that_were_asked_for() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
         for (fault, scopes) in [
             (json!({ "without": ["scope"] }), SCOPES),
@@ -319,7 +319,7 @@ fn scopes_that_are_not_named_are_those_that_were_asked_for() {
             (json!({ "body": { "scope": "spark:all" } }), "spark:all"),
             (json!({ "body": { "scope": ["spark:kms", "spark:all"] } }), "spark:kms spark:all"),
         ] {
-            server.order("fault", fault.clone()).await;
+            server.send_command("fault", fault.clone()).await;
             assert_eq!(log_in(&webex).await.unwrap().scopes().unwrap().to_string(), scopes, "{fault}");
         }
     });
@@ -327,8 +327,8 @@ fn scopes_that_are_not_named_are_those_that_were_asked_for() {
 
 #[test]
 fn a_refresh_that_brings_no_usable_refresh_token_keeps_the_old_one() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
         let old = log_in(&webex).await.unwrap();
         for fault in [
@@ -337,7 +337,7 @@ fn a_refresh_that_brings_no_usable_refresh_token_keeps_the_old_one() {
             json!({ "body": { "refresh_token": null } }),
             json!({ "body": { "refresh_token": false } }),
         ] {
-            server.order("fault", fault.clone()).await;
+            server.send_command("fault", fault.clone()).await;
             let new = webex.refresh(&old).await.unwrap();
             assert_eq!(new.refresh_token(), old.refresh_token(), "{fault}");
             assert_ne!(new.access_token(), old.access_token(), "{fault}");
@@ -347,8 +347,8 @@ fn a_refresh_that_brings_no_usable_refresh_token_keeps_the_old_one() {
 
 #[test]
 fn no_redirect_of_the_token_endpoint_is_followed() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         // The thief never answers.
         let webex = builder(&server).timeout(Duration::from_secs(3)).build().unwrap();
         let tokens = log_in(&webex).await.unwrap();
@@ -357,8 +357,8 @@ fn no_redirect_of_the_token_endpoint_is_followed() {
         let away = format!("http://{}/token", thief.local_addr().unwrap());
         for status in [301, 302, 303, 307, 308] {
             let fault = json!({ "status": status, "headers": { "location": away } });
-            let (pending, callback) = returned(&webex).await;
-            server.order("fault", fault).await;
+            let (pending, callback) = authorize_in_browser(&webex).await;
+            server.send_command("fault", fault).await;
 
             let errors = [webex.login(pending, callback).await.unwrap_err(), webex.refresh(&tokens).await.unwrap_err()];
 
@@ -374,8 +374,8 @@ fn no_redirect_of_the_token_endpoint_is_followed() {
 
 #[test]
 fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
         let refusal = |code: &str| json!({ "without": ["code"], "change": { "error": code } });
         for (detour, kind, who, still_waits) in [
@@ -398,10 +398,10 @@ fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
             (refusal("temporarily_unavailable"), ErrorKind::AuthorizationRejected, Time, false),
             (json!({ "change": { "more": "x".repeat(20_000) } }), ErrorKind::InvalidCallback, Nobody, true),
         ] {
-            server.order("detour", detour.clone()).await;
+            server.send_command("detour", detour.clone()).await;
             let (url, pending) = webex.authorize().begin().unwrap();
             let url = String::from(url);
-            let callback = Browser::new().pass(&url).await;
+            let callback = Browser::new().authorize(&url).await;
 
             // What is unreadable is found when it is read, everything else when it is compared with the login.
             let query = callback.split_once('?').unwrap().1;
@@ -410,7 +410,7 @@ fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
                 Err(error) => (error, Some(pending)),
             };
 
-            assert_eq!((error.kind(), helper(&error)), (kind, who), "{detour}: {error}");
+            assert_eq!((error.kind(), error_class(&error)), (kind, who), "{detour}: {error}");
             assert_eq!(error.is_denied(), detour == refusal("access_denied"), "{detour}: {error}");
             assert_eq!(waiting.is_some(), still_waits, "{detour}");
             assert!(server.requests().await.is_empty(), "{detour}");
@@ -420,17 +420,17 @@ fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
 
 #[test]
 fn a_login_that_strangers_interrupted_is_finished_by_its_own_callback() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
         let (url, mut pending) = webex.authorize().begin().unwrap();
         for detour in [json!({ "change": { "state": "guessed" } }), json!({ "without": ["state"] })] {
-            server.order("detour", detour).await;
-            let stray = Callback::parse(Browser::new().pass(url.as_str()).await).unwrap();
+            server.send_command("detour", detour).await;
+            let stray = Callback::parse(Browser::new().authorize(url.as_str()).await).unwrap();
             pending = webex.accept(pending, stray).unwrap_err().into_parts().1.unwrap();
         }
-        server.order("detour", json!({})).await;
-        let own = Callback::parse(Browser::new().pass(url.as_str()).await).unwrap();
+        server.send_command("detour", json!({})).await;
+        let own = Callback::parse(Browser::new().authorize(url.as_str()).await).unwrap();
 
         let login = webex.login(pending, own).await.unwrap();
 
@@ -440,8 +440,8 @@ fn a_login_that_strangers_interrupted_is_finished_by_its_own_callback() {
 
 #[test]
 fn no_secret_is_in_what_an_application_may_log_of_a_fault() {
-    tell(async {
-        let server = Server::mock().await;
+    run_with_servers(async {
+        let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).clock(clock()).build().unwrap();
         let tokens = log_in(&webex).await.unwrap();
         let refresh_token = tokens.refresh_token().unwrap().expose().to_owned();
@@ -453,7 +453,7 @@ fn no_secret_is_in_what_an_application_may_log_of_a_fault() {
             json!({ "body": { "access_token": "PLANTED", "token_type": "PLANTED" } }),
             json!({ "text": r#"{"access_token":"PLANTED","refresh_token":PLANTED}"# }),
         ] {
-            server.order("fault", fault.clone()).await;
+            server.send_command("fault", fault.clone()).await;
             let error = webex.refresh(&tokens).await.unwrap_err();
             let mut shown = format!("{error} {error:?}");
             let mut cause = std::error::Error::source(&error);

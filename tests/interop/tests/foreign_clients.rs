@@ -8,28 +8,28 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use webex_oauth::testing::ErrorFormat;
-use webex_oauth_interop::{Client, MockWebex, tell_of_clients};
+use webex_oauth_interop::{ClientScript, MockWebexProcess, run_with_clients};
 
 const JANE: &str = "jane@example.com";
 /// Webex's words for most refusals, and for three of them the description that says more.
-const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
+const BAD_REQUEST: &str = "The request could not be understood by the server due to malformed syntax.";
 const BAD_CODE: &str = "The authorization code is invalid";
 const BAD_REFRESH_TOKEN: &str = "The refresh token provided is expired, revoked, malformed, or invalid";
 const BAD_SECRET: [&str; 2] = ["Invalid client credentials", "The provided clientSecret is invalid"];
 const BAD_ACCESS_TOKEN: &str = "The request requires a valid access token set in the Authorization request header.";
-const DECLINED: &str = "The resource owner or authorization server denied the request.";
+const ACCESS_DENIED: &str = "The resource owner or authorization server denied the request.";
 /// The lives of access token and refresh token, in seconds.
-const LIVES: [u64; 2] = [1_209_599, 7_775_999];
+const LIFETIMES: [u64; 2] = [1_209_599, 7_775_999];
 const SCOPE: &str = "spark:kms spark:all spark:people_read";
 /// The members of a refusal's body.
-const REFUSAL: [&str; 3] = ["errors", "message", "trackingId"];
+const ERROR_FIELDS: [&str; 3] = ["errors", "message", "trackingId"];
 
 /// Runs a client, and compares each of its stories.
-fn expect(client: impl FnOnce() -> Client, expected: &Value) {
-    tell_of_clients(async {
+fn run_and_compare(client: impl FnOnce() -> ClientScript, expected: &Value) {
+    run_with_clients(async {
         let users = ["--user", "jane@example.com=Jane Doe", "--user", "bob@example.com"];
-        let mock = MockWebex::start(&users).await;
-        let told = client().stories(&mock).await;
+        let mock = MockWebexProcess::start(&users).await;
+        let told = client().run_against(&mock).await;
         let expected: BTreeMap<_, _> = expected.as_object().unwrap().clone().into_iter().collect();
         for (name, story) in &told {
             assert_eq!(Some(story), expected.get(name), "{name}");
@@ -39,23 +39,23 @@ fn expect(client: impl FnOnce() -> Client, expected: &Value) {
 }
 
 /// What each of them can do.
-fn refreshed() -> Value {
+fn refresh_result() -> Value {
     json!({ "is_new": true, "keeps_refresh_token": true, "who": [JANE, JANE] })
 }
 
 /// A refusal as a client shows it that keeps Webex's words.
-fn refusal(status: u16, [says, about]: [&str; 2]) -> Value {
+fn error_report(status: u16, [says, about]: [&str; 2]) -> Value {
     json!({ "status": status, "says": says, "about": about })
 }
 
-fn with(mut story: Value, more: Value) -> Value {
+fn extend_object(mut story: Value, more: Value) -> Value {
     story.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     story
 }
 
 /// A story of what becomes of a refresh: at a dead refresh token in each shape that Webex writes errors in, at too many requests,
 /// at an outage with a page, at a page of somebody else, and at an answer that is lost.
-fn bad_answers(shapes: [Value; ErrorFormat::ALL.len()], passing: [Value; 4]) -> Value {
+fn error_outcomes(shapes: [Value; ErrorFormat::ALL.len()], passing: [Value; 4]) -> Value {
     let names = ErrorFormat::ALL.iter().map(|shape| format!("{shape:?}"));
     let more = ["rate_limit", "outage", "portal", "lost"].map(str::to_owned);
     names.zip(shapes).chain(more.into_iter().zip(passing)).collect()
@@ -65,12 +65,12 @@ fn bad_answers(shapes: [Value; ErrorFormat::ALL.len()], passing: [Value; 4]) -> 
 fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_told_to() {
     // Webex's refusals have no `error`, so that they are no refusals to it; the application can read them in the cause.
     let nonconforming =
-        |status, words| with(refusal(status, words), json!({ "code": "OAUTH_RESPONSE_IS_NOT_CONFORM" }));
+        |status, words| extend_object(error_report(status, words), json!({ "code": "OAUTH_RESPONSE_IS_NOT_CONFORM" }));
     let code = |code: &str| json!({ "code": code });
     let (invalid, comparison) = (code("OAUTH_INVALID_RESPONSE"), code("OAUTH_JWT_CLAIM_COMPARISON_FAILED"));
     let keys = |code: &str, status: u16| json!({ "code": code, "status": status });
-    expect(
-        || Client::javascript("openid_client.mjs"),
+    run_and_compare(
+        || ClientScript::javascript("openid_client.mjs"),
         &json!({
             "discovery_by_http": code("OAUTH_HTTP_REQUEST_FORBIDDEN"),
             // Webex's discovery document is on another host than the issuer that it names...
@@ -79,10 +79,10 @@ fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_t
             "discovered_issuer": { "code": "OAUTH_JWT_CLAIM_COMPARISON_FAILED", "claim": "iss" },
             "login": {
                 "fields": ["access_token", "expires_in", "refresh_token", "refresh_token_expires_in", "scope", "token_type"],
-                "lives": LIVES, "type": "bearer", "scope": SCOPE, "who": JANE,
+                "lives": LIFETIMES, "type": "bearer", "scope": SCOPE, "who": JANE,
             },
             "secret_in_the_form": { "who": JANE },
-            "refresh": refreshed(),
+            "refresh": refresh_result(),
             "id_token": {
                 "claims": ["aud", "auth_time", "exp", "iat", "iss", "nonce", "sub"],
                 "issuer": true,
@@ -107,21 +107,21 @@ fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_t
             // Older answers of Webex's are like that.
             "MissingTokenType": invalid,
             "refresh_without_refresh_token": { "brings": null },
-            "denied": { "error": "access_denied", "description": DECLINED },
+            "denied": { "error": "access_denied", "description": ACCESS_DENIED },
             "callback_OtherState": invalid,
             "callback_MissingState": invalid,
             "callback_RepeatedCode": invalid,
             "callback_WrongIssuer": invalid,
             "callback_CodeAndError": code("OAUTH_AUTHORIZATION_RESPONSE_ERROR"),
-            "spent_code": nonconforming(400, [MALFORMED, BAD_CODE]),
+            "spent_code": nonconforming(400, [BAD_REQUEST, BAD_CODE]),
             "wrong_secret": nonconforming(401, BAD_SECRET),
             "device_without_client_id": nonconforming(400, ["invalid_request"; 2]),
             // A wait ends its polling, unless somebody says `error` on the way.
-            "device": with(nonconforming(428, ["authorization_pending"; 2]), json!({ "polls": 2 })),
+            "device": extend_object(nonconforming(428, ["authorization_pending"; 2]), json!({ "polls": 2 })),
             "device_with_help": { "page": true, "who": JANE, "polls": 4 },
             "device_denied_with_help": { "error": "access_denied", "page": true },
             "device_ZeroInterval": invalid,
-            "bad_answers": bad_answers(
+            "bad_answers": error_outcomes(
                 [
                     json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
                     json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
@@ -142,7 +142,7 @@ fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_t
                 ],
             ),
             "expired_access_token": { "who": 401 },
-            "revoked": nonconforming(400, [MALFORMED, BAD_REFRESH_TOKEN]),
+            "revoked": nonconforming(400, [BAD_REQUEST, BAD_REFRESH_TOKEN]),
         }),
     );
 }
@@ -161,20 +161,20 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
         "scope",
         "token_type",
     ];
-    expect(
-        || Client::python("authlib_client.py"),
+    run_and_compare(
+        || ClientScript::python("authlib_client.py"),
         &json!({
-            "login": { "fields": fields, "lives": LIVES, "scope": SCOPE, "who": JANE },
+            "login": { "fields": fields, "lives": LIFETIMES, "scope": SCOPE, "who": JANE },
             "secret_in_the_form": { "who": JANE },
-            "refresh": refreshed(),
+            "refresh": refresh_result(),
             "refresh_by_itself": { "status": 200, "is_new": true },
             "refresh_without_refresh_token": { "keeps_the_old_one": true },
             "MissingTokenType": taken,
             "OddTokenType": taken,
-            "spent_code": refusal(400, [MALFORMED, BAD_CODE]),
-            "wrong_secret": refusal(401, BAD_SECRET),
+            "spent_code": error_report(400, [BAD_REQUEST, BAD_CODE]),
+            "wrong_secret": error_report(401, BAD_SECRET),
             "another_state": error("MismatchingStateException"),
-            "bad_answers_without_hook": bad_answers(
+            "bad_answers_without_hook": error_outcomes(
                 [
                     json!(["errors", "message", "refresh_token", "trackingId"]),
                     json!(["errors", "message", "refresh_token", "trackingId"]),
@@ -194,7 +194,7 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
                     json!(["ConnectionError", null]),
                 ],
             ),
-            "bad_answers": bad_answers(
+            "bad_answers": error_outcomes(
                 [(); ErrorFormat::ALL.len()].map(|()| http_error(400, None)),
                 [
                     http_error(429, Some("7")),
@@ -203,11 +203,11 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
                     json!(["ConnectionError", null]),
                 ],
             ),
-            "revoked_without_hook": { "keeps": ["errors", "message", "refresh_token", "trackingId"], "says": MALFORMED },
-            "revoked": with(refusal(400, [MALFORMED, BAD_REFRESH_TOKEN]), json!({ "who": 401 })),
+            "revoked_without_hook": { "keeps": ["errors", "message", "refresh_token", "trackingId"], "says": BAD_REQUEST },
+            "revoked": extend_object(error_report(400, [BAD_REQUEST, BAD_REFRESH_TOKEN]), json!({ "who": 401 })),
             // Without a code it asks for tokens of the client's own, which Webex does not give.
-            "denied": refusal(400, [MALFORMED, "unsupported_grant_type"]),
-            "denied_without_hook": { "keeps": REFUSAL, "says": "unsupported_grant_type" },
+            "denied": error_report(400, [BAD_REQUEST, "unsupported_grant_type"]),
+            "denied_without_hook": { "keeps": ERROR_FIELDS, "says": "unsupported_grant_type" },
             "id_token": {
                 "claims": ["aud", "auth_time", "exp", "iat", "iss", "nonce", "sub"],
                 "issuer": true,
@@ -222,22 +222,22 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
             "Unsigned": error("UnsupportedAlgorithmError"),
             "UnknownKey": error("InvalidKeyIdError"),
             "device": {
-                "pending": refusal(428, ["authorization_pending"; 2]), "page": true, "fields": fields, "who": JANE,
+                "pending": error_report(428, ["authorization_pending"; 2]), "page": true, "fields": fields, "who": JANE,
             },
-            "device_spent": refusal(400, ["invalid_grant"; 2]),
-            "device_too_fast": refusal(400, [MALFORMED, "slow_down"]),
-            "device_without_hook": { "keeps": REFUSAL },
-            "device_denied": with(refusal(400, ["access_denied"; 2]), json!({ "page": true })),
-            "device_secret_in_the_form": refusal(400, ["invalid_request"; 2]),
+            "device_spent": error_report(400, ["invalid_grant"; 2]),
+            "device_too_fast": error_report(400, [BAD_REQUEST, "slow_down"]),
+            "device_without_hook": { "keeps": ERROR_FIELDS },
+            "device_denied": extend_object(error_report(400, ["access_denied"; 2]), json!({ "page": true })),
+            "device_secret_in_the_form": error_report(400, ["invalid_request"; 2]),
         }),
     );
 }
 
 #[test]
 fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens() {
-    let taken = |says: [&str; 2]| json!({ "keeps": REFUSAL, "says": says, "told_as_tokens": true });
-    expect(
-        || Client::python("msal_client.py"),
+    let taken = |says: [&str; 2]| json!({ "keeps": ERROR_FIELDS, "says": says, "told_as_tokens": true });
+    run_and_compare(
+        || ClientScript::python("msal_client.py"),
         &json!({
             "oidc_authority": { "error": "ValueError", "wants_https": true },
             "oidc_authority_at_webex": {
@@ -250,23 +250,23 @@ fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens()
                     "access_token", "expires_in", "id_token", "id_token_claims", "refresh_token", "refresh_token_expires_in",
                     "scope", "token_type",
                 ],
-                "lives": LIVES,
+                "lives": LIFETIMES,
                 "scope": ["openid", "spark:all", "spark:kms", "spark:people_read"],
                 "who": JANE,
             },
             "secret_in_the_form": { "who": JANE },
-            "refresh": refreshed(),
+            "refresh": refresh_result(),
             "id_token": { "claims": ["aud", "auth_time", "exp", "iat", "iss", "nonce", "sub"], "issuer": true },
             "BadSignature": { "taken": true },
-            "denied": { "error": "access_denied", "error_description": DECLINED },
+            "denied": { "error": "access_denied", "error_description": ACCESS_DENIED },
             "another_state": { "error": "ValueError", "says": "state mismatch" },
-            "spent_code": taken([MALFORMED, BAD_CODE]),
+            "spent_code": taken([BAD_REQUEST, BAD_CODE]),
             "wrong_secret": taken(BAD_SECRET),
-            "revoked": taken([MALFORMED, BAD_REFRESH_TOKEN]),
-            "bad_answers": bad_answers(
+            "revoked": taken([BAD_REQUEST, BAD_REFRESH_TOKEN]),
+            "bad_answers": error_outcomes(
                 [
-                    json!(REFUSAL),
-                    json!(REFUSAL),
+                    json!(ERROR_FIELDS),
+                    json!(ERROR_FIELDS),
                     json!("invalid_grant"),
                     json!("invalid_grant"),
                     json!(["code", "message", "trackingId"]),
@@ -277,9 +277,9 @@ fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens()
                     json!(["JSONDecodeError"]),
                 ],
                 // Too many requests are tokens as well.
-                [json!(REFUSAL), json!(["HTTPError", 503]), json!(["JSONDecodeError"]), json!(["ConnectionError"])],
+                [json!(ERROR_FIELDS), json!(["HTTPError", 503]), json!(["JSONDecodeError"]), json!(["ConnectionError"])],
             ),
-            "device": { "keeps": REFUSAL, "says": "authorization_pending", "polls": 1 },
+            "device": { "keeps": ERROR_FIELDS, "says": "authorization_pending", "polls": 1 },
             "device_with_help": { "page": [true], "who": JANE, "polls": 3 },
             "device_denied_with_help": { "error": "access_denied", "page": [true] },
         }),
@@ -288,22 +288,22 @@ fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens()
 
 #[test]
 fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
-    expect(
-        || Client::python("wxc_sdk_client.py"),
+    run_and_compare(
+        || ClientScript::python("wxc_sdk_client.py"),
         &json!({
-            "login": { "lives": LIVES, "scope": SCOPE, "who": [JANE, "Jane Doe", "Jane"], "days": 14 },
-            "refresh": with(refreshed(), json!({ "changed": true })),
+            "login": { "lives": LIFETIMES, "scope": SCOPE, "who": [JANE, "Jane Doe", "Jane"], "days": 14 },
+            "refresh": extend_object(refresh_result(), json!({ "changed": true })),
             "no_refresh": { "changed": false },
             "MissingTokenType": { "who": JANE },
             "OddTokenType": { "error": "ValidationError" },
             // Webex always sends one.
             "refresh_without_refresh_token": { "keeps_the_old_one": false },
-            "denied": { "error": "access_denied", "error_description": DECLINED, "state": "a state" },
-            "spent_code": refusal(400, [MALFORMED, BAD_CODE]),
-            "wrong_secret": refusal(401, BAD_SECRET),
+            "denied": { "error": "access_denied", "error_description": ACCESS_DENIED, "state": "a state" },
+            "spent_code": error_report(400, [BAD_REQUEST, BAD_CODE]),
+            "wrong_secret": error_report(401, BAD_SECRET),
             "wrong_secret_at_refresh": { "access_token": null, "who": JANE },
             // With whatever status: an outage costs the access token, too.
-            "bad_answers": bad_answers(
+            "bad_answers": error_outcomes(
                 [(); ErrorFormat::ALL.len()].map(|()| json!(["HTTPError", 400, false])),
                 [
                     json!(["HTTPError", 429, false]),
@@ -312,7 +312,7 @@ fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
                     json!(["ConnectionError", true]),
                 ],
             ),
-            "revoked": with(refusal(400, [MALFORMED, BAD_REFRESH_TOKEN]), json!({ "access_token": null })),
+            "revoked": extend_object(error_report(400, [BAD_REQUEST, BAD_REFRESH_TOKEN]), json!({ "access_token": null })),
             "revoked_access_token": { "error": "RestError", "status": 401, "says": BAD_ACCESS_TOKEN },
         }),
     );
@@ -320,22 +320,22 @@ fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
 
 #[test]
 fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
-    let tracked = |status, words| with(refusal(status, words), json!({ "tracked": true }));
-    expect(
-        || Client::python("webexpythonsdk_client.py"),
+    let tracked = |status, words| extend_object(error_report(status, words), json!({ "tracked": true }));
+    run_and_compare(
+        || ClientScript::python("webexpythonsdk_client.py"),
         &json!({
             "login": { "who": [JANE, "Jane Doe", "Doe", "person"] },
-            "exchange": { "lives": LIVES[0], "who": JANE },
-            "refresh": refreshed(),
+            "exchange": { "lives": LIFETIMES[0], "who": JANE },
+            "refresh": refresh_result(),
             "OddTokenType": { "who": JANE },
             "refresh_without_refresh_token": { "keeps_the_old_one": false },
-            "denied": { "error": "access_denied", "error_description": DECLINED, "state": "a state" },
-            "spent_code": tracked(400, [MALFORMED, BAD_CODE]),
+            "denied": { "error": "access_denied", "error_description": ACCESS_DENIED, "state": "a state" },
+            "spent_code": tracked(400, [BAD_REQUEST, BAD_CODE]),
             "wrong_secret": tracked(401, BAD_SECRET),
-            "bad_answers": bad_answers(
+            "bad_answers": error_outcomes(
                 [
-                    json!(["ApiError", 400, MALFORMED]),
-                    json!(["ApiError", 400, MALFORMED]),
+                    json!(["ApiError", 400, BAD_REQUEST]),
+                    json!(["ApiError", 400, BAD_REQUEST]),
                     json!(["ApiError", 400, null]),
                     json!(["ApiError", 400, null]),
                     json!(["ApiError", 400, BAD_REFRESH_TOKEN]),
@@ -356,20 +356,20 @@ fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
             "expired_access_token": tracked(401, [BAD_ACCESS_TOKEN; 2]),
             "refresh_after_that": { "who": JANE },
             "late_code": { "who": JANE },
-            "expired_code": tracked(400, [MALFORMED, BAD_CODE]),
-            "revoked": tracked(400, [MALFORMED, BAD_REFRESH_TOKEN]),
+            "expired_code": tracked(400, [BAD_REQUEST, BAD_CODE]),
+            "revoked": tracked(400, [BAD_REQUEST, BAD_REFRESH_TOKEN]),
             "old_access_token": { "who": 401, "and_after_a_refresh": JANE },
-            "old_refresh_token": tracked(400, [MALFORMED, BAD_REFRESH_TOKEN]),
+            "old_refresh_token": tracked(400, [BAD_REQUEST, BAD_REFRESH_TOKEN]),
         }),
     );
 }
 
 #[test]
 fn the_snippets_for_other_languages_do_what_they_say() {
-    tell_of_clients(async {
-        let printed = Client::python("snippet.py").argument(MockWebex::program()).run().await;
+    run_with_clients(async {
+        let printed = ClientScript::python("snippet.py").argument(MockWebexProcess::program()).run().await;
         assert_eq!(printed, "['jane@example.com']\n401\n");
-        let printed = Client::javascript("snippet.mjs").argument(MockWebex::program()).run().await;
+        let printed = ClientScript::javascript("snippet.mjs").argument(MockWebexProcess::program()).run().await;
         assert_eq!(printed, "spark:kms spark:all\n");
     });
 }

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{Callback, ErrorKind, Login, Result, Service, TokenManager, WebexOAuth};
-use webex_oauth_interop::{Browser, Server, Wire, tell};
+use webex_oauth_interop::{Browser, RecordingTransport, Server, run_with_servers};
 
-fn client(server: &Server, wire: &Wire) -> WebexOAuth {
+fn client(server: &Server, wire: &RecordingTransport) -> WebexOAuth {
     let at = |path: &str| format!("{}{path}", server.url());
     let service = Service::webex()
         .with_base_url(server.url())
@@ -19,20 +19,20 @@ fn client(server: &Server, wire: &Wire) -> WebexOAuth {
 
 async fn log_in(webex: &WebexOAuth) -> Result<Login> {
     let (url, pending) = webex.authorize().begin().unwrap();
-    let callback = Browser::new().pass(url.as_str()).await;
+    let callback = Browser::new().authorize(url.as_str()).await;
     webex.login(pending, Callback::parse(callback).unwrap()).await
 }
 
-fn claim(name: &str, value: impl Into<Value>) -> Value {
+fn with_claim(name: &str, value: impl Into<Value>) -> Value {
     json!({ "claims": { name: value.into() } })
 }
 
-fn without(name: &str) -> Value {
+fn without_claim(name: &str) -> Value {
     json!({ "without": [name] })
 }
 
 /// A time that lies so many seconds after the token was issued.
-fn later(name: &str, seconds: i64) -> Value {
+fn with_time_after_issue(name: &str, seconds: i64) -> Value {
     json!({ "later": { name: seconds } })
 }
 
@@ -40,39 +40,39 @@ const DAY: i64 = 24 * 60 * 60;
 
 #[test]
 fn each_wrong_claim_is_refused_for_its_reason_and_nothing_more_is_asked_for() {
-    tell(async {
-        let (server, wire) = (Server::mock().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
         for (lie, reason) in [
-            (claim("iss", "https://idbroker.webex.com/idb/"), "is not trusted"),
-            (claim("iss", format!("{}/", server.url())), "is not trusted"),
-            (claim("iss", json!([server.url()])), "`iss` is missing"),
-            (without("iss"), "`iss` is missing"),
-            (claim("aud", "C2"), "`aud` does not contain"),
-            (claim("aud", json!(["C1", "C2"])), "contains other clients"),
-            (claim("aud", json!([])), "`aud` does not contain"),
-            (claim("azp", "C2"), "`azp` is not this client's"),
-            (without("aud"), "`aud` is missing"),
-            (without("sub"), "`sub` is missing"),
-            (claim("sub", ""), "`sub` is missing"),
-            (claim("sub", "s".repeat(256)), "255"),
-            (without("exp"), "`exp` is missing"),
-            (claim("exp", 0), "`exp` is in the past"),
-            (later("exp", -65), "`exp` is in the past"),
-            (claim("exp", "soon"), "`exp` is not a time"),
-            (without("iat"), "`iat` is missing"),
-            (later("iat", 120), "in the future"),
-            (later("iat", -DAY - 65), "24 hours"),
-            (later("nbf", 120), "`nbf` is in the future"),
-            (without("nonce"), "`nonce` is missing"),
-            (claim("nonce", "another"), "`nonce` does not match"),
-            (claim("nonce", json!(["x"])), "`nonce` is missing"),
-            (claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "`at_hash`"),
-            (claim("c_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "`c_hash`"),
+            (with_claim("iss", "https://idbroker.webex.com/idb/"), "is not trusted"),
+            (with_claim("iss", format!("{}/", server.url())), "is not trusted"),
+            (with_claim("iss", json!([server.url()])), "`iss` is missing"),
+            (without_claim("iss"), "`iss` is missing"),
+            (with_claim("aud", "C2"), "`aud` does not contain"),
+            (with_claim("aud", json!(["C1", "C2"])), "contains other clients"),
+            (with_claim("aud", json!([])), "`aud` does not contain"),
+            (with_claim("azp", "C2"), "`azp` is not this client's"),
+            (without_claim("aud"), "`aud` is missing"),
+            (without_claim("sub"), "`sub` is missing"),
+            (with_claim("sub", ""), "`sub` is missing"),
+            (with_claim("sub", "s".repeat(256)), "255"),
+            (without_claim("exp"), "`exp` is missing"),
+            (with_claim("exp", 0), "`exp` is in the past"),
+            (with_time_after_issue("exp", -65), "`exp` is in the past"),
+            (with_claim("exp", "soon"), "`exp` is not a time"),
+            (without_claim("iat"), "`iat` is missing"),
+            (with_time_after_issue("iat", 120), "in the future"),
+            (with_time_after_issue("iat", -DAY - 65), "24 hours"),
+            (with_time_after_issue("nbf", 120), "`nbf` is in the future"),
+            (without_claim("nonce"), "`nonce` is missing"),
+            (with_claim("nonce", "another"), "`nonce` does not match"),
+            (with_claim("nonce", json!(["x"])), "`nonce` is missing"),
+            (with_claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "`at_hash`"),
+            (with_claim("c_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "`c_hash`"),
             (json!({ "unsigned": "none" }), "(expected RS256)"),
             (json!({ "unsigned": "HS256" }), "(expected RS256)"),
         ] {
-            server.order("lie", lie.clone()).await;
+            server.send_command("lie", lie.clone()).await;
 
             let error = log_in(&webex).await.expect_err(&lie.to_string());
 
@@ -82,97 +82,97 @@ fn each_wrong_claim_is_refused_for_its_reason_and_nothing_more_is_asked_for() {
                 !error.is_retryable() && !error.is_login_required() && !error.is_misconfigured(),
                 "{lie}: {error:?}"
             );
-            assert_eq!(wire.paths(), ["/token"], "{lie}");
+            assert_eq!(wire.take_paths(), ["/token"], "{lie}");
         }
     });
 }
 
 #[test]
 fn a_token_without_signature_or_of_an_unknown_key_is_refused_by_the_keys() {
-    tell(async {
-        let (server, wire) = (Server::mock().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         for (lie, reason) in [
             (json!({ "unsigned": "RS256" }), "the signature does not match"),
             (json!({ "kid": "nobody's" }), "the issuer has no key"),
         ] {
-            server.order("lie", lie.clone()).await;
+            server.send_command("lie", lie.clone()).await;
 
             let error = log_in(&client(&server, &wire)).await.expect_err(&lie.to_string());
 
             assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
             assert!(error.to_string().contains(reason), "{lie}: {error}");
-            assert_eq!(wire.paths()[..2], ["/token", "/jwks"], "{lie}");
+            assert_eq!(wire.take_paths()[..2], ["/token", "/jwks"], "{lie}");
         }
     });
 }
 
 #[test]
 fn what_may_vary_is_accepted_and_the_keys_are_fetched_once() {
-    tell(async {
-        let (server, wire) = (Server::mock().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
         for lie in [
             json!({}),
-            claim("aud", json!(["C1"])),
-            claim("azp", "C1"),
-            without("nbf"),
-            later("exp", -30),
-            later("nbf", 30),
-            claim("surprise", json!({ "deep": [1] })),
+            with_claim("aud", json!(["C1"])),
+            with_claim("azp", "C1"),
+            without_claim("nbf"),
+            with_time_after_issue("exp", -30),
+            with_time_after_issue("nbf", 30),
+            with_claim("surprise", json!({ "deep": [1] })),
         ] {
-            server.order("lie", lie.clone()).await;
+            server.send_command("lie", lie.clone()).await;
             let login = log_in(&webex).await.unwrap_or_else(|error| panic!("{lie}: {error}"));
             assert_eq!(login.id_token().unwrap().subject(), "johndoe", "{lie}");
         }
-        assert_eq!(wire.paths().iter().filter(|path| *path == "/jwks").count(), 1);
+        assert_eq!(wire.take_paths().iter().filter(|path| *path == "/jwks").count(), 1);
     });
 }
 
 #[test]
 fn a_refresh_is_held_against_the_login_that_it_renews() {
-    tell(async {
-        let (server, wire) = (Server::mock().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
         let tokens = log_in(&webex).await.unwrap().into_tokens();
         webex.refresh(&tokens).await.unwrap();
-        wire.paths();
+        wire.take_paths();
         for (lie, reason) in [
-            (claim("sub", "mallory"), "`sub`"),
-            (claim("aud", "C2"), "`aud`"),
-            (claim("iss", "https://idbroker.webex.com/idb"), "`iss`"),
+            (with_claim("sub", "mallory"), "`sub`"),
+            (with_claim("aud", "C2"), "`aud`"),
+            (with_claim("iss", "https://idbroker.webex.com/idb"), "`iss`"),
         ] {
-            server.order("lie", lie.clone()).await;
+            server.send_command("lie", lie.clone()).await;
 
             let error = webex.refresh(&tokens).await.expect_err(&lie.to_string());
 
             assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
             assert!(error.to_string().contains(reason) && !error.is_login_required(), "{lie}: {error}");
-            assert_eq!(wire.paths(), ["/token"], "{lie}");
+            assert_eq!(wire.take_paths(), ["/token"], "{lie}");
         }
         // About the same user, and wrong otherwise: the new tokens are kept without it.
         for lie in [
-            claim("nonce", "another"),
-            claim("iat", 0),
-            later("iat", -10),
-            later("exp", -65),
+            with_claim("nonce", "another"),
+            with_claim("iat", 0),
+            with_time_after_issue("iat", -10),
+            with_time_after_issue("exp", -65),
             json!({ "kid": "another" }),
             json!({ "unsigned": "none" }),
         ] {
-            server.order("lie", lie.clone()).await;
+            server.send_command("lie", lie.clone()).await;
 
             let newer = webex.refresh(&tokens).await.unwrap_or_else(|error| panic!("{lie}: {error}"));
 
             assert_ne!(newer.access_token(), tokens.access_token(), "{lie}");
             assert_eq!(newer.id_token(), tokens.id_token(), "{lie}");
-            assert_eq!(wire.paths(), ["/token"], "{lie}");
+            assert_eq!(wire.take_paths(), ["/token"], "{lie}");
         }
     });
 }
 
 #[test]
 fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_and_the_login_stays() {
-    tell(async {
-        let (server, wire) = (Server::mock().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
         let mut login = log_in(&webex).await.unwrap();
         let page = |status: u16| {
@@ -180,7 +180,7 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
             json!({ "status": status, "headers": headers, "text": "<!doctype html><p>johndoe, please sign in" })
         };
         let signed = json!({ "headers": { "content-type": "application/jwt" }, "text": "e30.e30.e30" });
-        wire.paths();
+        wire.take_paths();
         // What is wrong, what is said of it, and whether time, the developer or a new access token can help.
         for (gossip, reason, helpers) in [
             (json!({ "body": { "sub": "mallory" } }), "does not match the ID token", [false, false, false]),
@@ -201,7 +201,7 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
             (page(401), "401", [false, false, true]),
             (json!({ "status": 500 }), "500", [true, false, false]),
         ] {
-            server.order("gossip", gossip.clone()).await;
+            server.send_command("gossip", gossip.clone()).await;
 
             let error = webex.user_info_for(&mut login).await.expect_err(&gossip.to_string());
 
@@ -209,9 +209,9 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
             let found = [error.is_retryable(), error.is_misconfigured(), error.is_token_rejected()];
             assert!(found == helpers && !error.is_login_required(), "{gossip}: {found:?} for {error}");
             assert!(!error.to_string().contains("please sign in"), "{gossip}: {error}");
-            assert_eq!(wire.paths(), ["/userinfo"], "{gossip}");
+            assert_eq!(wire.take_paths(), ["/userinfo"], "{gossip}");
         }
-        server.order("gossip", json!({ "body": { "name": "John Doe" } })).await;
+        server.send_command("gossip", json!({ "body": { "name": "John Doe" } })).await;
         webex.user_info_for(&mut login).await.unwrap();
         assert_eq!(login.tokens().account().display_name(), Some("John Doe"));
     });
@@ -219,8 +219,8 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
 
 #[test]
 fn a_kept_login_whose_token_userinfo_refuses_is_refreshed_once_and_stays() {
-    tell(async {
-        let (server, wire) = (Server::mock().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
         let key = TokenKey::new("john").unwrap();
@@ -231,14 +231,14 @@ fn a_kept_login_whose_token_userinfo_refuses_is_refreshed_once_and_stays() {
         let tokens = webex_oauth::TokenSet::from_stored(&stored.to_string()).unwrap();
         let session = manager.put(&key, tokens).await.unwrap();
         let before = session.access_token().await.unwrap();
-        server.order("gossip", json!({ "status": 401 })).await;
-        wire.paths();
+        server.send_command("gossip", json!({ "status": 401 })).await;
+        wire.take_paths();
 
         let error = session.user_info().await.unwrap_err();
 
         assert!(error.is_token_rejected() && !error.is_login_required(), "{error}");
-        assert_eq!(wire.paths(), ["/userinfo", "/token", "/userinfo"]);
-        server.order("gossip", json!({})).await;
+        assert_eq!(wire.take_paths(), ["/userinfo", "/token", "/userinfo"]);
+        server.send_command("gossip", json!({})).await;
         assert_ne!(session.access_token().await.unwrap(), before);
         assert_eq!(session.user_info().await.unwrap().subject(), "johndoe");
     });

@@ -8,10 +8,10 @@ use oauth2::{
 use url::Url;
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, PendingAuthorization};
-use webex_oauth_interop::tell;
+use webex_oauth_interop::run_with_servers;
 
 /// Sends a request of that client.
-async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
+async fn send_oauth2_request(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
     let answer = reqwest::Client::builder().no_proxy().build()?.execute(request.try_into()?).await?;
     let mut response = oauth2::http::Response::builder().status(answer.status());
     for (name, value) in answer.headers() {
@@ -21,7 +21,7 @@ async fn send(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
 }
 
 /// What it says of a replayed code, of a user who has revoked the login, and of a changed secret.
-async fn theirs(mock: &MockWebex) -> [RequestTokenError<reqwest::Error, BasicErrorResponse>; 3] {
+async fn oauth2_errors(mock: &MockWebex) -> [RequestTokenError<reqwest::Error, BasicErrorResponse>; 3] {
     let client = BasicClient::new(ClientId::new(mock.client_id()))
         .set_client_secret(ClientSecret::new(mock.client_secret()))
         .set_auth_uri(AuthUrl::new(format!("{}/authorize", mock.uri())).unwrap())
@@ -31,19 +31,19 @@ async fn theirs(mock: &MockWebex) -> [RequestTokenError<reqwest::Error, BasicErr
     let callback = Url::parse(&mock.approve(url)).unwrap();
     let (_, code) = callback.query_pairs().into_owned().find(|(name, _)| name == "code").unwrap();
     let code = AuthorizationCode::new(code);
-    let tokens = client.exchange_code(code.clone()).request_async(&send).await.unwrap();
-    let replayed = client.exchange_code(code).request_async(&send).await.unwrap_err();
+    let tokens = client.exchange_code(code.clone()).request_async(&send_oauth2_request).await.unwrap();
+    let replayed = client.exchange_code(code).request_async(&send_oauth2_request).await.unwrap_err();
 
     let token = RefreshToken::new(tokens.refresh_token().unwrap().secret().clone());
     mock.revoke("jane@example.com");
-    let revoked = client.exchange_refresh_token(&token).request_async(&send).await.unwrap_err();
+    let revoked = client.exchange_refresh_token(&token).request_async(&send_oauth2_request).await.unwrap_err();
     mock.change_secret("another");
-    let changed = client.exchange_refresh_token(&token).request_async(&send).await.unwrap_err();
+    let changed = client.exchange_refresh_token(&token).request_async(&send_oauth2_request).await.unwrap_err();
     [replayed, revoked, changed]
 }
 
 /// What this crate says of them.
-async fn ours(mock: &MockWebex) -> [Error; 3] {
+async fn webex_oauth_errors(mock: &MockWebex) -> [Error; 3] {
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let (callback, kept) = (mock.approve(&url), pending.to_stored().unwrap());
@@ -60,14 +60,14 @@ async fn ours(mock: &MockWebex) -> [Error; 3] {
 
 #[test]
 fn a_replayed_code_a_revoked_login_and_a_changed_secret_are_told_apart_by_this_crate_alone() {
-    tell(async {
-        let theirs = theirs(&MockWebex::start().await).await;
+    run_with_servers(async {
+        let theirs = oauth2_errors(&MockWebex::start().await).await;
         for error in &theirs {
             assert!(matches!(error, RequestTokenError::Parse(..)), "{error:?}");
         }
         assert_eq!(theirs.map(|error| error.to_string()), ["Failed to parse server response"; 3]);
 
-        let ours = ours(&MockWebex::start().await).await;
+        let ours = webex_oauth_errors(&MockWebex::start().await).await;
         let asked = ours.each_ref().map(|error| (error.is_login_required(), error.is_misconfigured()));
         assert_eq!(asked, [(true, false), (true, false), (false, true)], "{ours:?}");
     });

@@ -11,7 +11,7 @@ use webex_oauth::{
     AccessToken, Callback, ClientAuth, Error, ErrorKind, PendingAuthorization, Revocation, Rotation, Service, Session,
     SessionState, TokenManager, TokenSet, WebexOAuth, WebexOAuthBuilder,
 };
-use webex_oauth_interop::{Browser, RunningClock, Server, tell};
+use webex_oauth_interop::{Browser, OffsetClock, Server, run_with_servers};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SCOPES: &str = "spark:all spark:people_read";
@@ -55,7 +55,7 @@ fn clock() -> ManualClock {
 }
 
 /// Jane's login, kept in `store` by a manager of `webex`.
-async fn keep(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Session) {
+async fn store_login(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Session) {
     let manager = TokenManager::new(webex.clone(), store).unwrap();
     let session = manager.put(&key(), log_in(webex).await).await.unwrap();
     (manager, session)
@@ -65,17 +65,17 @@ async fn keep(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Sess
 ///
 /// Time passes before: more than the minimum age of a token that is refreshed, and than the first three pauses between such
 /// refreshes, which are up to 20 minutes long.
-async fn renew(session: &Session, clock: &ManualClock) -> Result<AccessToken, Error> {
+async fn invalidate_and_refresh(session: &Session, clock: &ManualClock) -> Result<AccessToken, Error> {
     clock.advance(Duration::from_secs(25 * 60));
     session.invalidate(&session.access_token().await?);
     session.access_token().await
 }
 
-async fn honours(server: &Server, token: &str) -> bool {
-    server.order("honours", json!({ "token": token })).await.as_bool().unwrap()
+async fn is_valid_at_server(server: &Server, token: &str) -> bool {
+    server.send_command("honours", json!({ "token": token })).await.as_bool().unwrap()
 }
 
-async fn refreshes(server: &Server) -> usize {
+async fn refresh_count(server: &Server) -> usize {
     server.requests().await.iter().filter(|request| request["grant"] == "refresh_token").count()
 }
 
@@ -98,14 +98,14 @@ impl Drop for Folder {
 
 #[test]
 fn a_login_brings_tokens_that_the_server_honours_with_the_scopes_that_were_asked_for() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
 
         let tokens = log_in(&webex).await;
 
-        assert!(honours(&server, tokens.access_token().expose()).await);
-        assert!(honours(&server, tokens.refresh_token().unwrap().expose()).await);
+        assert!(is_valid_at_server(&server, tokens.access_token().expose()).await);
+        assert!(is_valid_at_server(&server, tokens.refresh_token().unwrap().expose()).await);
         assert_eq!(tokens.scopes().unwrap().to_string(), SCOPES);
         assert!(tokens.missing_scopes().is_empty() && tokens.extra_scopes().is_empty());
         assert_eq!(tokens.expires_at().unwrap().since(tokens.received_at()), HOUR);
@@ -114,7 +114,7 @@ fn a_login_brings_tokens_that_the_server_honours_with_the_scopes_that_were_asked
 
 #[test]
 fn the_client_proves_itself_in_the_header_or_in_the_form_and_never_in_both() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         for (client_id, auth, scheme, has_secret) in
             [("basic", ClientAuth::Basic, json!("Basic"), false), ("post", ClientAuth::Body, Value::Null, true)]
@@ -137,7 +137,7 @@ fn the_client_proves_itself_in_the_header_or_in_the_form_and_never_in_both() {
 
 #[test]
 fn a_code_with_another_verifier_is_refused_and_the_user_must_begin_again() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
         let (url, pending) = webex.authorize().begin().unwrap();
@@ -157,7 +157,7 @@ fn a_code_with_another_verifier_is_refused_and_the_user_must_begin_again() {
 
 #[test]
 fn a_code_that_is_used_twice_is_refused_and_ends_the_login_that_it_began() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
         let (url, pending) = webex.authorize().begin().unwrap();
@@ -165,13 +165,13 @@ fn a_code_that_is_used_twice_is_refused_and_ends_the_login_that_it_began() {
         // An application that forgets to remove the pending authorization before it exchanges.
         let again = PendingAuthorization::from_stored(pending.to_stored().unwrap().expose()).unwrap();
         let first = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap().into_tokens();
-        assert!(honours(&server, first.access_token().expose()).await);
+        assert!(is_valid_at_server(&server, first.access_token().expose()).await);
 
         let error = webex.login(again, Callback::parse(&callback).unwrap()).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::CodeExchange);
         assert!(error.is_login_required(), "{error}");
-        assert!(!honours(&server, first.access_token().expose()).await);
+        assert!(!is_valid_at_server(&server, first.access_token().expose()).await);
         let error = webex.refresh(&first).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refresh);
         assert!(error.is_login_required(), "{error}");
@@ -180,7 +180,7 @@ fn a_code_that_is_used_twice_is_refused_and_ends_the_login_that_it_began() {
 
 #[test]
 fn a_refresh_without_rotation_keeps_the_refresh_token() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
         let old = log_in(&webex).await;
@@ -189,85 +189,85 @@ fn a_refresh_without_rotation_keeps_the_refresh_token() {
 
         assert_eq!(new.refresh_token(), old.refresh_token());
         assert_ne!(new.access_token(), old.access_token());
-        assert!(honours(&server, new.access_token().expose()).await);
+        assert!(is_valid_at_server(&server, new.access_token().expose()).await);
         assert_eq!(new.scopes(), old.scopes());
     });
 }
 
 #[test]
 fn a_rotated_refresh_token_takes_the_place_of_the_old_one_in_the_store() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (clock, store) = (clock(), MemoryStore::new());
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
-        let (manager, _) = keep(&webex, store.clone()).await;
+        let (manager, _) = store_login(&webex, store.clone()).await;
         manager.wait_idle().await.unwrap();
         drop(manager);
         // Each manager knows only what the one before it has stored, and a spent token would end the login.
         for round in 1..=4 {
             let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
-            let token = renew(&manager.session(&key()), &clock).await.unwrap();
+            let token = invalidate_and_refresh(&manager.session(&key()), &clock).await.unwrap();
             manager.wait_idle().await.unwrap();
-            assert!(honours(&server, token.expose()).await);
-            assert_eq!(refreshes(&server).await, round);
+            assert!(is_valid_at_server(&server, token.expose()).await);
+            assert_eq!(refresh_count(&server).await, round);
         }
     });
 }
 
 #[test]
 fn a_spent_refresh_token_that_is_used_again_ends_the_login_and_is_never_sent_once_more() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let clock = clock();
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
         let stolen = log_in(&webex).await;
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
         let session = manager.put(&key(), stolen.clone()).await.unwrap();
-        let token = renew(&session, &clock).await.unwrap();
-        assert!(honours(&server, token.expose()).await);
+        let token = invalidate_and_refresh(&session, &clock).await.unwrap();
+        assert!(is_valid_at_server(&server, token.expose()).await);
 
         let error = webex.refresh(&stolen).await.unwrap_err();
         assert!(error.is_login_required(), "{error}");
-        assert!(!honours(&server, token.expose()).await, "the server ends the whole family");
+        assert!(!is_valid_at_server(&server, token.expose()).await, "the server ends the whole family");
 
-        let error = renew(&session, &clock).await.unwrap_err();
+        let error = invalidate_and_refresh(&session, &clock).await.unwrap_err();
         assert_eq!((error.kind(), error.is_login_required()), (ErrorKind::Refresh, true), "{error}");
         let state = session.status().await.unwrap().unwrap().state;
         assert!(
             matches!(&state, SessionState::LoginRequired { code: Some(code), since: Some(_), .. } if code == "invalid_grant"),
             "{state:?}"
         );
-        let sent = refreshes(&server).await;
+        let sent = refresh_count(&server).await;
         for _ in 0..3 {
             assert!(session.access_token().await.unwrap_err().is_login_required());
         }
         manager.wait_idle().await.unwrap();
-        assert_eq!(refreshes(&server).await, sent);
+        assert_eq!(refresh_count(&server).await, sent);
     });
 }
 
 #[test]
 fn a_new_login_mends_a_login_that_was_ended() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let clock = clock();
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
-        let (manager, session) = keep(&webex, MemoryStore::new()).await;
+        let (manager, session) = store_login(&webex, MemoryStore::new()).await;
         let copy = log_in(&webex).await;
         manager.put(&key(), copy.clone()).await.unwrap();
         webex.refresh(&copy).await.unwrap();
-        assert!(renew(&session, &clock).await.unwrap_err().is_login_required());
+        assert!(invalidate_and_refresh(&session, &clock).await.unwrap_err().is_login_required());
 
         manager.put(&key(), log_in(&webex).await).await.unwrap();
 
-        let token = renew(&session, &clock).await.unwrap();
-        assert!(honours(&server, token.expose()).await);
+        let token = invalidate_and_refresh(&session, &clock).await.unwrap();
+        assert!(is_valid_at_server(&server, token.expose()).await);
     });
 }
 
 #[test]
 fn an_exchange_with_a_wrong_client_secret_is_the_developers_mistake() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = builder(&server).client_secret("regenerated since").build().unwrap();
         let (url, pending) = webex.authorize().begin().unwrap();
@@ -283,11 +283,11 @@ fn an_exchange_with_a_wrong_client_secret_is_the_developers_mistake() {
 
 #[test]
 fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (store, clock) = (MemoryStore::new(), clock());
         let right = builder(&server).clock(clock.clone()).build().unwrap();
-        keep(&right, store.clone()).await.0.wait_idle().await.unwrap();
+        store_login(&right, store.clone()).await.0.wait_idle().await.unwrap();
         let wrong = builder(&server).client_secret("regenerated since").clock(clock.clone()).build().unwrap();
         let manager = TokenManager::new(wrong, store.clone()).unwrap();
         let session = manager.session(&key());
@@ -303,7 +303,7 @@ fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
         let manager = TokenManager::new(right, store).unwrap();
         clock.advance(HOUR);
         let token = manager.access_token(&key()).await.unwrap();
-        assert!(honours(&server, token.expose()).await);
+        assert!(is_valid_at_server(&server, token.expose()).await);
     });
 }
 
@@ -313,12 +313,12 @@ fn with_revocation(server: &Server) -> Service {
 }
 
 async fn revocations(server: &Server) -> Vec<Value> {
-    server.order("revocations", Value::Null).await.as_array().unwrap().clone()
+    server.send_command("revocations", Value::Null).await.as_array().unwrap().clone()
 }
 
 #[test]
 fn a_login_that_is_disconnected_is_ended_at_the_server_and_everywhere_is_told_by_its_refresh_token() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         for (client_id, auth, scheme) in
             [("basic", ClientAuth::Basic, json!("Basic")), ("post", ClientAuth::Body, Value::Null)]
@@ -329,18 +329,21 @@ fn a_login_that_is_disconnected_is_ended_at_the_server_and_everywhere_is_told_by
             let (here, there) = (log_in(&webex).await, log_in(&webex).await);
             let session = manager.put(&key(), here.clone()).await.unwrap();
             let other = manager.put(&TokenKey::new("desk").unwrap(), there.clone()).await.unwrap();
-            assert!(honours(&server, here.access_token().expose()).await);
+            assert!(is_valid_at_server(&server, here.access_token().expose()).await);
 
             assert!(matches!(session.disconnect().await.unwrap().revocation, Revocation::Revoked));
 
-            assert!(!honours(&server, here.access_token().expose()).await);
+            assert!(!is_valid_at_server(&server, here.access_token().expose()).await);
             assert!(session.status().await.unwrap().is_none());
             let (access, refresh) = (there.access_token().expose(), there.refresh_token().unwrap().expose());
-            assert!(honours(&server, access).await && honours(&server, refresh).await, "another login lives on");
+            assert!(
+                is_valid_at_server(&server, access).await && is_valid_at_server(&server, refresh).await,
+                "another login lives on"
+            );
 
             assert!(matches!(other.disconnect_everywhere().await.unwrap().revocation, Revocation::Revoked));
 
-            assert!(!honours(&server, access).await && !honours(&server, refresh).await);
+            assert!(!is_valid_at_server(&server, access).await && !is_valid_at_server(&server, refresh).await);
             assert!(other.status().await.unwrap().is_none());
             let requests = revocations(&server).await;
             let ended = [("access_token", "AccessToken"), ("refresh_token", "RefreshToken")];
@@ -354,11 +357,11 @@ fn a_login_that_is_disconnected_is_ended_at_the_server_and_everywhere_is_told_by
 
 #[test]
 fn a_login_that_is_disconnected_with_a_wrong_secret_is_forgotten_here_and_the_developer_is_told() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let store = MemoryStore::new();
         let right = builder(&server).service(with_revocation(&server)).build().unwrap();
-        keep(&right, store.clone()).await.0.wait_idle().await.unwrap();
+        store_login(&right, store.clone()).await.0.wait_idle().await.unwrap();
         let wrong = builder(&server).service(with_revocation(&server)).client_secret("regenerated since");
         let session = TokenManager::new(wrong.build().unwrap(), store).unwrap().session(&key());
         let token = session.access_token().await.unwrap();
@@ -369,14 +372,14 @@ fn a_login_that_is_disconnected_with_a_wrong_secret_is_forgotten_here_and_the_de
         assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
         assert!(session.status().await.unwrap().is_none());
-        assert!(honours(&server, token.expose()).await, "nobody could end it there");
+        assert!(is_valid_at_server(&server, token.expose()).await, "nobody could end it there");
         assert_eq!(revocations(&server).await[0]["status"], 401);
     });
 }
 
 #[test]
 fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
         let (url, pending) = webex.authorize().payload(&"/rooms").begin().unwrap();
@@ -394,7 +397,7 @@ fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
 
 #[test]
 fn a_scope_that_the_server_leaves_out_is_seen_to_be_missing() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = builder(&server).scopes("spark:all spark:rooms_read").build().unwrap();
 
@@ -408,7 +411,7 @@ fn a_scope_that_the_server_leaves_out_is_seen_to_be_missing() {
 
 #[test]
 fn only_the_issuer_that_was_named_may_answer() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let ours = client(&server);
         let stranger = Service::webex()
@@ -434,13 +437,13 @@ fn only_the_issuer_that_was_named_may_answer() {
 
 #[test]
 fn a_kept_login_survives_restarts() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let folder = Folder::new("restarts");
         let clock = clock();
         let store = || FileStore::open(&folder.0).unwrap();
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
-        let (manager, session) = keep(&webex, store()).await;
+        let (manager, session) = store_login(&webex, store()).await;
         let mut token = session.access_token().await.unwrap();
         manager.wait_idle().await.unwrap();
         drop((manager, session));
@@ -449,22 +452,22 @@ fn a_kept_login_survives_restarts() {
             let session = manager.session(&key());
             assert_eq!(session.access_token().await.unwrap(), token);
 
-            token = renew(&session, &clock).await.unwrap();
+            token = invalidate_and_refresh(&session, &clock).await.unwrap();
 
             manager.wait_idle().await.unwrap();
-            assert!(honours(&server, token.expose()).await);
-            assert_eq!(refreshes(&server).await, round);
+            assert!(is_valid_at_server(&server, token.expose()).await);
+            assert_eq!(refresh_count(&server).await, round);
         }
     });
 }
 
 #[test]
 fn many_callers_on_an_expired_token_cause_one_refresh() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
-        let (clock, folder) = (RunningClock::new(), Folder::new("callers"));
+        let (clock, folder) = (OffsetClock::new(), Folder::new("callers"));
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
-        let (manager, session) = keep(&webex, FileStore::open(&folder.0).unwrap()).await;
+        let (manager, session) = store_login(&webex, FileStore::open(&folder.0).unwrap()).await;
         let second = TokenManager::new(webex.clone(), FileStore::open(&folder.0).unwrap()).unwrap();
         let other = second.session(&key());
         let old = other.access_token().await.unwrap();
@@ -484,25 +487,25 @@ fn many_callers_on_an_expired_token_cause_one_refresh() {
         manager.wait_idle().await.unwrap();
         second.wait_idle().await.unwrap();
         let count = |wanted: &AccessToken| tokens.iter().filter(|token| *token == wanted).count();
-        let (expired, first, sent) = (count(&old), count(&tokens[0]), refreshes(&server).await);
+        let (expired, first, sent) = (count(&old), count(&tokens[0]), refresh_count(&server).await);
         assert_eq!((expired, first), (0, 500), "callers with the expired token, with the first one; {sent} refreshes");
-        assert!(honours(&server, tokens[0].expose()).await);
-        assert_eq!(refreshes(&server).await, 1);
+        assert!(is_valid_at_server(&server, tokens[0].expose()).await);
+        assert_eq!(refresh_count(&server).await, 1);
     });
 }
 
 #[test]
 fn no_token_is_handed_out_that_the_server_has_let_die() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(Duration::from_secs(3), "on").await;
         let webex = client(&server);
-        let (_manager, session) = keep(&webex, MemoryStore::new()).await;
+        let (_manager, session) = store_login(&webex, MemoryStore::new()).await;
         let mut seen = vec![session.access_token().await.unwrap()];
         // Three lives, by the clocks of the machine and of the server.
         while seen.len() < 4 {
             let asked = Instant::now();
             let token = session.access_token().await.unwrap();
-            let is_honoured = honours(&server, token.expose()).await;
+            let is_honoured = is_valid_at_server(&server, token.expose()).await;
             // A host that stood still in between has to be asked again.
             if asked.elapsed() > Duration::from_millis(500) {
                 continue;

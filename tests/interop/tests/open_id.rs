@@ -10,14 +10,14 @@ use webex_oauth::{
     AccessToken, Callback, ErrorKind, FieldSource, Login, Result, Rotation, Service, TokenManager, WebexOAuth,
     WebexOAuthBuilder,
 };
-use webex_oauth_interop::{Browser, Server, Wire, tell};
+use webex_oauth_interop::{Browser, RecordingTransport, Server, run_with_servers};
 
 async fn server() -> Server {
     Server::oidc_provider(Duration::from_secs(3600), "on").await
 }
 
 /// A client whose pauses take no time: two fetches of keys are a second apart.
-fn builder(server: &Server, wire: &Wire) -> WebexOAuthBuilder {
+fn builder(server: &Server, wire: &RecordingTransport) -> WebexOAuthBuilder {
     let at = |path: &str| format!("{}{path}", server.url());
     let service = Service::webex()
         .with_base_url(server.url())
@@ -44,7 +44,7 @@ async fn log_in(webex: &WebexOAuth, user: &str) -> Result<Login> {
 }
 
 /// The signature, or another part of a token, with one character changed.
-fn with_change_in(token: &str, part: usize) -> String {
+fn with_modified_part(token: &str, part: usize) -> String {
     let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
     let first = if parts[part].starts_with('A') { "B" } else { "A" };
     parts[part].replace_range(..1, first);
@@ -53,8 +53,8 @@ fn with_change_in(token: &str, part: usize) -> String {
 
 #[test]
 fn a_login_proves_who_it_is_and_userinfo_tells_the_rest() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
 
         let login = log_in(&webex, "jane").await.unwrap();
@@ -65,16 +65,16 @@ fn a_login_proves_who_it_is_and_userinfo_tells_the_rest() {
         let info = webex.user_info(id_token, login.tokens().access_token()).await.unwrap();
         assert_eq!((info.email(), info.is_email_verified()), (Some("jane@example.com"), Some(true)));
         assert_eq!((info.name(), info.given_name(), info.locale()), (Some("jane Smith"), Some("jane"), Some("en_US")));
-        assert_eq!(wire.paths(), ["/token", "/jwks", "/me"]);
+        assert_eq!(wire.take_paths(), ["/token", "/jwks", "/me"]);
         log_in(&webex, "john").await.unwrap();
-        assert_eq!(wire.paths(), ["/token"], "the keys are known");
+        assert_eq!(wire.take_paths(), ["/token"], "the keys are known");
     });
 }
 
 #[test]
 fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_kept_login_too() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
         let mut login = log_in(&webex, "jane").await.unwrap();
         assert_eq!(login.require_email_domain("example.com").unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -96,8 +96,8 @@ fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_k
 
 #[test]
 fn userinfo_about_another_user_is_refused() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
         let (jane, john) = (log_in(&webex, "jane").await.unwrap(), log_in(&webex, "john").await.unwrap());
 
@@ -110,8 +110,8 @@ fn userinfo_about_another_user_is_refused() {
 
 #[test]
 fn an_access_token_that_the_server_does_not_honour_is_refused_at_userinfo() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
         let login = log_in(&webex, "jane").await.unwrap();
 
@@ -124,17 +124,19 @@ fn an_access_token_that_the_server_does_not_honour_is_refused_at_userinfo() {
 
 #[test]
 fn the_id_token_of_a_refresh_is_about_the_same_user() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
         let mut tokens = log_in(&webex, "jane").await.unwrap().into_tokens();
-        wire.change(|said| assert!(said["id_token"].is_string(), "the server sends one with each refresh"));
+        wire.edit_token_response(|said| {
+            assert!(said["id_token"].is_string(), "the server sends one with each refresh")
+        });
         for _ in 0..3 {
             tokens = webex.refresh(&tokens).await.unwrap();
         }
 
         let johns = log_in(&webex, "john").await.unwrap().into_tokens().id_token().unwrap().expose().to_owned();
-        wire.change(move |said| said["id_token"] = johns.clone().into());
+        wire.edit_token_response(move |said| said["id_token"] = johns.clone().into());
         let error = webex.refresh(&tokens).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
@@ -144,8 +146,8 @@ fn the_id_token_of_a_refresh_is_about_the_same_user() {
 
 #[test]
 fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         // Where it is, and what it calls itself.
         let bare =
             Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_rotation(Rotation::Strict);
@@ -162,18 +164,18 @@ fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
         assert_eq!((info.subject(), info.email()), ("jane", Some("jane@example.com")));
         assert_ne!(newer.access_token(), login.tokens().access_token());
         webex.user_info(login.id_token().unwrap(), newer.access_token()).await.unwrap();
-        assert_eq!(wire.paths(), ["/.well-known/openid-configuration", "/token", "/jwks", "/me", "/token", "/me"]);
+        assert_eq!(wire.take_paths(), ["/.well-known/openid-configuration", "/token", "/jwks", "/me", "/token", "/me"]);
     });
 }
 
 #[test]
 fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let found = builder(&server, &wire).build().unwrap().discover().await.unwrap();
         let service = Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_discovery(&found);
         let webex = builder(&server, &wire).service(service).build().unwrap();
-        wire.paths();
+        wire.take_paths();
         for user in ["jane", "john"] {
             let (url, pending) = webex.authorize().begin().unwrap();
             let callback = Browser::new().consent(url.as_str(), user).await;
@@ -184,21 +186,21 @@ fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
 
             assert_eq!(error.kind(), ErrorKind::MissingIssuer, "{error}");
         }
-        assert!(wire.paths().is_empty());
+        assert!(wire.take_paths().is_empty());
     });
 }
 
 #[test]
 fn a_token_that_somebody_has_changed_is_refused() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
         let another = log_in(&webex, "jane").await.unwrap();
         let another = another.tokens().id_token().unwrap().expose().to_owned();
-        wire.paths();
+        wire.take_paths();
         let tampered = |part| {
             move |said: &mut Value| {
-                said["id_token"] = with_change_in(said["id_token"].as_str().unwrap(), part).into();
+                said["id_token"] = with_modified_part(said["id_token"].as_str().unwrap(), part).into();
             }
         };
         type Change = Box<dyn Fn(&mut Value) + Send>;
@@ -210,26 +212,26 @@ fn a_token_that_somebody_has_changed_is_refused() {
             ("three dot-separated parts", Box::new(|said| said["id_token"] = "x".into())),
         ];
         for (reason, change) in changes {
-            wire.change(change);
+            wire.edit_token_response(change);
 
             let error = log_in(&webex, "jane").await.unwrap_err();
 
             assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
             assert!(error.to_string().contains(reason), "{reason}: {error}");
             // Only where the service's own keys say no, the issuer's are asked; with the bad token nothing is done.
-            let mut asked = wire.paths();
+            let mut asked = wire.take_paths();
             asked.retain(|path| reason != "signature does not match" || path != "/oauth2/v2/keys/verificationjwk");
             assert_eq!(asked, ["/token"], "{reason}: nothing more is asked for");
         }
-        wire.change(|said| said["id_token"] = json!(null));
+        wire.edit_token_response(|said| said["id_token"] = json!(null));
         assert_eq!(log_in(&webex, "jane").await.unwrap_err().kind(), ErrorKind::MissingIdToken);
     });
 }
 
 #[test]
 fn es256_is_accepted_where_it_is_allowed_and_nowhere_else() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let usual = builder(&server, &wire).client_id("es256");
         let error = log_in(&usual.build().unwrap(), "jane").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
@@ -246,16 +248,16 @@ fn es256_is_accepted_where_it_is_allowed_and_nowhere_else() {
 
 #[test]
 fn new_keys_of_the_server_are_fetched_once_when_they_are_needed() {
-    tell(async {
-        let (server, wire) = (server().await, Wire::new());
+    run_with_servers(async {
+        let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
         log_in(&webex, "jane").await.unwrap();
-        server.order("rotate", Value::Null).await;
-        wire.paths();
+        server.send_command("rotate", Value::Null).await;
+        wire.take_paths();
 
         let tokens = log_in(&webex, "jane").await.unwrap().into_tokens();
         webex.refresh(&tokens).await.unwrap();
 
-        assert_eq!(wire.paths(), ["/token", "/jwks", "/token"]);
+        assert_eq!(wire.take_paths(), ["/token", "/jwks", "/token"]);
     });
 }

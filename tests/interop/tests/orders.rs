@@ -3,7 +3,7 @@
 use reqwest::header::{HOST, ORIGIN};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use webex_oauth_interop::{MockWebex, tell_of_clients};
+use webex_oauth_interop::{MockWebexProcess, run_with_clients};
 
 fn http() -> Client {
     Client::builder().no_proxy().build().unwrap()
@@ -11,9 +11,9 @@ fn http() -> Client {
 
 #[test]
 fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_taken() {
-    tell_of_clients(async {
-        let mock = MockWebex::start(&["--client-id", "C1", "--user", "eve@example.com"]).await;
-        let authorize = format!("{}/authorize?response_type=code&scope=spark:all", mock.word("base"));
+    run_with_clients(async {
+        let mock = MockWebexProcess::start(&["--client-id", "C1", "--user", "eve@example.com"]).await;
+        let authorize = format!("{}/authorize?response_type=code&scope=spark:all", mock.startup_value("base"));
         let stranger = json!({ "url": format!("{authorize}&client_id=C2") }).to_string();
         let own = json!({ "url": format!("{authorize}&client_id=C1"), "user": "jane@example.com" }).to_string();
         for (order, body, reason) in [
@@ -46,7 +46,7 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
             ("fault", r#"{"tokens": "Bad"}"#, "unknown fault \"Bad\": use one of [OddTokenType, "),
             ("fault", r#"{"device_poll": "SlowDown"}"#, "unknown fault \"SlowDown\": use one of ["),
         ] {
-            let answer = http().post(format!("{}/{order}", mock.word("control"))).body(body.to_owned());
+            let answer = http().post(format!("{}/{order}", mock.startup_value("control"))).body(body.to_owned());
             let answer = answer.send().await.unwrap();
             let (status, text) = (answer.status(), answer.text().await.unwrap());
             let said: Value = serde_json::from_str(&text).unwrap();
@@ -56,33 +56,33 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
         let counts = json!({
             "token_requests": 0, "refreshes": 0, "device_polls": 0, "revocations": 0, "key_requests": 0,
         });
-        assert_eq!(mock.order("counts", json!({})).await, counts);
-        mock.order("fault", json!({ "device_poll": "SlowDown(Error)", "tokens": "MissingScope" })).await;
+        assert_eq!(mock.send_command("counts", json!({})).await, counts);
+        mock.send_command("fault", json!({ "device_poll": "SlowDown(Error)", "tokens": "MissingScope" })).await;
     });
 }
 
 #[test]
 fn a_page_in_a_browser_gives_no_orders() {
-    tell_of_clients(async {
-        let mock = MockWebex::start(&[]).await;
-        let place = format!("{}/forbid", mock.word("control"));
+    run_with_clients(async {
+        let mock = MockWebexProcess::start(&[]).await;
+        let place = format!("{}/forbid", mock.startup_value("control"));
         for (header, value) in [(ORIGIN, "https://evil.example"), (ORIGIN, "null"), (HOST, "evil.example:8082")] {
             let answer = http().post(&place).header(&header, value).send().await.unwrap();
             assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{header}: {value}");
         }
         assert_eq!(http().get(&place).send().await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
 
-        let authorize = format!("{}/authorize?response_type=code&scope=spark:all", mock.word("base"));
-        let url = format!("{authorize}&client_id={}", mock.word("client_id"));
+        let authorize = format!("{}/authorize?response_type=code&scope=spark:all", mock.startup_value("base"));
+        let url = format!("{authorize}&client_id={}", mock.startup_value("client_id"));
         assert_eq!(http().get(&url).send().await.unwrap().status(), StatusCode::OK, "nothing was forbidden");
-        mock.order("forbid", json!({})).await;
+        mock.send_command("forbid", json!({})).await;
         assert_eq!(http().get(&url).send().await.unwrap().status(), StatusCode::FORBIDDEN);
     });
 }
 
 #[test]
 fn what_is_said_beforehand_holds() {
-    tell_of_clients(async {
+    run_with_clients(async {
         let options = [
             "--client-id",
             "C1",
@@ -99,67 +99,67 @@ fn what_is_said_beforehand_holds() {
             "--rotation",
             "strict",
         ];
-        let mock = MockWebex::start(&options).await;
+        let mock = MockWebexProcess::start(&options).await;
         for (name, expected) in
             [("client_id", "C1"), ("client_secret", "a secret"), ("scopes", "meeting:schedules_read")]
         {
-            assert_eq!(mock.word(name), expected);
+            assert_eq!(mock.startup_value(name), expected);
         }
         let refresh = async |token: &str| {
             let form = format!("grant_type=refresh_token&client_id=C1&client_secret=a+secret&refresh_token={token}");
-            tokens(&mock, form).await
+            request_tokens(&mock, form).await
         };
         let query =
             "response_type=code&client_id=C1&scope=meeting:schedules_read&redirect_uri=http://localhost:1/other";
-        let url = format!("{}/authorize?{query}", mock.word("base"));
-        let came = mock.order("approve", json!({ "url": url, "user": "bob@example.com" })).await;
+        let url = format!("{}/authorize?{query}", mock.startup_value("base"));
+        let came = mock.send_command("approve", json!({ "url": url, "user": "bob@example.com" })).await;
         let (place, code) = came["callback"].as_str().unwrap().split_once("?code=").unwrap();
         assert_eq!(place, "http://localhost:1/other");
 
         let form = format!(
             "grant_type=authorization_code&client_id=C1&client_secret=a+secret&code={code}&redirect_uri={place}"
         );
-        let first = tokens(&mock, form).await.unwrap();
+        let first = request_tokens(&mock, form).await.unwrap();
         let second = refresh(&first).await.unwrap();
         assert_ne!(first, second);
         assert!(refresh(&first).await.is_none(), "the old one is dead");
-        mock.order("revoke", json!({})).await;
+        mock.send_command("revoke", json!({})).await;
         let third = refresh(&second).await.expect("Eve comes first, and Bob's login lives");
-        mock.order("revoke", json!({ "user": "bob@example.com" })).await;
+        mock.send_command("revoke", json!({ "user": "bob@example.com" })).await;
         assert!(refresh(&third).await.is_none());
     });
 }
 
 /// The refresh token that a request brings.
-async fn tokens(mock: &MockWebex, form: String) -> Option<String> {
-    let request = http().post(format!("{}/access_token", mock.word("base"))).body(form);
+async fn request_tokens(mock: &MockWebexProcess, form: String) -> Option<String> {
+    let request = http().post(format!("{}/access_token", mock.startup_value("base"))).body(form);
     let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
     let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     said["refresh_token"].as_str().map(str::to_owned)
 }
 
 /// A mock with a relay, and what it takes to ask its token endpoint for Eve.
-struct Relayed {
-    mock: MockWebex,
+struct RelayedMock {
+    mock: MockWebexProcess,
     refresh_token: String,
 }
 
-impl Relayed {
+impl RelayedMock {
     async fn start(options: &[&str]) -> Self {
         let own = ["--client-id", "C1", "--client-secret", "s", "--relay", "--user", EVE];
-        let mock = MockWebex::start(&[&own, options].concat()).await;
-        let url = format!("{}/authorize?response_type=code&client_id=C1&scope=spark:all", mock.word("base"));
-        let came = mock.order("approve", json!({ "url": url })).await;
+        let mock = MockWebexProcess::start(&[&own, options].concat()).await;
+        let url = format!("{}/authorize?response_type=code&client_id=C1&scope=spark:all", mock.startup_value("base"));
+        let came = mock.send_command("approve", json!({ "url": url })).await;
         let code = came["callback"].as_str().unwrap().split_once("?code=").unwrap().1.to_owned();
         let form = format!("grant_type=authorization_code&client_id=C1&client_secret=s&code={code}");
-        let refresh_token = tokens(&mock, form).await.unwrap();
+        let refresh_token = request_tokens(&mock, form).await.unwrap();
         Self { mock, refresh_token }
     }
 
     /// The status and `Retry-After` of the answer to a refresh, or which half of it failed.
     async fn refresh(&self) -> Result<(u16, Option<String>), &'static str> {
         let (client, token) = ("client_id=C1&client_secret=s", &self.refresh_token);
-        let request = http().post(format!("{}/access_token", self.mock.word("base")));
+        let request = http().post(format!("{}/access_token", self.mock.startup_value("base")));
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let request = request.body(format!("grant_type=refresh_token&{client}&refresh_token={token}"));
         let answer = request.send().await.map_err(|_| "nothing")?;
@@ -174,8 +174,8 @@ const EVE: &str = "eve@example.com=Eve Doe;home=eu;organization=0r9;site=acme";
 
 #[test]
 fn a_script_says_what_comes_after_what_and_the_network_breaks_where_it_is_told_to() {
-    tell_of_clients(async {
-        let world = Relayed::start(&[]).await;
+    run_with_clients(async {
+        let world = RelayedMock::start(&[]).await;
         let script = json!({
             "at": "refresh", "status": 503, "html": true, "retry_after": "soon", "times": 2,
             "then": [
@@ -187,7 +187,7 @@ fn a_script_says_what_comes_after_what_and_the_network_breaks_where_it_is_told_t
                 { "error": "DeadRefreshToken", "until_cleared": true },
             ],
         });
-        world.mock.order("answer", script).await;
+        world.mock.send_command("answer", script).await;
         let soon = Ok((503, Some("soon".to_owned())));
         let dead = Ok((400, None));
         for expected in [
@@ -204,24 +204,24 @@ fn a_script_says_what_comes_after_what_and_the_network_breaks_where_it_is_told_t
         ] {
             assert_eq!(world.refresh().await, expected);
         }
-        world.mock.order("clear", json!({})).await;
+        world.mock.send_command("clear", json!({})).await;
         assert_eq!(world.refresh().await, Ok((200, None)));
 
-        world.mock.order("offline", json!({})).await;
+        world.mock.send_command("offline", json!({})).await;
         assert_eq!(world.refresh().await, Err("nothing"));
-        world.mock.order("online", json!({})).await;
+        world.mock.send_command("online", json!({})).await;
         assert_eq!(world.refresh().await, Ok((200, None)));
     });
 }
 
 #[test]
 fn what_came_is_told_without_its_secrets() {
-    tell_of_clients(async {
+    run_with_clients(async {
         for (options, shown) in [(&[][..], "[redacted]"), (&["--recording-secrets"], "s")] {
-            let world = Relayed::start(options).await;
-            world.mock.order("answer", json!({ "at": "refresh", "connection": "lost" })).await;
+            let world = RelayedMock::start(options).await;
+            world.mock.send_command("answer", json!({ "at": "refresh", "connection": "lost" })).await;
             assert_eq!(world.refresh().await, Err("nothing"));
-            let came = world.mock.order("requests", json!({ "at": "token" })).await;
+            let came = world.mock.send_command("requests", json!({ "at": "token" })).await;
             let came = came["requests"].as_array().unwrap();
             let told: Vec<_> = came.iter().map(|request| (&request["status"], &request["fault"])).collect();
             assert_eq!(told, [(&json!(200), &Value::Null), (&Value::Null, &json!("response lost"))]);
@@ -230,7 +230,7 @@ fn what_came_is_told_without_its_secrets() {
             assert_eq!(parameters[0], json!(["grant_type", "refresh_token"]));
             assert!(parameters.contains(&json!(["client_secret", shown])), "{parameters:?}");
             assert_eq!(came[1]["is_cut"], false);
-            let all = world.mock.order("requests", json!({})).await;
+            let all = world.mock.send_command("requests", json!({})).await;
             assert_eq!(all["requests"].as_array().unwrap().len(), 2);
         }
     });
@@ -238,14 +238,14 @@ fn what_came_is_told_without_its_secrets() {
 
 #[test]
 fn users_devices_and_rotation_are_as_they_were_said_to_be() {
-    tell_of_clients(async {
+    run_with_clients(async {
         let options = ["--device-code-lifetime", "60", "--device-interval", "9", "--rotation-grace", "30"];
-        let mut world = Relayed::start(&options).await;
+        let mut world = RelayedMock::start(&options).await;
         assert!(world.refresh_token.ends_with("_PF84_0r9"), "the organization");
         let issuer = |issuer: &Value| issuer.as_str().unwrap().ends_with("/idb-eu");
-        assert!(world.mock.words()["issuers"].as_array().unwrap().iter().all(issuer), "the home");
+        assert!(world.mock.startup_info()["issuers"].as_array().unwrap().iter().all(issuer), "the home");
 
-        let device = http().post(format!("{}/device/authorize", world.mock.word("base")));
+        let device = http().post(format!("{}/device/authorize", world.mock.startup_value("base")));
         let device = device.header("content-type", "application/x-www-form-urlencoded");
         let device = device.body("client_id=C1&scope=spark:all").send().await.unwrap().text().await.unwrap();
         let device: Value = serde_json::from_str(&device).unwrap();
@@ -253,10 +253,10 @@ fn users_devices_and_rotation_are_as_they_were_said_to_be() {
 
         let first = world.refresh_token.clone();
         let form = format!("grant_type=refresh_token&client_id=C1&client_secret=s&refresh_token={first}");
-        let second = tokens(&world.mock, form.clone()).await.unwrap();
+        let second = request_tokens(&world.mock, form.clone()).await.unwrap();
         assert_ne!(first, second);
-        assert_eq!(tokens(&world.mock, form).await, Some(second.clone()), "within its grace");
-        world.mock.order("advance", json!({ "seconds": 60 })).await;
+        assert_eq!(request_tokens(&world.mock, form).await, Some(second.clone()), "within its grace");
+        world.mock.send_command("advance", json!({ "seconds": 60 })).await;
         assert_eq!(world.refresh().await, Ok((400, None)), "and after it");
         world.refresh_token = second;
         assert_eq!(world.refresh().await, Ok((200, None)));
@@ -265,7 +265,7 @@ fn users_devices_and_rotation_are_as_they_were_said_to_be() {
 
 #[test]
 fn help_says_every_option_and_every_order() {
-    let help = std::process::Command::new(MockWebex::program()).arg("--help").output().unwrap();
+    let help = std::process::Command::new(MockWebexProcess::program()).arg("--help").output().unwrap();
     let text = String::from_utf8(help.stdout).unwrap();
     assert!(help.status.success());
     for word in
@@ -273,7 +273,7 @@ fn help_says_every_option_and_every_order() {
     {
         assert!(text.contains(word), "{word}");
     }
-    let wrong = std::process::Command::new(MockWebex::program()).arg("--moon").output().unwrap();
+    let wrong = std::process::Command::new(MockWebexProcess::program()).arg("--moon").output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("unknown argument --moon; see --help"));
 }
@@ -282,13 +282,13 @@ fn help_says_every_option_and_every_order() {
 #[test]
 fn names_of_faults_and_places_keep_their_spelling() {
     let names = include_str!("order_names.txt");
-    tell_of_clients(async {
-        let mock = MockWebex::start(&[]).await;
+    run_with_clients(async {
+        let mock = MockWebexProcess::start(&[]).await;
         let mut found = String::new();
         for line in names.lines() {
             let (order, body) = line.split_once(' ').unwrap();
             let Some(body) = body.strip_prefix("with ") else { continue };
-            let answer = http().post(format!("{}/{order}", mock.word("control"))).body(body.to_owned());
+            let answer = http().post(format!("{}/{order}", mock.startup_value("control"))).body(body.to_owned());
             let said: Value = answer.send().await.unwrap().json().await.unwrap();
             let error = said["error"].as_str().unwrap();
             assert!(!error.starts_with("unknown command"), "{order}: {error}");

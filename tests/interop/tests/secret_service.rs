@@ -10,11 +10,11 @@ use webex_oauth::store::{
 };
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, ErrorKind, TokenManager};
-use webex_oauth_interop::Session;
+use webex_oauth_interop::DesktopSession;
 use zbus_secret_service_keyring_store::Store as SecretService;
 
 /// A store of this session, over a connection of its own.
-fn store(session: &Session) -> KeyringStore {
+fn store(session: &DesktopSession) -> KeyringStore {
     KeyringStore::with_lock_folder(SecretService::new().unwrap(), "acme-rooms", session.folder()).unwrap()
 }
 
@@ -28,15 +28,15 @@ fn entry(number: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Precondition {
+fn expected_revision(entry: &Entry) -> Precondition {
     Precondition::Revision(entry.head.revision())
 }
 
-async fn put(store: &KeyringStore, entry: &Entry) {
+async fn save_new_entry(store: &KeyringStore, entry: &Entry) {
     assert_eq!(store.save(&key(), entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
 }
 
-fn causes(error: &Error) -> String {
+fn error_chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -48,7 +48,7 @@ fn causes(error: &Error) -> String {
 
 #[test]
 fn the_keyring_store_keeps_the_contract() {
-    Session::tell("the_keyring_store_keeps_the_contract", async |session| {
+    DesktopSession::run_scenario("the_keyring_store_keeps_the_contract", async |session| {
         let _keyring = session.keyring();
         conformance::run(async || store(&session).with_max_secret_size(1 << 20)).await;
     });
@@ -56,10 +56,10 @@ fn the_keyring_store_keeps_the_contract() {
 
 #[test]
 fn a_login_outlives_its_process_and_the_keyring() {
-    Session::tell("a_login_outlives_its_process_and_the_keyring", async |session| {
+    DesktopSession::run_scenario("a_login_outlives_its_process_and_the_keyring", async |session| {
         let login = entry(1, "{\"name\":\"Jané\"}".as_bytes());
         if session.is_other_process() {
-            put(&store(&session), &login).await;
+            save_new_entry(&store(&session), &login).await;
             std::process::exit(0);
         }
         let keyring = session.keyring();
@@ -73,7 +73,7 @@ fn a_login_outlives_its_process_and_the_keyring() {
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "locked is not empty: {error:?}");
         keyring.unlock();
         assert_eq!(store.load(&key()).await.unwrap(), Some(login.clone()));
-        assert_eq!(store.delete(&key(), seen(&login)).await.unwrap(), WriteOutcome::Committed);
+        assert_eq!(store.delete(&key(), expected_revision(&login)).await.unwrap(), WriteOutcome::Committed);
         assert_eq!(store.load(&key()).await.unwrap(), None);
     });
 }
@@ -88,19 +88,19 @@ fn two_processes_lose_none_of_each_others_changes() {
                 let kept = store.load(&key()).await.unwrap().unwrap();
                 let sum: u64 = std::str::from_utf8(kept.body.expose()).unwrap().parse().unwrap();
                 let next = entry(number, (sum + 1).to_string().as_bytes());
-                if store.save(&key(), &next, seen(&kept)).await.unwrap() == WriteOutcome::Committed {
+                if store.save(&key(), &next, expected_revision(&kept)).await.unwrap() == WriteOutcome::Committed {
                     break;
                 }
             }
         }
     }
-    Session::tell("two_processes_lose_none_of_each_others_changes", async |session| {
+    DesktopSession::run_scenario("two_processes_lose_none_of_each_others_changes", async |session| {
         if session.is_other_process() {
             return count(&store(&session), 50, 2).await;
         }
         let _keyring = session.keyring();
         let store = store(&session);
-        put(&store, &entry(1, b"0")).await;
+        save_new_entry(&store, &entry(1, b"0")).await;
         let mut other = session.other_process().spawn().unwrap();
 
         count(&store, 50, 1).await;
@@ -112,10 +112,10 @@ fn two_processes_lose_none_of_each_others_changes() {
 
 #[test]
 fn a_keyring_that_was_restarted_is_opened_anew() {
-    Session::tell("a_keyring_that_was_restarted_is_opened_anew", async |session| {
+    DesktopSession::run_scenario("a_keyring_that_was_restarted_is_opened_anew", async |session| {
         let keyring = session.keyring();
         let (login, old) = (entry(1, b"1"), store(&session));
-        put(&old, &login).await;
+        save_new_entry(&old, &login).await;
         drop(keyring);
         let _keyring = session.keyring();
 
@@ -128,7 +128,7 @@ fn a_keyring_that_was_restarted_is_opened_anew() {
 
 #[test]
 fn a_manager_keeps_and_refreshes_and_ends_a_login() {
-    Session::tell("a_manager_keeps_and_refreshes_and_ends_a_login", async |session| {
+    DesktopSession::run_scenario("a_manager_keeps_and_refreshes_and_ends_a_login", async |session| {
         let _keyring = session.keyring();
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
         let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -152,24 +152,27 @@ fn a_manager_keeps_and_refreshes_and_ends_a_login() {
 
 #[test]
 fn a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help() {
-    Session::tell("a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help", async |session| {
-        let keyring = session.keyring();
-        let login = entry(1, b"PLANTED");
-        let store = store(&session);
-        put(&store, &login).await;
-        keyring.lock();
+    DesktopSession::run_scenario(
+        "a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help",
+        async |session| {
+            let keyring = session.keyring();
+            let login = entry(1, b"PLANTED");
+            let store = store(&session);
+            save_new_entry(&store, &login).await;
+            keyring.lock();
 
-        for error in [
-            store.load(&key()).await.unwrap_err(),
-            store.save(&key(), &entry(2, b"2"), seen(&login)).await.unwrap_err(),
-            store.delete(&key(), seen(&login)).await.unwrap_err(),
-        ] {
-            assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
-            assert!(causes(&error).contains(&store.credential_user(&key())), "{}", causes(&error));
-            assert!(!format!("{} {error:?}", causes(&error)).contains("PLANTED"), "{error:?}");
-        }
+            for error in [
+                store.load(&key()).await.unwrap_err(),
+                store.save(&key(), &entry(2, b"2"), expected_revision(&login)).await.unwrap_err(),
+                store.delete(&key(), expected_revision(&login)).await.unwrap_err(),
+            ] {
+                assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+                assert!(error_chain(&error).contains(&store.credential_user(&key())), "{}", error_chain(&error));
+                assert!(!format!("{} {error:?}", error_chain(&error)).contains("PLANTED"), "{error:?}");
+            }
 
-        keyring.unlock();
-        assert_eq!(store.load(&key()).await.unwrap(), Some(login));
-    });
+            keyring.unlock();
+            assert_eq!(store.load(&key()).await.unwrap(), Some(login));
+        },
+    );
 }

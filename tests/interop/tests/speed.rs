@@ -4,18 +4,18 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 
-use webex_oauth_interop::{MockWebex, tell};
+use webex_oauth_interop::{MockWebexProcess, run_with_servers};
 
 /// Of refreshes a second in the best turns: at least as many. Even a build without optimization reaches four times as many, on a
 /// busy machine too, since the two take turns.
-const LEAST: f64 = 1.0;
+const MIN_RATIO: f64 = 1.0;
 
 /// The figures are shown past the test harness; those that count are of a build with optimization, as `speed.mjs` says.
 #[test]
 fn the_mock_answers_at_least_as_many_requests_a_second_as_another() {
     // Building takes as long as it takes.
-    let program = MockWebex::program();
-    tell(async move {
+    let program = MockWebexProcess::program();
+    run_with_servers(async move {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers/speed.mjs");
         let speed =
             tokio::task::spawn_blocking(move || Command::new("node").arg(script).arg(program).arg("3").output());
@@ -25,6 +25,6 @@ fn the_mock_answers_at_least_as_many_requests_a_second_as_another() {
         let _ = io::stderr().write_all(format!("\n{text}").as_bytes());
         let ratio = text.lines().find_map(|line| line.strip_prefix("ratio: ")).expect("it tells the ratio");
         let ratio: f64 = ratio.split(' ').next().unwrap().parse().unwrap();
-        assert!(ratio >= LEAST, "{text}");
+        assert!(ratio >= MIN_RATIO, "{text}");
     });
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{AccessToken, Callback};
-use webex_oauth_interop::{Ended, Session, Terminal, free_port};
+use webex_oauth_interop::{CommandOutput, DesktopSession, Terminal, free_port};
 
 const JANE: &str = "jane@example.com";
 
@@ -50,37 +50,37 @@ fn terminal(mock: &MockWebex) -> Terminal {
 }
 
 /// Brings the browser back with an answer; gives the page that it shows.
-async fn come_back(callback: String) -> String {
+async fn open_callback(callback: String) -> String {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     http.get(callback).send().await.unwrap().text().await.unwrap()
 }
 
 /// A refresh token of Jane's, in a file that a command can read.
-async fn refresh_token(mock: &MockWebex, terminal: &Terminal) {
+async fn write_refresh_token(mock: &MockWebex, terminal: &Terminal) {
     let (url, pending) = mock.client().authorize().begin().unwrap();
     let login = mock.client().login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     fs::write(terminal.home().join("refresh-token"), login.tokens().refresh_token().unwrap().expose()).unwrap();
 }
 
 #[track_caller]
-fn assert_ended(ended: &Ended, code: i32, last: &str) {
+fn assert_output(ended: &CommandOutput, code: i32, last: &str) {
     assert_eq!(ended.text.lines().last().unwrap_or_default().trim_end(), last, "{}", ended.text);
     assert_eq!(ended.code, code, "{}", ended.text);
 }
 
 #[track_caller]
-fn json(ended: &Ended) -> Value {
+fn parse_last_line(ended: &CommandOutput) -> Value {
     serde_json::from_str(ended.text.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {}", ended.text))
 }
 
 /// What `refresh` says right after a login.
-const YOUNG: &str = "✓ Not refreshed: the access token is less than 30 seconds old";
+const NOT_REFRESHED: &str = "✓ Not refreshed: the access token is less than 30 seconds old";
 const LOGGED_IN: &str = "✓ Logged in to Webex as jane@example.com";
 const NOT_LOGGED_IN: &str = "error: you are not logged in to Webex; to log in, run: cli login";
 
 #[test]
 fn a_person_logs_in_with_the_browser_that_is_opened() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
         let browser = terminal.home().join("browser");
@@ -88,66 +88,66 @@ fn a_person_logs_in_with_the_browser_that_is_opened() {
         fs::set_permissions(&browser, fs::Permissions::from_mode(0o700)).unwrap();
 
         terminal.begin("BROWSER=$HOME/browser $CLI login");
-        let opened = terminal.line_of("opened");
-        let shown = format!("http{}", terminal.see("  http"));
+        let opened = terminal.wait_for_line("opened");
+        let shown = format!("http{}", terminal.wait_for_output("  http"));
         assert_eq!(shown, opened, "both are the same page");
-        let page = come_back(mock.approve(&opened)).await;
+        let page = open_callback(mock.approve(&opened)).await;
 
-        assert_ended(&terminal.end(), 0, LOGGED_IN);
+        assert_output(&terminal.wait_for_exit(), 0, LOGGED_IN);
         assert!(page.contains("the terminal"), "{page}");
-        assert_ended(&terminal.run("$CLI status --json > status; $CLI token > token"), 0, "");
-        let person = mock.client().person(&AccessToken::new(terminal.line_of("token")).unwrap()).await.unwrap();
+        assert_output(&terminal.run("$CLI status --json > status; $CLI token > token"), 0, "");
+        let person = mock.client().person(&AccessToken::new(terminal.wait_for_line("token")).unwrap()).await.unwrap();
         assert_eq!(person.email(), Some(JANE));
     });
 }
 
 #[test]
 fn a_person_whose_browser_is_elsewhere_pastes_the_address_that_it_ends_at() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
         terminal.begin("$CLI login --no-browser");
-        let callback = mock.approve(format!("http{}", terminal.see("  http")));
-        terminal.see("If the browser runs on another host");
+        let callback = mock.approve(format!("http{}", terminal.wait_for_output("  http")));
+        terminal.wait_for_output("If the browser runs on another host");
 
         terminal.press(&["-l", "http://localhost/elsewhere?code=1&state=2"]);
         terminal.press(&["Enter"]);
-        terminal.see("! ");
+        terminal.wait_for_output("! ");
         terminal.press(&["-l", &callback]);
         terminal.press(&["Enter"]);
 
-        assert_ended(&terminal.end(), 0, LOGGED_IN);
+        assert_output(&terminal.wait_for_exit(), 0, LOGGED_IN);
     });
 }
 
 #[test]
 fn a_person_logs_in_on_another_device() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
 
         terminal.begin("$CLI login --device");
-        let code = terminal.see("enter this code: ");
-        terminal.see("Waiting.");
+        let code = terminal.wait_for_output("enter this code: ");
+        terminal.wait_for_output("Waiting.");
         mock.approve_device(code);
 
-        let ended = terminal.end();
-        assert_ended(&ended, 0, LOGGED_IN);
+        let ended = terminal.wait_for_exit();
+        assert_output(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains('▀') && !ended.text.contains("Waiting."), "{}", ended.text);
     });
 }
 
 #[test]
 fn a_login_on_another_device_moves_nothing_where_nobody_looks() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
 
         terminal.begin("$CLI login --device 2> said");
-        let line = terminal.line_of("said");
+        let line = terminal.wait_for_line("said");
         mock.approve_device(line.rsplit_once(' ').unwrap().1);
 
-        assert_eq!(terminal.end().code, 0);
+        assert_eq!(terminal.wait_for_exit().code, 0);
         let said = fs::read_to_string(terminal.home().join("said")).unwrap();
         assert!(said.ends_with(&format!("{LOGGED_IN}\n")) && !said.contains('\u{1b}'), "{said:?}");
     });
@@ -155,27 +155,27 @@ fn a_login_on_another_device_moves_nothing_where_nobody_looks() {
 
 #[test]
 fn a_person_who_declines_is_not_logged_in() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
         let advice = "; nothing has changed; to try again, run: cli login";
 
         terminal.begin("$CLI login --no-browser");
-        come_back(mock.deny(format!("http{}", terminal.see("  http")))).await;
-        let ended = terminal.end();
+        open_callback(mock.deny(format!("http{}", terminal.wait_for_output("  http")))).await;
+        let ended = terminal.wait_for_exit();
         assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
 
         terminal.begin("$CLI login --device");
-        mock.deny_device(terminal.see("enter this code: "));
-        let ended = terminal.end();
+        mock.deny_device(terminal.wait_for_output("enter this code: "));
+        let ended = terminal.wait_for_exit();
         assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
-        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
     });
 }
 
 #[test]
 fn a_person_cancels_and_the_port_is_free_again() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
         let redirect_uri = mock.redirect_uri();
@@ -183,9 +183,9 @@ fn a_person_cancels_and_the_port_is_free_again() {
 
         for command in ["$CLI login --no-browser", "$CLI login --device"] {
             terminal.begin(command);
-            terminal.see("Ctrl-C cancels");
+            terminal.wait_for_output("Ctrl-C cancels");
             terminal.press(&["C-c"]);
-            assert_ended(&terminal.end(), 2, "canceled");
+            assert_output(&terminal.wait_for_exit(), 2, "canceled");
         }
 
         TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
@@ -194,7 +194,7 @@ fn a_person_cancels_and_the_port_is_free_again() {
 
 #[test]
 fn a_port_that_somebody_else_has_is_named() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let redirect_uri = format!("http://127.0.0.1:{}/callback", taken.local_addr().unwrap().port());
         let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
@@ -208,16 +208,16 @@ fn a_port_that_somebody_else_has_is_named() {
 
 #[test]
 fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        refresh_token(&mock, &terminal).await;
-        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
-        assert_ended(&terminal.run("$CLI token"), 4, NOT_LOGGED_IN);
-        assert_eq!(json(&terminal.run("$CLI status --json 2> /dev/null"))["state"], "logged_out");
+        write_refresh_token(&mock, &terminal).await;
+        assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run("$CLI token"), 4, NOT_LOGGED_IN);
+        assert_eq!(parse_last_line(&terminal.run("$CLI status --json 2> /dev/null"))["state"], "logged_out");
 
         let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_ended(&ended, 0, LOGGED_IN);
+        assert_output(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
         assert!(
             ended.text.contains("! The session is stored unencrypted, readable only by you, in /"),
@@ -229,7 +229,7 @@ fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
         assert_eq!(ended.code, 0, "{}", ended.text);
         assert!(ended.text.starts_with("✓ Logged in to Webex as jane@example.com\n"), "{}", ended.text);
         assert!(ended.text.contains(", unencrypted"), "{}", ended.text);
-        let status = json(&terminal.run("$CLI status --json"));
+        let status = parse_last_line(&terminal.run("$CLI status --json"));
         assert_eq!((&status["state"], &status["account"]["email"]), (&"connected".into(), &JANE.into()), "{status}");
         assert!(status["access_token_expires_at"].as_u64() < status["refresh_token_expires_at"].as_u64(), "{status}");
         let path = status["store"]["path"].as_str().unwrap();
@@ -237,24 +237,24 @@ fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
 
         let first = terminal.run("$CLI token");
         assert_eq!((first.code, first.text.lines().count()), (0, 1), "{}", first.text);
-        assert_ended(&terminal.run("$CLI refresh"), 0, YOUNG);
-        let second = json(&terminal.run("$CLI token --json"));
+        assert_output(&terminal.run("$CLI refresh"), 0, NOT_REFRESHED);
+        let second = parse_last_line(&terminal.run("$CLI token --json"));
         assert_eq!(second["access_token"], first.text.trim_end());
         assert!(second["expires_at"].is_u64());
 
-        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this host");
-        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
-        assert_ended(&terminal.run("$CLI logout"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this host");
+        assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run("$CLI logout"), 4, NOT_LOGGED_IN);
         assert!(!fs::exists(path).unwrap());
     });
 }
 
 #[test]
 fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        refresh_token(&mock, &terminal).await;
+        write_refresh_token(&mock, &terminal).await;
         let mut error = |command: &str| {
             let ended = terminal.run(command);
             let lines: Vec<_> = ended.text.lines().filter(|line| !line.starts_with('!')).map(str::trim_end).collect();
@@ -283,16 +283,16 @@ fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
 
 #[test]
 fn a_refresh_token_is_read_as_editors_and_shells_write_it_and_what_is_none_is_refused() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        refresh_token(&mock, &terminal).await;
+        write_refresh_token(&mock, &terminal).await;
         for form in ["%s", "%s\\r\\n", "  %s\\t \\r\\nand more\\n", "\\357\\273\\277%s\\r\\n", " \\357\\273\\277 %s"] {
             let command =
                 format!("printf '{form}' \"$(cat refresh-token)\" | $CLI login --with-token --insecure-storage");
-            assert_ended(&terminal.run(&command), 0, LOGGED_IN);
+            assert_output(&terminal.run(&command), 0, LOGGED_IN);
         }
-        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this host");
+        assert_output(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this host");
         let requests = mock.token_requests();
 
         for (input, why) in [
@@ -306,19 +306,19 @@ fn a_refresh_token_is_read_as_editors_and_shells_write_it_and_what_is_none_is_re
             assert!(ended.code == 1 && ended.text.starts_with(&format!("error: {why}")), "{input}: {}", ended.text);
         }
         assert_eq!(mock.token_requests(), requests, "Webex was not asked");
-        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
     });
 }
 
 #[test]
 fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
     const NAME: &str = "Jane \u{1b}]0;x\u{7}\u{7f}\u{9b}31m \u{202e}eoD\u{2066} \u{1f600}é";
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let port = free_port();
         let mock = MockWebex::builder().redirect_uri(format!("http://localhost:{port}/callback"));
         let mock = mock.user(MockUser::new(JANE).name(NAME)).start().await;
         let mut terminal = terminal(&mock);
-        refresh_token(&mock, &terminal).await;
+        write_refresh_token(&mock, &terminal).await;
         let mut sent = String::new();
         for command in
             ["login --with-token --insecure-storage < refresh-token", "status --json", "status", "refresh --json"]
@@ -340,20 +340,20 @@ fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
 
 #[test]
 fn nothing_moves_where_no_color_is_asked_for() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
         terminal.record();
         for (setting, moves) in [("", true), ("NO_COLOR=1 ", false), ("NO_COLOR= ", true)] {
             terminal.begin(&format!("{setting}$CLI login --device --insecure-storage"));
-            let code = terminal.see("enter this code: ");
+            let code = terminal.wait_for_output("enter this code: ");
             if moves {
-                terminal.see("Waiting.");
+                terminal.wait_for_output("Waiting.");
             }
             mock.approve_device(code);
 
-            assert_ended(&terminal.end(), 0, LOGGED_IN);
-            let sent = terminal.recorded();
+            assert_output(&terminal.wait_for_exit(), 0, LOGGED_IN);
+            let sent = terminal.recorded_output();
             assert_eq!((sent.contains("Waiting."), sent.contains('\u{1b}')), (moves, moves), "{setting}: {sent:?}");
         }
     });
@@ -361,46 +361,46 @@ fn nothing_moves_where_no_color_is_asked_for() {
 
 #[test]
 fn a_login_that_webex_has_ended_is_shown_as_such() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = short_lived_webex().await;
         let mut terminal = terminal(&mock);
-        refresh_token(&mock, &terminal).await;
+        write_refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
         mock.revoke(JANE);
         terminal.run("sleep 2");
 
         let ended = terminal.run("$CLI status");
 
-        assert_ended(&ended, 4, "error: jane@example.com must log in again; to log in, run: cli login");
-        let status = json(&terminal.run("$CLI status --json 2> /dev/null"));
+        assert_output(&ended, 4, "error: jane@example.com must log in again; to log in, run: cli login");
+        let status = parse_last_line(&terminal.run("$CLI status --json 2> /dev/null"));
         assert_eq!(status["state"], "login_required");
     });
 }
 
 #[test]
 fn a_login_is_ended_at_webex_where_that_is_asked_for() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        refresh_token(&mock, &terminal).await;
+        write_refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
-        assert_ended(&terminal.run("$CLI logout --everywhere"), 0, "✓ Logged out at Webex, on every device");
+        assert_output(&terminal.run("$CLI logout --everywhere"), 0, "✓ Logged out at Webex, on every device");
         assert_eq!(terminal.run("$CLI login --with-token < refresh-token").code, 4);
 
-        refresh_token(&mock, &terminal).await;
+        write_refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
         let ended = terminal.run("env -u WEBEX_REVOCATION_URL $CLI logout --everywhere");
         assert!(ended.code == 1 && ended.text.starts_with("✓ Logged out jane@example.com"), "{}", ended.text);
-        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
     });
 }
 
 #[test]
 fn nothing_but_data_is_in_a_pipe_and_nobody_need_read_it() {
-    Terminal::tell(async {
+    Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        refresh_token(&mock, &terminal).await;
+        write_refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token < refresh-token > out 2> said");
         let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
         assert_eq!(read("out"), "");
@@ -421,53 +421,53 @@ fn nothing_but_data_is_in_a_pipe_and_nobody_need_read_it() {
 
 #[test]
 fn a_keyring_that_is_open_keeps_the_login() {
-    if !Terminal::is_there() {
+    if !Terminal::is_available() {
         return;
     }
-    Session::tell("a_keyring_that_is_open_keeps_the_login", async |session| {
+    DesktopSession::run_scenario("a_keyring_that_is_open_keeps_the_login", async |session| {
         let _keyring = session.keyring();
         let mock = webex().await;
-        let mut terminal = in_session(&mock);
-        refresh_token(&mock, &terminal).await;
+        let mut terminal = terminal_in_session(&mock);
+        write_refresh_token(&mock, &terminal).await;
 
         let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_ended(&ended, 0, LOGGED_IN);
+        assert_output(&ended, 0, LOGGED_IN);
         assert!(!ended.text.contains('!'), "{}", ended.text);
-        let status = json(&terminal.run("$CLI status --json"));
+        let status = parse_last_line(&terminal.run("$CLI status --json"));
         assert_eq!(status["store"], serde_json::json!({ "kind": "keyring" }));
-        assert_ended(&terminal.run("$CLI refresh"), 0, YOUNG);
+        assert_output(&terminal.run("$CLI refresh"), 0, NOT_REFRESHED);
         assert_eq!(terminal.run("$CLI token").code, 0);
         assert_eq!(terminal.run("grep -rl webex-oauth .local").code, 1, "nothing of it is in a file");
 
         // A file instead, and the keyring again: each takes the other's place.
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
-        let status = json(&terminal.run("$CLI status --json"));
+        let status = parse_last_line(&terminal.run("$CLI status --json"));
         assert_eq!(status["store"]["kind"], "file");
         terminal.run("$CLI login --with-token < refresh-token");
-        let status = json(&terminal.run("$CLI status --json"));
+        let status = parse_last_line(&terminal.run("$CLI status --json"));
         assert_eq!(status["store"]["kind"], "keyring");
         terminal.run("$CLI logout");
-        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
     });
 }
 
 #[test]
 fn a_keyring_that_is_locked_gives_way_to_a_file() {
-    if !Terminal::is_there() {
+    if !Terminal::is_available() {
         return;
     }
-    Session::tell("a_keyring_that_is_locked_gives_way_to_a_file", async |session| {
+    DesktopSession::run_scenario("a_keyring_that_is_locked_gives_way_to_a_file", async |session| {
         let keyring = session.keyring();
         let mock = webex().await;
-        let mut terminal = in_session(&mock);
-        refresh_token(&mock, &terminal).await;
+        let mut terminal = terminal_in_session(&mock);
+        write_refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token < refresh-token");
         keyring.lock();
 
         let ended = terminal.run("$CLI token");
         assert!(ended.code == 1 && ended.text.contains("locked"), "not logged out: {}", ended.text);
         let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_ended(&ended, 0, LOGGED_IN);
+        assert_output(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
         assert!(ended.text.contains("the keyring is locked"), "{}", ended.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
@@ -476,19 +476,19 @@ fn a_keyring_that_is_locked_gives_way_to_a_file() {
 
 #[test]
 fn a_keyring_that_does_not_answer_is_not_waited_for() {
-    if !Terminal::is_there() {
+    if !Terminal::is_available() {
         return;
     }
-    Session::tell("a_keyring_that_does_not_answer_is_not_waited_for", async |session| {
+    DesktopSession::run_scenario("a_keyring_that_does_not_answer_is_not_waited_for", async |session| {
         let keyring = session.keyring();
         let mock = webex().await;
-        let mut terminal = in_session(&mock);
-        refresh_token(&mock, &terminal).await;
-        keyring.stop();
+        let mut terminal = terminal_in_session(&mock);
+        write_refresh_token(&mock, &terminal).await;
+        keyring.suspend();
 
         let ended = terminal.run("$CLI login --with-token < refresh-token");
 
-        assert_ended(&ended, 0, LOGGED_IN);
+        assert_output(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
     });
@@ -497,14 +497,14 @@ fn a_keyring_that_does_not_answer_is_not_waited_for() {
 /// As over ssh, where there is no desktop, and so no way to its keyring.
 #[test]
 fn a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one() {
-    if !Terminal::is_there() {
+    if !Terminal::is_available() {
         return;
     }
-    Session::tell("a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one", async |session| {
+    DesktopSession::run_scenario("a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one", async |session| {
         let _keyring = session.keyring();
         let mock = webex().await;
-        let mut terminal = in_session(&mock);
-        refresh_token(&mock, &terminal).await;
+        let mut terminal = terminal_in_session(&mock);
+        write_refresh_token(&mock, &terminal).await;
         let elsewhere = |command: &str| format!("env -u DBUS_SESSION_BUS_ADDRESS $CLI {command}");
         terminal.run("$CLI login --with-token < refresh-token");
 
@@ -512,7 +512,7 @@ fn a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one() {
         assert!(ended.code == 1 && ended.text.contains("cannot be opened"), "{}", ended.text);
 
         let ended = terminal.run(&elsewhere("login --with-token < refresh-token"));
-        assert_ended(&ended, 0, LOGGED_IN);
+        assert_output(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains("! An earlier session remains in the keyring"), "{}", ended.text);
         let ended = terminal.run(&elsewhere("logout"));
         assert!(ended.text.contains("✓ Logged out jane@example.com on this host"), "{}", ended.text);
@@ -520,14 +520,14 @@ fn a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one() {
 
         let ended = terminal.run("$CLI logout --json");
         let accounts = serde_json::json!({ "state": "logged_out", "accounts": ["jane@example.com"] });
-        assert_eq!((json(&ended), ended.code), (accounts, 0));
-        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
-        assert_ended(&terminal.run(&elsewhere("status")), 4, NOT_LOGGED_IN);
+        assert_eq!((parse_last_line(&ended), ended.code), (accounts, 0));
+        assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run(&elsewhere("status")), 4, NOT_LOGGED_IN);
     });
 }
 
 /// A terminal of the session that this process is in.
-fn in_session(mock: &MockWebex) -> Terminal {
+fn terminal_in_session(mock: &MockWebex) -> Terminal {
     let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap();
     Terminal::open(variables(mock).into_iter().chain([("DBUS_SESSION_BUS_ADDRESS", bus)]))
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use webex_oauth::{BrowserLogin, ErrorKind, Service, WebexOAuth};
-use webex_oauth_interop::{Browser, Server, tell};
+use webex_oauth_interop::{Browser, Server, run_with_servers};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const JANE: &[(&str, &str)] = &[("login", "jane"), ("password", "x")];
@@ -36,7 +36,7 @@ fn login(webex: &WebexOAuth) -> BrowserLogin {
 
 #[test]
 fn a_browser_comes_back_to_the_program_that_waits_and_says_so() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server, Server::SECRET);
         let waiting = login(&webex).begin().unwrap();
@@ -47,7 +47,10 @@ fn a_browser_comes_back_to_the_program_that_waits_and_says_so() {
 
         let (tokens, page) = (login.unwrap().into_tokens(), page.unwrap_err());
         assert!(page.contains("Acme"), "{page}");
-        assert_eq!(server.order("honours", serde_json::json!({ "token": tokens.access_token().expose() })).await, true);
+        assert_eq!(
+            server.send_command("honours", serde_json::json!({ "token": tokens.access_token().expose() })).await,
+            true
+        );
         let tokens = webex.refresh(&tokens).await.unwrap();
         assert!(tokens.refresh_token().is_some());
         let port = redirect_uri.rsplit(':').next().unwrap().trim_end_matches("/callback").parse::<u16>().unwrap();
@@ -57,7 +60,7 @@ fn a_browser_comes_back_to_the_program_that_waits_and_says_so() {
 
 #[test]
 fn a_user_who_cancels_reads_it_and_the_program_hears_it() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let waiting = login(&client(&server, Server::SECRET)).begin().unwrap();
         let url = waiting.url().to_string();
@@ -74,7 +77,7 @@ fn a_user_who_cancels_reads_it_and_the_program_hears_it() {
 
 #[test]
 fn a_browser_reads_that_the_exchange_failed() {
-    tell(async {
+    run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let waiting = login(&client(&server, "regenerated since")).begin().unwrap();
         let url = waiting.url().to_string();

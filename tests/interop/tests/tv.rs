@@ -9,7 +9,7 @@ use webex_oauth_interop::Terminal;
 
 /// Columns and lines: a QR code of an address as long as Webex's has 25, or two more where the code in it is of letters and
 /// digits that take more room; the words around it and the shell's own need the rest.
-const SCREEN: (usize, usize) = (80, 40);
+const SCREEN_SIZE: (usize, usize) = (80, 40);
 
 async fn webex() -> MockWebex {
     MockWebex::builder().device_interval(Duration::from_secs(1)).start().await
@@ -23,11 +23,11 @@ fn terminal(size: (usize, usize), mock: &MockWebex, program: String) -> Terminal
         ("WEBEX_SCOPES", mock.scopes().to_string()),
         ("WEBEX_BASE_URL", mock.uri()),
     ];
-    Terminal::of_size(size, variables)
+    Terminal::with_size(size, variables)
 }
 
 /// What a phone reads on this screen; `is_light` says whether the terminal writes dark on light.
-fn scanned(screen: &str, is_light: bool) -> String {
+fn scan_qr_code(screen: &str, is_light: bool) -> String {
     // Half a line is one row, and of a character that is not drawn the terminal's ground is seen.
     let halves = |character: char| match character {
         '█' => [true, true],
@@ -41,7 +41,7 @@ fn scanned(screen: &str, is_light: bool) -> String {
         is_drawn == is_light
     };
     const SCALE: usize = 4;
-    let (width, height) = (SCREEN.0 * SCALE, SCREEN.1 * 2 * SCALE);
+    let (width, height) = (SCREEN_SIZE.0 * SCALE, SCREEN_SIZE.1 * 2 * SCALE);
     let mut image =
         rqrr::PreparedImage::prepare_from_greyscale(
             width,
@@ -57,41 +57,41 @@ fn scanned(screen: &str, is_light: bool) -> String {
 
 #[test]
 fn address_code_and_qr_code_are_on_one_screen_and_the_persons_name_comes_after_the_approval() {
-    Terminal::tell_of("tv", async |program| {
+    Terminal::run_scenario_with_example("tv", async |program| {
         for (command, is_light) in [("$TV", false), ("$TV --light", true)] {
             let mock = webex().await;
-            let mut terminal = terminal(SCREEN, &mock, program.clone());
+            let mut terminal = terminal(SCREEN_SIZE, &mock, program.clone());
 
             terminal.begin(command);
-            let code = terminal.see("and enter ").trim_end_matches('.').to_owned();
-            terminal.see("Waiting");
+            let code = terminal.wait_for_output("and enter ").trim_end_matches('.').to_owned();
+            terminal.wait_for_output("Waiting");
 
             let screen = terminal.screen();
             let page = format!("{}/verify", mock.service().authorization_endpoint().split("/v1").next().unwrap());
             assert!(screen.contains(&format!("Open {page} and enter {code}.")), "{screen}");
-            let link = scanned(&screen, is_light);
+            let link = scan_qr_code(&screen, is_light);
             assert!(link.starts_with(&format!("{page}?userCode=")), "{link}:\n{screen}");
             assert!(!screen.contains("Hello") && mock.exchanges() == 0, "{screen}");
 
             mock.approve_device(&code);
-            let ended = terminal.end();
+            let ended = terminal.wait_for_exit();
             assert!(ended.code == 0 && ended.text.ends_with("\nHello, Jane Doe!"), "{}", ended.text);
-            assert_eq!(scanned(&terminal.screen(), is_light), link, "all of it is still there");
+            assert_eq!(scan_qr_code(&terminal.screen(), is_light), link, "all of it is still there");
         }
     });
 }
 
 #[test]
 fn who_says_no_is_not_greeted_and_learns_how_to_begin_again() {
-    Terminal::tell_of("tv", async |program| {
+    Terminal::run_scenario_with_example("tv", async |program| {
         let mock = webex().await;
         let mut terminal = terminal((80, 50), &mock, program);
         terminal.begin("$TV");
-        let code = terminal.see("and enter ").trim_end_matches('.').to_owned();
+        let code = terminal.wait_for_output("and enter ").trim_end_matches('.').to_owned();
 
         mock.deny_device(code);
 
-        let ended = terminal.end();
+        let ended = terminal.wait_for_exit();
         assert_eq!(ended.code, 1, "{}", ended.text);
         assert!(ended.text.contains("Start again for a new code.\nerror: "), "{}", ended.text);
         assert!(!ended.text.contains("Hello"), "{}", ended.text);

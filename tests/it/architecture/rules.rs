@@ -8,7 +8,7 @@ use syn::spanned::Spanned as _;
 use super::source_reader::{Path, SourceFile, without_tests};
 
 const MAX_FILE_LINES: usize = 500;
-const MAX_FUNCTION_LINES: usize = 50;
+const MAX_FUNCTION_LINES: usize = 60;
 /// The maximum depth of a module: `src/a/b/c.rs`.
 const MAX_DEPTH: usize = 3;
 

@@ -9,14 +9,14 @@ use webex_oauth::BrowserLogin;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::MockWebex;
 
-use super::stage::{Stage, read, status};
-use crate::support::{Gated, quiet};
+use super::fixture::{Fixture, read_to_end, response_status};
+use crate::support::{HoldingTransport, yield_until_idle};
 
 #[tokio::test]
 async fn non_callback_requests_are_rejected_and_keep_pending_login() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
     let port = stage.port;
     let host = format!("Host: localhost:{port}");
@@ -57,21 +57,21 @@ async fn non_callback_requests_are_rejected_and_keep_pending_login() {
         (format!("GET {back} HTTP/1.1\r\n{host}\r\nBad Header: x"), 400),
     ] {
         let answer = stage.send(&format!("{request}\r\n\r\n")).await;
-        assert_eq!(status(&answer), expected, "{request}\n{answer}");
+        assert_eq!(response_status(&answer), expected, "{request}\n{answer}");
         assert!(!answer.contains("evil.example") && !answer.contains("logged in</h1>"), "{request}\n{answer}");
         assert!(!login.is_finished(), "{request}");
     }
 
-    assert_eq!(status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&stage.get(&back).await), 200);
     login.await.unwrap().unwrap();
     assert_eq!(stage.mock.token_requests(), 1);
 }
 
 #[tokio::test]
 async fn thousand_invalid_requests_do_not_block_callback() {
-    let stage = Arc::new(Stage::new().await);
+    let stage = Arc::new(Fixture::new().await);
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
 
     let junk = |number: usize| match number % 5 {
@@ -86,21 +86,21 @@ async fn thousand_invalid_requests_do_not_block_callback() {
         let mut strangers = JoinSet::new();
         for number in first..first + 25 {
             let (stage, (path, expected)) = (Arc::clone(&stage), junk(number));
-            strangers.spawn(async move { assert_eq!(status(&stage.get(&path).await), expected, "{path}") });
+            strangers.spawn(async move { assert_eq!(response_status(&stage.get(&path).await), expected, "{path}") });
         }
         strangers.join_all().await;
     }
 
-    assert_eq!(status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&stage.get(&back).await), 200);
     login.await.unwrap().unwrap();
     assert_eq!(stage.mock.token_requests(), 1);
 }
 
 #[tokio::test]
 async fn idle_and_partial_connections_do_not_block_callback() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
 
     let mut silent = Vec::new();
@@ -111,118 +111,118 @@ async fn idle_and_partial_connections_do_not_block_callback() {
         silent.push(stream);
     }
 
-    assert_eq!(status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&stage.get(&back).await), 200);
     login.await.unwrap().unwrap();
     for stream in silent {
-        read(stream).await;
+        read_to_end(stream).await;
     }
 }
 
 #[tokio::test]
 async fn callback_among_idle_connections_is_served_before_eviction() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     // All of them stand at the door before it is looked at for the first time.
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(stage.connect().await);
     }
-    let browser = stage.ask(&back).await;
+    let browser = stage.send_request(&back).await;
     for _ in 0..100 {
         silent.push(stage.connect().await);
     }
 
-    let (page, login) = tokio::join!(read(browser), waiting.wait());
+    let (page, login) = tokio::join!(read_to_end(browser), waiting.wait());
 
     login.unwrap();
-    assert_eq!(status(&page), 200);
+    assert_eq!(response_status(&page), 200);
 }
 
 /// A flood of connections must not push out one that has had no time to send its request.
 #[tokio::test]
 async fn connection_during_flood_is_not_evicted_within_one_second() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
-    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
     let mut browser = stage.connect().await;
     let mut silent = Vec::new();
     for _ in 0..100 {
         silent.push(stage.connect().await);
-        quiet().await;
+        yield_until_idle().await;
     }
     clock.advance(Duration::from_millis(999));
-    quiet().await;
+    yield_until_idle().await;
     assert!(browser.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
 
     let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
     browser.write_all(request.as_bytes()).await.unwrap();
 
-    assert_eq!(status(&read(browser).await), 200);
+    assert_eq!(response_status(&read_to_end(browser).await), 200);
     login.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn idle_connection_is_evicted_after_one_second() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
-    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
     let mut silent = Vec::new();
     for _ in 0..100 {
         silent.push(stage.connect().await);
-        quiet().await;
+        yield_until_idle().await;
     }
-    let browser = stage.ask(&back).await;
-    quiet().await;
+    let browser = stage.send_request(&back).await;
+    yield_until_idle().await;
     assert!(!login.is_finished(), "the browser stands in the backlog");
 
     clock.advance(Duration::from_secs(1));
 
-    assert_eq!(status(&read(browser).await), 200);
+    assert_eq!(response_status(&read_to_end(browser).await), 200);
     login.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn connection_awaiting_exchange_is_not_evicted() {
-    let stage = Stage::new().await;
-    let gated = Gated::new(&["grant_type=authorization_code"]);
+    let stage = Fixture::new().await;
+    let gated = HoldingTransport::new(&["grant_type=authorization_code"]);
     let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let crowd = async {
-        gated.holds("grant_type=authorization_code").await;
+        gated.wait_until_held("grant_type=authorization_code").await;
         let mut silent = Vec::new();
         for _ in 0..100 {
             silent.push(stage.connect().await);
         }
-        assert_eq!(status(&stage.get("/").await), 404);
-        gated.open("grant_type=authorization_code");
+        assert_eq!(response_status(&stage.get("/").await), 404);
+        gated.release("grant_type=authorization_code");
         silent
     };
 
     let (page, silent, login) = tokio::join!(stage.get(&back), crowd, waiting.wait());
 
     login.unwrap();
-    assert_eq!(status(&page), 200);
+    assert_eq!(response_status(&page), 200);
     drop(silent);
 }
 
 #[tokio::test]
 async fn incomplete_request_is_closed_after_ten_seconds() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
-    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
     let login = tokio::spawn(stage.begin().wait());
     let mut slow = stage.connect().await;
     slow.write_all(b"GET /auth/callback HTTP/1.1\r\nHost: ").await.unwrap();
     // Connections are let in one after the other, so this one is inside now.
-    assert_eq!(status(&stage.get("/").await), 404);
+    assert_eq!(response_status(&stage.get("/").await), 404);
     clock.advance(Duration::from_secs(9));
     slow.write_all(b"l").await.unwrap();
-    quiet().await;
+    yield_until_idle().await;
     assert!(slow.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
 
     clock.advance(Duration::from_secs(1));
@@ -234,9 +234,9 @@ async fn incomplete_request_is_closed_after_ten_seconds() {
 
 #[tokio::test]
 async fn oversized_requests_are_rejected_or_closed() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
     let host = format!("Host: localhost:{}", stage.port);
     let endless = "x".repeat(200_000);
@@ -249,10 +249,10 @@ async fn oversized_requests_are_rejected_or_closed() {
     ] {
         let answer = stage.send(&request).await;
         // A connection that is closed while there is more to read is reset, and the answer may go with it.
-        assert!(answer.is_empty() || matches!(status(&answer), 400 | 414 | 431), "{answer}");
+        assert!(answer.is_empty() || matches!(response_status(&answer), 400 | 414 | 431), "{answer}");
         assert!(!login.is_finished());
     }
 
-    assert_eq!(status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&stage.get(&back).await), 200);
     login.await.unwrap().unwrap();
 }

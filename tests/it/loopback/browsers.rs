@@ -9,13 +9,13 @@ use tokio::task::spawn_blocking;
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{BrowserLogin, ErrorKind, Prompt};
 
-use super::stage::{Stage, assert_kind, free_port, has_v6_for, read, status};
+use super::fixture::{Fixture, assert_kind, free_port, has_ipv6_or_report, read_to_end, response_status};
 use crate::browser::Browser;
-use crate::support::{Gated, again, parameter, quiet};
+use crate::support::{HoldingTransport, parameter, rerun_test, yield_until_idle};
 
 #[tokio::test]
 async fn browser_login_opens_url_serves_page_and_closes_port() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let (shown, show) = mpsc::channel();
     let login = BrowserLogin::new(&stage.webex)
         .application_name("Acme <Rooms>")
@@ -27,10 +27,10 @@ async fn browser_login_opens_url_serves_page_and_closes_port() {
 
     let url = spawn_blocking(move || show.recv().unwrap()).await.unwrap();
     assert_eq!(url.as_str(), expected);
-    let page = stage.get(&stage.back(&url)).await;
+    let page = stage.get(&stage.callback_target(&url)).await;
     let login = login.await.unwrap().unwrap();
 
-    assert_eq!(status(&page), 200, "{page}");
+    assert_eq!(response_status(&page), 200, "{page}");
     assert!(page.contains("<h1>You are logged in</h1>") && page.contains("return to Acme &lt;Rooms&gt;."), "{page}");
     let head = page.to_ascii_lowercase();
     for header in [
@@ -49,40 +49,40 @@ async fn browser_login_opens_url_serves_page_and_closes_port() {
 
 #[tokio::test]
 async fn callback_over_ipv6_localhost_completes_login() {
-    if !has_v6_for("a browser that comes to [::1]") {
+    if !has_ipv6_or_report("a browser that comes to [::1]") {
         return;
     }
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
 
     let mut stream = TcpStream::connect(("::1", stage.port)).await.unwrap();
     let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
     stream.write_all(request.as_bytes()).await.unwrap();
 
-    assert_eq!(status(&read(stream).await), 200);
+    assert_eq!(response_status(&read_to_end(stream).await), 200);
     login.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn callback_before_wait_is_accepted() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let waiting = stage.begin();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
 
     let (page, login) = tokio::join!(stage.get(&back), async {
-        quiet().await;
+        yield_until_idle().await;
         waiting.wait().await
     });
 
-    assert_eq!(status(&page), 200);
+    assert_eq!(response_status(&page), 200);
     login.unwrap();
 }
 
 #[tokio::test]
 async fn customized_request_sets_authorization_parameters() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let login = stage.login().customize_request(|request| {
         let request = request.scopes("spark:people_read").login_hint("jane@example.com").prompt(Prompt::SelectAccount);
         request.payload(&"cust10001").redirect_uri("https://elsewhere.example.com/cb")
@@ -94,14 +94,14 @@ async fn customized_request_sets_authorization_parameters() {
     assert_eq!(parameter(url, "login_hint"), "jane@example.com");
     assert_eq!(parameter(url, "prompt"), "select_account");
     assert_eq!(parameter(url, "redirect_uri"), stage.mock.redirect_uri());
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let (_, login) = tokio::join!(stage.get(&back), waiting.wait());
     assert_eq!(login.unwrap().payload::<String>().unwrap().as_deref(), Some("cust10001"));
 }
 
 #[tokio::test]
 async fn form_post_response_mode_is_rejected_before_port_opens() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let login = stage.login().customize_request(|request| request.parameter("response_mode", "form_post"));
     assert_kind(&login.begin().unwrap_err(), ErrorKind::InvalidInput, &["response_mode"]);
     assert!(stage.is_closed());
@@ -110,7 +110,7 @@ async fn form_post_response_mode_is_rejected_before_port_opens() {
 #[tokio::test]
 async fn browser_open_failure_is_reported_and_login_continues() {
     for panics in [false, true] {
-        let stage = Stage::new().await;
+        let stage = Fixture::new().await;
         let (told, tell) = mpsc::channel();
         let login = BrowserLogin::new(&stage.webex).open_with(move |_| match panics {
             true => panic!("this is part of the test"),
@@ -122,39 +122,39 @@ async fn browser_open_failure_is_reported_and_login_continues() {
         let (url, why) = spawn_blocking(move || tell.recv().unwrap()).await.unwrap();
 
         assert_eq!(why, if panics { io::ErrorKind::Other } else { io::ErrorKind::NotFound });
-        assert_eq!(status(&stage.get(&stage.back(&url)).await), 200);
+        assert_eq!(response_status(&stage.get(&stage.callback_target(&url)).await), 200);
         login.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
 async fn concurrent_callbacks_exchange_code_once() {
-    let stage = Stage::new().await;
-    let gated = Gated::new(&["grant_type=authorization_code"]);
+    let stage = Fixture::new().await;
+    let gated = HoldingTransport::new(&["grant_type=authorization_code"]);
     let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
-    let back = stage.back(waiting.url());
+    let back = stage.callback_target(waiting.url());
     let story = async {
-        let first = stage.ask(&back).await;
-        gated.holds("grant_type=authorization_code").await;
+        let first = stage.send_request(&back).await;
+        gated.wait_until_held("grant_type=authorization_code").await;
         let mut again = Vec::new();
         for _ in 0..40 {
-            again.push(stage.ask(&back).await);
+            again.push(stage.send_request(&back).await);
         }
-        quiet().await;
-        gated.open("grant_type=authorization_code");
+        yield_until_idle().await;
+        gated.release("grant_type=authorization_code");
         let mut pages = Vec::new();
         for stream in again {
-            pages.push(read(stream).await);
+            pages.push(read_to_end(stream).await);
         }
-        (read(first).await, pages)
+        (read_to_end(first).await, pages)
     };
 
     let ((first, again), login) = tokio::join!(story, waiting.wait());
 
     login.unwrap();
     assert_eq!(stage.mock.token_requests(), 1);
-    assert_eq!(status(&first), 200);
+    assert_eq!(response_status(&first), 200);
     // More of them than there are places are turned away without a word, and so is who came too late.
     let told: Vec<_> = again.iter().filter(|page| !page.is_empty()).collect();
     assert!(!told.is_empty() && told.iter().all(|page| page.contains("You are logged in")), "{again:?}");
@@ -162,18 +162,18 @@ async fn concurrent_callbacks_exchange_code_once() {
 
 /// Set in the processes that the test starts: one that logs in, and from there one that takes the part of the browser and has
 /// the URL among its arguments.
-const IN_CHILD: &str = "WEBEX_OAUTH_TEST_BROWSER";
+const CHILD_VARIABLE: &str = "WEBEX_OAUTH_TEST_BROWSER";
 
 #[cfg(unix)]
 #[tokio::test]
 async fn browser_environment_variable_selects_system_browser() {
-    if std::env::var_os(IN_CHILD).is_none() {
+    if std::env::var_os(CHILD_VARIABLE).is_none() {
         // The variable has to be there when the process starts, and `%c` is how it writes a colon.
         let program = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
         let own = "loopback::browsers::browser_environment_variable_selects_system_browser";
         let browser = format!("{program} --exact {} --nocapture %s", own.replace(':', "%c"));
-        let mut command = again(own);
-        command.env(IN_CHILD, "yes").env("BROWSER", browser);
+        let mut command = rerun_test(own);
+        command.env(CHILD_VARIABLE, "yes").env("BROWSER", browser);
         let output = spawn_blocking(move || command.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         return;

@@ -6,14 +6,17 @@ use tokio::io::AsyncReadExt as _;
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{BrowserLogin, ErrorKind};
 
-use super::stage::{Stage, assert_kind, free_port, has_v6_for, read, status, target};
-use crate::support::{Gated, quiet};
+use super::fixture::{
+    Fixture, assert_kind, free_port, has_ipv6_or_report, path_and_query, read_to_end, response_status,
+};
+use crate::support::{HoldingTransport, yield_until_idle};
 
 #[tokio::test]
 async fn port_in_use_on_either_loopback_address_is_rejected() {
-    let places = if has_v6_for("a port that is taken at [::1]") { &["127.0.0.1", "::1"][..] } else { &["127.0.0.1"] };
+    let places =
+        if has_ipv6_or_report("a port that is taken at [::1]") { &["127.0.0.1", "::1"][..] } else { &["127.0.0.1"] };
     for taken in places {
-        let stage = Stage::new().await;
+        let stage = Fixture::new().await;
         let stranger = TcpListener::bind((*taken, stage.port)).unwrap();
 
         let error = stage.login().begin().unwrap_err();
@@ -51,7 +54,7 @@ async fn first_redirect_uri_with_free_port_is_used() {
 
 #[tokio::test]
 async fn unsupported_redirect_uri_is_rejected_before_port_opens() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let own = stage.mock.redirect_uri();
     for uris in [vec!["https://app.example.com/cb"], vec![&own, "http://127.0.0.2:5000/cb"], vec![]] {
         let error = stage.login().redirect_uris(uris).begin().unwrap_err();
@@ -62,7 +65,7 @@ async fn unsupported_redirect_uri_is_rejected_before_port_opens() {
 
 #[tokio::test]
 async fn dropped_login_closes_port() {
-    let stage = Stage::new().await;
+    let stage = Fixture::new().await;
     let waiting = stage.begin();
     assert!(!stage.is_closed());
     drop(waiting);
@@ -72,9 +75,9 @@ async fn dropped_login_closes_port() {
     let paste = waiting.paste_handle();
     let back = stage.mock.approve(waiting.url());
     let login = tokio::spawn(waiting.wait());
-    assert_eq!(status(&stage.get("/favicon.ico").await), 404);
+    assert_eq!(response_status(&stage.get("/favicon.ico").await), 404);
     let mut connected = stage.connect().await;
-    quiet().await;
+    yield_until_idle().await;
 
     login.abort();
 
@@ -86,20 +89,20 @@ async fn dropped_login_closes_port() {
 
 #[tokio::test]
 async fn wait_dropped_during_exchange_closes_port_and_rejects_paste() {
-    let stage = Stage::new().await;
-    let gated = Gated::new(&["grant_type=authorization_code"]);
+    let stage = Fixture::new().await;
+    let gated = HoldingTransport::new(&["grant_type=authorization_code"]);
     let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
     let (paste, back) = (waiting.paste_handle(), stage.mock.approve(waiting.url()));
     let login = tokio::spawn(waiting.wait());
-    let browser = stage.ask(&target(&back)).await;
-    gated.holds("grant_type=authorization_code").await;
+    let browser = stage.send_request(&path_and_query(&back)).await;
+    gated.wait_until_held("grant_type=authorization_code").await;
     paste.paste(&back).unwrap();
 
     login.abort();
 
     assert!(login.await.unwrap_err().is_cancelled());
-    assert_eq!(read(browser).await, "", "nobody knows how it went");
+    assert_eq!(read_to_end(browser).await, "", "nobody knows how it went");
     assert!(stage.is_closed());
     assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
 }

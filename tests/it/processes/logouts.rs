@@ -8,14 +8,14 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Rotation, TokenManager, TokenSet};
 
-use super::process::Process;
-use super::worker::{Answer, Order, Word, name_of, work_if_told};
-use super::world::World;
+use super::fixture::Fixture;
+use super::worker::{TokenOutcome, WorkerCommand, WorkerMessage, run_worker_if_requested, test_name};
+use super::worker_process::WorkerProcess;
 
 /// How long a token is handed out before the store is asked whether it is still there.
-const REVALIDATED: Duration = Duration::from_secs(30);
+const REVALIDATION_INTERVAL: Duration = Duration::from_secs(30);
 /// How long nobody must have asked, so that the next who asks waits for the store.
-const LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
+const MAX_STALENESS: Duration = Duration::from_secs(5 * 60);
 
 async fn log_in(mock: &MockWebex) -> TokenSet {
     let webex = mock.client();
@@ -34,13 +34,13 @@ async fn manager_detects_remote_removal_and_replacement_within_30_s() {
 
     let newer = there.put(&key, log_in(&mock).await).await.unwrap().access_token().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), old, "it serves without asking the store");
-    clock.advance(REVALIDATED);
+    clock.advance(REVALIDATION_INTERVAL);
     assert_eq!(session.access_token().await.unwrap(), old, "it serves, and looks behind");
     here.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), newer);
 
     there.remove(&key).await.unwrap();
-    clock.advance(REVALIDATED - Duration::from_secs(1));
+    clock.advance(REVALIDATION_INTERVAL - Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap(), newer);
     clock.advance(Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap(), newer, "it serves, and looks behind");
@@ -49,33 +49,37 @@ async fn manager_detects_remote_removal_and_replacement_within_30_s() {
 
     let session = here.put(&key, log_in(&mock).await).await.unwrap();
     there.remove(&key).await.unwrap();
-    clock.advance(LONG_UNSEEN);
+    clock.advance(MAX_STALENESS);
     assert!(session.access_token().await.unwrap_err().is_login_required(), "the first who asks is told");
     assert_eq!(mock.refreshes(), 0);
 }
 
 #[test]
 fn process_detects_removal_by_other_process_within_30_s() {
-    work_if_told();
-    let story = name_of(process_detects_removal_by_other_process_within_30_s);
-    let world = World::new(3, Rotation::Lenient);
-    let mut here = Process::start(story, &world.task("the process that serves"));
-    let mut there = Process::start(story, &world.task("the process that ends the logins"));
+    run_worker_if_requested();
+    let story = test_name(process_detects_removal_by_other_process_within_30_s);
+    let world = Fixture::new(3, Rotation::Lenient);
+    let mut here = WorkerProcess::start(story, &world.task("the process that serves"));
+    let mut there = WorkerProcess::start(story, &world.task("the process that ends the logins"));
     let mut ask = || {
-        here.tell(&Order::Ask(0));
-        let Word::Asked { first, then } = here.hear("it was asked for tokens") else { panic!("no answer") };
+        here.send_command(&WorkerCommand::RequestTokens(0));
+        let WorkerMessage::Tokens { first, then } = here.receive_message("it was asked for tokens") else {
+            panic!("no answer")
+        };
         (first, then)
     };
     let (tokens, _) = ask();
-    assert!(tokens.iter().all(|answer| matches!(answer, Answer::Token(_))), "{tokens:?}");
+    assert!(tokens.iter().all(|answer| matches!(answer, TokenOutcome::Token(_))), "{tokens:?}");
 
-    there.tell(&Order::Forget);
-    let Word::Forgotten = there.hear("it was told to end all logins") else { panic!("not ended") };
-    world.clock.advance(REVALIDATED);
+    there.send_command(&WorkerCommand::RemoveSessions);
+    let WorkerMessage::SessionsRemoved = there.receive_message("it was told to end all logins") else {
+        panic!("not ended")
+    };
+    world.clock.advance(REVALIDATION_INTERVAL);
 
     // It serves once more while it looks, and not again.
     let (first, then) = ask();
     assert_eq!(first, tokens);
-    assert_eq!(then, [const { Answer::Absent }; 3]);
+    assert_eq!(then, [const { TokenOutcome::Absent }; 3]);
     assert_eq!(world.mock.refreshes(), 0);
 }

@@ -8,12 +8,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use webex_oauth::store::{FileStore, TokenKey, TokenStore as _};
 use webex_oauth::{Error, ErrorKind, Rotation, Service, Session, SessionState, TokenManager, WebexOAuth};
 
-use super::clock::SharedClock;
-use super::process::MARK;
-use super::world::{LIFE, SERVICE};
+use super::fixture::{SERVICE, TOKEN_LIFETIME_WITH_SKEW};
+use super::shared_clock::SharedClock;
+use super::worker_process::MESSAGE_PREFIX;
 
 /// Where a process finds its [`Task`].
-pub(super) const TASK: &str = "WEBEX_OAUTH_TEST_TASK";
+pub(super) const TASK_VARIABLE: &str = "WEBEX_OAUTH_TEST_TASK";
 
 /// All that a process is told when it starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,52 +33,52 @@ pub(super) struct Task {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Order {
+pub(super) enum WorkerCommand {
     /// Ask for the tokens of all keys at once, beginning with this one; and again when all is done.
-    Ask(usize),
+    RequestTokens(usize),
     /// End the logins of all keys.
-    Forget,
+    RemoveSessions,
     /// Ask for the tokens of all keys, and again whenever they have ended, without end.
-    Live,
+    RefreshContinuously,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Word {
-    Asked {
-        first: Vec<Answer>,
-        then: Vec<Answer>,
+pub(super) enum WorkerMessage {
+    Tokens {
+        first: Vec<TokenOutcome>,
+        then: Vec<TokenOutcome>,
     },
-    Forgotten,
+    SessionsRemoved,
     /// What the store has of each key.
-    Saved(Vec<u64>),
+    Generations(Vec<u64>),
 }
 
 /// What came of asking for a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Answer {
+pub(super) enum TokenOutcome {
     Token(String),
     Absent,
-    Dead { error: String, was_interrupted: bool },
-    Later(String),
+    LoginRequired { error: String, was_interrupted: bool },
+    Retryable(String),
     Failed(String),
 }
 
 /// The name by which the test program knows a story.
-pub(super) fn name_of<F>(_: F) -> &'static str {
+pub(super) fn test_name<F>(_: F) -> &'static str {
     std::any::type_name::<F>().split_once("::").unwrap().1
 }
 
 /// Does what a story wants of this process, and does not return; returns at once where this is the story itself.
-pub(super) fn work_if_told() {
-    let Some(task) = std::env::var_os(TASK) else { return };
+pub(super) fn run_worker_if_requested() {
+    let Some(task) = std::env::var_os(TASK_VARIABLE) else { return };
     let task: Task = serde_json::from_str(task.to_str().unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(Worker::new(&task).work(orders()));
+    runtime.block_on(Worker::new(&task).run(receive_commands()));
     std::process::exit(0)
 }
 
 /// What the story says. When it is over, so is this process, whatever it is at.
-fn orders() -> UnboundedReceiver<Order> {
+fn receive_commands() -> UnboundedReceiver<WorkerCommand> {
     let (sender, receiver) = unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
@@ -89,8 +89,8 @@ fn orders() -> UnboundedReceiver<Order> {
     receiver
 }
 
-fn say(word: &Word) {
-    let line = format!("\n{MARK}{}\n", serde_json::to_string(word).unwrap());
+fn send_message(word: &WorkerMessage) {
+    let line = format!("\n{MESSAGE_PREFIX}{}\n", serde_json::to_string(word).unwrap());
     let mut output = std::io::stdout().lock();
     output.write_all(line.as_bytes()).unwrap();
     output.flush().unwrap();
@@ -105,7 +105,7 @@ struct Worker {
 
 impl Worker {
     fn new(task: &Task) -> Self {
-        let clock = SharedClock::new(&task.clock).wrong_by(task.skew);
+        let clock = SharedClock::new(&task.clock).with_skew(task.skew);
         let clock = if task.is_alone { clock.auto_advance() } else { clock };
         let rotation = if task.rotates { Rotation::Strict } else { Rotation::Lenient };
         let webex = WebexOAuth::builder()
@@ -121,47 +121,47 @@ impl Worker {
         Self { clock, store, manager, keys: task.keys.iter().map(key).collect() }
     }
 
-    async fn work(&self, mut orders: UnboundedReceiver<Order>) {
+    async fn run(&self, mut orders: UnboundedReceiver<WorkerCommand>) {
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Ask(begin) => {
-                    let first = self.ask(&self.keys, begin).await;
-                    let then = self.ask(&self.keys, begin).await;
-                    say(&Word::Asked { first, then });
+                WorkerCommand::RequestTokens(begin) => {
+                    let first = self.request_tokens(&self.keys, begin).await;
+                    let then = self.request_tokens(&self.keys, begin).await;
+                    send_message(&WorkerMessage::Tokens { first, then });
                 }
-                Order::Forget => {
+                WorkerCommand::RemoveSessions => {
                     for key in &self.keys {
                         self.manager.remove(key).await.unwrap();
                     }
-                    say(&Word::Forgotten);
+                    send_message(&WorkerMessage::SessionsRemoved);
                 }
-                Order::Live => self.live().await,
+                WorkerCommand::RefreshContinuously => self.refresh_continuously().await,
             }
         }
     }
 
-    async fn live(&self) {
-        let first = self.ask(&self.keys, 0).await;
-        let keys = self.keys.iter().zip(&first).filter(|(_, answer)| matches!(answer, Answer::Token(_)));
+    async fn refresh_continuously(&self) {
+        let first = self.request_tokens(&self.keys, 0).await;
+        let keys = self.keys.iter().zip(&first).filter(|(_, answer)| matches!(answer, TokenOutcome::Token(_)));
         let keys: Vec<_> = keys.map(|(key, _)| key.clone()).collect();
-        say(&Word::Asked { first, then: Vec::new() });
+        send_message(&WorkerMessage::Tokens { first, then: Vec::new() });
         loop {
-            say(&Word::Saved(self.generations().await));
-            self.clock.advance(LIFE);
-            let answers = self.ask(&keys, 0).await;
-            if !answers.iter().all(|answer| matches!(answer, Answer::Token(_))) {
-                say(&Word::Asked { first: answers, then: Vec::new() });
+            send_message(&WorkerMessage::Generations(self.generations().await));
+            self.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
+            let answers = self.request_tokens(&keys, 0).await;
+            if !answers.iter().all(|answer| matches!(answer, TokenOutcome::Token(_))) {
+                send_message(&WorkerMessage::Tokens { first: answers, then: Vec::new() });
             }
         }
     }
 
     /// Asks for the tokens of these keys at once, and waits until nothing is left to do.
-    async fn ask(&self, keys: &[TokenKey], begin: usize) -> Vec<Answer> {
+    async fn request_tokens(&self, keys: &[TokenKey], begin: usize) -> Vec<TokenOutcome> {
         let mut asked = Vec::new();
         for number in 0..keys.len() {
             let number = (begin + number) % keys.len();
             let session = self.manager.session(&keys[number]);
-            asked.push((number, tokio::spawn(async move { answer(&session).await })));
+            asked.push((number, tokio::spawn(async move { request_token(&session).await })));
         }
         let mut answers = Vec::new();
         for (number, asked) in asked {
@@ -181,25 +181,25 @@ impl Worker {
     }
 }
 
-async fn answer(session: &Session) -> Answer {
+async fn request_token(session: &Session) -> TokenOutcome {
     let error = match session.access_token().await {
-        Ok(token) => return Answer::Token(token.expose().to_owned()),
+        Ok(token) => return TokenOutcome::Token(token.expose().to_owned()),
         Err(error) => error,
     };
     if error.is_retryable() {
-        return Answer::Later(causes(&error));
+        return TokenOutcome::Retryable(causes(&error));
     }
     if !error.is_login_required() {
-        return Answer::Failed(causes(&error));
+        return TokenOutcome::Failed(causes(&error));
     }
     if error.kind() == ErrorKind::SessionNotFound {
-        return Answer::Absent;
+        return TokenOutcome::Absent;
     }
     match session.status().await.unwrap().map(|status| status.state) {
         Some(SessionState::LoginRequired { was_interrupted, .. }) => {
-            Answer::Dead { error: error.to_string(), was_interrupted }
+            TokenOutcome::LoginRequired { error: error.to_string(), was_interrupted }
         }
-        other => Answer::Failed(format!("{error}, but {other:?}")),
+        other => TokenOutcome::Failed(format!("{error}, but {other:?}")),
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::client::WebexOAuth;
 use crate::clock::{Clock as _, ManualClock, UnixTime};
-use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
+use crate::error::{Error, ErrorClass, ErrorKind, Result, Transience};
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
 use crate::service::Service;
@@ -21,7 +21,7 @@ use crate::sessions::refresh::shared::{CacheRef, Refresher};
 use crate::store::entry::LoginId;
 use crate::store::{Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome};
 use crate::token::response::TokenResponse;
-use crate::token::token_set::{Receipt, TokenSet};
+use crate::token::token_set::{Provenance, TokenSet};
 use crate::transport::Transport;
 
 pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -37,14 +37,14 @@ pub(crate) struct Server(Arc<Responses>);
 
 #[derive(Debug, Default)]
 struct Responses {
-    set: Mutex<VecDeque<(u16, &'static str)>>,
+    queued: Mutex<VecDeque<(u16, &'static str)>>,
     requests: AtomicUsize,
     latency: Mutex<Option<(ManualClock, Duration)>>,
 }
 
 impl Server {
     pub(crate) fn respond(&self, status: u16, body: &'static str) {
-        self.0.set.lock().unwrap().push_back((status, body));
+        self.0.queued.lock().unwrap().push_back((status, body));
     }
 
     /// Takes so long for each response.
@@ -61,7 +61,7 @@ impl Server {
 impl Transport for Server {
     async fn exchange(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
         let number = self.0.requests.fetch_add(1, Ordering::SeqCst) + 1;
-        let set = self.0.set.lock().unwrap().pop_front();
+        let set = self.0.queued.lock().unwrap().pop_front();
         let latency = self.0.latency.lock().unwrap().clone();
         if let Some((clock, latency)) = latency {
             clock.sleep(latency).await;
@@ -87,7 +87,7 @@ struct State {
     entries: MemoryStore,
     loads: AtomicUsize,
     is_down: AtomicBool,
-    panics: AtomicBool,
+    is_panicking: AtomicBool,
 }
 
 impl Store {
@@ -101,10 +101,10 @@ impl Store {
 
     /// Panics with each save from now on.
     pub(crate) fn set_panicking(&self) {
-        self.0.panics.store(true, Ordering::SeqCst);
+        self.0.is_panicking.store(true, Ordering::SeqCst);
     }
 
-    fn check(&self) -> Result<()> {
+    fn check_available(&self) -> Result<()> {
         if self.0.is_down.load(Ordering::SeqCst) { Err(Error::store("down", Transience::Transient)) } else { Ok(()) }
     }
 }
@@ -114,24 +114,24 @@ impl TokenStore for Store {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
         self.0.loads.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        self.check()?;
+        self.check_available()?;
         self.0.entries.load(key).await
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
-        self.check()?;
-        assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics, as the test asked");
+        self.check_available()?;
+        assert!(!self.0.is_panicking.load(Ordering::SeqCst), "the store panics, as the test asked");
         self.0.entries.save(key, entry, expect).await
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
-        self.check()?;
-        assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics, as the test asked");
+        self.check_available()?;
+        assert!(!self.0.is_panicking.load(Ordering::SeqCst), "the store panics, as the test asked");
         self.0.entries.save_head(key, head, expected).await
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
-        self.check()?;
+        self.check_available()?;
         self.0.entries.delete(key, expect).await
     }
 
@@ -145,9 +145,9 @@ pub(crate) struct Fixture {
     pub(crate) clock: ManualClock,
     pub(crate) server: Server,
     pub(crate) store: Store,
-    pub(crate) keeper: Arc<Refresher>,
-    pub(crate) slot: CacheRef,
-    pub(crate) known: StoredLogin<SessionData>,
+    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) entry: CacheRef,
+    pub(crate) session: StoredLogin<SessionData>,
     events: Arc<Mutex<Vec<SessionEvent>>>,
 }
 
@@ -173,92 +173,92 @@ impl Fixture {
         let listener = move |event: &SessionEvent| heard.lock().unwrap().push(event.clone());
         let keeper = Arc::new(Refresher::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
         let slot = CacheRef::new(&keeper, &key("jane"));
-        let mut head = Head::begin(None).unwrap();
+        let mut head = Head::new(None).unwrap();
         head.login = LoginId::from_bytes([1; 16]);
         let known = StoredLogin { head, tokens: SessionData::new(tokens(&keeper, "a0", NOW)) };
-        let fixture = Self { clock, server, store, keeper, slot, known, events };
-        fixture.keep(&fixture.known).await;
+        let fixture = Self { clock, server, store, refresher: keeper, entry: slot, session: known, events };
+        fixture.replace_externally(&fixture.session).await;
         fixture
     }
 
     /// Puts this into the store, as another process.
-    pub(crate) async fn keep(&self, known: &StoredLogin<SessionData>) {
+    pub(crate) async fn replace_externally(&self, known: &StoredLogin<SessionData>) {
         let entry = Entry { head: known.head.clone(), body: known.tokens.write().unwrap() };
-        self.end().await;
+        self.remove_externally().await;
         assert_eq!(
-            self.store.0.entries.save(&self.slot.key, &entry, Precondition::Absent).await.unwrap(),
+            self.store.0.entries.save(&self.entry.key, &entry, Precondition::Absent).await.unwrap(),
             WriteOutcome::Committed
         );
     }
 
     /// Ends the login, as another process.
-    pub(crate) async fn end(&self) {
-        if let Some(entry) = self.stored().await {
+    pub(crate) async fn remove_externally(&self) {
+        if let Some(entry) = self.load_stored().await {
             let expect = Precondition::Revision(entry.head.revision());
-            assert_eq!(self.store.0.entries.delete(&self.slot.key, expect).await.unwrap(), WriteOutcome::Committed);
+            assert_eq!(self.store.0.entries.delete(&self.entry.key, expect).await.unwrap(), WriteOutcome::Committed);
         }
     }
 
-    pub(crate) async fn stored(&self) -> Option<Entry> {
-        self.store.0.entries.load(&self.slot.key).await.unwrap()
+    pub(crate) async fn load_stored(&self) -> Option<Entry> {
+        self.store.0.entries.load(&self.entry.key).await.unwrap()
     }
 
     /// The login after a refresh, with another access token.
-    pub(crate) fn next(&self, token: &str) -> StoredLogin<SessionData> {
-        let mut known = self.known.clone();
+    pub(crate) fn next_session(&self, token: &str) -> StoredLogin<SessionData> {
+        let mut known = self.session.clone();
         known.head.generation += 1;
         known.head.revision = Revision::new().unwrap();
-        known.tokens = SessionData::new(tokens(&self.keeper, token, self.clock.now()));
+        known.tokens = SessionData::new(tokens(&self.refresher, token, self.clock.now()));
         known
     }
 
     pub(crate) async fn token(&self) -> Result<String> {
-        let token = self.keeper.access_token(&self.slot).await?;
+        let token = self.refresher.access_token(&self.entry).await?;
         Ok(token.expose().to_owned())
     }
 
     /// A caller in a separate task, which has made all possible progress.
-    pub(crate) async fn caller(&self) -> tokio::task::JoinHandle<Result<AccessToken>> {
-        let (keeper, slot) = (Arc::clone(&self.keeper), self.slot.clone());
+    pub(crate) async fn spawn_caller(&self) -> tokio::task::JoinHandle<Result<AccessToken>> {
+        let (keeper, slot) = (Arc::clone(&self.refresher), self.entry.clone());
         let caller = tokio::spawn(async move { keeper.access_token(&slot).await });
-        quiet().await;
+        run_ready_tasks().await;
         caller
     }
 
     /// The number of failed refreshes that were announced.
-    pub(crate) fn failures_announced(&self) -> usize {
+    pub(crate) fn refresh_failed_events(&self) -> usize {
         let events = self.events.lock().unwrap();
         events.iter().filter(|event| matches!(event, SessionEvent::RefreshFailed { .. })).count()
     }
 
     /// Lets time pass since the store was last asked.
-    pub(crate) fn advance_unseen(&self, time: Duration) {
+    pub(crate) fn advance(&self, time: Duration) {
         self.clock.advance(time);
     }
 
     /// Lets time pass, at the end of which the store is asked.
-    pub(crate) fn advance_seen(&self, time: Duration) {
+    pub(crate) fn advance_and_revalidate(&self, time: Duration) {
         self.clock.advance(time);
-        self.slot.touch(self.slot.epoch(), self.clock.elapsed());
+        self.entry.touch(self.entry.epoch(), self.clock.elapsed());
     }
 
     /// Lets another session make the client pause.
     pub(crate) fn pause_client(&self) {
-        let error = Error::new(ErrorKind::Refresh, "wrong client secret").with_remedy(Remedy::Registration);
+        let error = Error::new(ErrorKind::Refresh, "wrong client secret").with_class(ErrorClass::Misconfigured);
         let elapsed = self.clock.elapsed();
-        self.keeper.client.pause(&key("joe"), &error, elapsed, elapsed);
+        self.refresher.client.retry_delay(&key("joe"), &error, elapsed, elapsed);
     }
 }
 
 pub(crate) fn tokens(keeper: &Refresher, token: &str, now: UnixTime) -> TokenSet {
-    let (owner, service) = (Arc::clone(&keeper.webex.registration().owner), Service::webex());
-    let receipt = Receipt { owner, service: &service, asked: Scopes::new(), exchange: None, now };
+    let (owner, service) = (Arc::clone(&keeper.webex.registration().client), Service::webex());
+    let receipt = Provenance { client: owner, service: &service, requested_scopes: Scopes::new(), exchange: None, now };
     let json = format!(r#"{{"access_token":"{token}","refresh_token":"r0","expires_in":3600}}"#);
-    TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
+    TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
 }
 
 /// Lets all tasks come as far as they can.
-pub(crate) async fn quiet() {
+pub(crate) async fn run_ready_tasks() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

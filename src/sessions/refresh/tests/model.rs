@@ -18,22 +18,22 @@ use std::time::Duration;
 use crate::clock::UnixTime;
 use crate::sessions::refresh::machine::RefreshMachine;
 use crate::sessions::refresh::protocol::{
-    Action, Demand, Event, Outcome, Reason, RefreshResult, Schedule, StepContext, StoreFailed, StoredLogin, Timing,
-    Unauthorized, Urgency,
+    Action, Demand, Event, RefreshOutcome, RefreshResult, RejectionReason, Schedule, StepContext, StoreFailed,
+    StoredLogin, Timing, Unauthorized, Urgency,
 };
 use crate::sessions::refresh::tests::external_change::{ExternalChange, Write};
 use crate::store::entry::{LeaseId, LoginId, RefreshBlock};
 use crate::store::{Head, Precondition, Revision, WriteOutcome};
 
-const TIMES: Timing = Timing {
-    sending: Duration::from_secs(2),
-    lease: Duration::from_secs(4),
-    second_look: Duration::from_secs(1),
-    takeover: Duration::from_secs(1),
-    save_pause: Duration::from_millis(500),
-    eager_saving: Duration::from_secs(600),
-    patience: Duration::from_secs(6),
-    longest_hold: Duration::from_secs(60),
+const TIMING: Timing = Timing {
+    send_timeout: Duration::from_secs(2),
+    lease_duration: Duration::from_secs(4),
+    confirmation_delay: Duration::from_secs(1),
+    takeover_delay: Duration::from_secs(1),
+    max_eager_save_pause: Duration::from_millis(500),
+    eager_save_period: Duration::from_secs(600),
+    max_lease_wait: Duration::from_secs(6),
+    max_block: Duration::from_secs(60),
 };
 
 /// The tokens of the model: the refresh token, the period of the access token, and the number of
@@ -47,44 +47,44 @@ pub(crate) struct Tokens {
 
 /// The validity of an access token of an earlier period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Old {
+pub(crate) enum OldTokenState {
     /// The token has expired.
     Expired,
     /// The token is still valid, so no caller waits for a new one.
-    Stale,
+    Due,
     /// The token has not expired, but the API responds with 401.
     Unauthorized,
 }
 
-impl Old {
+impl OldTokenState {
     fn demand(self) -> Demand {
         let (need, unauthorized) = match self {
-            Self::Expired => (Urgency::Dead, None),
-            Self::Stale => (Urgency::Stale, None),
+            Self::Expired => (Urgency::Expired, None),
+            Self::Due => (Urgency::Due, None),
             Self::Unauthorized => (Urgency::None, Some(Unauthorized::default())),
         };
-        Demand { need, is_settled: true, is_wanted: false, unauthorized }
+        Demand { urgency: need, has_min_age: true, is_requested: false, unauthorized }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Process {
     /// The lease ID of its refresh.
-    claim: LeaseId,
-    flight: RefreshMachine<Tokens>,
-    todo: Option<Todo>,
+    lease_id: LeaseId,
+    machine: RefreshMachine<Tokens>,
+    pending_step: Option<PendingStep>,
     /// The number of seconds by which this host's wall clock is ahead.
-    ahead: u64,
+    clock_ahead: u64,
     /// The number of IDs created. Each process counts its own, so that the order of independent
     /// steps creates no additional states.
-    minted: u8,
+    ids_created: u8,
 }
 
 impl Process {
-    fn is_awaited_before(&self, time: Duration) -> bool {
-        match self.todo {
+    fn has_step_before(&self, time: Duration) -> bool {
+        match self.pending_step {
             None => false,
-            Some(Todo::WakeAt(at)) => at < time,
+            Some(PendingStep::WakeAt(at)) => at < time,
             Some(_) => true,
         }
     }
@@ -92,8 +92,8 @@ impl Process {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::large_enum_variant, reason = "there are two of them in a world")]
-enum Todo {
-    Do(Action<Tokens>),
+enum PendingStep {
+    Perform(Action<Tokens>),
     /// The server processed the request. The response arrives before this time or not at all.
     Receive(RefreshResult<Tokens>, Duration),
     WakeAt(Duration),
@@ -102,13 +102,13 @@ enum Todo {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Model {
     is_strict: bool,
-    old: Old,
+    old_tokens: OldTokenState,
     elapsed: Duration,
     pub(crate) store: Option<StoredLogin<Tokens>>,
     /// The current period. Access tokens of earlier periods are old.
     period: u8,
     /// `true` if a process ran a refresh in this period.
-    was_asked: bool,
+    had_refresh: bool,
     /// The refresh token that the server accepts.
     valid: u8,
     /// The first refresh token of the stored login. A strict server revokes the whole family when a
@@ -118,28 +118,28 @@ pub(crate) struct Model {
     /// The number of unexplained rejections by a gateway. The fourth in a row is final.
     unexplained: u8,
     /// `true` if a process was suspended for longer than its lease.
-    has_stopped: bool,
+    was_suspended: bool,
     /// The refresh tokens that were sent to the server, each with its period.
     sent: Vec<(u8, u8)>,
     /// A write that the store reported as failed and may still perform.
-    late: Option<(Write, Precondition)>,
+    delayed_write: Option<(Write, Precondition)>,
     /// The concurrent changes in progress.
-    pub(crate) outsiders: [Option<ExternalChange>; 2],
+    pub(crate) external_changes: [Option<ExternalChange>; 2],
     /// The maximum number of concurrent changes.
-    pub(crate) room_outside: usize,
-    pub(crate) ids_of_outsiders: u8,
+    pub(crate) max_external_changes: usize,
+    pub(crate) external_ids_created: u8,
     pub(crate) ended_logins: Vec<LoginId>,
     /// The cause of an unavoidable loss of the newest tokens, such as a lost response or a crash.
-    lost: Option<&'static str>,
+    loss_cause: Option<&'static str>,
     processes: [Process; 2],
     pub(crate) budget: FaultBudget,
 }
 
 /// A clock difference beyond the permitted skew: a generation may be refreshed twice, but no
 /// session is lost.
-pub(crate) const ENORMOUS: u64 = 11;
+pub(crate) const EXCESSIVE_CLOCK_SKEW: u64 = 11;
 
-fn bytes(number: u8) -> [u8; 16] {
+fn id_bytes(number: u8) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[15] = number;
     bytes
@@ -147,92 +147,98 @@ fn bytes(number: u8) -> [u8; 16] {
 
 impl Model {
     pub(crate) fn new(is_strict: bool, ahead: u64, budget: FaultBudget) -> Self {
-        let mut head = Head::begin(None).unwrap();
-        head.revision = Revision::from_bytes(bytes(0));
-        head.login = LoginId::from_bytes(bytes(1));
+        let mut head = Head::new(None).unwrap();
+        head.revision = Revision::from_bytes(id_bytes(0));
+        head.login = LoginId::from_bytes(id_bytes(1));
         let idle = |id, ahead| {
-            let claim = LeaseId::from_bytes(bytes(id));
-            Process { claim, flight: RefreshMachine::new(claim, TIMES, None, None), todo: None, ahead, minted: 0 }
+            let claim = LeaseId::from_bytes(id_bytes(id));
+            Process {
+                lease_id: claim,
+                machine: RefreshMachine::new(claim, TIMING, None, None),
+                pending_step: None,
+                clock_ahead: ahead,
+                ids_created: 0,
+            }
         };
         Self {
             is_strict,
-            old: Old::Expired,
+            old_tokens: OldTokenState::Expired,
             elapsed: Duration::ZERO,
             store: Some(StoredLogin { head, tokens: Tokens { refresh: 0, period: 0, data: 0 } }),
             period: 1,
-            was_asked: false,
+            had_refresh: false,
             valid: 0,
             family: 0,
             is_revoked: false,
             unexplained: 0,
-            has_stopped: false,
+            was_suspended: false,
             sent: Vec::new(),
-            late: None,
-            outsiders: [None, None],
-            room_outside: 1,
-            ids_of_outsiders: 0,
+            delayed_write: None,
+            external_changes: [None, None],
+            max_external_changes: 1,
+            external_ids_created: 0,
             ended_logins: Vec::new(),
-            lost: None,
+            loss_cause: None,
             processes: [idle(100, 0), idle(200, ahead)],
             budget,
         }
     }
 
-    pub(crate) fn with_old_tokens(self, old: Old) -> Self {
-        Self { old, ..self }
+    pub(crate) fn with_old_tokens(self, old: OldTokenState) -> Self {
+        Self { old_tokens: old, ..self }
     }
 
-    pub(crate) fn with_room_for_two(self) -> Self {
-        Self { room_outside: 2, ..self }
+    pub(crate) fn with_two_external_changes(self) -> Self {
+        Self { max_external_changes: 2, ..self }
     }
 
     /// Returns `true` if a second may pass without exceeding the time limit of a pending response.
     fn may_delay(&self) -> bool {
         let then = self.elapsed + Duration::from_secs(1);
-        self.processes.iter().all(|process| match &process.todo {
-            Some(Todo::Receive(_, before)) => then < *before,
+        self.processes.iter().all(|process| match &process.pending_step {
+            Some(PendingStep::Receive(_, before)) => then < *before,
             _ => true,
         })
     }
 
-    fn id(&mut self, who: usize) -> [u8; 16] {
+    fn new_id(&mut self, who: usize) -> [u8; 16] {
         let process = &mut self.processes[who];
-        process.minted += 1;
-        let mut bytes = bytes(process.minted);
+        process.ids_created += 1;
+        let mut bytes = id_bytes(process.ids_created);
         bytes[0] = who as u8 + 1;
         bytes
     }
 
     /// Feeds an event to a process.
     fn feed(mut self, who: usize, event: Event<Tokens>) -> Self {
-        let fresh = Revision::from_bytes(self.id(who));
+        let fresh = Revision::from_bytes(self.new_id(who));
         let elapsed = self.elapsed;
-        let old = self.old.demand();
+        let old = self.old_tokens.demand();
         let process = &mut self.processes[who];
-        let wall = UnixTime::from_secs(1000 + process.ahead) + elapsed;
+        let wall = UnixTime::from_secs(1000 + process.clock_ahead) + elapsed;
         let period = self.period;
-        let settled = Demand { need: Urgency::None, is_settled: true, is_wanted: false, unauthorized: None };
+        let settled = Demand { urgency: Urgency::None, has_min_age: true, is_requested: false, unauthorized: None };
         let demand = |tokens: &Tokens| if tokens.period < period { old } else { settled };
         let now = StepContext {
             wall,
             elapsed,
-            fresh,
+            new_revision: fresh,
             demand: &demand,
-            prospect: &|_, _| Schedule::default(),
-            keep: &|old, new| Tokens { data: old.data, ..new },
-            own_rest: None,
+            schedule: &|_, _| Schedule::default(),
+            merge: &|old, new| Tokens { data: old.data, ..new },
+            local_pause: None,
             backoff: Duration::from_secs(1),
         };
-        let action = process.flight.step(event, &now);
+        let action = process.machine.step(event, &now);
         let todo = match action {
             Action::End(outcome) => {
                 self.check_end(&outcome);
                 None
             }
-            Action::Wait(pause) => Some(Todo::WakeAt(elapsed + pause)),
-            action => Some(Todo::Do(action)),
+            Action::Wait(pause) => Some(PendingStep::WakeAt(elapsed + pause)),
+            action => Some(PendingStep::Perform(action)),
         };
-        self.processes[who].todo = todo;
+        self.processes[who].pending_step = todo;
         self
     }
 
@@ -240,14 +246,14 @@ impl Model {
     pub(crate) fn successors(&self) -> Vec<Self> {
         let mut worlds = Vec::new();
         for who in 0..2 {
-            self.steps_of(who, &mut worlds);
-            self.crash_of(who, &mut worlds);
+            self.add_process_steps(who, &mut worlds);
+            self.add_process_crash(who, &mut worlds);
         }
-        if self.budget.stops > 0 {
+        if self.budget.suspensions > 0 {
             let mut world = self.clone();
-            world.budget.stops -= 1;
-            world.has_stopped = true;
-            world.elapsed += TIMES.lease + Duration::from_secs(1);
+            world.budget.suspensions -= 1;
+            world.was_suspended = true;
+            world.elapsed += TIMING.lease_duration + Duration::from_secs(1);
             worlds.push(world);
         }
         if self.budget.delays > 0 && self.may_delay() {
@@ -256,70 +262,70 @@ impl Model {
             world.elapsed += Duration::from_secs(1);
             worlds.push(world);
         }
-        if let Some((write, expect)) = &self.late {
+        if let Some((write, expect)) = &self.delayed_write {
             let mut world = self.clone();
-            world.late = None;
+            world.delayed_write = None;
             let _ = world.write(write, *expect);
             worlds.push(world);
         }
-        self.outside(&mut worlds);
-        if self.budget.periods > 0 && self.is_at_rest() {
+        self.add_external_steps(&mut worlds);
+        if self.budget.periods > 0 && self.is_idle() {
             let mut world = self.clone();
             world.budget.periods -= 1;
             world.period += 1;
-            world.was_asked = false;
-            world.elapsed += TIMES.lease + Duration::from_secs(1);
+            world.had_refresh = false;
+            world.elapsed += TIMING.lease_duration + Duration::from_secs(1);
             worlds.push(world);
         }
         worlds
     }
 
-    fn steps_of(&self, who: usize, worlds: &mut Vec<Self>) {
+    fn add_process_steps(&self, who: usize, worlds: &mut Vec<Self>) {
         let mut world = self.clone();
-        match world.processes[who].todo.take() {
-            None if self.budget.flights > 0 => {
-                world.budget.flights -= 1;
-                world.was_asked = true;
-                let id = LeaseId::from_bytes(world.id(who));
-                let Process { claim, flight, .. } = &mut world.processes[who];
-                *flight = RefreshMachine::new(id, TIMES, Some(*claim), flight.rival());
+        match world.processes[who].pending_step.take() {
+            None if self.budget.refreshes > 0 => {
+                world.budget.refreshes -= 1;
+                world.had_refresh = true;
+                let id = LeaseId::from_bytes(world.new_id(who));
+                let Process { lease_id: claim, machine: flight, .. } = &mut world.processes[who];
+                *flight = RefreshMachine::new(id, TIMING, Some(*claim), flight.foreign_lease());
                 *claim = id;
                 worlds.push(world.feed(who, Event::Begun));
             }
             None => {}
             // A step takes no time. A process that is suspended while time passes has a separate
             // budget.
-            Some(Todo::WakeAt(at)) if at > self.elapsed && self.processes[1 - who].is_awaited_before(at) => {}
-            Some(Todo::WakeAt(at)) => {
+            Some(PendingStep::WakeAt(at)) if at > self.elapsed && self.processes[1 - who].has_step_before(at) => {}
+            Some(PendingStep::WakeAt(at)) => {
                 world.elapsed = world.elapsed.max(at);
                 worlds.push(world.feed(who, Event::Waited));
             }
-            Some(Todo::Receive(answer, _)) => {
+            Some(PendingStep::Receive(answer, _)) => {
                 if self.budget.network_faults > 0 {
                     // The response is lost after the server processed the request.
                     let mut world = world.clone();
                     world.budget.network_faults -= 1;
                     let is_loss = self.is_strict && matches!(answer, RefreshResult::Granted(_));
-                    world.lost = is_loss.then_some("response").or(world.lost);
+                    world.loss_cause = is_loss.then_some("response").or(world.loss_cause);
                     let (is_repeatable, is_lost) = (!self.is_strict, self.is_strict);
-                    let lost = RefreshResult::Later { retry_after: None, is_repeatable, is_lost };
+                    let lost = RefreshResult::Transient { retry_after: None, is_repeatable, is_lost };
                     worlds.push(world.feed(who, Event::Sent(lost)));
                 }
                 worlds.push(world.feed(who, Event::Sent(answer)));
             }
-            Some(Todo::Do(action)) => {
-                if self.budget.queues > 0 && takes_a_turn(&action) && self.may_delay() {
+            Some(PendingStep::Perform(action)) => {
+                if self.budget.queues > 0 && requires_permit(&action) && self.may_delay() {
                     let mut world = world.clone();
                     world.budget.queues -= 1;
                     world.elapsed += Duration::from_secs(1);
                     worlds.push(world.feed(who, Event::Queued));
                 }
-                world.carry_out(who, action, worlds);
+                world.perform_action(who, action, worlds);
             }
         }
     }
 
-    fn carry_out(mut self, who: usize, action: Action<Tokens>, worlds: &mut Vec<Self>) {
+    fn perform_action(mut self, who: usize, action: Action<Tokens>, worlds: &mut Vec<Self>) {
         match action {
             Action::Load => {
                 let loaded = self.store.clone();
@@ -330,31 +336,42 @@ impl Model {
                 }
                 worlds.push(self.feed(who, Event::Loaded(Ok(loaded))));
             }
-            Action::Save { known, expect } => {
-                self.writes(&Write::Save(known), expect, worlds, |world, saved| world.feed(who, Event::Saved(saved)));
+            Action::Save { session: known, expect } => {
+                self.add_write_outcomes(&Write::Save(known), expect, worlds, |world, saved| {
+                    world.feed(who, Event::Saved(saved))
+                });
             }
             Action::Send { tokens, limit, .. } => {
-                assert!(limit > Duration::ZERO && limit <= TIMES.sending);
+                assert!(limit > Duration::ZERO && limit <= TIMING.send_timeout);
                 if self.budget.network_faults > 0 {
                     // The request does not reach the server.
                     let mut world = self.clone();
                     world.budget.network_faults -= 1;
-                    let later = |retry_after| RefreshResult::Later { retry_after, is_repeatable: true, is_lost: false };
+                    let later =
+                        |retry_after| RefreshResult::Transient { retry_after, is_repeatable: true, is_lost: false };
                     worlds.push(world.clone().feed(who, Event::Sent(later(None))));
                     // The server postpones the request, or rejects the client. Neither concerns the
                     // session.
                     worlds.push(world.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
-                    worlds.push(world.clone().feed(who, Event::Sent(RefreshResult::Misconfigured { is_own: false })));
-                    worlds.push(world.clone().feed(who, Event::Sent(RefreshResult::Misconfigured { is_own: true })));
+                    worlds.push(
+                        world
+                            .clone()
+                            .feed(who, Event::Sent(RefreshResult::Misconfigured { is_session_specific: false })),
+                    );
+                    worlds.push(
+                        world
+                            .clone()
+                            .feed(who, Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })),
+                    );
                     // A gateway rejects the request without a reason.
                     if self.unexplained < 3 {
                         world.unexplained += 1;
-                        let unexplained = RefreshResult::Rejected { code: None, reason: Reason::Missing };
+                        let unexplained = RefreshResult::Rejected { code: None, reason: RejectionReason::Missing };
                         worlds.push(world.feed(who, Event::Sent(unexplained)));
                     }
                 }
-                let answer = self.serve(tokens);
-                self.processes[who].todo = Some(Todo::Receive(answer, self.elapsed + limit));
+                let answer = self.respond(tokens);
+                self.processes[who].pending_step = Some(PendingStep::Receive(answer, self.elapsed + limit));
                 worlds.push(self);
             }
             Action::Serve { .. } => worlds.push(self.feed(who, Event::Served)),
@@ -363,7 +380,7 @@ impl Model {
     }
 
     /// Adds every possible outcome of a write. `tell` feeds the result to the writer.
-    pub(crate) fn writes(
+    pub(crate) fn add_write_outcomes(
         &self,
         write: &Write,
         expect: Precondition,
@@ -375,7 +392,7 @@ impl Model {
             faulty.budget.store_faults -= 1;
             let mut late = faulty.clone();
             worlds.push(tell(faulty.clone(), Err(StoreFailed)));
-            late.late = Some((write.clone(), expect));
+            late.delayed_write = Some((write.clone(), expect));
             worlds.push(tell(late, Err(StoreFailed)));
             let _ = faulty.write(write, expect);
             worlds.push(tell(faulty, Err(StoreFailed)));
@@ -397,7 +414,7 @@ impl Model {
                 // The new login has its own tokens. The tokens of the old one no longer matter.
                 self.valid += 1;
                 (self.family, self.is_revoked) = (self.valid, false);
-                self.lost = None;
+                self.loss_cause = None;
                 let tokens = Tokens { refresh: self.valid, period: self.period - 1, data: 0 };
                 self.store = Some(StoredLogin { head: head.clone(), tokens });
             }
@@ -406,7 +423,7 @@ impl Model {
                 self.store = None;
             }
         }
-        self.outsiders.iter_mut().flatten().for_each(|outsider| outsider.saw(write));
+        self.external_changes.iter_mut().flatten().for_each(|outsider| outsider.record_write(write));
         WriteOutcome::Committed
     }
 
@@ -425,17 +442,17 @@ impl Model {
     }
 
     /// Returns the server's response to a refresh request.
-    fn serve(&mut self, tokens: Tokens) -> RefreshResult<Tokens> {
+    fn respond(&mut self, tokens: Tokens) -> RefreshResult<Tokens> {
         self.sent.push((tokens.refresh, self.period));
         if self.is_revoked || tokens.refresh != self.valid {
             let is_reused = self.is_strict && tokens.refresh >= self.family && !self.is_revoked;
             if is_reused {
                 // A process that is suspended for longer than its lease cannot save in time.
-                assert!(self.lost.is_some() || self.has_stopped, "a spent refresh token is sent: {self:#?}");
+                assert!(self.loss_cause.is_some() || self.was_suspended, "a spent refresh token is sent: {self:#?}");
                 self.is_revoked = true;
-                self.lost = self.lost.or(Some("stop"));
+                self.loss_cause = self.loss_cause.or(Some("stop"));
             }
-            return RefreshResult::Rejected { code: None, reason: Reason::Given };
+            return RefreshResult::Rejected { code: None, reason: RejectionReason::Given };
         }
         if self.is_strict {
             self.valid += 1;
@@ -443,33 +460,33 @@ impl Model {
         RefreshResult::Granted(Tokens { refresh: self.valid, period: self.period, ..tokens })
     }
 
-    fn crash_of(&self, who: usize, worlds: &mut Vec<Self>) {
-        let Some(todo) = &self.processes[who].todo else { return };
+    fn add_process_crash(&self, who: usize, worlds: &mut Vec<Self>) {
+        let Some(todo) = &self.processes[who].pending_step else { return };
         if self.budget.crashes == 0 {
             return;
         }
         let mut world = self.clone();
         world.budget.crashes -= 1;
-        world.processes[who].todo = None;
+        world.processes[who].pending_step = None;
         // The restarted process remembers nothing.
-        let claim = LeaseId::from_bytes(world.id(who));
-        (world.processes[who].claim, world.processes[who].flight) =
-            (claim, RefreshMachine::new(claim, TIMES, None, None));
+        let claim = LeaseId::from_bytes(world.new_id(who));
+        (world.processes[who].lease_id, world.processes[who].machine) =
+            (claim, RefreshMachine::new(claim, TIMING, None, None));
         // Tokens that only this process had. A strict server has already revoked their predecessor.
         let held = match todo {
-            Todo::Receive(RefreshResult::Granted(tokens), _) => Some(*tokens),
+            PendingStep::Receive(RefreshResult::Granted(tokens), _) => Some(*tokens),
             _ => None,
         };
-        let unsaved = held.or(self.processes[who].flight.unsaved().copied());
+        let unsaved = held.or(self.processes[who].machine.unsaved().copied());
         let is_stored =
             |tokens: Tokens| self.store.as_ref().is_some_and(|known| known.tokens.refresh == tokens.refresh);
         let is_newest = |tokens: Tokens| tokens.refresh == self.valid && !is_stored(tokens);
-        world.lost = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(world.lost);
+        world.loss_cause = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(world.loss_cause);
         worlds.push(world);
     }
 
-    fn check_end(&self, outcome: &Outcome<Tokens>) {
-        if let Outcome::Fresh(known) = outcome {
+    fn check_end(&self, outcome: &RefreshOutcome<Tokens>) {
+        if let RefreshOutcome::Fresh(known) = outcome {
             let is_of_a_living_login = !self.ended_logins.contains(&known.head.login);
             let is_fresh = known.tokens.period == self.period || self.is_paused(&known.head);
             assert!(!is_of_a_living_login || is_fresh, "old tokens are reported as current: {self:#?}");
@@ -478,20 +495,20 @@ impl Model {
 
     /// Returns `true` if another refresh after a 401 is paused.
     fn is_paused(&self, head: &Head) -> bool {
-        self.old == Old::Unauthorized && head.unauthorized.is_some()
+        self.old_tokens == OldTokenState::Unauthorized && head.unauthorized.is_some()
     }
 
     /// Checks the invariants of a state in which no refresh is running.
-    pub(crate) fn check_rest(&self, quiet: bool) {
+    pub(crate) fn check_idle(&self, quiet: bool) {
         let Some(known) = &self.store else { return };
         let rejected = matches!(&known.head.hold, Some(RefreshBlock::Rejected { generation, .. }) if *generation == known.head.generation);
-        if self.lost.is_none() {
+        if self.loss_cause.is_none() {
             assert_eq!(known.tokens.refresh, self.valid, "the valid refresh token is not in the store: {self:#?}");
             assert!(!rejected, "a valid session is marked as rejected: {self:#?}");
         }
-        let is_told = !matches!(self.lost, Some("process" | "response")) || known.head.interrupted;
+        let is_told = !matches!(self.loss_cause, Some("process" | "response")) || known.head.interrupted;
         assert!(!rejected || is_told, "the cause of a rejection is not recorded: {self:#?}");
-        if quiet && self.was_asked && !self.is_paused(&known.head) {
+        if quiet && self.had_refresh && !self.is_paused(&known.head) {
             assert_eq!(known.tokens.period, self.period, "no process refreshed: {self:#?}");
         }
     }
@@ -500,13 +517,13 @@ impl Model {
     pub(crate) fn check(&self, is_orderly: bool) {
         let is_kept = |known: &StoredLogin<Tokens>| known.tokens.refresh == self.valid;
         let is_held = |process: &Process| {
-            let unsaved = process.flight.unsaved().is_some_and(|tokens| tokens.refresh == self.valid);
+            let unsaved = process.machine.unsaved().is_some_and(|tokens| tokens.refresh == self.valid);
             unsaved
-                || matches!(&process.todo, Some(Todo::Receive(RefreshResult::Granted(tokens), _)) if tokens.refresh == self.valid)
+                || matches!(&process.pending_step, Some(PendingStep::Receive(RefreshResult::Granted(tokens), _)) if tokens.refresh == self.valid)
         };
         let exists = self.store.as_ref().is_none_or(is_kept) || self.processes.iter().any(is_held);
-        assert!(exists || self.lost.is_some(), "no actor has the valid refresh token: {self:#?}");
-        if is_orderly && self.old == Old::Unauthorized {
+        assert!(exists || self.loss_cause.is_some(), "no actor has the valid refresh token: {self:#?}");
+        if is_orderly && self.old_tokens == OldTokenState::Unauthorized {
             assert!(self.sent.len() <= 1, "a second refresh after a 401 within its pause: {self:#?}");
         }
         if is_orderly {
@@ -515,16 +532,16 @@ impl Model {
         }
     }
 
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.processes.iter().all(|process| process.todo.is_none())
+    pub(crate) fn is_idle(&self) -> bool {
+        self.processes.iter().all(|process| process.pending_step.is_none())
     }
 }
 
 /// Returns `true` if an action requires a permit of the process's limiter.
-fn takes_a_turn(action: &Action<Tokens>) -> bool {
+fn requires_permit(action: &Action<Tokens>) -> bool {
     match action {
         Action::Send { .. } => true,
-        Action::Save { known, .. } => known.head.claim.is_some(),
+        Action::Save { session: known, .. } => known.head.claim.is_some(),
         _ => false,
     }
 }
@@ -539,11 +556,11 @@ pub(crate) struct FaultBudget {
     pub(crate) delays: u8,
     /// Waits of one second for other refreshes of the same process.
     pub(crate) queues: u8,
-    pub(crate) stops: u8,
-    pub(crate) forgets: u8,
+    pub(crate) suspensions: u8,
+    pub(crate) removals: u8,
     pub(crate) puts: u8,
-    pub(crate) amends: u8,
-    pub(crate) flights: u8,
+    pub(crate) updates: u8,
+    pub(crate) refreshes: u8,
     /// The number of times the access token expires again.
     pub(crate) periods: u8,
 }
@@ -554,17 +571,17 @@ pub(crate) const NO_FAULTS: FaultBudget = FaultBudget {
     crashes: 0,
     delays: 0,
     queues: 0,
-    stops: 0,
-    forgets: 0,
+    suspensions: 0,
+    removals: 0,
     puts: 0,
-    amends: 0,
-    flights: 2,
+    updates: 0,
+    refreshes: 2,
     periods: 0,
 };
 
 impl FaultBudget {
     /// Returns `true` if the budget has no fault that could cause a second refresh.
-    pub(crate) fn is_orderly(self) -> bool {
-        (self.store_faults, self.network_faults, self.crashes, self.stops) == (0, 0, 0, 0)
+    pub(crate) fn is_single_refresh_guaranteed(self) -> bool {
+        (self.store_faults, self.network_faults, self.crashes, self.suspensions) == (0, 0, 0, 0)
     }
 }

@@ -4,19 +4,19 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
-use crate::sessions::refresh::tests::model::{ENORMOUS, FaultBudget, Model, NO_FAULTS, Old};
+use crate::sessions::refresh::tests::model::{EXCESSIVE_CLOCK_SKEW, FaultBudget, Model, NO_FAULTS, OldTokenState};
 
 /// Visits every reachable state and returns the number of states.
-fn search(first: Model) -> usize {
+fn search_states(first: Model) -> usize {
     let budget = first.budget;
-    let FaultBudget { flights, delays, queues, amends, periods, .. } = budget;
-    let quiet = FaultBudget { flights, delays, queues, amends, periods, ..NO_FAULTS } == budget;
+    let FaultBudget { refreshes: flights, delays, queues, updates: amends, periods, .. } = budget;
+    let quiet = FaultBudget { refreshes: flights, delays, queues, updates: amends, periods, ..NO_FAULTS } == budget;
     let mut seen = HashSet::from([first.clone()]);
     let mut open = vec![first];
     while let Some(world) = open.pop() {
-        world.check(budget.is_orderly());
-        if world.is_at_rest() && world.budget.flights < budget.flights {
-            world.check_rest(quiet);
+        world.check(budget.is_single_refresh_guaranteed());
+        if world.is_idle() && world.budget.refreshes < budget.refreshes {
+            world.check_idle(quiet);
         }
         for next in world.successors() {
             assert!(seen.len() < 3_000_000, "the search does not end: {world:#?}");
@@ -31,11 +31,12 @@ fn search(first: Model) -> usize {
 #[test]
 fn two_processes_without_faults_refresh_once_despite_clock_skew() {
     for is_strict in [false, true] {
-        for ahead in [0, 5, ENORMOUS] {
-            let states = search(Model::new(is_strict, ahead, NO_FAULTS));
+        for ahead in [0, 5, EXCESSIVE_CLOCK_SKEW] {
+            let states = search_states(Model::new(is_strict, ahead, NO_FAULTS));
             assert!(states > 50, "{states}");
             // Leases remembered from one period must not mislead a process in the next one.
-            let states = search(Model::new(is_strict, ahead, FaultBudget { flights: 4, periods: 2, ..NO_FAULTS }));
+            let states =
+                search_states(Model::new(is_strict, ahead, FaultBudget { refreshes: 4, periods: 2, ..NO_FAULTS }));
             assert!(states > 500, "{states}");
         }
     }
@@ -46,12 +47,12 @@ fn api_401_causes_one_refresh_for_all_processes_then_pause() {
     let mut states = 0;
     for is_strict in [false, true] {
         for budget in [
-            FaultBudget { flights: 4, periods: 2, ..NO_FAULTS },
+            FaultBudget { refreshes: 4, periods: 2, ..NO_FAULTS },
             FaultBudget { queues: 2, ..NO_FAULTS },
-            FaultBudget { amends: 1, ..NO_FAULTS },
-            FaultBudget { crashes: 1, flights: 3, ..NO_FAULTS },
+            FaultBudget { updates: 1, ..NO_FAULTS },
+            FaultBudget { crashes: 1, refreshes: 3, ..NO_FAULTS },
         ] {
-            states += search(Model::new(is_strict, 5, budget).with_old_tokens(Old::Unauthorized));
+            states += search_states(Model::new(is_strict, 5, budget).with_old_tokens(OldTokenState::Unauthorized));
         }
     }
     println!("{states} states");
@@ -66,11 +67,11 @@ fn delays_within_limits_cause_one_refresh_per_generation() {
             for budget in [
                 FaultBudget { delays: 3, ..NO_FAULTS },
                 FaultBudget { delays: 1, queues: 2, ..NO_FAULTS },
-                FaultBudget { delays: 2, amends: 1, ..NO_FAULTS },
-                FaultBudget { delays: 2, forgets: 1, ..NO_FAULTS },
+                FaultBudget { delays: 2, updates: 1, ..NO_FAULTS },
+                FaultBudget { delays: 2, removals: 1, ..NO_FAULTS },
                 FaultBudget { delays: 2, puts: 1, ..NO_FAULTS },
             ] {
-                states += search(Model::new(is_strict, ahead, budget));
+                states += search_states(Model::new(is_strict, ahead, budget));
             }
         }
     }
@@ -83,7 +84,7 @@ fn search_all(budgets: &[FaultBudget], clocks: &[u64]) -> usize {
     let mut states = 0;
     for is_strict in [false, true] {
         for budget in budgets {
-            states += clocks.iter().map(|ahead| search(Model::new(is_strict, *ahead, *budget))).sum::<usize>();
+            states += clocks.iter().map(|ahead| search_states(Model::new(is_strict, *ahead, *budget))).sum::<usize>();
         }
     }
     println!("{states} states");
@@ -93,11 +94,11 @@ fn search_all(budgets: &[FaultBudget], clocks: &[u64]) -> usize {
 #[test]
 fn store_and_network_faults_lose_no_recoverable_session() {
     let faults = FaultBudget { network_faults: 1, store_faults: 1, ..NO_FAULTS };
-    let again = FaultBudget { network_faults: 1, periods: 1, flights: 3, ..NO_FAULTS };
+    let again = FaultBudget { network_faults: 1, periods: 1, refreshes: 3, ..NO_FAULTS };
     let mut states = search_all(&[FaultBudget { store_faults: 2, ..NO_FAULTS }, faults, again], &[0]);
     for is_strict in [false, true] {
-        for old in [Old::Stale, Old::Unauthorized] {
-            states += search(Model::new(is_strict, 0, faults).with_old_tokens(old));
+        for old in [OldTokenState::Due, OldTokenState::Unauthorized] {
+            states += search_states(Model::new(is_strict, 0, faults).with_old_tokens(old));
         }
     }
     assert!(states > 10_000, "{states}");
@@ -106,25 +107,25 @@ fn store_and_network_faults_lose_no_recoverable_session() {
 #[test]
 fn crashed_or_stopped_processes_lose_no_recoverable_session() {
     let budgets = [
-        FaultBudget { stops: 2, ..NO_FAULTS },
-        FaultBudget { stops: 1, crashes: 1, flights: 3, ..NO_FAULTS },
-        FaultBudget { stops: 1, store_faults: 1, ..NO_FAULTS },
-        FaultBudget { crashes: 1, periods: 1, flights: 3, ..NO_FAULTS },
-        FaultBudget { crashes: 1, store_faults: 1, flights: 3, ..NO_FAULTS },
+        FaultBudget { suspensions: 2, ..NO_FAULTS },
+        FaultBudget { suspensions: 1, crashes: 1, refreshes: 3, ..NO_FAULTS },
+        FaultBudget { suspensions: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { crashes: 1, periods: 1, refreshes: 3, ..NO_FAULTS },
+        FaultBudget { crashes: 1, store_faults: 1, refreshes: 3, ..NO_FAULTS },
     ];
-    let apart = [FaultBudget { crashes: 1, flights: 3, ..NO_FAULTS }];
-    assert!(search_all(&budgets, &[0]) + search_all(&apart, &[ENORMOUS]) > 10_000);
+    let apart = [FaultBudget { crashes: 1, refreshes: 3, ..NO_FAULTS }];
+    assert!(search_all(&budgets, &[0]) + search_all(&apart, &[EXCESSIVE_CLOCK_SKEW]) > 10_000);
 }
 
 #[test]
 fn logouts_logins_and_changes_lose_no_recoverable_session() {
     let budgets = [
-        FaultBudget { forgets: 1, stops: 1, ..NO_FAULTS },
-        FaultBudget { forgets: 1, store_faults: 1, ..NO_FAULTS },
-        FaultBudget { puts: 1, stops: 1, ..NO_FAULTS },
+        FaultBudget { removals: 1, suspensions: 1, ..NO_FAULTS },
+        FaultBudget { removals: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { puts: 1, suspensions: 1, ..NO_FAULTS },
         FaultBudget { puts: 1, store_faults: 1, ..NO_FAULTS },
-        FaultBudget { amends: 2, store_faults: 1, ..NO_FAULTS },
-        FaultBudget { amends: 1, stops: 1, ..NO_FAULTS },
+        FaultBudget { updates: 2, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { updates: 1, suspensions: 1, ..NO_FAULTS },
     ];
     assert!(search_all(&budgets, &[0]) > 10_000);
 }
@@ -134,27 +135,27 @@ fn concurrent_logouts_logins_and_changes_are_never_undone() {
     let mut states = 0;
     for is_strict in [false, true] {
         for (forgets, puts, amends) in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)] {
-            let budget = FaultBudget { forgets, puts, amends, flights: 1, ..NO_FAULTS };
-            states += search(Model::new(is_strict, 0, budget).with_room_for_two());
-            let budget = FaultBudget { store_faults: 1, flights: 0, ..budget };
-            states += search(Model::new(is_strict, 0, budget).with_room_for_two());
+            let budget = FaultBudget { removals: forgets, puts, updates: amends, refreshes: 1, ..NO_FAULTS };
+            states += search_states(Model::new(is_strict, 0, budget).with_two_external_changes());
+            let budget = FaultBudget { store_faults: 1, refreshes: 0, ..budget };
+            states += search_states(Model::new(is_strict, 0, budget).with_two_external_changes());
         }
     }
     println!("{states} states");
     assert!(states > 1_000, "{states}");
 }
 
-const TROUBLE: FaultBudget = FaultBudget {
+const MANY_FAULTS: FaultBudget = FaultBudget {
     store_faults: 8,
     network_faults: 6,
     crashes: 3,
     delays: 8,
     queues: 4,
-    stops: 3,
-    forgets: 1,
+    suspensions: 3,
+    removals: 1,
     puts: 3,
-    amends: 3,
-    flights: 12,
+    updates: 3,
+    refreshes: 12,
     periods: 3,
 };
 
@@ -168,11 +169,11 @@ proptest! {
     #[test]
     fn random_faults_lose_no_recoverable_session_and_refreshes_end(
         is_strict: bool,
-        old in prop::sample::select(vec![Old::Expired, Old::Stale, Old::Unauthorized]),
+        old in prop::sample::select(vec![OldTokenState::Expired, OldTokenState::Due, OldTokenState::Unauthorized]),
         ahead in 0_u64..=11,
         choices in prop::collection::vec(any::<u16>(), 1..250),
     ) {
-        let mut world = Model::new(is_strict, ahead, TROUBLE).with_room_for_two().with_old_tokens(old);
+        let mut world = Model::new(is_strict, ahead, MANY_FAULTS).with_two_external_changes().with_old_tokens(old);
         for choice in choices {
             let mut next = world.successors();
             if next.is_empty() {
@@ -180,9 +181,9 @@ proptest! {
             }
             world = next.swap_remove(usize::from(choice) % next.len());
         }
-        world.budget = FaultBudget { flights: 0, ..NO_FAULTS };
+        world.budget = FaultBudget { refreshes: 0, ..NO_FAULTS };
         let mut steps = 0;
-        while !world.is_at_rest() {
+        while !world.is_idle() {
             steps += 1;
             prop_assert!(steps < MAX_STEPS, "a refresh does not end: {world:#?}");
             let mut next = world.successors();
@@ -190,6 +191,6 @@ proptest! {
             // Alternate, because one process may wait for the other.
             world = next.swap_remove(steps % next.len());
         }
-        world.check_rest(false);
+        world.check_idle(false);
     }
 }

@@ -5,17 +5,17 @@ use std::time::Duration;
 use crate::clock::UnixTime;
 use crate::sessions::refresh::machine::RefreshMachine;
 use crate::sessions::refresh::protocol::{
-    Action, Demand, Event, Outcome, Reason, RefreshResult, Schedule, StepContext, StoreFailed, StoredLogin, TIMES,
-    Unauthorized, Urgency,
+    Action, Demand, Event, RefreshOutcome, RefreshResult, RejectionReason, Schedule, StepContext, StoreFailed,
+    StoredLogin, TIMING, Unauthorized, Urgency,
 };
 use crate::store::entry::{ExpiryBaseline, Lease, LeaseId, LoginId, RefreshBlock, UnauthorizedRefreshes};
 use crate::store::{Head, Precondition, Revision, WriteOutcome};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-const MINE: u8 = 100;
-const THEIRS: u8 = 200;
+const OWN_LEASE: u8 = 100;
+const FOREIGN_LEASE: u8 = 200;
 
-fn id(number: u8) -> [u8; 16] {
+fn id_bytes(number: u8) -> [u8; 16] {
     [number; 16]
 }
 
@@ -25,35 +25,35 @@ const fn secs(seconds: u64) -> Duration {
 
 /// A state machine with its inputs. Tokens are numbers, and odd numbers need no refresh.
 struct Driver {
-    flight: RefreshMachine<u32>,
+    machine: RefreshMachine<u32>,
     wall: UnixTime,
     elapsed: Duration,
-    minted: u8,
-    need: Urgency,
-    is_settled: bool,
+    revisions_created: u8,
+    urgency: Urgency,
+    has_min_age: bool,
     unauthorized: Option<Unauthorized>,
     backoff: Duration,
-    own_rest: Option<Duration>,
+    local_pause: Option<Duration>,
 }
 
 impl Driver {
     fn new(need: Urgency) -> Self {
-        let flight = RefreshMachine::new(LeaseId::from_bytes(id(MINE)), TIMES, None, None);
+        let flight = RefreshMachine::new(LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING, None, None);
         Self {
-            flight,
+            machine: flight,
             wall: NOW,
             elapsed: secs(1000),
-            minted: 10,
-            need,
-            is_settled: true,
+            revisions_created: 10,
+            urgency: need,
+            has_min_age: true,
             unauthorized: None,
             backoff: secs(3),
-            own_rest: None,
+            local_pause: None,
         }
     }
 
     /// Returns the action of a driver for this entry after the API rejected its token.
-    fn after_401(known: &StoredLogin<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
+    fn action_after_401(known: &StoredLogin<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
         let mut driver = Self::new(Urgency::None);
         driver.unauthorized = Some(Unauthorized::default());
         change(&mut driver);
@@ -62,64 +62,69 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event<u32>) -> Action<u32> {
-        self.minted = self.minted.wrapping_add(1);
-        let (need, is_settled, unauthorized) = (self.need, self.is_settled, self.unauthorized);
+        self.revisions_created = self.revisions_created.wrapping_add(1);
+        let (need, is_settled, unauthorized) = (self.urgency, self.has_min_age, self.unauthorized);
         let demand = |tokens: &u32| match tokens % 2 {
-            1 => Demand { need: Urgency::None, is_settled, is_wanted: false, unauthorized: None },
-            _ => Demand { need: need.by_time(), is_settled, is_wanted: need == Urgency::Wanted, unauthorized },
+            1 => Demand { urgency: Urgency::None, has_min_age: is_settled, is_requested: false, unauthorized: None },
+            _ => Demand {
+                urgency: need.by_expiry(),
+                has_min_age: is_settled,
+                is_requested: need == Urgency::Requested,
+                unauthorized,
+            },
         };
         let now = StepContext {
             wall: self.wall,
             elapsed: self.elapsed,
-            fresh: Revision::from_bytes(id(self.minted)),
+            new_revision: Revision::from_bytes(id_bytes(self.revisions_created)),
             demand: &demand,
-            prospect: &|_, tokens| Schedule {
+            schedule: &|_, tokens| Schedule {
                 due: Some(NOW + secs(u64::from(*tokens))),
                 ends: Some(NOW),
                 anchor: None,
-                is_news: *tokens == 9,
+                must_warn: *tokens == 9,
             },
             // The hundreds represent the application's data.
-            keep: &|old, new| old / 100 * 100 + new % 100,
-            own_rest: self.own_rest,
+            merge: &|old, new| old / 100 * 100 + new % 100,
+            local_pause: self.local_pause,
             backoff: self.backoff,
         };
-        self.flight.step(event, &now)
+        self.machine.step(event, &now)
     }
 
-    fn pass(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         self.wall = self.wall + time;
         self.elapsed += time;
     }
 
     /// Returns a driver in the sending state, and the entry with its lease.
-    fn sending(need: Urgency, known: StoredLogin<u32>) -> (Self, StoredLogin<u32>) {
+    fn new_sending(need: Urgency, known: StoredLogin<u32>) -> (Self, StoredLogin<u32>) {
         let mut driver = Self::new(need);
         assert_eq!(driver.step(Event::Begun), Action::Load);
-        let Action::Save { known: claimed, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
+        let Action::Save { session: claimed, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
             panic!("no lease is written");
         };
         assert_eq!(expect, Precondition::Revision(known.head.revision));
-        assert_eq!(claimed.head.claim.map(|claim| claim.id), Some(LeaseId::from_bytes(id(MINE))));
+        assert_eq!(claimed.head.claim.map(|claim| claim.id), Some(LeaseId::from_bytes(id_bytes(OWN_LEASE))));
         assert_ne!(claimed.head.revision, known.head.revision);
         let sent = driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
-        assert_eq!(sent, Action::Send { login: known.head.login, tokens: known.tokens, limit: TIMES.sending });
+        assert_eq!(sent, Action::Send { login: known.head.login, tokens: known.tokens, limit: TIMING.send_timeout });
         (driver, claimed)
     }
 
     /// Returns a driver in the sending state under a lease that it took over.
-    fn taking_over() -> (Self, StoredLogin<u32>) {
-        let theirs = claimed_by(THEIRS, NOW);
-        let mut driver = Self::new(Urgency::Dead);
+    fn new_sending_after_takeover() -> (Self, StoredLogin<u32>) {
+        let theirs = leased_by(FOREIGN_LEASE, NOW);
+        let mut driver = Self::new(Urgency::Expired);
         driver.step(Event::Begun);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
-        driver.pass(TIMES.lease);
+        driver.advance(TIMING.lease_duration);
         assert_eq!(driver.step(Event::Waited), Action::Load);
-        let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
+        let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
             panic!("no takeover")
         };
-        assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMES.takeover));
-        driver.pass(TIMES.takeover);
+        assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMING.takeover_delay));
+        driver.advance(TIMING.takeover_delay);
         assert_eq!(driver.step(Event::Waited), Action::Load);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Send { .. }));
         (driver, claimed)
@@ -127,36 +132,36 @@ impl Driver {
 }
 
 impl Urgency {
-    fn by_time(self) -> Self {
-        if self == Self::Wanted { Self::None } else { self }
+    fn by_expiry(self) -> Self {
+        if self == Self::Requested { Self::None } else { self }
     }
 }
 
-fn later(retry_after: Option<Duration>, is_repeatable: bool) -> RefreshResult<u32> {
-    RefreshResult::Later { retry_after, is_repeatable, is_lost: false }
+fn transient_failure(retry_after: Option<Duration>, is_repeatable: bool) -> RefreshResult<u32> {
+    RefreshResult::Transient { retry_after, is_repeatable, is_lost: false }
 }
 
-fn rejected(code: Option<&str>) -> RefreshResult<u32> {
-    RefreshResult::Rejected { code: code.map(str::to_owned), reason: Reason::Given }
+fn rejection(code: Option<&str>) -> RefreshResult<u32> {
+    RefreshResult::Rejected { code: code.map(str::to_owned), reason: RejectionReason::Given }
 }
 
-fn known() -> StoredLogin<u32> {
-    let mut head = Head::begin(None).unwrap();
-    head.revision = Revision::from_bytes(id(1));
-    head.login = LoginId::from_bytes(id(2));
+fn stored_login() -> StoredLogin<u32> {
+    let mut head = Head::new(None).unwrap();
+    head.revision = Revision::from_bytes(id_bytes(1));
+    head.login = LoginId::from_bytes(id_bytes(2));
     head.generation = 7;
     StoredLogin { head, tokens: 0 }
 }
 
-fn claimed_by(number: u8, at: UnixTime) -> StoredLogin<u32> {
-    let mut known = known();
-    known.head.claim = Some(Lease { id: LeaseId::from_bytes(id(number)), at, lease: TIMES.lease });
+fn leased_by(number: u8, at: UnixTime) -> StoredLogin<u32> {
+    let mut known = stored_login();
+    known.head.claim = Some(Lease { id: LeaseId::from_bytes(id_bytes(number)), at, lease: TIMING.lease_duration });
     known
 }
 
 /// Returns the entry that releases the lease.
-fn given_back(action: Action<u32>, claimed: &StoredLogin<u32>) -> StoredLogin<u32> {
-    let Action::Save { known, expect } = action else { panic!("{action:?}") };
+fn released_session(action: Action<u32>, claimed: &StoredLogin<u32>) -> StoredLogin<u32> {
+    let Action::Save { session: known, expect } = action else { panic!("{action:?}") };
     assert_eq!(expect, Precondition::Revision(claimed.head.revision));
     assert_ne!(known.head.revision, claimed.head.revision);
     assert_eq!((known.head.claim, known.head.generation, known.tokens), (None, claimed.head.generation, 0));
@@ -165,41 +170,49 @@ fn given_back(action: Action<u32>, claimed: &StoredLogin<u32>) -> StoredLogin<u3
 
 #[test]
 fn new_tokens_are_served_then_saved_with_new_schedule() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let Action::Serve { session: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("the tokens are not served first")
     };
     assert_eq!((new.tokens, new.head.generation, new.head.claim, &new.head.hold), (9, 8, None, &None));
     assert_eq!((new.head.due, new.head.ends, expiring), (Some(NOW + secs(9)), Some(NOW), Some(NOW)));
-    let Action::Save { known, expect } = driver.step(Event::Served) else { panic!("the tokens are not saved") };
+    let Action::Save { session: known, expect } = driver.step(Event::Served) else {
+        panic!("the tokens are not saved")
+    };
     assert_eq!((&known, expect), (&new, Precondition::Revision(claimed.head.revision)));
-    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Fresh(new)));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(RefreshOutcome::Fresh(new)));
 }
 
 #[test]
 fn misconfiguration_releases_lease_without_block() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-    let back = given_back(driver.step(Event::Sent(RefreshResult::Misconfigured { is_own: false })), &claimed);
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let back = released_session(
+        driver.step(Event::Sent(RefreshResult::Misconfigured { is_session_specific: false })),
+        &claimed,
+    );
     assert_eq!(back.head.hold, None);
-    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Misconfigured(back)));
+    assert_eq!(
+        driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
+        Action::End(RefreshOutcome::Misconfigured(back))
+    );
 }
 
 #[test]
 fn transient_failure_is_retried_twice_then_blocks_refresh() {
-    let again = || Event::Sent(later(None, true));
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+    let again = || Event::Sent(transient_failure(None, true));
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
     for _ in 0..2 {
         assert_eq!(driver.step(again()), Action::Wait(secs(1)));
-        driver.pass(secs(1));
+        driver.advance(secs(1));
         assert!(matches!(driver.step(Event::Waited), Action::Send { tokens: 0, .. }));
     }
-    let back = given_back(driver.step(again()), &claimed);
+    let back = released_session(driver.step(again()), &claimed);
     let until = driver.wall + secs(3);
     assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(until)));
     // Another process wrote a lease or a block in the meantime. The failure is still reported.
     assert_eq!(
         driver.step(Event::Saved(Ok(WriteOutcome::Conflict))),
-        Action::End(Outcome::Blocked { known: back, until })
+        Action::End(RefreshOutcome::Blocked { session: back, until })
     );
 }
 
@@ -207,18 +220,18 @@ fn transient_failure_is_retried_twice_then_blocks_refresh() {
 fn retry_after_or_unrepeatable_failure_blocks_without_retry() {
     for (retry_after, is_repeatable, wait) in [(Some(secs(120)), true, 120), (Some(secs(1)), true, 3), (None, false, 3)]
     {
-        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-        let back = given_back(driver.step(Event::Sent(later(retry_after, is_repeatable))), &claimed);
+        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+        let back = released_session(driver.step(Event::Sent(transient_failure(retry_after, is_repeatable))), &claimed);
         assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(wait))));
     }
 }
 
 #[test]
 fn rejection_is_confirmed_and_saved_with_generation_and_code() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-    let rejected = Event::Sent(rejected(Some("invalid_grant")));
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let rejected = Event::Sent(rejection(Some("invalid_grant")));
     assert_eq!(driver.step(rejected), Action::Load);
-    let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    let marked = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
     assert_eq!(marked.head.due, None, "keep-alive does not visit a rejected session");
     assert_eq!(
         marked.head.hold,
@@ -229,50 +242,50 @@ fn rejection_is_confirmed_and_saved_with_generation_and_code() {
             is_dead: true
         })
     );
-    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Rejected(marked)));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(RefreshOutcome::Rejected(marked)));
 }
 
 #[test]
 fn rejection_after_takeover_is_dropped_if_tokens_were_saved() {
-    let (mut driver, claimed) = Driver::taking_over();
-    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
+    let (mut driver, claimed) = Driver::new_sending_after_takeover();
+    assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(secs(5)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
     // The previous holder has saved in the meantime: nothing is marked.
     let mut saved = claimed;
     saved.head.generation = 8;
     saved.tokens = 9;
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(saved.clone())))), Action::End(Outcome::Fresh(saved)));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(saved.clone())))), Action::End(RefreshOutcome::Fresh(saved)));
 }
 
 #[test]
 fn refresh_block_applies_only_if_current_and_plausible() {
     let held = |hold| {
-        let mut known = known();
+        let mut known = stored_login();
         known.head.hold = Some(hold);
         known
     };
     let first = |known: &StoredLogin<u32>| {
-        let mut driver = Driver::new(Urgency::Dead);
+        let mut driver = Driver::new(Urgency::Expired);
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(known.clone()))))
     };
     let dead = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
-    assert_eq!(first(&dead), Action::End(Outcome::Rejected(dead)));
+    assert_eq!(first(&dead), Action::End(RefreshOutcome::Rejected(dead)));
     // Valid tokens are still served, unless the API rejected them as well.
     let good_by_its_times = |is_dead| {
         let mut known = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead });
         known.tokens = 1;
         known
     };
-    assert_eq!(first(&good_by_its_times(false)), Action::End(Outcome::Fresh(good_by_its_times(false))));
-    assert_eq!(first(&good_by_its_times(true)), Action::End(Outcome::Rejected(good_by_its_times(true))));
+    assert_eq!(first(&good_by_its_times(false)), Action::End(RefreshOutcome::Fresh(good_by_its_times(false))));
+    assert_eq!(first(&good_by_its_times(true)), Action::End(RefreshOutcome::Rejected(good_by_its_times(true))));
     let waiting = held(RefreshBlock::RetryAt(NOW + secs(1)));
-    assert_eq!(first(&waiting), Action::End(Outcome::Blocked { known: waiting, until: NOW + secs(1) }));
+    assert_eq!(first(&waiting), Action::End(RefreshOutcome::Blocked { session: waiting, until: NOW + secs(1) }));
     for passable in [
         RefreshBlock::Rejected { generation: 6, code: None, at: None, is_dead: true },
         RefreshBlock::RetryAt(NOW),
-        RefreshBlock::RetryAt(NOW + TIMES.longest_hold + secs(1)),
+        RefreshBlock::RetryAt(NOW + TIMING.max_block + secs(1)),
     ] {
         assert!(matches!(first(&held(passable.clone())), Action::Save { .. }), "{passable:?}");
     }
@@ -280,12 +293,15 @@ fn refresh_block_applies_only_if_current_and_plausible() {
 
 #[test]
 fn foreign_lease_is_awaited_only_for_expired_or_wanted_token() {
-    let theirs = claimed_by(THEIRS, NOW);
-    let mut driver = Driver::new(Urgency::Stale);
+    let theirs = leased_by(FOREIGN_LEASE, NOW);
+    let mut driver = Driver::new(Urgency::Due);
     driver.step(Event::Begun);
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::End(Outcome::Busy(theirs.clone())));
+    assert_eq!(
+        driver.step(Event::Loaded(Ok(Some(theirs.clone())))),
+        Action::End(RefreshOutcome::LeaseHeld(theirs.clone()))
+    );
 
-    for need in [Urgency::Wanted, Urgency::Dead] {
+    for need in [Urgency::Requested, Urgency::Expired] {
         let mut driver = Driver::new(need);
         driver.step(Event::Begun);
         let mut pauses = Vec::new();
@@ -294,7 +310,7 @@ fn foreign_lease_is_awaited_only_for_expired_or_wanted_token() {
             match driver.step(Event::Loaded(Ok(Some(theirs.clone())))) {
                 Action::Wait(pause) => {
                     pauses.push(pause);
-                    driver.pass(pause);
+                    driver.advance(pause);
                     assert_eq!(driver.step(Event::Waited), Action::Load);
                 }
                 Action::Save { .. } => break,
@@ -304,25 +320,26 @@ fn foreign_lease_is_awaited_only_for_expired_or_wanted_token() {
         assert_eq!(pauses[..2], [Duration::from_millis(250), Duration::from_millis(375)]);
         assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]) && pauses.last() == Some(&secs(2)));
         let waited = driver.elapsed - begun;
-        assert!(waited >= TIMES.lease && waited < TIMES.lease + secs(2), "{waited:?}");
+        assert!(waited >= TIMING.lease_duration && waited < TIMING.lease_duration + secs(2), "{waited:?}");
     }
 }
 
 #[test]
 fn new_lease_of_known_process_is_awaited_for_full_duration() {
-    let mut driver = Driver::new(Urgency::Stale);
+    let mut driver = Driver::new(Urgency::Due);
     driver.step(Event::Begun);
-    let first = claimed_by(THEIRS, driver.wall);
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::End(Outcome::Busy(first)));
+    let first = leased_by(FOREIGN_LEASE, driver.wall);
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::End(RefreshOutcome::LeaseHeld(first)));
 
     // The process seen an hour ago holds a lease again.
-    driver.pass(secs(3600));
-    driver.flight = RefreshMachine::new(LeaseId::from_bytes(id(MINE)), TIMES, None, driver.flight.rival());
-    driver.need = Urgency::Dead;
+    driver.advance(secs(3600));
+    driver.machine =
+        RefreshMachine::new(LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING, None, driver.machine.foreign_lease());
+    driver.urgency = Urgency::Expired;
     driver.step(Event::Begun);
-    let again = claimed_by(THEIRS, driver.wall);
+    let again = leased_by(FOREIGN_LEASE, driver.wall);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(again.clone())))), Action::Wait(_)));
-    driver.pass(TIMES.lease);
+    driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Save { .. }));
 }
@@ -331,9 +348,9 @@ fn new_lease_of_known_process_is_awaited_for_full_duration() {
 fn lease_expired_for_more_than_one_day_is_taken_over_early() {
     let day = secs(24 * 60 * 60);
     for (at, is_ancient) in [
-        (NOW - day - TIMES.lease - secs(1), true),
+        (NOW - day - TIMING.lease_duration - secs(1), true),
         (UnixTime::from_secs(1_577_836_800), true),
-        (NOW + TIMES.second_look - day - TIMES.lease, false),
+        (NOW + TIMING.confirmation_delay - day - TIMING.lease_duration, false),
         (NOW - day, false),
         (NOW - secs(20 * 60), false),
         // Written with a clock that was never set, or with one that is ahead.
@@ -342,16 +359,16 @@ fn lease_expired_for_more_than_one_day_is_taken_over_early() {
         (NOW + secs(20 * 60), false),
         (NOW + day * 100, false),
     ] {
-        let mut driver = Driver::new(Urgency::Dead);
+        let mut driver = Driver::new(Urgency::Expired);
         driver.step(Event::Begun);
-        assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at))))), Action::Wait(_)));
-        driver.pass(TIMES.second_look);
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(leased_by(FOREIGN_LEASE, at))))), Action::Wait(_)));
+        driver.advance(TIMING.confirmation_delay);
         driver.step(Event::Waited);
-        let next = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at)))));
+        let next = driver.step(Event::Loaded(Ok(Some(leased_by(FOREIGN_LEASE, at)))));
         assert_eq!(matches!(next, Action::Save { .. }), is_ancient, "{at}: {next:?}");
         // Even so, the previous holder gets time to save before anything is sent.
         if is_ancient {
-            assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMES.takeover));
+            assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMING.takeover_delay));
         }
     }
 }
@@ -359,114 +376,117 @@ fn lease_expired_for_more_than_one_day_is_taken_over_early() {
 #[test]
 fn clock_step_during_refresh_does_not_end_foreign_lease_early() {
     for step in [20 * 60, 100 * 24 * 60 * 60] {
-        let theirs = claimed_by(THEIRS, NOW);
-        let mut driver = Driver::new(Urgency::Dead);
+        let theirs = leased_by(FOREIGN_LEASE, NOW);
+        let mut driver = Driver::new(Urgency::Expired);
         driver.wall = NOW + secs(step);
         driver.step(Event::Begun);
         let mut waited = secs(0);
         while let Action::Wait(pause) = driver.step(Event::Loaded(Ok(Some(theirs.clone())))) {
-            driver.pass(pause);
+            driver.advance(pause);
             waited += pause;
             driver.step(Event::Waited);
         }
         // A clock more than a day ahead cannot be distinguished from an abandoned lease.
-        let expected = if step > 24 * 60 * 60 { TIMES.second_look } else { TIMES.lease };
+        let expected = if step > 24 * 60 * 60 { TIMING.confirmation_delay } else { TIMING.lease_duration };
         assert!(waited >= expected && waited < expected + secs(2), "{step}: {waited:?}");
     }
 }
 
 #[test]
 fn takeover_yields_to_tokens_saved_by_former_holder() {
-    let theirs = claimed_by(THEIRS, NOW);
-    let mut driver = Driver::new(Urgency::Dead);
+    let theirs = leased_by(FOREIGN_LEASE, NOW);
+    let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
     driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
-    driver.pass(TIMES.lease);
+    driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
     driver.step(Event::Loaded(Ok(Some(theirs))));
     // The same applies if the lease may or may not have been written.
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
-    let mut own = claimed_by(MINE, driver.wall);
-    own.head.revision = Revision::from_bytes(id(driver.minted - 1));
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(own)))), Action::Wait(TIMES.takeover));
+    let mut own = leased_by(OWN_LEASE, driver.wall);
+    own.head.revision = Revision::from_bytes(id_bytes(driver.revisions_created - 1));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(own)))), Action::Wait(TIMING.takeover_delay));
     assert_eq!(driver.step(Event::Waited), Action::Load);
-    let mut saved = known();
-    (saved.tokens, saved.head.generation, saved.head.revision) = (9, 8, Revision::from_bytes(id(77)));
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(saved.clone())))), Action::End(Outcome::Fresh(saved)));
+    let mut saved = stored_login();
+    (saved.tokens, saved.head.generation, saved.head.revision) = (9, 8, Revision::from_bytes(id_bytes(77)));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(saved.clone())))), Action::End(RefreshOutcome::Fresh(saved)));
 }
 
 #[test]
 fn queued_action_is_reevaluated_before_execution() {
     // No lease was acquired yet.
-    let mut driver = Driver::new(Urgency::Dead);
+    let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
-    driver.pass(secs(500));
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Save { .. }));
+    driver.advance(secs(500));
     assert_eq!(driver.step(Event::Queued), Action::Load);
     // A repeated request that was queued has less time left, or none.
     for (waited, is_sent) in [(10, true), (30, false)] {
-        let (mut driver, _) = Driver::sending(Urgency::Dead, known());
-        driver.step(Event::Sent(later(None, true)));
+        let (mut driver, _) = Driver::new_sending(Urgency::Expired, stored_login());
+        driver.step(Event::Sent(transient_failure(None, true)));
         driver.step(Event::Waited);
-        driver.pass(secs(waited));
+        driver.advance(secs(waited));
         let next = driver.step(Event::Queued);
-        let limit = TIMES.sending - secs(waited.min(30));
-        let expected = Action::Send { login: known().head.login, tokens: 0, limit };
+        let limit = TIMING.send_timeout - secs(waited.min(30));
+        let expected = Action::Send { login: stored_login().head.login, tokens: 0, limit };
         assert_eq!(next, if is_sent { expected } else { Action::Load });
     }
 }
 
 #[test]
 fn api_401_refreshes_valid_token_and_is_counted() {
-    let Action::Save { .. } = Driver::after_401(&known(), |_| ()) else { panic!("no refresh") };
+    let Action::Save { .. } = Driver::action_after_401(&stored_login(), |_| ()) else { panic!("no refresh") };
     let mut driver = Driver::new(Urgency::None);
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
-    driver.step(Event::Loaded(Ok(Some(known()))));
+    driver.step(Event::Loaded(Ok(Some(stored_login()))));
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+    let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("not served")
     };
     assert_eq!(new.head.unauthorized, Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: None }));
-    assert!(driver.flight.is_after_401());
+    assert!(driver.machine.is_after_401());
 }
 
 #[test]
 fn api_401_within_minimum_interval_or_pause_does_not_refresh() {
-    let fresh = |known: &StoredLogin<u32>| Action::End(Outcome::Fresh(known.clone()));
-    assert_eq!(Driver::after_401(&known(), |driver| driver.is_settled = false), fresh(&known()));
-    let mut counted = known();
+    let fresh = |known: &StoredLogin<u32>| Action::End(RefreshOutcome::Fresh(known.clone()));
+    assert_eq!(Driver::action_after_401(&stored_login(), |driver| driver.has_min_age = false), fresh(&stored_login()));
+    let mut counted = stored_login();
     counted.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW - secs(299), cut: None });
-    assert_eq!(Driver::after_401(&counted, |_| ()), fresh(&counted));
+    assert_eq!(Driver::action_after_401(&counted, |_| ()), fresh(&counted));
     // A refresh that is needed for another reason still happens, and the count is kept.
-    for need in [Urgency::Stale, Urgency::Wanted, Urgency::Dead] {
-        let next = Driver::after_401(&counted, |driver| driver.need = need);
-        let Action::Save { known: claimed, .. } = next else { panic!("{need:?}: {next:?}") };
+    for need in [Urgency::Due, Urgency::Requested, Urgency::Expired] {
+        let next = Driver::action_after_401(&counted, |driver| driver.urgency = need);
+        let Action::Save { session: claimed, .. } = next else { panic!("{need:?}: {next:?}") };
         assert_eq!(claimed.head.unauthorized, counted.head.unauthorized);
     }
-    let (mut driver, _) = Driver::sending(Urgency::Stale, counted.clone());
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+    let (mut driver, _) = Driver::new_sending(Urgency::Due, counted.clone());
+    let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("not served")
     };
     assert_eq!(new.head.unauthorized, counted.head.unauthorized);
-    assert!(matches!(Driver::after_401(&counted, |driver| driver.pass(secs(1))), Action::Save { .. }));
+    assert!(matches!(Driver::action_after_401(&counted, |driver| driver.advance(secs(1))), Action::Save { .. }));
 }
 
 #[test]
 fn minimum_interval_applies_to_requested_refresh() {
-    let mut driver = Driver::new(Urgency::Wanted);
-    driver.is_settled = false;
+    let mut driver = Driver::new(Urgency::Requested);
+    driver.has_min_age = false;
     driver.step(Event::Begun);
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(known())))), Action::End(Outcome::Fresh(known())));
+    assert_eq!(
+        driver.step(Event::Loaded(Ok(Some(stored_login())))),
+        Action::End(RefreshOutcome::Fresh(stored_login()))
+    );
 }
 
 #[test]
 fn api_rejected_token_is_withheld_once_refresh_is_rejected() {
-    let mut rejected = known();
+    let mut rejected = stored_login();
     rejected.head.hold =
         Some(RefreshBlock::Rejected { generation: 7, code: Some("x".into()), at: Some(NOW), is_dead: false });
-    let next = Driver::after_401(&rejected, |_| ());
-    let Action::Save { known: marked, .. } = next else { panic!("{next:?}") };
+    let next = Driver::action_after_401(&rejected, |_| ());
+    let Action::Save { session: marked, .. } = next else { panic!("{next:?}") };
     assert!(matches!(
         &marked.head.hold,
         Some(RefreshBlock::Rejected { is_dead: true, code: Some(_), at: Some(NOW), .. })
@@ -475,65 +495,73 @@ fn api_rejected_token_is_withheld_once_refresh_is_rejected() {
     let mut driver = Driver::new(Urgency::None);
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no lease") };
+    let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) else {
+        panic!("no lease")
+    };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
-    driver.step(Event::Sent(self::rejected(None)));
+    driver.step(Event::Sent(self::rejection(None)));
     let next = driver.step(Event::Loaded(Ok(Some(claimed))));
-    let Action::Save { known: marked, .. } = next else { panic!("{next:?}") };
+    let Action::Save { session: marked, .. } = next else { panic!("{next:?}") };
     assert!(marked.head.hold.as_ref().is_some_and(|hold| hold.is_final_for(7)));
 }
 
 #[test]
 fn rejection_without_reason_is_final_at_fourth_attempt() {
-    let mut known = known();
+    let mut known = stored_login();
     for (tries, minutes) in [(1, 1), (2, 5), (3, 15)] {
-        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known.clone());
-        driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::Missing }));
-        let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, known.clone());
+        driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Missing }));
+        let back = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
         let until = NOW + secs(minutes * 60);
         assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(until)), tries));
         assert_eq!(
             driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
-            Action::End(Outcome::Blocked { known: back.clone(), until })
+            Action::End(RefreshOutcome::Blocked { session: back.clone(), until })
         );
         known = back;
         known.head.hold = None;
     }
     // During an outage, it is never final.
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known.clone());
-    driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::MissingForMany }));
-    let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, known.clone());
+    driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Outage }));
+    let back = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
     assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(NOW + secs(60))), 3));
     // New tokens reset the count.
-    let (mut driver, _) = Driver::sending(Urgency::Dead, known.clone());
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+    let (mut driver, _) = Driver::new_sending(Urgency::Expired, known.clone());
+    let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("not served")
     };
     assert_eq!(new.head.unexplained, 0);
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known);
-    driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::Missing }));
-    let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, known);
+    driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Missing }));
+    let marked = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
     assert!(marked.head.is_rejected());
 }
 
 #[test]
 fn session_specific_client_rejection_blocks_session() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-    let back = given_back(driver.step(Event::Sent(RefreshResult::Misconfigured { is_own: true })), &claimed);
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let back = released_session(
+        driver.step(Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })),
+        &claimed,
+    );
     assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(3))));
-    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Misconfigured(back)));
+    assert_eq!(
+        driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
+        Action::End(RefreshOutcome::Misconfigured(back))
+    );
 }
 
 #[test]
 fn lost_response_marks_session_as_interrupted() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-    let lost = RefreshResult::Later { retry_after: None, is_repeatable: false, is_lost: true };
-    assert!(given_back(driver.step(Event::Sent(lost)), &claimed).head.interrupted);
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let lost = RefreshResult::Transient { retry_after: None, is_repeatable: false, is_lost: true };
+    assert!(released_session(driver.step(Event::Sent(lost)), &claimed).head.interrupted);
 }
 
 #[test]
 fn failed_save_is_retried_every_2_seconds_for_10_minutes() {
-    let (mut driver, _) = Driver::sending(Urgency::Dead, known());
+    let (mut driver, _) = Driver::new_sending(Urgency::Expired, stored_login());
     driver.step(Event::Sent(RefreshResult::Granted(9)));
     driver.step(Event::Served);
     let begun = driver.elapsed;
@@ -542,7 +570,7 @@ fn failed_save_is_retried_every_2_seconds_for_10_minutes() {
     while driver.elapsed - begun < secs(15 * 60) {
         let Action::Wait(pause) = next else { panic!("{next:?}") };
         pauses.push((driver.elapsed - begun, pause));
-        driver.pass(pause);
+        driver.advance(pause);
         assert_eq!(driver.step(Event::Waited), Action::Load);
         next = driver.step(Event::Loaded(Err(StoreFailed)));
     }
@@ -556,36 +584,40 @@ fn failed_save_is_retried_every_2_seconds_for_10_minutes() {
 #[test]
 fn interrupted_mark_persists_until_new_tokens() {
     // New tokens clear the mark.
-    let (mut driver, claimed) = Driver::taking_over();
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+    let (mut driver, claimed) = Driver::new_sending_after_takeover();
+    let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("the tokens are not served")
     };
     assert!(claimed.head.interrupted && !new.head.interrupted);
 
     // A transient failure does not clear it, so a later rejection of the old token is explained.
-    let (mut driver, claimed) = Driver::taking_over();
-    let mut held = given_back(driver.step(Event::Sent(later(Some(secs(9)), true))), &claimed);
+    let (mut driver, claimed) = Driver::new_sending_after_takeover();
+    let mut held = released_session(driver.step(Event::Sent(transient_failure(Some(secs(9)), true))), &claimed);
     assert!(held.head.interrupted);
     held.head.hold = None;
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, held);
-    driver.step(Event::Sent(rejected(None)));
-    assert!(given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, held);
+    driver.step(Event::Sent(rejection(None)));
+    assert!(released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
 
     // Not set without an earlier lease, or if this task renews its own lease.
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
     assert!(!claimed.head.interrupted);
-    driver.step(Event::Sent(later(None, true)));
-    driver.pass(TIMES.sending);
+    driver.step(Event::Sent(transient_failure(None, true)));
+    driver.advance(TIMING.send_timeout);
     assert_eq!(driver.step(Event::Waited), Action::Load);
-    let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no lease") };
+    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no lease") };
     assert!(!again.head.interrupted);
     // An earlier task of this process was canceled during its refresh.
-    let mut driver = Driver::new(Urgency::Dead);
-    driver.flight =
-        RefreshMachine::new(LeaseId::from_bytes(id(MINE)), TIMES, Some(LeaseId::from_bytes(id(THEIRS))), None);
+    let mut driver = Driver::new(Urgency::Expired);
+    driver.machine = RefreshMachine::new(
+        LeaseId::from_bytes(id_bytes(OWN_LEASE)),
+        TIMING,
+        Some(LeaseId::from_bytes(id_bytes(FOREIGN_LEASE))),
+        None,
+    );
     driver.step(Event::Begun);
-    let loaded = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, NOW)))));
-    let Action::Save { known: claimed, .. } = loaded else { panic!("{loaded:?}") };
+    let loaded = driver.step(Event::Loaded(Ok(Some(leased_by(FOREIGN_LEASE, NOW)))));
+    let Action::Save { session: claimed, .. } = loaded else { panic!("{loaded:?}") };
     assert!(claimed.head.interrupted);
     assert!(
         matches!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Send { .. }),
@@ -595,14 +627,15 @@ fn interrupted_mark_persists_until_new_tokens() {
 
 #[test]
 fn expired_lease_on_either_clock_prevents_request() {
-    type Passing = fn(&mut Driver);
-    let by_wall: Passing = |driver| driver.wall = driver.wall + TIMES.sending;
-    let backwards: Passing = |driver| driver.wall = UnixTime::from_secs(NOW.as_secs() - TIMES.sending.as_secs());
-    let by_elapsed: Passing = |driver| driver.elapsed += TIMES.sending;
+    type ClockChange = fn(&mut Driver);
+    let by_wall: ClockChange = |driver| driver.wall = driver.wall + TIMING.send_timeout;
+    let backwards: ClockChange =
+        |driver| driver.wall = UnixTime::from_secs(NOW.as_secs() - TIMING.send_timeout.as_secs());
+    let by_elapsed: ClockChange = |driver| driver.elapsed += TIMING.send_timeout;
     for pass in [by_wall, backwards, by_elapsed] {
-        let mut driver = Driver::new(Urgency::Dead);
+        let mut driver = Driver::new(Urgency::Expired);
         driver.step(Event::Begun);
-        driver.step(Event::Loaded(Ok(Some(known()))));
+        driver.step(Event::Loaded(Ok(Some(stored_login()))));
         pass(&mut driver);
         assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Load);
     }
@@ -610,39 +643,45 @@ fn expired_lease_on_either_clock_prevents_request() {
 
 #[test]
 fn uncertain_lease_write_is_checked_and_retried_once() {
-    let mut driver = Driver::new(Urgency::Dead);
+    let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no lease") };
+    let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) else {
+        panic!("no lease")
+    };
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
 
-    let mut driver = Driver::new(Urgency::Dead);
+    let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
-    driver.step(Event::Loaded(Ok(Some(known()))));
+    driver.step(Event::Loaded(Ok(Some(stored_login()))));
     driver.step(Event::Saved(Err(StoreFailed)));
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Save { .. }));
     driver.step(Event::Saved(Err(StoreFailed)));
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(known())))), Action::End(Outcome::StoreFailed(Some(known()))));
+    assert_eq!(
+        driver.step(Event::Loaded(Ok(Some(stored_login())))),
+        Action::End(RefreshOutcome::StoreFailed(Some(stored_login())))
+    );
 }
 
 #[test]
 fn missing_or_unreadable_session_ends_refresh() {
-    for (loaded, outcome) in [(Ok(None), Outcome::Absent), (Err(StoreFailed), Outcome::StoreFailed(None))] {
-        let mut driver = Driver::new(Urgency::Dead);
+    for (loaded, outcome) in [(Ok(None), RefreshOutcome::Absent), (Err(StoreFailed), RefreshOutcome::StoreFailed(None))]
+    {
+        let mut driver = Driver::new(Urgency::Expired);
         driver.step(Event::Begun);
         assert_eq!(driver.step(Event::Loaded(loaded)), Action::End(outcome));
     }
-    let mut driver = Driver::new(Urgency::Dead);
+    let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
-    driver.step(Event::Loaded(Ok(Some(known()))));
+    driver.step(Event::Loaded(Ok(Some(stored_login()))));
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
-    assert_eq!(driver.step(Event::Loaded(Ok(None))), Action::End(Outcome::Absent));
+    assert_eq!(driver.step(Event::Loaded(Ok(None))), Action::End(RefreshOutcome::Absent));
 }
 
 #[test]
 fn unsaved_tokens_replace_block_but_not_newer_tokens() {
     let serving = || {
-        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
         driver.step(Event::Sent(RefreshResult::Granted(9)));
         driver.step(Event::Served);
         (driver, claimed)
@@ -650,11 +689,11 @@ fn unsaved_tokens_replace_block_but_not_newer_tokens() {
     // Another process marked the session as rejected in the meantime, but our tokens are newer.
     let (mut driver, _) = serving();
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
-    let mut marked = known();
+    let mut marked = stored_login();
     marked.head.hold = Some(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
     // The application's data was changed as well.
     marked.tokens = 300;
-    let Action::Save { known: rescued, expect } = driver.step(Event::Loaded(Ok(Some(marked.clone())))) else {
+    let Action::Save { session: rescued, expect } = driver.step(Event::Loaded(Ok(Some(marked.clone())))) else {
         panic!("the newest tokens are dropped");
     };
     assert_eq!((rescued.tokens, rescued.head.generation, &rescued.head.hold), (309, 8, &None));
@@ -668,33 +707,37 @@ fn unsaved_tokens_replace_block_but_not_newer_tokens() {
     for (tokens, generation, login) in [(11, 8, 2), (11, 9, 2), (11, 0, 5)] {
         let (mut driver, _) = serving();
         driver.step(Event::Saved(Ok(WriteOutcome::Conflict)));
-        let mut other = known();
-        (other.tokens, other.head.generation, other.head.login) = (tokens, generation, LoginId::from_bytes(id(login)));
-        assert_eq!(driver.step(Event::Loaded(Ok(Some(other.clone())))), Action::End(Outcome::Fresh(other)));
+        let mut other = stored_login();
+        (other.tokens, other.head.generation, other.head.login) =
+            (tokens, generation, LoginId::from_bytes(id_bytes(login)));
+        assert_eq!(driver.step(Event::Loaded(Ok(Some(other.clone())))), Action::End(RefreshOutcome::Fresh(other)));
     }
     let (mut driver, _) = serving();
     driver.step(Event::Saved(Ok(WriteOutcome::Conflict)));
-    assert_eq!(driver.step(Event::Loaded(Ok(None))), Action::End(Outcome::Absent));
+    assert_eq!(driver.step(Event::Loaded(Ok(None))), Action::End(RefreshOutcome::Absent));
 }
 
 #[test]
 fn unsaved_tokens_of_earlier_refresh_are_saved_first() {
-    let mut new = known();
-    new.head.revision = Revision::from_bytes(id(9));
+    let mut new = stored_login();
+    new.head.revision = Revision::from_bytes(id_bytes(9));
     new.head.generation = 8;
     new.tokens = 9;
-    let mut driver = Driver::new(Urgency::Dead);
-    assert_eq!(driver.step(Event::Rescued(new.clone())), Action::Load);
-    let Action::Save { known: saved, expect } = driver.step(Event::Loaded(Ok(Some(known())))) else {
+    let mut driver = Driver::new(Urgency::Expired);
+    assert_eq!(driver.step(Event::BegunWithUnsaved(new.clone())), Action::Load);
+    let Action::Save { session: saved, expect } = driver.step(Event::Loaded(Ok(Some(stored_login())))) else {
         panic!("not saved")
     };
-    assert_eq!((saved.tokens, saved.head.generation, expect), (9, 8, Precondition::Revision(known().head.revision)));
-    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Fresh(saved)));
+    assert_eq!(
+        (saved.tokens, saved.head.generation, expect),
+        (9, 8, Precondition::Revision(stored_login().head.revision))
+    );
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(RefreshOutcome::Fresh(saved)));
 }
 
 /// Returns a driver that is saving new tokens.
-fn saving() -> Driver {
-    let (mut driver, _) = Driver::sending(Urgency::Dead, known());
+fn driver_saving_tokens() -> Driver {
+    let (mut driver, _) = Driver::new_sending(Urgency::Expired, stored_login());
     driver.step(Event::Sent(RefreshResult::Granted(9)));
     driver.step(Event::Served);
     driver
@@ -702,31 +745,31 @@ fn saving() -> Driver {
 
 #[test]
 fn unsaved_tokens_replace_other_head_only_after_pause() {
-    let mut driver = saving();
+    let mut driver = driver_saving_tokens();
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Wait(Duration::from_millis(250)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }), "a pause has passed");
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Save { .. }), "a pause has passed");
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Wait(_)), "not without a pause");
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Wait(_)), "not without a pause");
 }
 
 #[test]
 fn tokens_found_saved_end_refresh_even_if_due() {
-    let (mut driver, _) = Driver::sending(Urgency::Dead, known());
+    let (mut driver, _) = Driver::new_sending(Urgency::Expired, stored_login());
     driver.step(Event::Sent(RefreshResult::Granted(8)));
-    let Action::Save { known: new, .. } = driver.step(Event::Served) else { panic!("they are not saved") };
+    let Action::Save { session: new, .. } = driver.step(Event::Served) else { panic!("they are not saved") };
     driver.step(Event::Saved(Err(StoreFailed)));
     driver.step(Event::Waited);
     let found = driver.step(Event::Loaded(Ok(Some(new.clone()))));
-    assert_eq!(found, Action::End(Outcome::Fresh(new)), "the next refresh looks at what they need");
+    assert_eq!(found, Action::End(RefreshOutcome::Fresh(new)), "the next refresh looks at what they need");
 }
 
 #[test]
 fn save_retry_interval_grows_after_ten_minutes() {
     let longest = |after: Duration| {
-        let mut driver = saving();
+        let mut driver = driver_saving_tokens();
         driver.step(Event::Saved(Err(StoreFailed)));
-        driver.pass(after);
+        driver.advance(after);
         let mut pauses = Vec::new();
         for _ in 0..6 {
             driver.step(Event::Waited);
@@ -735,54 +778,57 @@ fn save_retry_interval_grows_after_ten_minutes() {
         }
         pauses.into_iter().max().unwrap()
     };
-    assert_eq!(longest(TIMES.eager_saving - Duration::from_millis(1)), TIMES.save_pause);
-    assert!(longest(TIMES.eager_saving) > TIMES.save_pause);
+    assert_eq!(longest(TIMING.eager_save_period - Duration::from_millis(1)), TIMING.max_eager_save_pause);
+    assert!(longest(TIMING.eager_save_period) > TIMING.max_eager_save_pause);
 }
 
 #[test]
 fn rejection_does_not_apply_to_new_login() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-    driver.step(Event::Sent(rejected(None)));
-    let mut theirs = claimed_by(THEIRS, driver.wall);
-    theirs.head.revision = Revision::from_bytes(id(70));
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    driver.step(Event::Sent(rejection(None)));
+    let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
+    theirs.head.revision = Revision::from_bytes(id_bytes(70));
     driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
-    driver.pass(TIMES.lease);
+    driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
-    let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
+    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Send { .. }));
     // This is the second rejection, which is believed of the login that was sent.
-    driver.step(Event::Sent(rejected(None)));
-    let mut other = known();
-    (other.head.login, other.head.revision) = (LoginId::from_bytes(id(3)), Revision::from_bytes(id(71)));
-    let Action::Save { known: next, .. } = driver.step(Event::Loaded(Ok(Some(other)))) else { panic!("no claim") };
+    driver.step(Event::Sent(rejection(None)));
+    let mut other = stored_login();
+    (other.head.login, other.head.revision) = (LoginId::from_bytes(id_bytes(3)), Revision::from_bytes(id_bytes(71)));
+    let Action::Save { session: next, .. } = driver.step(Event::Loaded(Ok(Some(other)))) else { panic!("no claim") };
     assert!(!next.head.is_rejected() && next.head.claim.is_some() && next.head.generation == claimed.head.generation);
 }
 
 #[test]
 fn recovered_tokens_due_again_are_refreshed_after_save() {
-    let mut new = known();
-    (new.head.revision, new.head.generation, new.tokens) = (Revision::from_bytes(id(9)), 8, 8);
-    let mut driver = Driver::new(Urgency::Dead);
-    driver.step(Event::Rescued(new));
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
-    let Action::Save { known: claimed, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else {
+    let mut new = stored_login();
+    (new.head.revision, new.head.generation, new.tokens) = (Revision::from_bytes(id_bytes(9)), 8, 8);
+    let mut driver = Driver::new(Urgency::Expired);
+    driver.step(Event::BegunWithUnsaved(new));
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Save { .. }));
+    let Action::Save { session: claimed, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else {
         panic!("no lease")
     };
     let claim = claimed.head.claim.map(|claim| (claim.id, claim.lease));
-    assert_eq!((claim, claimed.head.generation), (Some((LeaseId::from_bytes(id(MINE)), TIMES.lease)), 8));
+    assert_eq!(
+        (claim, claimed.head.generation),
+        (Some((LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING.lease_duration)), 8)
+    );
 }
 
 #[test]
 fn rejection_after_takeover_is_confirmed_by_second_load() {
-    let (mut driver, claimed) = Driver::taking_over();
-    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(TIMES.second_look));
+    let (mut driver, claimed) = Driver::new_sending_after_takeover();
+    assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(TIMING.confirmation_delay));
     assert_eq!(driver.step(Event::Waited), Action::Load);
     let mut due = claimed.clone();
     due.head.due = Some(NOW);
-    let marked = given_back(driver.step(Event::Loaded(Ok(Some(due)))), &claimed);
+    let marked = released_session(driver.step(Event::Loaded(Ok(Some(due)))), &claimed);
     assert!(marked.head.is_rejected() && marked.head.due.is_none());
     // Another write came first: the new entry is evaluated.
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
@@ -790,38 +836,40 @@ fn rejection_after_takeover_is_confirmed_by_second_load() {
 
 #[test]
 fn mutual_takeover_confirms_second_rejection() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
-    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
     // Another process took the lease over and may save newer tokens soon.
-    let mut theirs = claimed_by(THEIRS, driver.wall);
-    theirs.head.revision = Revision::from_bytes(id(70));
+    let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
+    theirs.head.revision = Revision::from_bytes(id_bytes(70));
     assert_ne!(theirs.head.revision, claimed.head.revision);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
-    driver.pass(TIMES.lease);
+    driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no lease") };
+    let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
+        panic!("no lease")
+    };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
-    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
-    let mut theirs = claimed_by(THEIRS, driver.wall);
-    theirs.head.revision = Revision::from_bytes(id(71));
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(TIMES.second_look));
+    assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
+    let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
+    theirs.head.revision = Revision::from_bytes(id_bytes(71));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(TIMING.confirmation_delay));
     driver.step(Event::Waited);
-    let Action::Save { known: marked, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no mark") };
+    let Action::Save { session: marked, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no mark") };
     assert!(marked.head.is_rejected() && marked.head.claim.is_none());
 }
 
 #[test]
 fn lease_of_other_login_process_or_time_is_awaited_again() {
-    let first = claimed_by(THEIRS, NOW);
+    let first = leased_by(FOREIGN_LEASE, NOW);
     let mut other_login = first.clone();
-    other_login.head.login = LoginId::from_bytes(id(5));
-    for second in [other_login, claimed_by(THEIRS + 1, NOW), claimed_by(THEIRS, NOW + secs(1))] {
-        let mut driver = Driver::new(Urgency::Dead);
+    other_login.head.login = LoginId::from_bytes(id_bytes(5));
+    for second in [other_login, leased_by(FOREIGN_LEASE + 1, NOW), leased_by(FOREIGN_LEASE, NOW + secs(1))] {
+        let mut driver = Driver::new(Urgency::Expired);
         driver.step(Event::Begun);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::Wait(_)));
-        driver.pass(TIMES.lease);
+        driver.advance(TIMING.lease_duration);
         driver.step(Event::Waited);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(second)))), Action::Wait(_)));
     }
@@ -829,23 +877,23 @@ fn lease_of_other_login_process_or_time_is_awaited_again() {
 
 #[test]
 fn wait_for_other_process_ends_at_time_limit() {
-    for (waited, is_over) in [(TIMES.patience - secs(1), false), (TIMES.patience, true)] {
-        let mut driver = Driver::new(Urgency::Dead);
+    for (waited, is_over) in [(TIMING.max_lease_wait - secs(1), false), (TIMING.max_lease_wait, true)] {
+        let mut driver = Driver::new(Urgency::Expired);
         driver.step(Event::Begun);
-        driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, driver.wall)))));
-        driver.pass(waited);
+        driver.step(Event::Loaded(Ok(Some(leased_by(FOREIGN_LEASE, driver.wall)))));
+        driver.advance(waited);
         driver.step(Event::Waited);
-        let next = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, driver.wall)))));
-        assert_eq!(matches!(next, Action::End(Outcome::Busy(_))), is_over, "{waited:?}: {next:?}");
+        let next = driver.step(Event::Loaded(Ok(Some(leased_by(FOREIGN_LEASE, driver.wall)))));
+        assert_eq!(matches!(next, Action::End(RefreshOutcome::LeaseHeld(_))), is_over, "{waited:?}: {next:?}");
     }
 }
 
 #[test]
 fn lease_conflicts_end_refresh_after_200_attempts() {
-    let mut driver = Driver::new(Urgency::Dead);
+    let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
     let mut claims = 0;
-    while let Action::Save { .. } = driver.step(Event::Loaded(Ok(Some(known())))) {
+    while let Action::Save { .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) {
         claims += 1;
         assert!(claims <= 200, "the loop does not end");
         assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
@@ -855,35 +903,35 @@ fn lease_conflicts_end_refresh_after_200_attempts() {
 
 #[test]
 fn block_of_maximum_duration_is_applied() {
-    let mut held = known();
-    let until = NOW + TIMES.longest_hold;
+    let mut held = stored_login();
+    let until = NOW + TIMING.max_block;
     held.head.hold = Some(RefreshBlock::RetryAt(until));
-    let mut driver = Driver::new(Urgency::Dead);
+    let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
     assert_eq!(
         driver.step(Event::Loaded(Ok(Some(held.clone())))),
-        Action::End(Outcome::Blocked { known: held, until })
+        Action::End(RefreshOutcome::Blocked { session: held, until })
     );
 }
 
 #[test]
 fn queued_request_does_not_count_as_attempt() {
-    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
     assert!(matches!(driver.step(Event::Queued), Action::Send { .. }));
     for _ in 0..2 {
-        assert_eq!(driver.step(Event::Sent(later(None, true))), Action::Wait(secs(1)));
+        assert_eq!(driver.step(Event::Sent(transient_failure(None, true))), Action::Wait(secs(1)));
         assert!(matches!(driver.step(Event::Waited), Action::Send { .. }));
     }
-    given_back(driver.step(Event::Sent(later(None, true))), &claimed);
+    released_session(driver.step(Event::Sent(transient_failure(None, true))), &claimed);
 }
 
 #[test]
 fn new_tokens_clear_old_block_and_expiry_baseline() {
-    let mut old = known();
+    let mut old = stored_login();
     old.head.hold = Some(RefreshBlock::RetryAt(NOW - secs(1)));
     old.head.anchor = Some(ExpiryBaseline { at: NOW, end: NOW });
-    let (mut driver, _) = Driver::sending(Urgency::Dead, old);
-    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(11))) else {
+    let (mut driver, _) = Driver::new_sending(Urgency::Expired, old);
+    let Action::Serve { session: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(11))) else {
         panic!("not served")
     };
     assert_eq!((new.head.hold, new.head.anchor, expiring), (None, None, None));
@@ -891,13 +939,13 @@ fn new_tokens_clear_old_block_and_expiry_baseline() {
 
 #[test]
 fn api_401_within_minimum_interval_is_not_counted() {
-    let mut driver = Driver::new(Urgency::Dead);
-    (driver.is_settled, driver.unauthorized) = (false, Some(Unauthorized::default()));
+    let mut driver = Driver::new(Urgency::Expired);
+    (driver.has_min_age, driver.unauthorized) = (false, Some(Unauthorized::default()));
     driver.step(Event::Begun);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
-    assert!(!driver.flight.is_after_401());
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Save { .. }));
+    assert!(!driver.machine.is_after_401());
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+    let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("not served")
     };
     assert_eq!(new.head.unauthorized, None);
@@ -906,28 +954,28 @@ fn api_401_within_minimum_interval_is_not_counted() {
 #[test]
 fn outage_backoff_is_at_least_one_minute() {
     for (backoff, pause) in [(3, 60), (60, 60), (300, 300)] {
-        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
         driver.backoff = secs(backoff);
-        driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::MissingForMany }));
-        let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+        driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Outage }));
+        let back = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
         assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(pause))), "{backoff}");
     }
 }
 
 #[test]
 fn own_backoff_replaces_implausible_block_time() {
-    for until in [NOW - secs(3600), NOW + TIMES.longest_hold + secs(1)] {
-        let mut held = known();
+    for until in [NOW - secs(3600), NOW + TIMING.max_block + secs(1)] {
+        let mut held = stored_login();
         held.head.hold = Some(RefreshBlock::RetryAt(until));
-        let mut driver = Driver::new(Urgency::Dead);
-        driver.own_rest = Some(secs(60));
+        let mut driver = Driver::new(Urgency::Expired);
+        driver.local_pause = Some(secs(60));
         driver.step(Event::Begun);
-        let expected = Outcome::Blocked { known: held.clone(), until: NOW + secs(60) };
+        let expected = RefreshOutcome::Blocked { session: held.clone(), until: NOW + secs(60) };
         assert_eq!(driver.step(Event::Loaded(Ok(Some(held)))), Action::End(expected));
     }
     // Without a block, there is nothing to wait for: it was removed by `unblock`.
-    let mut driver = Driver::new(Urgency::Dead);
-    driver.own_rest = Some(secs(60));
+    let mut driver = Driver::new(Urgency::Expired);
+    driver.local_pause = Some(secs(60));
     driver.step(Event::Begun);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Save { .. }));
 }

@@ -1,0 +1,136 @@
+//! A browser for the web examples: it keeps the cookies of one application, and does what a person does with its pages.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use reqwest::{Client, Method, Response, header, redirect};
+use tokio::net::TcpListener;
+
+/// An application at a port of its own, by the origin that browsers know it by.
+pub(crate) struct Site {
+    pub(crate) listener: TcpListener,
+    pub(crate) origin: String,
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+        Self { listener, origin }
+    }
+
+    pub(crate) fn redirect_uri(&self) -> String {
+        format!("{}/auth/cisco/callback", self.origin)
+    }
+
+    /// Serves the application for as long as the test runs.
+    pub(crate) fn serve(self, router: Router) -> String {
+        tokio::spawn(async move { axum::serve(self.listener, router).await });
+        self.origin
+    }
+}
+
+/// What the application answered.
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) headers: header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Page {
+    async fn from_response(answer: Response) -> Self {
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Self { status, headers, text: answer.text().await.unwrap() }
+    }
+
+    /// Where it sends the browser.
+    #[track_caller]
+    pub(crate) fn location(&self) -> &str {
+        assert_eq!(self.status, 303, "{}", self.text);
+        self.headers[header::LOCATION].to_str().unwrap()
+    }
+
+    /// The text of an element that has this id and no element inside of it.
+    #[track_caller]
+    pub(crate) fn element(&self, id: &str) -> &str {
+        let start = format!("id=\"{id}\"");
+        let (_, rest) = self.text.split_once(&start).unwrap_or_else(|| panic!("no #{id} in {}", self.text));
+        rest.split_once('>').unwrap().1.split_once("</").unwrap().0
+    }
+
+    pub(crate) fn has_element(&self, id: &str) -> bool {
+        self.text.contains(&format!("id=\"{id}\""))
+    }
+
+    pub(crate) fn set_cookies(&self) -> Vec<&str> {
+        self.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+}
+
+pub(crate) struct BrowserClient {
+    http: Client,
+    origin: String,
+    pub(crate) cookies: BTreeMap<String, String>,
+}
+
+impl BrowserClient {
+    pub(crate) fn new(origin: &str) -> Self {
+        let http = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
+        Self { http, origin: origin.to_owned(), cookies: BTreeMap::new() }
+    }
+
+    /// Opens a path of the application, or a whole address of it.
+    pub(crate) async fn get(&mut self, path: &str) -> Page {
+        self.send(Method::GET, path, None, &[]).await
+    }
+
+    /// Fetches a page ahead, as a browser does before its user goes there.
+    pub(crate) async fn prefetch(&mut self, path: &str) -> Page {
+        let url = format!("{}{}", self.origin, path.trim_start_matches(&self.origin));
+        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self.http.get(url).header(header::COOKIE, pairs.join("; "));
+        Page::from_response(request.header("Sec-Purpose", "prefetch;prerender").send().await.unwrap()).await
+    }
+
+    /// Submits a form of the application's own page.
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let origin = self.origin.clone();
+        self.post_from(Some(&origin), path, fields).await
+    }
+
+    /// Submits a form of a page of that origin, with the cookies: as if nothing kept them back.
+    pub(crate) async fn post_from(&mut self, origin: Option<&str>, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.send(Method::POST, path, origin, fields).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, origin: Option<&str>, fields: &[(&str, &str)]) -> Page {
+        let url = if path.starts_with('/') { format!("{}{path}", self.origin) } else { path.to_owned() };
+        assert!(url.starts_with(&self.origin), "{url} is elsewhere");
+        let mut request = self.http.request(method.clone(), url);
+        if !self.cookies.is_empty() {
+            let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header(header::COOKIE, pairs.join("; "));
+        }
+        if let Some(origin) = origin {
+            request = request.header(header::ORIGIN, origin);
+        }
+        if method == Method::POST {
+            let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        }
+        let page = Page::from_response(request.send().await.unwrap()).await;
+        for cookie in page.set_cookies() {
+            let (name, rest) = cookie.split_once('=').unwrap();
+            match rest.split(';').next().unwrap() {
+                "" => self.cookies.remove(name),
+                value => self.cookies.insert(name.to_owned(), value.to_owned()),
+            };
+        }
+        page
+    }
+
+    /// The names of the cookies of logins that wait.
+    pub(crate) fn pending_login_cookies(&self) -> Vec<&str> {
+        self.cookies.keys().map(String::as_str).filter(|name| name.starts_with("webex-login-")).collect()
+    }
+}

@@ -1,0 +1,1014 @@
+//! What can go wrong between a browser that goes away, a store that loses an answer, and a Webex that repeats itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{
+    Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
+use webex_oauth::testing::{MockUser, MockWebex};
+use webex_oauth::{
+    Callback, Error, ErrorKind, ImportedTokens, PutOptions, Revocation, Service, SessionEvent, SessionState,
+    TokenManager, TokenSet, Transience, WebexOAuth,
+};
+use wiremock::matchers::{body_string_contains, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::sessions::FailingStore;
+use crate::support::{HoldingTransport, builder, json, save_head, tokens, yield_until_idle};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
+/// From this age on, a token that is valid for a fortnight can be refreshed.
+const MIN_AGE: Duration = Duration::from_secs(30);
+
+fn key(text: &str) -> TokenKey {
+    TokenKey::new(text).unwrap()
+}
+
+/// Tokens of somebody, good for a fortnight.
+fn token_json(who: &str) -> String {
+    format!(
+        r#"{{"access_token":"access-{who}","expires_in":1209600,"refresh_token":"refresh-{who}","refresh_token_expires_in":7776000}}"#
+    )
+}
+
+/// A server whose logins bring the tokens of these people in turn.
+async fn start_login_server(people: &[&str], clock: &ManualClock) -> (MockServer, WebexOAuth) {
+    let (server, webex, _) = start_login_server_with_holds(people, clock, &[]).await;
+    (server, webex)
+}
+
+/// [`logins`], with gates on the way to the server.
+async fn start_login_server_with_holds(
+    people: &[&str],
+    clock: &ManualClock,
+    gates: &[&'static str],
+) -> (MockServer, WebexOAuth, HoldingTransport) {
+    let server = MockServer::start().await;
+    for who in people {
+        Mock::given(body_string_contains("authorization_code"))
+            .respond_with(json(200, &token_json(who)))
+            .up_to_n_times(1)
+            .mount(&server)
+            .await;
+    }
+    let gated = HoldingTransport::new(gates);
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone());
+    let webex = webex.transport(gated.clone()).build().unwrap();
+    (server, webex, gated)
+}
+
+async fn mock_refresh(server: &MockServer, who: &str, answer: ResponseTemplate) {
+    Mock::given(body_string_contains(format!("refresh_token=refresh-{who}"))).respond_with(answer).mount(server).await;
+}
+
+async fn count_requests(server: &MockServer, what: &str) -> usize {
+    let requests = server.received_requests().await.unwrap();
+    requests.iter().filter(|request| String::from_utf8_lossy(&request.body).contains(what)).count()
+}
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> TokenSet {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap().into_tokens()
+}
+
+/// Webex may answer with the same access token; a refresh that worked is no error ...
+#[tokio::test]
+async fn refresh_returning_same_token_succeeds() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", json(200, &token_json("jane"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    session.refresh().await.unwrap();
+    assert_eq!(count_requests(&server, "grant_type=refresh_token").await, 1);
+}
+
+/// ... and causes no storm.
+#[tokio::test]
+async fn refresh_returning_same_token_causes_no_refresh_loop() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", json(200, &token_json("jane"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    session.refresh().await.unwrap();
+    for _ in 0..600 {
+        clock.advance(Duration::from_secs(1));
+        session.access_token().await.unwrap();
+        manager.wait_idle().await.unwrap();
+    }
+    assert_eq!(
+        count_requests(&server, "grant_type=refresh_token").await,
+        1,
+        "in ten minutes, of a token valid for a fortnight"
+    );
+    // Callers who ask for a refresh each second get one every 30 seconds.
+    for _ in 0..600 {
+        clock.advance(Duration::from_secs(1));
+        session.refresh().await.unwrap();
+    }
+    assert_eq!(count_requests(&server, "grant_type=refresh_token").await, 1 + 20, "in another ten minutes");
+}
+
+/// A flight of the login before, and one of the login after a `put`, have the same claim id, so the first takes the second's
+/// claim for its own.
+#[tokio::test]
+async fn new_session_is_refreshed_once_despite_pending_old_refresh() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex, gated) =
+        start_login_server_with_holds(&["a", "b"], &clock, &["=refresh-a", "=refresh-b"]).await;
+    mock_refresh(&server, "a", json(200, &token_json("a"))).await;
+    mock_refresh(&server, "b", json(200, &token_json("b2"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    let first = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    gated.wait_until_held("=refresh-a").await;
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    let second = tokio::spawn(async move { session.refresh().await });
+    gated.wait_until_held("=refresh-b").await;
+    gated.release("=refresh-a");
+    yield_until_idle().await;
+    gated.release("=refresh-b");
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    manager.wait_idle().await.unwrap();
+    assert_eq!(
+        count_requests(&server, "refresh_token=refresh-b").await,
+        1,
+        "one refresh for one generation of one login"
+    );
+}
+
+/// Lets others in before and after each step, so that a future can be dropped there.
+#[derive(Clone, Debug)]
+struct YieldingStore(MemoryStore);
+
+#[async_trait]
+impl TokenStore for YieldingStore {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        tokio::task::yield_now().await;
+        let loaded = self.0.load(key).await;
+        tokio::task::yield_now().await;
+        loaded
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
+        tokio::task::yield_now().await;
+        let saved = self.0.save(key, entry, expect).await;
+        tokio::task::yield_now().await;
+        saved
+    }
+
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.0, key, head, expected).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
+        tokio::task::yield_now().await;
+        let deleted = self.0.delete(key, expect).await;
+        tokio::task::yield_now().await;
+        deleted
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
+    }
+}
+
+/// Polls a future so often, and drops it.
+async fn poll_and_drop<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    for _ in 0..polls {
+        let mut answer = None;
+        std::future::poll_fn(|context| {
+            if let std::task::Poll::Ready(ready) = future.as_mut().poll(context) {
+                answer = Some(ready);
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+        if answer.is_some() {
+            return answer;
+        }
+    }
+    None
+}
+
+/// A handler that is cancelled during `replace` leaves a store with one account, and a memory with the other.
+#[tokio::test]
+async fn cancelled_replace_leaves_cache_consistent_with_store() {
+    for polls in 0..12 {
+        let clock = ManualClock::new(NOW);
+        let (_server, webex) = start_login_server(&["a", "b"], &clock).await;
+        let store = MemoryStore::new();
+        let manager = TokenManager::new(webex.clone(), YieldingStore(store.clone())).unwrap();
+        let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
+        let theirs = tokens(&webex).await;
+        let key = key("room");
+        if let Some(replaced) =
+            poll_and_drop(polls, manager.put_opts(&key, theirs, PutOptions::new().replace_account())).await
+        {
+            replaced.unwrap();
+        }
+
+        let served = session.access_token().await.unwrap();
+        let kept = TokenManager::new(webex, store).unwrap().access_token(&key).await.unwrap();
+        assert_eq!(served.expose(), kept.expose(), "dropped after {polls} polls");
+    }
+}
+
+/// The same for a logout that comes to its end in the store alone.
+#[tokio::test]
+async fn cancelled_remove_serves_no_token_deleted_from_store() {
+    for polls in 0..12 {
+        let clock = ManualClock::new(NOW);
+        let (_server, webex) = start_login_server(&["a"], &clock).await;
+        let store = MemoryStore::new();
+        let manager = TokenManager::new(webex.clone(), YieldingStore(store.clone())).unwrap();
+        let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
+        let key = key("room");
+        let mut logout = Box::pin(manager.remove(&key));
+        for poll in 0..polls {
+            if std::future::poll_fn(|context| std::task::Poll::Ready(logout.as_mut().poll(context).is_ready())).await {
+                break;
+            }
+            if poll == 1 {
+                // Another caller, meanwhile.
+                if let Some(Err(error)) = poll_and_drop(3, session.access_token()).await {
+                    assert!(error.is_login_required(), "{error:?}");
+                }
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        drop(logout);
+        manager.wait_idle().await.unwrap();
+        let is_kept = store.load(&key).await.unwrap().is_some();
+        let is_served = session.access_token().await.is_ok();
+        assert!(is_kept || !is_served, "dropped after {polls} polls: the store has forgotten it, and it is served");
+    }
+}
+
+/// A process that was stopped (a laptop's lid) while it refreshed A, and that has seen since that B is kept there.
+#[tokio::test]
+async fn late_refresh_response_is_not_served_for_replaced_account() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex, gated) = start_login_server_with_holds(&["a", "b"], &clock, &["=refresh-a"]).await;
+    mock_refresh(&server, "a", json(200, &token_json("a2"))).await;
+    let memory = MemoryStore::new();
+    let store = FailingStore::new(memory.clone());
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    let late = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    gated.wait_until_held("=refresh-a").await;
+    let elsewhere = TokenManager::new(webex.clone(), memory).unwrap();
+    elsewhere.put_opts(&key("room"), tokens(&webex).await, PutOptions::new().replace_account()).await.unwrap();
+    clock.advance(Duration::from_secs(360));
+    assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "seen");
+    store.fail_after(0);
+    gated.release("=refresh-a");
+    late.await.unwrap().unwrap();
+
+    assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "A's token, under B's login");
+}
+
+/// `check` says "connected" though nobody at Webex was reached: the token endpoint's own 403.
+#[tokio::test]
+async fn check_with_rejected_refresh_returns_error() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", json(403, r#"{"message":"This integration was disabled."}"#)).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(TWO_WEEKS);
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.is_misconfigured());
+    clock.advance(Duration::from_secs(600));
+
+    let checked = session.check().await;
+
+    assert!(checked.is_err(), "the token is dead and cannot be refreshed: {:?}", checked.unwrap().unwrap().state);
+}
+
+/// A dead session is recognized whatever stands around the reason, and Webex is not asked again.
+#[tokio::test]
+async fn invalid_grant_in_undecodable_response_ends_session_once() {
+    for body in [
+        &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..],
+        b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}",
+        b"{\"half\":\"\\udead\",\"errors\":[{\"description\":\"invalid_grant\"}],\"huge\":1e999}",
+    ] {
+        let clock = ManualClock::new(NOW);
+        let (server, webex) = start_login_server(&["jane"], &clock).await;
+        mock_refresh(&server, "jane", ResponseTemplate::new(400).set_body_raw(body, "application/json")).await;
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+        clock.advance(TWO_WEEKS);
+        let before = server.received_requests().await.unwrap().len();
+        for _ in 0..20 {
+            assert!(session.access_token().await.unwrap_err().is_login_required());
+            clock.advance(Duration::from_secs(300));
+        }
+        assert_eq!(server.received_requests().await.unwrap().len() - before, 1);
+    }
+}
+
+/// A token endpoint that demands the client's credentials without a word of JSON is the operator's to fix.
+#[tokio::test]
+async fn www_authenticate_challenge_at_refresh_ends_no_session() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    let challenge = ResponseTemplate::new(401).insert_header("www-authenticate", "Negotiate, Basic realm=\"x\"");
+    mock_refresh(&server, "jane", challenge).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(TWO_WEEKS);
+    assert!(session.access_token().await.unwrap_err().is_misconfigured());
+    let state = session.status().await.unwrap().unwrap().state;
+    assert!(!matches!(state, SessionState::LoginRequired { .. }), "{state:?}");
+}
+
+/// ... and a proxy's page, or its demand for a sign-in.
+#[tokio::test]
+async fn check_with_proxy_response_returns_error() {
+    for status in [403, 407, 511] {
+        let clock = ManualClock::new(NOW);
+        let (server, webex) = start_login_server(&["jane"], &clock).await;
+        let page = ResponseTemplate::new(status).set_body_raw("<html>Blocked by Acme Proxy</html>", "text/html");
+        Mock::given(path("/people/me")).respond_with(page).mount(&server).await;
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+        let error = session.person().await.unwrap_err();
+        assert_eq!(error.is_misconfigured(), status != 403, "{error}");
+        assert!(!error.is_retryable() && !error.is_token_rejected(), "no word of Webex's: {error}");
+
+        let checked = session.check().await;
+
+        assert!(checked.is_err(), "nobody asked Webex: {:?}", checked.unwrap().unwrap().state);
+    }
+}
+
+fn manager_with_events(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Arc<Mutex<Vec<String>>>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let manager = TokenManager::builder(webex.clone(), store)
+        .on_event(move |event| {
+            let name = match event {
+                SessionEvent::LoginRequired { .. } => "login required",
+                SessionEvent::RefreshFailed { .. } => "failed",
+                SessionEvent::Expiring { .. } => "expiring",
+                SessionEvent::Refreshed { .. } => "refreshed",
+                SessionEvent::SaveFailed { .. } => "save failed",
+                _ => "other",
+            };
+            heard.lock().unwrap().push(name.to_owned());
+        })
+        .build()
+        .unwrap();
+    (manager, events)
+}
+
+/// "The refresh token of a login is dead. Said once for each."
+#[tokio::test]
+async fn login_required_event_is_sent_once_for_repeated_refreshes() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
+    let (manager, events) = manager_with_events(&webex, MemoryStore::new());
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    for _ in 0..20 {
+        let error = session.refresh().await.unwrap_err();
+        assert!(error.is_login_required(), "{error:?}");
+    }
+    let said = events.lock().unwrap().iter().filter(|event| *event == "login required").count();
+    assert_eq!(said, 1);
+}
+
+/// Backoff "1 s to 5 min": `refresh()` begins it anew each time.
+#[tokio::test]
+async fn explicit_refreshes_every_two_seconds_respect_backoff() {
+    let clock = ManualClock::new(NOW).auto_advance();
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", json(500, "{}")).await;
+    let (manager, events) = manager_with_events(&webex, MemoryStore::new());
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    for _ in 0..300 {
+        let error = session.refresh().await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        clock.advance(Duration::from_secs(2));
+    }
+    manager.wait_idle().await.unwrap();
+    let requests = count_requests(&server, "grant_type=refresh_token").await;
+    // By full jitter of 1, 2, 4, ... 300 s there are about a dozen in ten minutes.
+    assert!(
+        (5..60).contains(&requests),
+        "{requests} requests and {} events in ten minutes of an outage",
+        events.lock().unwrap().len()
+    );
+}
+
+/// One caller's refresh takes away the reason that another's is about to read.
+#[tokio::test]
+async fn concurrent_refreshes_of_ended_session_return_login_required() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
+    let manager = TokenManager::new(webex.clone(), YieldingStore(MemoryStore::new())).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    let mut callers = Vec::new();
+    for number in 0..200 {
+        let session = session.clone();
+        callers.push(tokio::spawn(async move {
+            for _ in 0..number {
+                tokio::task::yield_now().await;
+            }
+            session.refresh().await.unwrap_err()
+        }));
+    }
+    let mut wrong = 0;
+    for caller in callers {
+        wrong += usize::from(!caller.await.unwrap().is_login_required());
+    }
+    assert_eq!(wrong, 0, "of 200 were told to try again later");
+}
+
+/// A browser that goes away during "Disconnect" leaves a login that nobody can end any more.
+#[tokio::test]
+async fn cancelled_disconnect_still_revokes_tokens() {
+    let mock = MockWebex::start().await;
+    let webex = mock
+        .client_builder()
+        .service(mock.service().with_revocation_endpoint(mock.revocation_endpoint()))
+        .build()
+        .unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    let disconnected = poll_and_drop(1, session.disconnect_everywhere().into_future()).await;
+    assert!(disconnected.is_none(), "dropped at its first wait: {disconnected:?}");
+    manager.wait_idle().await.unwrap();
+    assert!(session.status().await.unwrap().is_none());
+    assert_eq!(mock.revocations(), 1, "the session was removed, and Webex was not told");
+}
+
+/// Deletes, and then says that it failed.
+#[derive(Clone, Debug)]
+struct LostDeleteResponse(MemoryStore, Arc<AtomicBool>);
+
+#[async_trait]
+impl TokenStore for LostDeleteResponse {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        self.0.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
+        self.0.save(key, entry, expect).await
+    }
+
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.0, key, head, expected).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
+        let deleted = self.0.delete(key, expect).await;
+        if self.1.swap(false, Ordering::SeqCst) {
+            return Err(Error::store("the connection was lost", Transience::Transient));
+        }
+        deleted
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
+    }
+}
+
+/// "An `Err` from `save` or `delete` means unknown: the caller loads and compares".
+#[tokio::test]
+async fn disconnect_revokes_tokens_after_lost_delete_response() {
+    let mock = MockWebex::start().await;
+    let webex = mock
+        .client_builder()
+        .service(mock.service().with_revocation_endpoint(mock.revocation_endpoint()))
+        .build()
+        .unwrap();
+    let store = LostDeleteResponse(MemoryStore::new(), Arc::new(AtomicBool::new(true)));
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    assert!(matches!(session.disconnect().await.unwrap().revocation, Revocation::Revoked));
+    assert_eq!(mock.revocations(), 1);
+    let Revocation::Failed(nothing_left) = session.disconnect().await.unwrap().revocation else { panic!("revoked") };
+    assert_eq!(nothing_left.kind(), ErrorKind::SessionNotFound, "{nothing_left:?}");
+}
+
+/// Keys that a stranger makes up.
+#[tokio::test]
+async fn unblock_and_failed_writes_leave_no_cached_keys() {
+    let clock = ManualClock::new(NOW);
+    let (_server, webex) = start_login_server(&["jane"], &clock).await;
+    let jane = tokens(&webex).await;
+    let store = FailingStore::new(MemoryStore::new());
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    for number in 0..100 {
+        manager.unblock(&key(&format!("retry-{number}"))).await.unwrap();
+    }
+    let retried = format!("{manager:?}");
+    store.fail_after(0);
+    for number in 0..100 {
+        manager.put(&key(&format!("put-{number}")), jane.clone()).await.unwrap_err();
+        manager.remove(&key(&format!("forget-{number}"))).await.unwrap_err();
+    }
+    let failed = format!("{manager:?}");
+    assert!(retried.contains("keys: 0,") && failed.contains("keys: 0,"), "{retried}\n{failed}");
+}
+
+/// On two threads the flight may still hold the slot when its caller has the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_keys_leave_no_cache_entries_on_two_threads() {
+    let clock = ManualClock::new(NOW);
+    let (_server, webex) = start_login_server(&[], &clock).await;
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let tasks: Vec<_> = (0..4)
+        .map(|task| {
+            let manager = manager.clone();
+            tokio::spawn(async move {
+                for number in 0..5000 {
+                    manager.access_token(&key(&format!("stranger-{task}-{number}"))).await.unwrap_err();
+                    // And one that all of them come and go by.
+                    manager.access_token(&key("stranger")).await.unwrap_err();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    manager.wait_idle().await.unwrap();
+    assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
+}
+
+/// A convenience holds nobody up.
+#[tokio::test]
+async fn hanging_save_of_person_blocks_neither_caller_nor_disconnect() {
+    #[derive(Clone, Debug)]
+    struct HangingStore(MemoryStore, Arc<AtomicBool>, Arc<Notify>);
+    #[async_trait]
+    impl TokenStore for HangingStore {
+        async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+            self.0.load(key).await
+        }
+        async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
+            if self.1.load(Ordering::SeqCst) {
+                self.2.notify_one();
+                std::future::pending::<()>().await;
+            }
+            self.0.save(key, entry, expect).await
+        }
+        async fn save_head(
+            &self,
+            key: &TokenKey,
+            head: &Head,
+            expected: Revision,
+        ) -> webex_oauth::Result<WriteOutcome> {
+            save_head(self, &self.0, key, head, expected).await
+        }
+
+        async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
+            self.0.delete(key, expect).await
+        }
+
+        fn as_index(&self) -> Option<&dyn TokenIndex> {
+            None
+        }
+    }
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (hangs, is_hanging) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let store = HangingStore(MemoryStore::new(), Arc::clone(&hangs), Arc::clone(&is_hanging));
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    hangs.store(true, Ordering::SeqCst);
+    let asked = tokio::spawn({
+        let session = session.clone();
+        async move { session.person().await }
+    });
+    is_hanging.notified().await;
+    // Webex has answered: from here on nothing but the store is waited for, in a time that passes by itself.
+    tokio::time::pause();
+    let person = tokio::time::timeout(Duration::from_secs(3), asked).await;
+    let logout = tokio::time::timeout(Duration::from_secs(3), session.disconnect().into_future()).await;
+    assert!(person.is_ok() && logout.is_ok(), "person: {}, logout: {}", person.is_ok(), logout.is_ok());
+}
+
+/// One tenant whose administrator has forbidden the integration keeps all others from their refresh.
+#[tokio::test]
+async fn forbidden_refresh_of_one_user_does_not_block_others() {
+    let clock = ManualClock::new(NOW).auto_advance();
+    let (server, webex) = start_login_server(&["a", "b"], &clock).await;
+    mock_refresh(&server, "a", json(403, r#"{"message":"Your organization does not allow this."}"#)).await;
+    mock_refresh(&server, "b", json(200, &token_json("b2"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let a = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    let b = manager.put(&key("b"), tokens(&webex).await).await.unwrap();
+    clock.advance(TWO_WEEKS);
+    for second in 0..1800 {
+        a.access_token().await.unwrap_err();
+        if b.access_token().await.is_ok() {
+            println!("b was served after {second} s");
+            return;
+        }
+        clock.advance(Duration::from_secs(1));
+    }
+    panic!("b got no token for half an hour, because of a");
+}
+
+/// "Connected: all is well."
+#[tokio::test]
+async fn expired_session_without_refresh_token_is_not_connected() {
+    let clock = ManualClock::new(NOW);
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code"))
+        .respond_with(json(200, r#"{"access_token":"a","expires_in":60}"#))
+        .mount(&server)
+        .await;
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(TWO_WEEKS);
+    let state = session.status().await.unwrap().unwrap().state;
+    assert_ne!(state, SessionState::Connected, "no refresh token, and an access token that ended a fortnight ago");
+}
+
+/// A restart must not turn "put off" into "expiring".
+#[tokio::test]
+async fn renewable_session_is_not_reported_expiring_after_restart() {
+    let clock = ManualClock::new(NOW);
+    let week = |who: &str| token_json(who).replace("7776000", "604800").replace("1209600", "86400");
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code")).respond_with(json(200, &week("jane"))).mount(&server).await;
+    mock_refresh(&server, "jane", json(200, &week("jane"))).await;
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
+    let store = MemoryStore::new();
+    let before = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    before.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    drop(before);
+    clock.advance(TWO_WEEKS / 4);
+    let (manager, events) = manager_with_events(&webex, store);
+    manager.access_token(&key("jane")).await.unwrap();
+    manager.wait_idle().await.unwrap();
+    assert!(!events.lock().unwrap().contains(&"expiring".to_owned()), "{:?}", events.lock().unwrap());
+}
+
+async fn start_opaque_token_server(clock: &ManualClock, people: &[&str]) -> (MockServer, WebexOAuth) {
+    let server = MockServer::start().await;
+    for who in people {
+        Mock::given(body_string_contains("authorization_code"))
+            .respond_with(json(200, &format!(r#"{{"access_token":"{who}","expires_in":1209600,"refresh_token":"r"}}"#)))
+            .up_to_n_times(1)
+            .mount(&server)
+            .await;
+    }
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
+    (server, webex)
+}
+
+/// A consumer, who is nobody's employee by Webex's own word, is another than somebody of an organization.
+#[tokio::test]
+async fn consumer_login_does_not_replace_organization_session() {
+    let clock = ManualClock::new(NOW);
+    let org = "s_PF84_1eb65fdf-9643-417f-9974-ad72cae0e10f";
+    let (_server, webex) = start_opaque_token_server(&clock, &[org, "t_PF84_consumer"]).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    manager
+        .put_opts(&key("room"), tokens(&webex).await, PutOptions::new().data(&"the meeting password"))
+        .await
+        .unwrap();
+    let put = manager.put(&key("room"), tokens(&webex).await).await;
+    let data: Option<String> = manager.data(&key("room")).await.unwrap();
+    assert!(put.is_err(), "the stranger has {data:?}");
+}
+
+/// A login that Webex has named is not given up, with its data, to one that nobody asked about.
+#[tokio::test]
+async fn unidentified_login_does_not_replace_identified_session() {
+    let mock = MockWebex::builder()
+        .user(MockUser::new("jane@example.com"))
+        .user(MockUser::new("bob@example.com"))
+        .start()
+        .await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let jane = log_in(&mock, &webex, "jane@example.com").await;
+    let session = manager.put_opts(&key("room"), jane, PutOptions::new().data(&"the meeting password")).await.unwrap();
+    session.person().await.unwrap();
+    assert!(!session.account().await.unwrap().is_unverified());
+    let error = manager.put(&key("room"), log_in(&mock, &webex, "bob@example.com").await).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccountMismatch, "{error:?}");
+    assert_eq!(session.person().await.unwrap().email(), Some("jane@example.com"));
+    let data: Option<String> = manager.data(&key("room")).await.unwrap();
+    assert_eq!(data.as_deref(), Some("the meeting password"));
+}
+
+/// An empty setting admits nobody; an address without a domain is none.
+#[tokio::test]
+async fn empty_required_email_domain_is_rejected() {
+    let mock = MockWebex::builder().user(MockUser::new("jane@")).start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let mut login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    webex.identify(&mut login).await.unwrap();
+    assert!(login.require_email_domain("").is_err());
+}
+
+/// One 401 in passing, and a server that gives the same token again: it has just vouched for it.
+#[tokio::test]
+async fn reissued_token_is_served_after_invalidate() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", json(200, &token_json("jane"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let token = session.access_token().await.unwrap();
+    clock.advance(MIN_AGE);
+    session.invalidate(&token);
+    for _ in 0..48 {
+        assert_eq!(session.access_token().await.unwrap(), token);
+        clock.advance(Duration::from_secs(3600));
+    }
+    assert_eq!(count_requests(&server, "grant_type=refresh_token").await, 1, "in two days, after one 401");
+}
+
+/// The flight does not believe a wait of years; the status does.
+#[tokio::test]
+async fn status_ignores_backoff_from_host_with_future_clock() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = start_login_server(&["jane"], &clock).await;
+    mock_refresh(&server, "jane", ResponseTemplate::new(503).insert_header("retry-after", "60")).await;
+    let store = MemoryStore::new();
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let future = ManualClock::new(NOW + Duration::from_secs(10 * 365 * 86_400));
+    let wrong = builder(Service::webex().with_base_url(server.uri())).clock(future).build().unwrap();
+    TokenManager::new(wrong, store).unwrap().access_token(&key("jane")).await.unwrap_err();
+    let state = session.status().await.unwrap().unwrap().state;
+    assert_eq!(state, SessionState::Connected);
+}
+
+/// A refresh that was under way when the user left brings a token that nobody ends.
+#[tokio::test]
+async fn disconnect_during_refresh_revokes_refreshed_token() {
+    let clock = ManualClock::new(NOW);
+    let (server, _) = start_login_server(&["a"], &clock).await;
+    let gated = HoldingTransport::new(&["=refresh-a"]);
+    mock_refresh(&server, "a", json(200, &token_json("a2"))).await;
+    Mock::given(path("/revoke")).respond_with(json(200, "{}")).mount(&server).await;
+    let service =
+        Service::webex().with_base_url(server.uri()).with_revocation_endpoint(format!("{}/revoke", server.uri()));
+    let webex = builder(service).clock(clock.clone()).transport(gated.clone()).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    let refresh = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    gated.wait_until_held("=refresh-a").await;
+    let ending = tokio::spawn({
+        let session = session.clone();
+        async move { session.disconnect().await }
+    });
+    yield_until_idle().await;
+    assert_eq!(count_requests(&server, "token=access-a").await, 0, "it waits for the token that is about to come");
+    gated.release("=refresh-a");
+    assert!(matches!(ending.await.unwrap().unwrap().revocation, Revocation::Revoked));
+    refresh.await.unwrap().unwrap();
+    manager.wait_idle().await.unwrap();
+    assert_eq!(
+        count_requests(&server, "token=access-a2&").await,
+        1,
+        "Webex has issued access-a2 to a login that was ended"
+    );
+}
+
+/// The failure of a refresh of a login that was ended is nobody's concern.
+#[tokio::test]
+async fn refresh_failure_after_remove_sends_no_events() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex, gated) = start_login_server_with_holds(&["a"], &clock, &["=refresh-a"]).await;
+    mock_refresh(&server, "a", json(500, "{}")).await;
+    let (manager, events) = manager_with_events(&webex, MemoryStore::new());
+    let session = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
+    let refresh = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    gated.wait_until_held("=refresh-a").await;
+    manager.remove(&key("a")).await.unwrap();
+    gated.release("=refresh-a");
+    let error = refresh.await.unwrap().unwrap_err();
+    assert!(error.is_login_required(), "{error:?}");
+    manager.wait_idle().await.unwrap();
+    assert_eq!(*events.lock().unwrap(), Vec::<String>::new());
+}
+
+/// Nothing is given up before it is known that Webex can be told.
+#[test]
+fn disconnect_outside_runtime_fails_and_keeps_session() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mock, session) = runtime.block_on(async {
+        let mock = MockWebex::start().await;
+        let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
+        let webex = mock.client_builder().service(service).build().unwrap();
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+        (mock, session)
+    });
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut ending = std::pin::pin!(session.disconnect());
+    let std::task::Poll::Ready(ended) = ending.as_mut().poll(&mut context) else { panic!("not at once") };
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::NoRuntime);
+    assert!(runtime.block_on(session.status()).unwrap().is_some(), "the session is still there");
+    assert_eq!(mock.revocations(), 0);
+}
+
+/// Outside a runtime, what needs the network or a task is an error, and all else works.
+#[test]
+fn session_calls_outside_runtime_do_not_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let clock = ManualClock::new(NOW);
+    let (_server, manager, session, jane) = runtime.block_on(async {
+        let (server, webex) = start_login_server(&["a"], &clock).await;
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let jane = tokens(&webex).await;
+        let session = manager.put(&key("a"), jane.clone()).await.unwrap();
+        (server, manager, session, jane)
+    });
+    /// Polls a future, which is ready at once.
+    fn poll_ready<T>(future: impl Future<Output = webex_oauth::Result<T>>) -> Result<T, ErrorKind> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            std::task::Poll::Ready(outcome) => outcome.map_err(|error| error.kind()),
+            std::task::Poll::Pending => panic!("it waits outside a runtime"),
+        }
+    }
+    for is_expired in [false, true] {
+        if is_expired {
+            clock.advance(TWO_WEEKS);
+            assert_eq!(poll_ready(session.access_token()), Err(ErrorKind::NoRuntime));
+            assert_eq!(poll_ready(session.security_context()).err(), Some(ErrorKind::NoRuntime));
+        } else {
+            assert_eq!(poll_ready(session.access_token()).as_ref(), Ok(jane.access_token()));
+            assert_eq!(poll_ready(session.security_context()).err(), Some(ErrorKind::Unsupported));
+        }
+        assert_eq!(poll_ready(session.person()).err(), Some(ErrorKind::NoRuntime));
+        assert_eq!(poll_ready(session.check()).err(), Some(ErrorKind::NoRuntime));
+        assert_eq!(poll_ready(session.refresh()), Err(ErrorKind::NoRuntime));
+        assert_eq!(poll_ready(session.status()).unwrap().unwrap().state, SessionState::Connected);
+        assert!(poll_ready(session.account()).unwrap().is_unverified());
+        assert!(poll_ready(manager.put(&key("b"), jane.clone())).is_ok());
+        assert_eq!(poll_ready(manager.unblock(&key("a"))), Ok(()));
+        assert_eq!(poll_ready(manager.data::<i32>(&key("a"))), Ok(None));
+        assert_eq!(poll_ready(manager.wait_idle()), Ok(()));
+        let adopted = poll_ready(manager.import(&key("c"), ImportedTokens::new(jane.refresh_token().unwrap().clone())));
+        assert_eq!(adopted.err(), Some(ErrorKind::NoRuntime));
+    }
+    assert_eq!(poll_ready(manager.remove(&key("b"))), Ok(()));
+    assert_eq!(poll_ready(session.disconnect()).err(), Some(ErrorKind::NoRuntime));
+}
+
+/// Whatever is dropped wherever, what follows works, and there is one refresh.
+#[tokio::test]
+async fn cancelled_session_call_leaves_session_usable() {
+    for call in 0..4 {
+        for polls in 0..25 {
+            let clock = ManualClock::new(NOW);
+            let mock = MockWebex::builder().clock(clock.clone()).start().await;
+            let webex = mock.client();
+            let store = YieldingStore(MemoryStore::new());
+            let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+            let session = manager.put(&key("a"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+            clock.advance(TWO_WEEKS);
+            let leave = async {
+                for _ in 0..polls {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = leave => {}
+                () = async {
+                    match call {
+                        0 => drop(session.access_token().await.unwrap()),
+                        1 => session.refresh().await.unwrap(),
+                        2 => drop(session.check().await.unwrap()),
+                        _ => manager.unblock(&key("a")).await.unwrap(),
+                    }
+                } => {}
+            }
+            let token = session.access_token().await.unwrap();
+            manager.wait_idle().await.unwrap();
+            webex.person(&token).await.unwrap();
+            assert_eq!(mock.refreshes(), 1, "call {call}, dropped after {polls}");
+        }
+    }
+}
+
+/// A call of a session that others end, replace and refresh meanwhile may fail, but not as if the settings were wrong.
+#[track_caller]
+fn assert_transient_failure<T>(outcome: webex_oauth::Result<T>) {
+    if let Err(error) = outcome {
+        let is_passing = error.is_retryable() || error.is_login_required() || error.is_token_rejected();
+        assert!(is_passing && !error.is_misconfigured(), "{error:?}");
+    }
+}
+
+/// Everything at once, by two managers over one store; afterwards all agree.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn managers_agree_after_concurrent_operations() {
+    for round in 0..6_u64 {
+        let clock = ManualClock::new(NOW).auto_advance();
+        let mock = MockWebex::builder()
+            .clock(clock.clone())
+            .user(MockUser::new("jane@example.com"))
+            .user(MockUser::new("bob@example.com"))
+            .start()
+            .await;
+        let webex = mock.client();
+        let store = YieldingStore(MemoryStore::new());
+        let managers: Vec<_> = (0..2).map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap()).collect();
+        let jane = log_in(&mock, &webex, "jane@example.com").await;
+        let bob = log_in(&mock, &webex, "bob@example.com").await;
+        managers[0].put(&key("room"), jane.clone()).await.unwrap();
+        let tasks: Vec<_> = (0..8_u64)
+            .map(|task| {
+                let (manager, jane, bob) = (managers[task as usize % 2].clone(), jane.clone(), bob.clone());
+                let clock = clock.clone();
+                tokio::spawn(async move {
+                    let mut dice = round * 977 + task * 7919 + 1;
+                    for _ in 0..60 {
+                        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let session = manager.session(&key("room"));
+                        match (dice >> 33) % 10 {
+                            0 => drop(
+                                manager
+                                    .put_opts(&key("room"), jane.clone(), PutOptions::new().replace_account())
+                                    .await
+                                    .unwrap(),
+                            ),
+                            1 => drop(
+                                manager
+                                    .put_opts(&key("room"), bob.clone(), PutOptions::new().replace_account())
+                                    .await
+                                    .unwrap(),
+                            ),
+                            2 => manager.remove(&key("room")).await.unwrap(),
+                            3 => assert_transient_failure(session.refresh().await),
+                            4 => assert_transient_failure(session.person().await),
+                            5 => manager.unblock(&key("room")).await.unwrap(),
+                            6 => clock.advance(Duration::from_secs(100_000)),
+                            7 => {
+                                if let Ok(token) = session.access_token().await {
+                                    session.invalidate(&token);
+                                }
+                            }
+                            _ => assert_transient_failure(session.access_token().await),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        managers[0].put_opts(&key("room"), bob.clone(), PutOptions::new().replace_account()).await.unwrap();
+        clock.advance(Duration::from_secs(31));
+        for manager in &managers {
+            assert_transient_failure(manager.access_token(&key("room")).await);
+            manager.wait_idle().await.unwrap();
+        }
+        for manager in &managers {
+            let person = manager.session(&key("room")).person().await.unwrap();
+            assert_eq!(person.email(), Some("bob@example.com"), "round {round}");
+        }
+    }
+}

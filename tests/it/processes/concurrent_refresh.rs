@@ -1,0 +1,70 @@
+//! Many processes that want the same tokens at the same moment fetch each once.
+
+use webex_oauth::Rotation;
+
+use super::fixture::{Fixture, TOKEN_LIFETIME_WITH_SKEW};
+use super::worker::{TokenOutcome, WorkerCommand, WorkerMessage, run_worker_if_requested, test_name};
+use super::worker_process::WorkerProcess;
+
+/// Some processes, each with a clock that is wrong by so many seconds, ask again and again for what has just ended.
+fn refresh_concurrently(story: &str, world: &Fixture, skews: &[i64], rounds: usize) {
+    let mut processes: Vec<_> = skews
+        .iter()
+        .enumerate()
+        .map(|(number, skew)| {
+            let mut task = world.task(&format!("process {number}"));
+            task.skew = *skew;
+            WorkerProcess::start(story, &task)
+        })
+        .collect();
+    let users = world.users.len();
+    for round in 1..=rounds {
+        world.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
+        for (number, process) in processes.iter_mut().enumerate() {
+            // Each in an order of its own, so that all of them win some.
+            process.send_command(&WorkerCommand::RequestTokens((number * users) / skews.len()));
+        }
+        let mut tokens: Option<Vec<TokenOutcome>> = None;
+        for process in &mut processes {
+            let WorkerMessage::Tokens { first, then } = process.receive_message("it was asked for tokens") else {
+                panic!("no answer")
+            };
+            assert_eq!(first, then, "round {round}: what it handed out first was not the last word");
+            assert_eq!(
+                tokens.get_or_insert_with(|| first.clone()),
+                &first,
+                "round {round}: not everybody has the same"
+            );
+        }
+        for (user, answer) in tokens.unwrap().into_iter().enumerate() {
+            let TokenOutcome::Token(token) = answer else { panic!("round {round}: {answer:?}") };
+            assert!(world.is_access_token_valid(&token), "round {round}: the token of user {user} has ended");
+            assert_eq!(world.mock.refreshes_for(&world.users[user]), round, "of user {user}");
+        }
+        assert_eq!(world.mock.refreshes(), round * users, "in vain");
+    }
+    for user in 0..users {
+        let kept = world.stored_login(user).unwrap();
+        assert!(
+            kept.generation == rounds as u64 && !kept.has_lease_or_block && world.is_refreshable(&kept),
+            "{kept:?}"
+        );
+    }
+}
+
+#[test]
+fn eight_processes_refresh_fifty_sessions_once_per_round() {
+    run_worker_if_requested();
+    let story = test_name(eight_processes_refresh_fifty_sessions_once_per_round);
+    refresh_concurrently(story, &Fixture::new(50, Rotation::Lenient), &[0; 8], 20);
+}
+
+/// The server rotates, so that a refresh too many would end a login.
+#[test]
+fn clock_skew_of_5_minutes_causes_no_extra_refresh() {
+    run_worker_if_requested();
+    let story = test_name(clock_skew_of_5_minutes_causes_no_extra_refresh);
+    for rotation in [Rotation::Lenient, Rotation::Strict] {
+        refresh_concurrently(story, &Fixture::new(20, rotation), &[-150, -50, 50, 150], 5);
+    }
+}

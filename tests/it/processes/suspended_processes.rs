@@ -1,0 +1,235 @@
+//! A process that is stopped beyond its claim, while the answer to its refresh is on its way, saves what it has when nobody
+//! has newer, and drops it otherwise.
+
+use webex_oauth::Rotation;
+
+use super::fixture::{Fixture, LEASE_WITH_MARGIN, StoredLogin, TOKEN_LIFETIME_WITH_SKEW};
+use super::proxy::{HoldHandle, HoldPoint, HoldingProxy};
+use super::worker::{TokenOutcome, WorkerCommand, WorkerMessage, run_worker_if_requested, test_name};
+use super::worker_process::WorkerProcess;
+
+const ROTATIONS: [Rotation; 2] = [Rotation::Lenient, Rotation::Strict];
+
+/// One user, whose token has ended, and a process that was stopped while it fetched another.
+struct SuspendedRefresh {
+    test_name: &'static str,
+    suspended: WorkerProcess,
+    hold: Option<HoldHandle>,
+    gate: HoldingProxy,
+    fixture: Fixture,
+}
+
+impl SuspendedRefresh {
+    /// The stopped process has sent its request. Its claim has lapsed since.
+    fn new(story: &'static str, rotation: Rotation, place: HoldPoint) -> Self {
+        let world = Fixture::new(1, rotation);
+        let gate = HoldingProxy::start(&world.mock);
+        world.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
+        let held = gate.hold(place);
+        let mut task = world.task("the process that is stopped");
+        task.server = gate.uri();
+        let mut stopped = WorkerProcess::start(story, &task);
+        stopped.send_command(&WorkerCommand::RequestTokens(0));
+        held.wait();
+        stopped.suspend();
+        assert!(world.stored_login(0).unwrap().has_lease_or_block, "it has not claimed what it refreshes");
+        world.clock.advance(LEASE_WITH_MARGIN);
+        Self { test_name: story, suspended: stopped, hold: Some(held), gate, fixture: world }
+    }
+
+    /// The answer comes while it is stopped.
+    fn with_response(story: &'static str, rotation: Rotation) -> Self {
+        let mut scene = Self::new(story, rotation, HoldPoint::Response);
+        scene.release();
+        scene
+    }
+
+    fn release(&mut self) {
+        self.hold.take().unwrap().release();
+    }
+
+    /// Another process, which has all the time that it needs while the first stands still.
+    fn start_other_process(&self) -> WorkerProcess {
+        let mut task = self.fixture.task("the other process");
+        (task.server, task.is_alone) = (self.gate.uri(), true);
+        WorkerProcess::start(self.test_name, &task)
+    }
+
+    /// Lets the stopped process go on; says what it hands out first, and what when all is done.
+    fn resume(&mut self) -> (TokenOutcome, TokenOutcome) {
+        self.suspended.resume();
+        receive_tokens(&mut self.suspended)
+    }
+
+    fn stored_login(&self) -> StoredLogin {
+        self.fixture.stored_login(0).unwrap()
+    }
+
+    fn refreshes(&self) -> usize {
+        self.fixture.mock.refreshes_for(&self.fixture.users[0])
+    }
+
+    /// The one token that the store has and that everybody hands out.
+    fn assert_stored(&self, answer: &TokenOutcome, generation: u64) {
+        let kept = self.stored_login();
+        assert_eq!(*answer, TokenOutcome::Token(kept.tokens.access_token().expose().to_owned()));
+        assert!(kept.generation == generation && !kept.has_lease_or_block, "{kept:?}");
+        assert!(
+            self.fixture.is_refreshable(&kept)
+                && self.fixture.is_access_token_valid(kept.tokens.access_token().expose())
+        );
+    }
+
+    /// The login goes on as if nothing had happened.
+    fn assert_still_refreshable(&self) {
+        let before = self.stored_login().generation;
+        self.fixture.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
+        let mut next = self.start_other_process();
+        let (first, _) = request_token(&mut next);
+        self.assert_stored(&first, before + 1);
+    }
+}
+
+fn request_token(process: &mut WorkerProcess) -> (TokenOutcome, TokenOutcome) {
+    process.send_command(&WorkerCommand::RequestTokens(0));
+    receive_tokens(process)
+}
+
+fn receive_tokens(process: &mut WorkerProcess) -> (TokenOutcome, TokenOutcome) {
+    let WorkerMessage::Tokens { mut first, mut then } = process.receive_message("it was asked for a token") else {
+        panic!("no answer")
+    };
+    (first.remove(0), then.remove(0))
+}
+
+#[test]
+fn stopped_process_saves_tokens_without_takeover() {
+    run_worker_if_requested();
+    for rotation in ROTATIONS {
+        let mut scene =
+            SuspendedRefresh::with_response(test_name(stopped_process_saves_tokens_without_takeover), rotation);
+
+        let (first, then) = scene.resume();
+
+        assert_eq!(first, then);
+        scene.assert_stored(&first, 1);
+        assert_eq!(scene.refreshes(), 1);
+        scene.assert_still_refreshable();
+    }
+}
+
+#[test]
+fn stopped_process_saves_tokens_over_backoff_of_other_process() {
+    run_worker_if_requested();
+    for rotation in ROTATIONS {
+        let story = test_name(stopped_process_saves_tokens_over_backoff_of_other_process);
+        let mut scene = SuspendedRefresh::with_response(story, rotation);
+        scene.gate.set_unavailable(true);
+        let (put_off, _) = request_token(&mut scene.start_other_process());
+        assert!(matches!(put_off, TokenOutcome::Retryable(_)), "{put_off:?}");
+        let marked = scene.stored_login();
+        assert!(marked.has_lease_or_block && marked.generation == 0, "{marked:?}");
+        scene.gate.set_unavailable(false);
+
+        let (first, then) = scene.resume();
+
+        assert_eq!(first, then);
+        scene.assert_stored(&first, 1);
+        assert_eq!(scene.refreshes(), 1);
+        scene.assert_still_refreshable();
+    }
+}
+
+#[test]
+fn stopped_process_uses_tokens_refreshed_by_other_process() {
+    run_worker_if_requested();
+    let story = test_name(stopped_process_uses_tokens_refreshed_by_other_process);
+    let mut scene = SuspendedRefresh::with_response(story, Rotation::Lenient);
+    let (others, _) = request_token(&mut scene.start_other_process());
+    scene.assert_stored(&others, 1);
+
+    let (first, then) = scene.resume();
+
+    let TokenOutcome::Token(first) = first else { panic!("{first:?}") };
+    assert!(scene.fixture.is_access_token_valid(&first), "Webex gave it a token as well, which it may have handed out");
+    assert_eq!(then, others);
+    scene.assert_stored(&others, 1);
+    assert_eq!(scene.refreshes(), 2);
+    scene.assert_still_refreshable();
+}
+
+#[test]
+fn stopped_process_restores_session_rejected_in_other_process() {
+    run_worker_if_requested();
+    let story = test_name(stopped_process_restores_session_rejected_in_other_process);
+    let mut scene = SuspendedRefresh::with_response(story, Rotation::Strict);
+    let mut other = scene.start_other_process();
+    let (dead, _) = request_token(&mut other);
+    assert!(matches!(&dead, TokenOutcome::LoginRequired { was_interrupted: true, .. }), "{dead:?}");
+    assert!(!scene.fixture.is_refreshable(&scene.stored_login()));
+
+    let (first, then) = scene.resume();
+
+    assert_eq!(first, then);
+    scene.assert_stored(&first, 1);
+    assert_eq!(request_token(&mut other).0, first, "the other process sees it, too");
+    assert_eq!(scene.refreshes(), 1);
+    scene.assert_still_refreshable();
+}
+
+/// The request comes to the server after all that the other process did.
+#[test]
+fn late_request_of_stopped_process_uses_other_process_tokens() {
+    run_worker_if_requested();
+    for rotation in ROTATIONS {
+        let story = test_name(late_request_of_stopped_process_uses_other_process_tokens);
+        let mut scene = SuspendedRefresh::new(story, rotation, HoldPoint::Request);
+        let (others, _) = request_token(&mut scene.start_other_process());
+        scene.assert_stored(&others, 1);
+        scene.release();
+
+        let (first, then) = scene.resume();
+
+        if rotation == Rotation::Strict {
+            assert_eq!(first, others, "its own request was refused");
+        }
+        assert_eq!(then, others);
+        scene.assert_stored(&others, 1);
+        scene.assert_still_refreshable();
+    }
+}
+
+#[test]
+fn stopped_process_drops_tokens_after_new_login() {
+    run_worker_if_requested();
+    for rotation in ROTATIONS {
+        let mut scene =
+            SuspendedRefresh::with_response(test_name(stopped_process_drops_tokens_after_new_login), rotation);
+        let before = scene.stored_login();
+        scene.fixture.log_in(0);
+        let after = scene.stored_login();
+        assert_ne!(before.login, after.login);
+
+        let (_, then) = scene.resume();
+
+        scene.assert_stored(&then, 0);
+        assert_eq!(scene.stored_login().login, after.login);
+        scene.assert_still_refreshable();
+    }
+}
+
+#[test]
+fn stopped_process_drops_tokens_after_logout() {
+    run_worker_if_requested();
+    for rotation in ROTATIONS {
+        let story = test_name(stopped_process_drops_tokens_after_logout);
+        let mut scene = SuspendedRefresh::with_response(story, rotation);
+        scene.fixture.log_out(0);
+
+        let (_, then) = scene.resume();
+
+        assert_eq!(then, TokenOutcome::Absent);
+        assert!(scene.fixture.stored_login(0).is_none());
+        assert_eq!(request_token(&mut scene.start_other_process()).0, TokenOutcome::Absent);
+    }
+}
