@@ -182,29 +182,32 @@ pub use crate::client::WebexOAuth;
 pub use crate::client::builder::WebexOAuthBuilder;
 pub use crate::client::login::Login;
 pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError, Transience};
+#[cfg(feature = "cookies")]
+pub use crate::login::cookies;
 pub use crate::login::device::builder::DeviceLoginBuilder;
 pub use crate::login::device::device_login::DeviceLogin;
 pub use crate::login::device::state::DeviceState;
 #[cfg(feature = "loopback")]
-pub use crate::login::loopback::BrowserLogin;
+pub use crate::login::loopback::{self, BrowserLogin};
 #[cfg(feature = "qr")]
 pub use crate::login::qr::QrCode;
-pub use crate::login::{cookies, loopback};
 pub use crate::protocol::authorization::callback::{AcceptError, Callback};
 pub use crate::protocol::authorization::code::AuthorizationCode;
 #[cfg(feature = "oidc")]
 pub use crate::protocol::authorization::implicit::{ImplicitCallback, ImplicitLogin};
-#[cfg(feature = "oidc")]
-pub use crate::protocol::authorization::pending::{ImplicitResponse, PendingImplicit};
 pub use crate::protocol::authorization::pending::{PendingAuthorization, PendingId};
+#[cfg(feature = "oidc")]
+pub use crate::protocol::authorization::pending_implicit::{ImplicitResponse, PendingImplicit};
 pub use crate::protocol::authorization::request::{AuthorizationRequest, Prompt};
 pub use crate::protocol::authorization::url::AuthorizationUrl;
 pub use crate::protocol::device::authorization::DEVICE_REDIRECT_URIS;
 pub use crate::protocol::grant::ExchangeOptions;
 pub use crate::protocol::integration_id::ApplicationId;
+pub use crate::protocol::meetings;
+#[cfg(feature = "oidc")]
+pub use crate::protocol::oidc;
 pub use crate::protocol::person::Person;
 pub use crate::protocol::revocation::RevocationScope;
-pub use crate::protocol::{meetings, oidc};
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredString};
 pub use crate::service::pkce::Pkce;

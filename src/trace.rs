@@ -23,6 +23,10 @@ macro_rules! event {
     }};
 }
 
+#[cfg(not(feature = "tracing"))]
+pub(crate) use self::disabled::RequestSpan;
+#[cfg(feature = "tracing")]
+pub(crate) use self::enabled::RequestSpan;
 pub(crate) use event;
 
 pub(crate) fn as_dyn_error<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
@@ -30,7 +34,7 @@ pub(crate) fn as_dyn_error<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Err
 }
 
 #[cfg(feature = "tracing")]
-pub(crate) mod enabled {
+mod enabled {
     use std::future::Future;
     use std::time::Duration;
 
@@ -98,7 +102,7 @@ pub(crate) mod enabled {
 }
 
 #[cfg(not(feature = "tracing"))]
-mod unwatched {
+mod disabled {
     use std::future::Future;
 
     use http::{Request, Response, Uri};
@@ -112,17 +116,17 @@ mod unwatched {
             Self
         }
 
-        pub(crate) fn travel_with<B>(&self, _: &mut Request<B>) {}
+        pub(crate) fn attach_to<B>(&self, _: &mut Request<B>) {}
 
-        pub(crate) fn taken_from<B>(_: &mut Request<B>) -> Self {
+        pub(crate) fn take_from<B>(_: &mut Request<B>) -> Self {
             Self
         }
 
-        pub(crate) fn around<F: Future>(&self, exchange: F) -> F {
+        pub(crate) fn instrument<F: Future>(&self, exchange: F) -> F {
             exchange
         }
 
-        pub(crate) fn sent<B>(&self, _: u32, _: Option<&Response<B>>) {}
+        pub(crate) fn record_attempts<B>(&self, _: u32, _: Option<&Response<B>>) {}
 
         pub(crate) fn end(&self, _: impl FnOnce() -> Option<String>, _: &dyn Clock) {}
     }

@@ -23,7 +23,7 @@ use crate::transport::retry::RetryTransport;
 use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, TlsBackend, Transport};
 use crate::value_check::{self, Characters};
 
-/// A builder for [`WebexOAuth`]; created by [`WebexOAuth::builder`].
+/// A builder for [`WebexOAuth`](crate::WebexOAuth); created by [`WebexOAuth::builder`](crate::WebexOAuth::builder).
 ///
 /// Setters never fail: [`build`](Self::build) validates all settings. Redirect URI, scopes, and
 /// client secret are required only by the operations that use them. A worker that only refreshes

@@ -108,7 +108,7 @@ fn characters_of(name: &str) -> Characters {
 impl WebexOAuthBuilder {
     /// Creates a builder from the `WEBEX_*` environment variables that are set.
     ///
-    /// [`WebexOAuth::from_env`] lists the variables.
+    /// [`WebexOAuth::from_env`](crate::WebexOAuth::from_env) lists the variables.
     ///
     /// # Errors
     ///

@@ -25,7 +25,7 @@ use crate::protocol::authorization::code::AuthorizationCode;
 use crate::protocol::authorization::implicit::{self, ImplicitCallback, ImplicitLogin};
 use crate::protocol::authorization::pending::PendingAuthorization;
 #[cfg(feature = "oidc")]
-use crate::protocol::authorization::pending::PendingImplicit;
+use crate::protocol::authorization::pending_implicit::PendingImplicit;
 use crate::protocol::authorization::request::AuthorizationRequest;
 use crate::protocol::device::authorization::DeviceAuthorization;
 use crate::protocol::device::poll::PollResponse;

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::protocol::http_request::{self, RequestKind};
 use crate::registration::Registration;
-use crate::trace::enabled::RequestSpan;
+use crate::trace::RequestSpan;
 use crate::transport::retry::RetryTransport;
 use crate::transport::{Limits, RetryPolicy};
 

@@ -15,7 +15,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::protocol::authorization::code::AuthorizationCode;
 use crate::protocol::authorization::implicit::UnverifiedImplicitTokens;
-use crate::protocol::authorization::pending::PendingImplicit;
+use crate::protocol::authorization::pending_implicit::PendingImplicit;
 use crate::protocol::error_response::{self, error_from_response};
 use crate::protocol::http_request::{self, RequestKind};
 use crate::protocol::oidc::key::JwkSet;

@@ -38,12 +38,12 @@ use crate::store::key::TokenKey;
 ///    and the split into root and child all matter.
 /// 6. **Exact entries.** A loaded entry equals the saved one. Bodies of 0 bytes to 64 KiB are
 ///    supported.
-/// 7. **No leaks.** A [`Body`] never appears in errors, logs, or `Debug` output. Errors are created
+/// 7. **No leaks.** A [`Body`](crate::store::Body) never appears in errors, logs, or `Debug` output. Errors are created
 ///    with [`Error::store`](crate::Error::store).
 /// 8. **Cancel safety.** Dropping a future leaves either the old or the new entry, and a usable
 ///    store. The write may still happen later.
 ///
-/// [`conformance`] checks all of this except rule 3.
+/// [`conformance`](crate::store::conformance) checks all of this except rule 3.
 ///
 /// # Damaged entries
 ///
@@ -56,7 +56,7 @@ use crate::store::key::TokenKey;
 /// [`put_opts`](crate::TokenManager::put_opts) with
 /// [`replace_account`](crate::PutOptions::replace_account).
 ///
-/// A store that can detect a single damaged entry may set it aside. [`FileStore`] does so for
+/// A store that can detect a single damaged entry may set it aside. [`FileStore`](crate::store::FileStore) does so for
 /// a file whose checksum does not match: it reports the damage once with an error for which
 /// [`Error::is_login_required`](crate::Error::is_login_required) returns `true`, and from then on
 /// the entry is absent.
@@ -107,7 +107,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 /// 4. **Stable cursors.** A cursor stays valid after the entry that it points to is deleted, and
 ///    for other handles to the same store.
 ///
-/// [`conformance`] checks all of this.
+/// [`conformance`](crate::store::conformance) checks all of this.
 #[async_trait]
 pub trait TokenIndex: TokenStore {
     /// Lists the keys of entries that are due at or before `before`.

@@ -12,7 +12,7 @@ use crate::testing::registry::{Lifetimes, MockIntegration, MockService, MockUser
 use crate::testing::request_log::Recording;
 use crate::testing::{server, token_codec};
 
-/// A builder for [`MockWebex`], created by [`MockWebex::builder`].
+/// A builder for [`MockWebex`](crate::testing::MockWebex), created by [`MockWebex::builder`](crate::testing::MockWebex::builder).
 ///
 /// # Example
 ///
@@ -110,7 +110,7 @@ impl MockWebexBuilder {
         self
     }
 
-    /// Registers another integration. [`MockWebex::client_for`] creates a client for it.
+    /// Registers another integration. [`MockWebex::client_for`](crate::testing::MockWebex::client_for) creates a client for it.
     pub fn integration(mut self, integration: MockIntegration) -> Self {
         self.integrations.push(integration);
         self
@@ -155,7 +155,7 @@ impl MockWebexBuilder {
     /// token that arrives through a browser with an ID token without `at_hash`
     /// ([`WebexOAuthBuilder::insecure_accept_missing_at_hash`]).
     ///
-    /// [`WebexOAuthBuilder::insecure_accept_missing_at_hash`]: crate::client::WebexOAuthBuilder::insecure_accept_missing_at_hash
+    /// [`WebexOAuthBuilder::insecure_accept_missing_at_hash`]: crate::WebexOAuthBuilder::insecure_accept_missing_at_hash
     pub fn at_hash(mut self) -> Self {
         self.writes_at_hash = true;
         self
@@ -165,7 +165,7 @@ impl MockWebexBuilder {
     ///
     /// With [`Rotation::Strict`], every refresh issues a new refresh token, and the used one
     /// becomes invalid immediately. Using it again is rejected like any invalid refresh token and
-    /// has no other effect. Each login then has its own refresh token. [`MockWebex::service`] is
+    /// has no other effect. Each login then has its own refresh token. [`MockWebex::service`](crate::testing::MockWebex::service) is
     /// configured accordingly.
     pub fn rotation(mut self, rotation: Rotation) -> Self {
         self.rotation_policy.rotation = rotation;
@@ -202,7 +202,7 @@ impl MockWebexBuilder {
         self
     }
 
-    /// Stores the last 1024 requests for [`MockWebex::received`]. By default, requests are only
+    /// Stores the last 1024 requests for [`MockWebex::received`](crate::testing::MockWebex::received). By default, requests are only
     /// counted.
     ///
     /// Values that may be secret are replaced by `[redacted]`. About 16 KiB of each request is
@@ -223,7 +223,7 @@ impl MockWebexBuilder {
     ///
     /// The relay can truncate a response, reset its connection, or slow it down
     /// ([`Fault::truncated`], [`reset`], [`stalled`], [`dripping`]). It can also reject connections
-    /// ([`MockWebex::go_offline`]). It supports HTTP/1 and adds about 0.1 ms to each request.
+    /// ([`MockWebex::go_offline`](crate::testing::MockWebex::go_offline)). It supports HTTP/1 and adds about 0.1 ms to each request.
     ///
     /// [`Fault::truncated`]: crate::testing::Fault::truncated
     /// [`reset`]: crate::testing::Fault::reset
@@ -257,7 +257,7 @@ impl MockWebexBuilder {
     /// same URI with `-d`, `-k`, and `-r` in place of `-a`.
     ///
     /// If one is missing, the device receives a code, but its user sees an error page, as with
-    /// Webex (<https://github.com/wr-org/webex-rust/issues/23>). [`MockWebex::approve_device`]
+    /// Webex (<https://github.com/wr-org/webex-rust/issues/23>). [`MockWebex::approve_device`](crate::testing::MockWebex::approve_device)
     /// panics in this case.
     pub fn require_device_redirects(mut self) -> Self {
         self.devices.requires_helper_redirects = true;

@@ -13,7 +13,7 @@ use crate::testing::server::lock_ignoring_poison;
 pub(crate) const NO_RELAY: &str =
     "connection faults require the relay: start the mock with `MockWebex::builder().relay().start()`";
 
-/// An endpoint of the mock, selected by [`MockWebex::on`].
+/// An endpoint of the mock, selected by [`MockWebex::on`](crate::testing::MockWebex::on).
 pub struct EndpointScript<'a> {
     pub(crate) state: &'a Mutex<State>,
     pub(crate) has_relay: bool,
@@ -69,7 +69,7 @@ impl ScriptedFault<'_> {
         self.set_remaining(Remaining::Times(times))
     }
 
-    /// Sets the fault to apply to all responses until [`MockWebex::clear`] or
+    /// Sets the fault to apply to all responses until [`MockWebex::clear`](crate::testing::MockWebex::clear) or
     /// [`EndpointScript::clear`] is called. Faults that are added later wait until then.
     pub fn until_cleared(self) -> Self {
         self.set_remaining(Remaining::UntilCleared)
@@ -106,7 +106,7 @@ impl fmt::Debug for ScriptedFault<'_> {
     }
 }
 
-/// An expected number of requests, created by [`MockWebex::expect`].
+/// An expected number of requests, created by [`MockWebex::expect`](crate::testing::MockWebex::expect).
 #[must_use = "an expectation needs a number: call `times(1)` or `never()`"]
 pub struct RequestExpectation<'a> {
     pub(crate) state: &'a Mutex<State>,

@@ -187,7 +187,7 @@ fn sign_with_key(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
 /// Returns an empty signature. The authorization endpoint rejects `openid` in builds that cannot
 /// sign.
 #[cfg(not(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls"))))]
-fn sign(key: usize, _: Algorithm, _: &[u8]) -> Vec<u8> {
+fn sign_with_key(key: usize, _: Algorithm, _: &[u8]) -> Vec<u8> {
     PAIRS.get(key).map_or(P256_KEY, |pair| pair.private)[..0].to_vec()
 }
 

@@ -291,7 +291,7 @@ impl TokenSet {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::CorruptEntry`]: `text` is damaged or was written by a later version. The
+    /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): `text` is damaged or was written by a later version. The
     ///   error does not quote `text`.
     pub fn from_stored(text: &str) -> Result<Self> {
         read_token_set(text)

@@ -122,7 +122,7 @@ impl TokenSet {
     /// Returns the granted scopes, or `None` if they are unknown.
     ///
     /// If the response contained no scopes, these are the requested scopes (RFC 6749, section 5.1).
-    /// The scopes of [imported](ImportedTokens) tokens are unknown if none were specified.
+    /// The scopes of [imported](crate::ImportedTokens) tokens are unknown if none were specified.
     pub fn scopes(&self) -> Option<&Scopes> {
         self.granted.as_ref().or(Some(&self.requested_scopes).filter(|asked| !asked.is_empty()))
     }

@@ -11,8 +11,7 @@ use http::{HeaderMap, StatusCode};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Delivery, Error, Result};
 use crate::random;
-use crate::trace::enabled::RequestSpan;
-use crate::trace::event;
+use crate::trace::{RequestSpan, event};
 use crate::transport::traits::{Limits, RetryPolicy, Transport};
 
 /// The maximum number of attempts.

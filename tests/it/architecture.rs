@@ -48,7 +48,6 @@ const PURE: &[&str] = &[
 const LONG_FILES: &[(&str, &str)] = &[
     ("src/client/mod.rs", "contains every call of the client, and most lines are documentation"),
     ("src/error/mod.rs", "contains every kind of error and every question about an error"),
-    ("src/protocol/authorization/pending.rs", "both kinds of pending logins share their parts and stored form"),
     ("src/sessions/refresh/machine.rs", "one state machine, which is read as a whole"),
     ("src/sessions/session.rs", "contains every call of a session, and most lines are documentation"),
     ("src/testing/mock.rs", "contains every call of the mock, and most lines are documentation"),

@@ -16,7 +16,7 @@ use webex_oauth::{Error, Result, Transience};
 /// What is wrong with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
-    NoFlaw,
+    Correct,
     IgnoresExpect,
     IgnoresExpectedRevisionsOfHeads,
     EmptiesBodiesOfNewHeads,
@@ -348,7 +348,7 @@ fn reported_violation(suite: impl Future<Output = ()>) -> Option<String> {
 }
 
 fn assert_violations(table: &[(Flaw, &str)], suite: impl Fn(FlawedStore) -> Option<String>) {
-    assert_eq!(suite(FlawedStore::new(NoFlaw)), None);
+    assert_eq!(suite(FlawedStore::new(Correct)), None);
     let mut wrong = Vec::new();
     for (flaw, rule) in table {
         let said = suite(FlawedStore::new(*flaw)).unwrap_or_else(|| "nothing".to_owned());

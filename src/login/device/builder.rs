@@ -121,14 +121,14 @@ impl DeviceLogin {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Unsupported`]: the service does not support device logins (Webex Meetings),
+    /// - [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported): the service does not support device logins (Webex Meetings),
     ///   or a scope belongs to OpenID Connect, which Webex does not support for devices. Nothing
     ///   was sent.
-    /// - [`ErrorKind::Configuration`]: the client has no secret or no scopes. Nothing was sent.
-    /// - [`ErrorKind::DeviceGrant`]: the request failed for another reason. If
+    /// - [`ErrorKind::Configuration`](crate::ErrorKind::Configuration): the client has no secret or no scopes. Nothing was sent.
+    /// - [`ErrorKind::DeviceGrant`](crate::ErrorKind::DeviceGrant): the request failed for another reason. If
     ///   [`is_misconfigured`](Error::is_misconfigured) returns `true`, see
     ///   [`DEVICE_REDIRECT_URIS`](crate::DEVICE_REDIRECT_URIS).
-    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
+    /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): polled outside a Tokio runtime.
     ///
     /// # Panics
     ///

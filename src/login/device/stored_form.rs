@@ -170,7 +170,7 @@ impl DeviceLogin {
     ///
     /// An expired code is not an error. Check [`time_left`](Self::time_left) before you display the
     /// code, and start a new login if it is zero. [`next`](Self::next) returns
-    /// [`DeviceState::Expired`].
+    /// [`DeviceState::Expired`](crate::DeviceState::Expired).
     ///
     /// # Errors
     ///

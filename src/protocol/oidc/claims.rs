@@ -5,7 +5,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
-use crate::json;
+use crate::json::strict;
+use crate::json::value::whole_number;
 use crate::token::account::{EmailAddress, Subject};
 
 /// An ID token whose signature and claims were verified (OpenID Connect Core 1.0, section 2).
@@ -66,7 +67,7 @@ impl VerifiedIdToken {
     ///
     /// Webex sometimes sends the claim as a string. Invalid values count as `false`.
     pub fn is_email_verified(&self) -> Option<bool> {
-        json::bool_claim(self.0.get("email_verified")?)
+        strict::bool_claim(self.0.get("email_verified")?)
     }
 
     /// Returns the full name, which requires the scope `profile`.
@@ -104,7 +105,7 @@ impl VerifiedIdToken {
     }
 
     fn time(&self, name: &str) -> Option<UnixTime> {
-        json::seconds(self.0.get(name)?).map(UnixTime::from_secs)
+        whole_number(self.0.get(name)?).map(UnixTime::from_secs)
     }
 }
 

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json;
+use crate::json::strict;
 use crate::json::value::has_replacement_character;
 use crate::protocol::error_response::{self, error_from_response};
 use crate::protocol::http_request::{self, RequestKind};
@@ -136,19 +136,19 @@ impl Discovery {
 
     /// Returns `true` if the `request` parameter is supported. Defaults to `false`.
     pub fn is_request_parameter_supported(&self) -> bool {
-        self.0.get("request_parameter_supported").and_then(json::bool_or_string).unwrap_or(false)
+        self.0.get("request_parameter_supported").and_then(strict::bool_or_string).unwrap_or(false)
     }
 
     /// Returns `true` if the `request_uri` parameter is supported. Defaults to `true`.
     pub fn is_request_uri_parameter_supported(&self) -> bool {
-        self.0.get("request_uri_parameter_supported").and_then(json::bool_or_string).unwrap_or(true)
+        self.0.get("request_uri_parameter_supported").and_then(strict::bool_or_string).unwrap_or(true)
     }
 
     /// Returns `true` if every callback contains `iss` (RFC 9207, section 3). Defaults to `false`,
     /// which applies to Webex.
     #[doc(alias = "authorization_response_iss_parameter_supported")]
     pub fn is_issuer_in_callbacks(&self) -> bool {
-        self.0.get("authorization_response_iss_parameter_supported").and_then(json::bool_or_string).unwrap_or(false)
+        self.0.get("authorization_response_iss_parameter_supported").and_then(strict::bool_or_string).unwrap_or(false)
     }
 
     /// Returns the field `name`, unchanged.
@@ -161,7 +161,7 @@ impl Discovery {
     }
 
     fn list<'a>(&'a self, name: &str, otherwise: &[&'a str]) -> Vec<&'a str> {
-        self.0.get(name).and_then(json::string_or_list).unwrap_or_else(|| otherwise.to_vec())
+        self.0.get(name).and_then(strict::string_or_list).unwrap_or_else(|| otherwise.to_vec())
     }
 }
 
@@ -225,7 +225,7 @@ pub(crate) fn read_discovery(
         Error::new(ErrorKind::Discovery, format!("invalid discovery document: {why}"))
             .with_tracking_id(http_request::received_tracking_id(response, None, &[]))
     };
-    let document = Discovery(json::parse_strict_object(response.body()).map_err(|fault| {
+    let document = Discovery(strict::parse_strict_object(response.body()).map_err(|fault| {
         error_response::invalid_response_error(
             RequestKind::Discovery,
             response,
@@ -352,7 +352,7 @@ pub(crate) fn read_web_finger(
         Error::new(ErrorKind::Discovery, format!("invalid WebFinger response: {why}"))
             .with_tracking_id(http_request::received_tracking_id(response, None, &[]))
     };
-    let answer = json::parse_strict_object(response.body()).map_err(|fault| {
+    let answer = strict::parse_strict_object(response.body()).map_err(|fault| {
         let problem = "invalid WebFinger response";
         error_response::invalid_response_error(RequestKind::Discovery, response, problem, &fault, &[])
     })?;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::json;
+use crate::json::strict;
 use crate::json::value::has_replacement_character;
 use crate::protocol::oidc::key::SigningAlgorithm;
 
@@ -39,7 +39,7 @@ impl<'a> Jws<'a> {
             URL_SAFE_NO_PAD.decode(part).map_err(|_| format!("the {what} is not unpadded base64url"))
         };
         let read = |what: &str, part: &str| {
-            json::parse_strict_object(&decode(what, part)?)
+            strict::parse_strict_object(&decode(what, part)?)
                 .map_err(|fault| format!("the {what} cannot be parsed: {fault}"))
         };
         let fields = read("header", header)?;

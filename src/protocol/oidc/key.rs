@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use crate::json;
+use crate::json::strict;
 
 /// The maximum number of keys read from a set.
 const MAX_KEYS: usize = 100;
@@ -35,7 +35,7 @@ impl JwkSet {
     /// Unsupported keys are ignored, so that a new kind of key does not affect the others. A set
     /// without a usable key is an error.
     pub(crate) fn read(json: &[u8]) -> Result<Self, String> {
-        let set = json::parse_strict_object(json).map_err(|fault| fault.to_string())?;
+        let set = strict::parse_strict_object(json).map_err(|fault| fault.to_string())?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("`keys` is not a list")?;
         let keys: Vec<_> = keys.iter().take(MAX_KEYS).filter_map(|key| Jwk::read(key.as_object()?)).collect();
         if keys.is_empty() { Err("no key is usable for verifying signatures".to_owned()) } else { Ok(Self(keys)) }
@@ -64,7 +64,8 @@ impl Jwk {
         let number = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
         // `null` counts as absent.
         let said = |name: &str| fields.get(name).filter(|value| !value.is_null());
-        let verifies = |operations: &Value| json::string_or_list(operations).is_some_and(|own| own.contains(&"verify"));
+        let verifies =
+            |operations: &Value| strict::string_or_list(operations).is_some_and(|own| own.contains(&"verify"));
         if !said("use").is_none_or(|own| own == "sig") || !said("key_ops").is_none_or(verifies) {
             return None;
         }
@@ -231,7 +232,7 @@ fn verify_signature(algorithm: SigningAlgorithm, key: &[u8], input: &[u8], signa
 }
 
 #[cfg(not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")))]
-fn verify(_: SigningAlgorithm, _: &[u8], _: &[u8], _: &[u8]) -> bool {
+fn verify_signature(_: SigningAlgorithm, _: &[u8], _: &[u8], _: &[u8]) -> bool {
     false
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::json;
+use crate::json::strict;
 use crate::json::value::has_replacement_character;
 use crate::protocol::error_response::{self, error_from_response};
 use crate::protocol::http_request::{self, RequestKind};
@@ -53,7 +53,7 @@ impl UserInfo {
     ///
     /// Webex sends the claim as a string. Invalid values count as `false`.
     pub fn is_email_verified(&self) -> Option<bool> {
-        json::bool_claim(self.0.get("email_verified")?)
+        strict::bool_claim(self.0.get("email_verified")?)
     }
 
     /// Returns the full name.
@@ -150,7 +150,7 @@ pub(crate) fn read_user_info(
         Error::new(ErrorKind::UserInfo, format!("invalid userinfo response: {why}"))
             .with_tracking_id(http_request::received_tracking_id(response, None, &secrets))
     };
-    let claims = json::parse_strict_object(response.body()).map_err(|fault| {
+    let claims = strict::parse_strict_object(response.body()).map_err(|fault| {
         if is_signed_response(response) {
             return unusable(SIGNED_USER_INFO_MESSAGE.to_owned()).with_class(ErrorClass::Misconfigured);
         }

@@ -11,12 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::value::has_replacement_character;
+use crate::json::strict;
+use crate::json::value::{has_replacement_character, whole_number};
 use crate::protocol::oidc::claims::VerifiedIdToken;
 use crate::protocol::oidc::jws::Jws;
 use crate::protocol::oidc::key::{self, JwkSet, SigningAlgorithm};
+use crate::redact;
 use crate::secret::constant_time_eq;
-use crate::{json, redact};
 
 /// The maximum age of an ID token at login.
 const MAX_AGE_AT_LOGIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -176,7 +177,7 @@ fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<()> {
     // OpenID Connect Core 3.1.3.7, step 3: `aud` must contain our client ID, and no untrusted
     // audience. No other client is trusted.
     let audiences =
-        claims.get("aud").and_then(json::string_or_list).ok_or_else(|| invalid_id_token_error("`aud` is missing"))?;
+        claims.get("aud").and_then(strict::string_or_list).ok_or_else(|| invalid_id_token_error("`aud` is missing"))?;
     if !audiences.contains(&client_id) {
         return Err(invalid_id_token_error("`aud` does not contain this client's ID"));
     }
@@ -201,7 +202,7 @@ fn invalid_time_error(why: &str) -> Error {
 fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTime) -> Result<()> {
     let time = |name: &str| match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => match json::seconds(value) {
+        Some(value) => match whole_number(value) {
             Some(seconds) => Ok(Some(UnixTime::from_secs(seconds))),
             None => Err(invalid_id_token_error(format!("`{name}` is not a time"))),
         },
@@ -259,7 +260,7 @@ fn check_refreshed_claims(claims: &Map<String, Value>, before: &str) -> Result<(
         }
     }
     // A refresh is not a new sign-in. The same time may be written in several ways.
-    let times = |name: &str| both(name).map(|(old, new)| (json::seconds(&old), json::seconds(&new)));
+    let times = |name: &str| both(name).map(|(old, new)| (whole_number(&old), whole_number(&new)));
     if times("auth_time").is_some_and(|(old, new)| old != new) {
         return another("auth_time");
     }
@@ -297,7 +298,7 @@ pub(crate) fn check_same_user(
 /// Returns the claims of a token without verifying it, for comparison only.
 pub(crate) fn unverified_claims(token: &str) -> Option<Map<String, Value>> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    json::parse_strict_object(&payload).ok()
+    strict::parse_strict_object(&payload).ok()
 }
 
 /// Checks `at_hash` (OpenID Connect Core 1.0, sections 3.1.3.8 and 3.2.2.9) and `c_hash` (section
