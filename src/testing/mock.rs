@@ -24,7 +24,7 @@ use crate::testing::rules::authorize::{self, RequestRejection};
 use crate::testing::rules::device;
 use crate::testing::server::{self, Responder, Server};
 
-/// A simulated Webex on a loopback port. See the [module](self) for an overview.
+/// A simulated Webex on a loopback port. See the [module](crate::testing) for an overview.
 ///
 /// Cloning is cheap: all clones share one server, which stops when the last clone is dropped.
 ///
