@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::client::pipeline::Pipeline;
 #[cfg(feature = "oidc")]
-use crate::client::verifier::IdTokenVerifier;
+use crate::client::id_token_verifier::IdTokenVerifier;
+use crate::client::pipeline::Pipeline;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::integration_id::ApplicationId;

@@ -12,8 +12,8 @@ use tokio::sync::OwnedMutexGuard;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::protocol::oidc::VerifiedIdToken;
+use crate::protocol::oidc::id_token::{CheckedIdToken, SignatureCheck, invalid_id_token_error};
 use crate::protocol::oidc::key::JwkSet;
-use crate::protocol::oidc::verify::{CheckedIdToken, SignatureCheck, invalid_id_token_error};
 use crate::service::url::Endpoint;
 
 /// The minimum interval between two fetches from one address. It doubles after each consecutive

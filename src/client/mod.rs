@@ -1,7 +1,8 @@
 //! The client, which sends all requests.
 //!
 //! - `pipeline` sends requests with limits, spans, and error context.
-//! - `jwks` caches key sets and limits the requests for them. `verifier` verifies ID tokens.
+//! - `jwks` caches key sets and limits the requests for them, and `id_token_verifier` verifies ID
+//!   tokens.
 //! - `login` is the result of a completed login.
 //! - `builder` validates the settings, and `env` reads them from the environment.
 
@@ -36,7 +37,7 @@ use crate::protocol::http_request::RequestKind;
 use crate::protocol::oidc::{Discovery, UserInfo, VerifiedIdToken, discovery, user_info};
 use crate::protocol::person::{self, Person};
 use crate::protocol::revocation::{self, RevocationScope};
-use crate::protocol::{api_request, authorizations};
+use crate::protocol::{api_request, token_expiry};
 use crate::registration::Registration;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
@@ -54,7 +55,7 @@ pub(crate) mod pipeline;
 #[cfg(feature = "oidc")]
 pub(crate) mod jwks;
 #[cfg(feature = "oidc")]
-pub(crate) mod verifier;
+pub(crate) mod id_token_verifier;
 pub(crate) mod login;
 pub(crate) mod builder;
 pub(crate) mod env;
@@ -622,8 +623,8 @@ impl WebexOAuth {
     pub async fn token_expiry(&self, access_token: &AccessToken) -> Result<UnixTime> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let request = authorizations::token_expiry_request(registration, access_token)?;
-        let read = |answer: &Response<Bytes>| authorizations::read_token_expiry(answer, access_token, clock.now());
+        let request = token_expiry::token_expiry_request(registration, access_token)?;
+        let read = |answer: &Response<Bytes>| token_expiry::read_token_expiry(answer, access_token, clock.now());
         pipeline.send(RequestKind::Person, RetryPolicy::IfLost, *limits, request, read).await
     }
 

@@ -17,9 +17,9 @@ use crate::error::{Error, ErrorKind, Result, Transience};
 use crate::random;
 use crate::sessions::event::SessionEvent;
 use crate::sessions::manager::TokenManager;
-use crate::sessions::refresh::protocol::StoredLogin;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
 use crate::sessions::refresh::shared::CacheRef;
+use crate::sessions::refresh::steps::StoredLogin;
 use crate::store::TokenKey;
 use crate::trace::{as_dyn_error, event};
 

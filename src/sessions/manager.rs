@@ -12,10 +12,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::AccessToken;
 use crate::sessions::event::SessionEvent;
 use crate::sessions::refresh::policy::after_login;
-use crate::sessions::refresh::protocol::StoredLogin;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
 use crate::sessions::refresh::shared::{CacheRef, EventListener, Refresher};
-use crate::sessions::refresh::update::{Editing, InvalidateOnDrop};
+use crate::sessions::refresh::steps::StoredLogin;
+use crate::sessions::refresh::update::{CompareAndSwap, InvalidateOnDrop};
 use crate::sessions::session::Session;
 use crate::store::{Entry, Head, TokenIndex, TokenKey, TokenStore, traits};
 use crate::token::imported::ImportedTokens;
@@ -391,9 +391,9 @@ impl TokenManager {
         let mut record = SessionData::new(tokens);
         let turn = slot.lock_for_write_with_timeout().await?;
         let mut change = None;
-        let mut editing = Editing::new(&self.refresher, key);
+        let mut swap = CompareAndSwap::new(&self.refresher.store, key);
         loop {
-            let before = editing.peek().await?;
+            let before = swap.load().await?;
             let kept = match &before {
                 Some(before) if !replaces_account => self.require_same_account(key, &mut record, before).await?.data,
                 _ => None,
@@ -402,7 +402,7 @@ impl TokenManager {
             let entry = Entry { head: Head::new(after_login(&record.tokens).due.or(due))?, body: record.write()? };
             // Not earlier: rejected tokens change nothing.
             let begun = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&slot));
-            if editing.save(&entry).await? {
+            if swap.save(&entry).await? {
                 begun.confirm(Some(
                     self.refresher.to_cached_token(&slot, &StoredLogin { head: entry.head, tokens: record }),
                 ));

@@ -33,7 +33,7 @@ const PURE: &[&str] = &[
     "sessions::status",
     "sessions::refresh::machine",
     "sessions::refresh::policy",
-    "sessions::refresh::protocol",
+    "sessions::refresh::steps",
     "testing::faults",
     "testing::message",
     "testing::model",

@@ -13,7 +13,7 @@ use crate::protocol::authorization::callback::{self, AcceptError, Callback, Call
 use crate::protocol::authorization::pending::{Payload, PendingId};
 use crate::protocol::authorization::pending_implicit::PendingImplicit;
 use crate::protocol::oidc::VerifiedIdToken;
-use crate::protocol::oidc::verify::unverified_claims;
+use crate::protocol::oidc::id_token::unverified_claims;
 use crate::registration::Registration;
 use crate::secret::IdToken;
 use crate::token::response::TokenResponse;

@@ -69,7 +69,7 @@
 pub(crate) mod key;
 pub(crate) mod jws;
 pub(crate) mod claims;
-pub(crate) mod verify;
+pub(crate) mod id_token;
 pub(crate) mod discovery;
 pub(crate) mod user_info;
 
@@ -78,5 +78,5 @@ pub use crate::protocol::oidc::discovery::Discovery;
 pub use crate::protocol::oidc::key::SigningAlgorithm;
 pub use crate::protocol::oidc::user_info::UserInfo;
 
-// `jws` parses tokens, `jwk` reads key sets, and `signature` verifies with the TLS library. `verify`
+// `jws` parses tokens, `jwk` reads key sets, and `signature` verifies with the TLS library. `id_token`
 // applies all checks of an ID token.

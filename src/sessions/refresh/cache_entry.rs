@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorClass, ErrorKind};
 use crate::secret::AccessToken;
-use crate::sessions::refresh::entry_state::{MonotonicNanos, RareState, RefreshStatus};
 use crate::sessions::refresh::policy::Expiry;
-use crate::sessions::refresh::protocol::{ForeignLease, StoredLogin, Urgency};
+use crate::sessions::refresh::rare_state::{MonotonicNanos, RareState, RefreshStatus};
 use crate::sessions::refresh::record::SessionData;
+use crate::sessions::refresh::steps::{ForeignLease, StoredLogin, Urgency};
 use crate::store::entry::{LeaseId, LoginId};
 use crate::store::{Head, TokenKey};
 

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::sessions::refresh::policy::max_backoff;
-use crate::sessions::refresh::protocol::RejectionReason;
+use crate::sessions::refresh::steps::RejectionReason;
 use crate::store::TokenKey;
 use crate::store::entry::LoginId;
 

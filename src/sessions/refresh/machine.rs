@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::{MIN_PLAUSIBLE_TIME, UnixTime};
 use crate::sessions::refresh::policy;
-use crate::sessions::refresh::protocol::{
+use crate::sessions::refresh::steps::{
     Action, Demand, Event, ForeignLease, HeldLease, Instants, RefreshOutcome, RefreshResult, RejectionReason,
     SaveProgress, State, StepContext, StoreFailed, StoredLogin, Timing, Urgency,
 };

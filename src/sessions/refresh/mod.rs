@@ -4,11 +4,11 @@
 //! and crashes.
 //!
 //! - Pure functions: `machine` is the state machine of one refresh, with the states, events, and
-//!   actions of `protocol`. `policy` is the refresh schedule, the backoff, and the limits of
+//!   actions of `steps`. `policy` is the refresh schedule, the backoff, and the limits of
 //!   refreshes after a 401.
 //! - Storage: `record` is the content of a stored session, with the time limit of store operations.
-//! - The cache: `cache` maps keys to entries. `cache_entry` is an entry, `entry_state` its rarely
-//!   used state, and `demand` the reason to refresh it.
+//! - The cache: `cache` maps keys to entries. `cache_entry` is an entry, `rare_state` its rarely
+//!   used state, and `urgency` the reason to refresh it.
 //! - `limits` are the limits that all sessions of a client share, and `shared` is the state that
 //!   the coordinator and the tasks share.
 //! - The task: `task` performs the actions of the state machine, and `outcome` reports the result.
@@ -21,13 +21,13 @@
 //! on a runtime that may have stopped, are limited by the runtime's own time. A manual clock that a
 //! test never advances must not block a caller.
 
-pub(crate) mod protocol;
+pub(crate) mod steps;
 pub(crate) mod policy;
 pub(crate) mod machine;
 pub(crate) mod record;
-pub(crate) mod entry_state;
+pub(crate) mod rare_state;
 pub(crate) mod cache_entry;
-pub(crate) mod demand;
+pub(crate) mod urgency;
 pub(crate) mod cache;
 pub(crate) mod limits;
 pub(crate) mod shared;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::secret::AccessToken;
 use crate::sessions::refresh::cache_entry::CacheEntry;
-use crate::sessions::refresh::entry_state::RefreshStatus;
-use crate::sessions::refresh::protocol::{StoredLogin, Urgency};
+use crate::sessions::refresh::rare_state::RefreshStatus;
 use crate::sessions::refresh::record::SessionData;
 use crate::sessions::refresh::refresher::MAX_WAIT;
 use crate::sessions::refresh::shared::{Refresher, retryable_error};
+use crate::sessions::refresh::steps::{StoredLogin, Urgency};
 use crate::store::entry::LoginId;
 
 impl Refresher {

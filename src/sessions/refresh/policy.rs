@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::{MAX_CLOCK_SKEW, UnixTime};
-use crate::sessions::refresh::protocol::{Schedule, Unauthorized, Urgency};
+use crate::sessions::refresh::steps::{Schedule, Unauthorized, Urgency};
 use crate::store::Head;
 use crate::store::entry::{ExpiryBaseline, UnauthorizedRefreshes};
 use crate::token::token_set::TokenSet;

@@ -18,8 +18,8 @@ use crate::sessions::refresh::cache::Cache;
 use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken};
 use crate::sessions::refresh::limits::{ClientState, Limiter, RefreshCandidate};
 use crate::sessions::refresh::policy::{Expiry, is_plausible};
-use crate::sessions::refresh::protocol::{StoredLogin, Urgency};
 use crate::sessions::refresh::record::{SessionData, TimedStore};
+use crate::sessions::refresh::steps::{StoredLogin, Urgency};
 use crate::store::{TokenKey, TokenStore};
 
 /// The time after which an unused token is dropped from memory.

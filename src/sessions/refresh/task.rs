@@ -13,15 +13,15 @@ use crate::random;
 use crate::service::Rotation;
 use crate::sessions::event::SessionEvent;
 use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken, NewRefresh};
-use crate::sessions::refresh::entry_state::RefreshStatus;
 use crate::sessions::refresh::limits::Permit;
 use crate::sessions::refresh::machine::RefreshMachine;
 use crate::sessions::refresh::policy::{MAX_BACKOFF, MAX_BACKOFF_WITHOUT_JSON, after_refresh, backoff};
-use crate::sessions::refresh::protocol::{
-    Action, Event, RefreshResult, RejectionReason, StepContext, StoreFailed, StoredLogin, TIMING, Urgency,
-};
+use crate::sessions::refresh::rare_state::RefreshStatus;
 use crate::sessions::refresh::record::SessionData;
 use crate::sessions::refresh::shared::{ActiveTask, Refresher};
+use crate::sessions::refresh::steps::{
+    Action, Event, RefreshResult, RejectionReason, StepContext, StoreFailed, StoredLogin, TIMING, Urgency,
+};
 use crate::store::entry::{LeaseId, LoginId};
 use crate::store::{Entry, Precondition, Revision, WriteOutcome};
 use crate::trace::{as_dyn_error, event};

@@ -10,9 +10,8 @@ use tokio::sync::OwnedMutexGuard;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::secret::AccessToken;
 use crate::sessions::refresh::cache_entry::CacheEntry;
-use crate::sessions::refresh::entry_state::RareState;
-use crate::sessions::refresh::protocol::StoreFailed;
-use crate::sessions::refresh::record::SessionData;
+use crate::sessions::refresh::rare_state::RareState;
+use crate::sessions::refresh::record::{SessionData, TimedStore};
 use crate::sessions::refresh::shared::{Refresher, retryable_error};
 use crate::store::entry::LoginId;
 use crate::store::{Entry, Head, Precondition, Revision, TokenKey, WriteOutcome};
@@ -63,15 +62,15 @@ impl Refresher {
     pub(crate) async fn remove(&self, slot: &CacheEntry) -> Result<Option<Result<SessionData>>> {
         let _turn = slot.lock_for_write_with_timeout().await?;
         let (mut change, mut ended) = (None, None);
-        let mut editing = Editing::new(self, &slot.key);
-        while let Some(entry) = editing.peek().await? {
+        let mut swap = CompareAndSwap::new(&self.store, &slot.key);
+        while let Some(entry) = swap.load().await? {
             let stored = SessionData::read(&entry.body, &self.webex.registration().client);
             change.get_or_insert_with(|| InvalidateOnDrop::begin(slot));
             // Tokens that could not be saved exist only in the cache entry.
             let unsaved = slot.unsaved();
             let newer = unsaved.as_ref().filter(|known| known.is_newer_than(&entry.head));
             ended = Some(newer.map_or(stored, |known| Ok(known.tokens.clone())));
-            if editing.delete().await? {
+            if swap.delete().await? {
                 break;
             }
         }
@@ -91,9 +90,9 @@ impl Refresher {
 
     /// Removes the block of a session that was rejected or is backing off.
     pub(crate) async fn unblock(&self, slot: &CacheEntry) -> Result<()> {
-        let mut editing = Editing::new(self, &slot.key);
-        while let Some(mut entry) = editing.peek().await? {
-            if !entry.head.clear_block(self.webex.now())? || editing.save(&entry).await? {
+        let mut swap = CompareAndSwap::new(&self.store, &slot.key);
+        while let Some(mut entry) = swap.load().await? {
+            if !entry.head.clear_block(self.webex.now())? || swap.save(&entry).await? {
                 break;
             }
         }
@@ -110,14 +109,14 @@ impl Refresher {
         slot: &CacheEntry,
         amend: impl Fn(&Head, &mut SessionData) -> bool,
     ) -> Result<bool> {
-        let mut editing = Editing::new(self, &slot.key);
-        while let Some(Entry { mut head, body }) = editing.peek().await? {
+        let mut swap = CompareAndSwap::new(&self.store, &slot.key);
+        while let Some(Entry { mut head, body }) = swap.load().await? {
             let mut record = SessionData::read(&body, &self.webex.registration().client)?;
             if !amend(&head, &mut record) {
                 return Ok(false);
             }
             head.revision = Revision::new()?;
-            if editing.save(&Entry { head, body: record.write()? }).await? {
+            if swap.save(&Entry { head, body: record.write()? }).await? {
                 return Ok(true);
             }
         }
@@ -198,193 +197,80 @@ impl Drop for WriteGuard<'_> {
     }
 }
 
-/// A change of a stored session.
+/// The maximum number of conflicts. Each conflict means that another writer succeeded, so this many
+/// indicate a store that always reports a conflict.
+const MAX_CONFLICTS: u32 = 200;
+
+/// A change of a stored session by compare-and-swap.
 ///
-/// Call [`peek`](Self::look), then [`save`](Self::save) or [`delete`](Self::delete). If these
+/// Call [`load`](Self::load), then [`save`](Self::save) or [`delete`](Self::delete). If these
 /// return `false`, another writer was faster: start again. Drop the value if there is nothing to
 /// change.
-pub(crate) struct Editing<'a> {
-    keeper: &'a Refresher,
+pub(crate) struct CompareAndSwap<'a> {
+    store: &'a TimedStore,
     key: &'a TokenKey,
-    edit: Edit,
+    /// The revision that was loaded last.
+    seen: Option<Revision>,
+    conflicts: u32,
 }
 
-impl<'a> Editing<'a> {
-    pub(crate) fn new(keeper: &'a Refresher, key: &'a TokenKey) -> Self {
-        Self { keeper, key, edit: Edit::new() }
+impl<'a> CompareAndSwap<'a> {
+    pub(crate) fn new(store: &'a TimedStore, key: &'a TokenKey) -> Self {
+        Self { store, key, seen: None, conflicts: 0 }
     }
 
     /// Loads the current entry.
-    pub(crate) async fn peek(&mut self) -> Result<Option<Entry>> {
-        let found = self.keeper.store.load(self.key).await;
-        self.edit.step(Happened::Looked(revision(&found)));
-        found
+    pub(crate) async fn load(&mut self) -> Result<Option<Entry>> {
+        let found = self.store.load(self.key).await?;
+        self.seen = found.as_ref().map(|entry| entry.head.revision());
+        Ok(found)
     }
 
     /// Saves `entry`, which must have a new revision, in place of the loaded one.
     ///
     /// Returns `false` after a conflict. After an error, the entry may or may not have been saved.
     pub(crate) async fn save(&mut self, entry: &Entry) -> Result<bool> {
-        self.write(Some(entry)).await
+        let precondition = self.seen.map_or(Precondition::Absent, Precondition::Revision);
+        let written = self.store.save(self.key, entry, precondition).await;
+        self.check(written, Some(entry.head.revision())).await
     }
 
     /// Deletes the loaded entry. The result is that of [`save`](Self::save).
     pub(crate) async fn delete(&mut self) -> Result<bool> {
-        self.write(None).await
+        let Some(seen) = self.seen else { return Ok(true) };
+        let written = self.store.delete(self.key, Precondition::Revision(seen)).await;
+        self.check(written, None).await
     }
 
-    async fn write(&mut self, wanted: Option<&Entry>) -> Result<bool> {
-        let choice = wanted.map_or(Choice::Delete, |entry| Choice::Save(entry.head.revision()));
-        let (mut event, mut trouble) = (Happened::Chosen(choice), None);
-        loop {
-            event = match self.edit.step(event) {
-                ToDo::Write(expect) => {
-                    let written = self.carry_out(wanted, expect).await;
-                    Happened::Written(written.map_err(|error| {
-                        trouble = Some(error);
-                        StoreFailed
-                    }))
-                }
-                ToDo::Find => Happened::Looked(revision(&self.keeper.store.load(self.key).await)),
-                ToDo::Look | ToDo::Choose => return Ok(false),
-                ToDo::End(Ended::Done) => return Ok(true),
-                ToDo::End(Ended::Failed) => {
-                    return Err(trouble
-                        .unwrap_or_else(|| retryable_error("failed to store session: too many conflicts; retry")));
-                }
-            };
-        }
-    }
-
-    async fn carry_out(&self, wanted: Option<&Entry>, expect: Precondition) -> Result<WriteOutcome> {
-        match wanted {
-            Some(entry) => self.keeper.store.save(self.key, entry, expect).await,
-            None => self.keeper.store.delete(self.key, expect).await,
-        }
-    }
-}
-
-fn revision(found: &Result<Option<Entry>>) -> Result<Option<Revision>, StoreFailed> {
-    found.as_ref().map(|found| found.as_ref().map(|entry| entry.head.revision())).map_err(|_| StoreFailed)
-}
-
-/// The maximum number of conflicts. Each conflict means that another writer succeeded, so this many
-/// indicate a store that always reports a conflict.
-const MAX_TURNS: u32 = 200;
-
-/// The state machine of one change. It begins with [`ToDo::Look`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Edit {
-    stage: State,
-    turns: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum State {
-    Looking,
-    Choosing {
-        seen: Option<Revision>,
-    },
-    /// `after` is the revision in the store after the write, or `None` after a deletion.
-    Writing {
-        after: Option<Revision>,
-    },
-    /// The outcome of the write is unknown.
-    Finding {
-        after: Option<Revision>,
-    },
-    Ended,
-}
-
-/// The result of an action.
-#[derive(Clone, Debug)]
-pub(crate) enum Happened {
-    /// The result of [`ToDo::Look`] or [`ToDo::Find`].
-    Looked(Result<Option<Revision>, StoreFailed>),
-    /// The result of [`ToDo::Choose`].
-    Chosen(Choice),
-    /// The result of [`ToDo::Write`].
-    Written(Result<WriteOutcome, StoreFailed>),
-}
-
-/// The change to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Choice {
-    /// An entry with this new revision.
-    Save(Revision),
-    Delete,
-}
-
-/// The next action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ToDo {
-    Look,
-    Choose,
-    /// Write the chosen change under this precondition.
-    Write(Precondition),
-    /// Load the entry to find out whether the write happened.
-    Find,
-    End(Ended),
-}
-
-/// The outcome of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ended {
-    /// The change was written.
-    Done,
-    /// The change was not written, or its outcome is unknown.
-    Failed,
-}
-
-impl Edit {
-    pub(crate) fn new() -> Self {
-        Self { stage: State::Looking, turns: 0 }
-    }
-
-    /// Handles an event and returns the next action.
-    ///
-    /// An event that does not match the last action is a bug of the caller. The change then starts
-    /// again.
-    pub(crate) fn step(&mut self, event: Happened) -> ToDo {
-        match (std::mem::replace(&mut self.stage, State::Ended), event) {
-            (State::Looking, Happened::Looked(Ok(seen))) => self.go(State::Choosing { seen }, ToDo::Choose),
-            (State::Choosing { seen }, Happened::Chosen(choice)) => {
-                let after = match choice {
-                    Choice::Save(new) => Some(new),
-                    Choice::Delete if seen.is_none() => return ToDo::End(Ended::Done),
-                    Choice::Delete => None,
-                };
-                self.go(
-                    State::Writing { after },
-                    ToDo::Write(seen.map_or(Precondition::Absent, Precondition::Revision)),
-                )
+    /// Returns `true` if the write happened. `revision` is the one stored by it, or `None` for a
+    /// deletion.
+    async fn check(&mut self, written: Result<WriteOutcome>, revision: Option<Revision>) -> Result<bool> {
+        match written {
+            Ok(WriteOutcome::Committed) => Ok(true),
+            Ok(WriteOutcome::Conflict) if self.conflicts < MAX_CONFLICTS => {
+                self.conflicts += 1;
+                Ok(false)
             }
-            (State::Writing { .. }, Happened::Written(Ok(WriteOutcome::Committed))) => ToDo::End(Ended::Done),
-            (State::Writing { after }, Happened::Written(Err(StoreFailed))) => {
-                self.go(State::Finding { after }, ToDo::Find)
-            }
-            (State::Finding { after }, Happened::Looked(Ok(found))) if found == after => ToDo::End(Ended::Done),
-            (State::Looking | State::Finding { .. }, Happened::Looked(_)) => ToDo::End(Ended::Failed),
-            // Another writer was faster.
-            _ if self.turns < MAX_TURNS => {
-                self.turns += 1;
-                self.go(State::Looking, ToDo::Look)
-            }
-            _ => ToDo::End(Ended::Failed),
+            Ok(WriteOutcome::Conflict) => Err(retryable_error("failed to store session: too many conflicts; retry")),
+            // The outcome is unknown. The stored revision shows it.
+            Err(error) => match self.store.load(self.key).await {
+                Ok(found) if found.as_ref().map(|entry| entry.head.revision()) == revision => Ok(true),
+                _ => Err(error),
+            },
         }
-    }
-
-    fn go(&mut self, stage: State, to_do: ToDo) -> ToDo {
-        self.stage = stage;
-        to_do
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::TokenKey;
+    use crate::error::Transience;
+    use crate::store::{Body, MemoryStore, TokenIndex, TokenStore};
+    use async_trait::async_trait;
+    use std::collections::VecDeque;
     use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, Waker};
 
     fn is_pending<F: Future>(future: &mut Pin<Box<F>>) -> bool {
@@ -411,60 +297,135 @@ mod tests {
         assert!(slot.has_no_rare_state());
     }
 
-    fn revision(number: u8) -> Revision {
-        Revision::from_bytes([number; 16])
+    /// A store with one entry whose writes have set outcomes. A write that fails may have happened.
+    #[derive(Debug, Default)]
+    struct ScriptedStore {
+        entries: MemoryStore,
+        writes: Mutex<VecDeque<ScriptedWrite>>,
+        is_down: AtomicBool,
     }
 
-    /// Creates a change that has loaded an entry with this revision.
-    fn having_seen(seen: Option<u8>) -> Edit {
-        let mut edit = Edit::new();
-        assert_eq!(edit.step(Happened::Looked(Ok(seen.map(revision)))), ToDo::Choose);
-        edit
+    #[derive(Clone, Copy, Debug)]
+    enum ScriptedWrite {
+        Conflict,
+        FailBefore,
+        FailAfter,
+        FailAfterAndGoDown,
     }
 
-    #[test]
-    fn choice_is_written_with_precondition_of_loaded_revision() {
-        let (seen, absent) = (ToDo::Write(Precondition::Revision(revision(1))), ToDo::Write(Precondition::Absent));
-        for (before, choice, expected) in [
-            (Some(1), Choice::Save(revision(2)), seen),
-            (None, Choice::Save(revision(2)), absent),
-            (Some(1), Choice::Delete, seen),
-            (None, Choice::Delete, ToDo::End(Ended::Done)),
-        ] {
-            assert_eq!(having_seen(before).step(Happened::Chosen(choice)), expected, "{before:?}, {choice:?}");
+    impl ScriptedStore {
+        async fn write<F: Future<Output = Result<WriteOutcome>>>(&self, write: F) -> Result<WriteOutcome> {
+            let scripted = self.writes.lock().unwrap().pop_front();
+            let failed = Err(Error::store("down", Transience::Transient));
+            match scripted {
+                None => write.await,
+                Some(ScriptedWrite::Conflict) => Ok(WriteOutcome::Conflict),
+                Some(ScriptedWrite::FailBefore) => failed,
+                Some(ScriptedWrite::FailAfter) => write.await.and(failed),
+                Some(ScriptedWrite::FailAfterAndGoDown) => {
+                    self.is_down.store(true, Ordering::SeqCst);
+                    write.await.and(failed)
+                }
+            }
         }
     }
 
-    #[test]
-    fn outcome_of_failed_write_is_determined_by_load() {
-        for (choice, found, expected) in [
-            (Choice::Save(revision(2)), Ok(Some(2)), Ended::Done),
-            (Choice::Save(revision(2)), Ok(Some(1)), Ended::Failed),
-            (Choice::Save(revision(2)), Ok(None), Ended::Failed),
-            (Choice::Save(revision(2)), Err(StoreFailed), Ended::Failed),
-            (Choice::Delete, Ok(None), Ended::Done),
-            (Choice::Delete, Ok(Some(1)), Ended::Failed),
-            (Choice::Delete, Err(StoreFailed), Ended::Failed),
-        ] {
-            let mut edit = having_seen(Some(1));
-            edit.step(Happened::Chosen(choice));
-            assert_eq!(edit.step(Happened::Written(Err(StoreFailed))), ToDo::Find);
-            let found = found.map(|found: Option<u8>| found.map(revision));
-            assert_eq!(edit.step(Happened::Looked(found)), ToDo::End(expected), "{choice:?}, {found:?}");
+    #[async_trait]
+    impl TokenStore for ScriptedStore {
+        async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
+            if self.is_down.load(Ordering::SeqCst) {
+                return Err(Error::store("down", Transience::Transient));
+            }
+            self.entries.load(key).await
         }
-        assert_eq!(Edit::new().step(Happened::Looked(Err(StoreFailed))), ToDo::End(Ended::Failed));
+
+        async fn save(&self, key: &TokenKey, entry: &Entry, precondition: Precondition) -> Result<WriteOutcome> {
+            self.write(self.entries.save(key, entry, precondition)).await
+        }
+
+        async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+            self.write(self.entries.save_head(key, head, expected)).await
+        }
+
+        async fn delete(&self, key: &TokenKey, precondition: Precondition) -> Result<WriteOutcome> {
+            self.write(self.entries.delete(key, precondition)).await
+        }
+
+        fn as_index(&self) -> Option<&dyn TokenIndex> {
+            None
+        }
     }
 
-    #[test]
-    fn write_conflict_is_retried_up_to_attempt_limit() {
-        let mut edit = Edit::new();
-        for turn in 0..MAX_TURNS {
-            assert_eq!(edit.step(Happened::Looked(Ok(Some(revision(1))))), ToDo::Choose, "{turn}");
-            edit.step(Happened::Chosen(Choice::Delete));
-            assert_eq!(edit.step(Happened::Written(Ok(WriteOutcome::Conflict))), ToDo::Look, "{turn}");
+    fn entry(number: u8) -> Entry {
+        let mut head = Head::new(None).unwrap();
+        head.revision = Revision::from_bytes([number; 16]);
+        Entry { head, body: Body::new(*b"body") }
+    }
+
+    /// Changes a store with entry 1 or none: saves entry 2 or deletes. Returns the result and the
+    /// stored revision.
+    async fn change(is_stored: bool, saves: bool, writes: &[ScriptedWrite]) -> (Result<bool>, Option<Revision>) {
+        let (key, scripted) = (TokenKey::new("jane").unwrap(), Arc::new(ScriptedStore::default()));
+        if is_stored {
+            let stored = scripted.entries.save(&key, &entry(1), Precondition::Absent).await.unwrap();
+            assert_eq!(stored, WriteOutcome::Committed);
         }
-        edit.step(Happened::Looked(Ok(Some(revision(1)))));
-        edit.step(Happened::Chosen(Choice::Delete));
-        assert_eq!(edit.step(Happened::Written(Ok(WriteOutcome::Conflict))), ToDo::End(Ended::Failed));
+        scripted.writes.lock().unwrap().extend(writes);
+        let store = TimedStore::new(scripted.clone());
+        let mut swap = CompareAndSwap::new(&store, &key);
+        let found = swap.load().await.unwrap();
+        assert_eq!(found.is_some(), is_stored);
+        let result = if saves { swap.save(&entry(2)).await } else { swap.delete().await };
+        let stored = scripted.entries.load(&key).await.unwrap();
+        (result, stored.map(|entry| entry.head.revision()))
+    }
+
+    #[tokio::test]
+    async fn change_is_written_in_place_of_loaded_entry() {
+        for (is_stored, saves, expected) in
+            [(true, true, Some(2)), (false, true, Some(2)), (true, false, None), (false, false, None)]
+        {
+            let (result, stored) = change(is_stored, saves, &[]).await;
+            assert!(result.unwrap(), "{is_stored}, {saves}");
+            assert_eq!(stored, expected.map(|number| Revision::from_bytes([number; 16])), "{is_stored}, {saves}");
+        }
+    }
+
+    #[tokio::test]
+    async fn entry_changed_since_load_is_conflict() {
+        let (key, memory) = (TokenKey::new("jane").unwrap(), MemoryStore::new());
+        let store = TimedStore::new(Arc::new(memory.clone()));
+        let mut swap = CompareAndSwap::new(&store, &key);
+        assert!(swap.load().await.unwrap().is_none());
+        let _ = memory.save(&key, &entry(1), Precondition::Absent).await.unwrap();
+        assert!(!swap.save(&entry(2)).await.unwrap());
+        assert_eq!(swap.load().await.unwrap().unwrap().head.revision(), entry(1).head.revision());
+        let _ = memory.delete(&key, Precondition::Revision(entry(1).head.revision())).await.unwrap();
+        assert!(!swap.delete().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn outcome_of_failed_write_is_determined_by_load() {
+        for saves in [true, false] {
+            assert!(change(true, saves, &[ScriptedWrite::FailAfter]).await.0.unwrap(), "{saves}");
+            for write in [ScriptedWrite::FailBefore, ScriptedWrite::FailAfterAndGoDown] {
+                let (result, _) = change(true, saves, &[write]).await;
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::Store, "{saves}, {write:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn change_fails_after_too_many_conflicts() {
+        let (key, scripted) = (TokenKey::new("jane").unwrap(), Arc::new(ScriptedStore::default()));
+        scripted.writes.lock().unwrap().extend([ScriptedWrite::Conflict; MAX_CONFLICTS as usize + 1]);
+        let store = TimedStore::new(scripted);
+        let mut swap = CompareAndSwap::new(&store, &key);
+        for attempt in 0..MAX_CONFLICTS {
+            assert!(!swap.save(&entry(2)).await.unwrap(), "{attempt}");
+        }
+        let error = swap.save(&entry(2)).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::SessionBusy, true));
+        assert!(swap.save(&entry(2)).await.unwrap(), "the script has ended");
     }
 }

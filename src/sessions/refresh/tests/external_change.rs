@@ -1,17 +1,15 @@
 //! A concurrent change in the model that is not a refresh: a logout, a new login, or a data update.
 
-use crate::sessions::refresh::protocol::{StoreFailed, StoredLogin};
+use crate::sessions::refresh::steps::{StoreFailed, StoredLogin};
 use crate::sessions::refresh::tests::model::{FaultBudget, Model, Tokens};
-use crate::sessions::refresh::update::{Choice, Edit, Ended, Happened, ToDo};
 use crate::store::entry::LoginId;
-use crate::store::{Head, Revision};
+use crate::store::{Head, Precondition, Revision, WriteOutcome};
 
-/// A change and its progress.
+/// A change and its progress: the steps of a compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ExternalChange {
     kind: ChangeKind,
-    edit: Edit,
-    action: ToDo,
+    step: Step,
     loaded: Option<StoredLogin<Tokens>>,
     /// The chosen write.
     write: Option<Write>,
@@ -25,6 +23,21 @@ enum ChangeKind {
     Remove,
     Put,
     Update,
+}
+
+/// The next step of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    Load,
+    /// Write under this precondition. `revision` is the one stored by the write, or `None` for a deletion.
+    Write {
+        precondition: Precondition,
+        revision: Option<Revision>,
+    },
+    /// Load to find out whether the write happened.
+    CheckWrite {
+        revision: Option<Revision>,
+    },
 }
 
 impl ChangeKind {
@@ -49,9 +62,8 @@ pub(crate) enum Write {
 }
 
 impl ExternalChange {
-    fn new(wish: ChangeKind) -> Self {
-        let (edit, to_do) = (Edit::new(), ToDo::Look);
-        Self { kind: wish, edit, action: to_do, loaded: None, write: None, was_applied: false, had_fault: false }
+    fn new(kind: ChangeKind) -> Self {
+        Self { kind, step: Step::Load, loaded: None, write: None, was_applied: false, had_fault: false }
     }
 
     /// Records a write that the store performed.
@@ -59,118 +71,137 @@ impl ExternalChange {
         self.was_applied |= self.write.as_ref() == Some(write);
     }
 
-    /// Chooses the change for the loaded entry. Returns `None` if there is nothing to change.
-    fn choose(&mut self, id: [u8; 16]) -> Option<Choice> {
-        let revision = Revision::from_bytes(id);
-        let (write, choice) = match (self.kind, &self.loaded) {
+    /// Chooses the write for the loaded entry. Returns `None` if there is nothing to change.
+    fn choose_write(&mut self, id: [u8; 16]) -> Option<Step> {
+        let new = Revision::from_bytes(id);
+        let (write, revision) = match (self.kind, &self.loaded) {
             (ChangeKind::Put, _) => {
                 let mut head = Head::new(None).unwrap();
-                (head.revision, head.login) = (revision, LoginId::from_bytes(id));
-                (Write::Put(head), Choice::Save(revision))
+                (head.revision, head.login) = (new, LoginId::from_bytes(id));
+                (Write::Put(head), Some(new))
             }
             (_, None) => return None,
-            (ChangeKind::Remove, Some(_)) => (Write::Delete, Choice::Delete),
-            (ChangeKind::Update, Some(seen)) => {
-                let mut known = seen.clone();
-                known.head.revision = revision;
-                known.tokens.data += 1;
-                (Write::Save(known), Choice::Save(revision))
+            (ChangeKind::Remove, Some(_)) => (Write::Delete, None),
+            (ChangeKind::Update, Some(loaded)) => {
+                let mut updated = loaded.clone();
+                updated.head.revision = new;
+                updated.tokens.data += 1;
+                (Write::Save(updated), Some(new))
             }
         };
         (self.write, self.was_applied) = (Some(write), false);
-        Some(choice)
+        let seen = self.loaded.as_ref().map(|loaded| loaded.head.revision);
+        Some(Step::Write { precondition: seen.map_or(Precondition::Absent, Precondition::Revision), revision })
     }
 }
 
 impl Model {
     /// Adds every possible next step of the concurrent changes. A new change may begin if there is
     /// room.
-    pub(crate) fn add_external_steps(&self, worlds: &mut Vec<Self>) {
-        if let Some(room) = self.external_changes.iter().take(self.max_external_changes).position(Option::is_none) {
-            self.start_external_change(room, worlds);
+    pub(crate) fn add_external_steps(&self, models: &mut Vec<Self>) {
+        if let Some(free) = self.external_changes.iter().take(self.max_external_changes).position(Option::is_none) {
+            self.start_external_change(free, models);
         }
-        for who in 0..self.external_changes.len() {
-            if self.external_changes[who].is_some() {
-                self.continue_external_change(who, worlds);
+        for index in 0..self.external_changes.len() {
+            if self.external_changes[index].is_some() {
+                self.continue_external_change(index, models);
             }
         }
     }
 
-    fn start_external_change(&self, room: usize, worlds: &mut Vec<Self>) {
-        for wish in [ChangeKind::Remove, ChangeKind::Put, ChangeKind::Update] {
-            let mut world = self.clone();
-            let left = wish.remaining(&mut world.budget);
-            if *left > 0 {
-                *left -= 1;
-                world.external_changes[room] = Some(ExternalChange::new(wish));
-                worlds.push(world);
+    fn start_external_change(&self, index: usize, models: &mut Vec<Self>) {
+        for kind in [ChangeKind::Remove, ChangeKind::Put, ChangeKind::Update] {
+            let mut model = self.clone();
+            let remaining = kind.remaining(&mut model.budget);
+            if *remaining > 0 {
+                *remaining -= 1;
+                model.external_changes[index] = Some(ExternalChange::new(kind));
+                models.push(model);
             }
         }
     }
 
-    fn continue_external_change(&self, who: usize, worlds: &mut Vec<Self>) {
-        let Some(outsider) = &self.external_changes[who] else { return };
+    fn continue_external_change(&self, index: usize, models: &mut Vec<Self>) {
+        let Some(change) = &self.external_changes[index] else { return };
         if self.budget.crashes > 0 {
             // The future is dropped in its current state.
-            let mut world = self.clone();
-            world.budget.crashes -= 1;
-            world.external_changes[who] = None;
-            worlds.push(world);
+            let mut model = self.clone();
+            model.budget.crashes -= 1;
+            model.external_changes[index] = None;
+            models.push(model);
         }
-        match outsider.action {
-            ToDo::Look | ToDo::Find => {
+        match change.step {
+            Step::Load | Step::CheckWrite { .. } => {
                 if self.budget.store_faults > 0 {
-                    let mut world = self.clone();
-                    world.budget.store_faults -= 1;
-                    worlds.push(world.feed_external_change(who, Happened::Looked(Err(StoreFailed))));
+                    let mut model = self.clone();
+                    model.budget.store_faults -= 1;
+                    model.external_changes[index] = None;
+                    models.push(model);
                 }
-                let mut world = self.clone();
-                let found = self.store.clone();
-                let revision = found.as_ref().map(|known| known.head.revision);
-                if let (Some(outsider), ToDo::Look) = (&mut world.external_changes[who], outsider.action) {
-                    outsider.loaded = found;
-                }
-                worlds.push(world.feed_external_change(who, Happened::Looked(Ok(revision))));
+                models.push(self.clone().load_for_external_change(index));
             }
-            ToDo::Write(expect) => {
-                if let Some(write) = &outsider.write {
-                    self.add_write_outcomes(write, expect, worlds, |world, written| {
-                        world.feed_external_change(who, Happened::Written(written))
+            Step::Write { precondition, revision } => {
+                if let Some(write) = &change.write {
+                    self.add_write_outcomes(write, precondition, models, |model, written| {
+                        model.handle_external_write(index, revision, written)
                     });
                 }
             }
-            ToDo::Choose | ToDo::End(_) => unreachable!("these actions are handled immediately"),
         }
     }
 
-    /// Feeds an event to a change. The choice is made immediately, because no other actor can
-    /// observe it.
-    fn feed_external_change(mut self, who: usize, event: Happened) -> Self {
-        let Some(mut outsider) = self.external_changes[who].take() else { return self };
-        outsider.had_fault |= matches!(event, Happened::Looked(Err(_)) | Happened::Written(Err(_)));
-        outsider.action = outsider.edit.step(event);
-        if outsider.action == ToDo::Choose {
-            self.external_ids_created += 1;
-            let mut id = [3; 16];
-            id[15] = self.external_ids_created;
-            let Some(choice) = outsider.choose(id) else { return self };
-            outsider.action = outsider.edit.step(Happened::Chosen(choice));
-        }
-        match outsider.action {
-            ToDo::End(ended) => self.check_external_change(&outsider, ended),
-            _ => self.external_changes[who] = Some(outsider),
+    /// Performs the load of a change. The write is chosen immediately, because no other actor can
+    /// observe the choice.
+    fn load_for_external_change(mut self, index: usize) -> Self {
+        let Some(mut change) = self.external_changes[index].take() else { return self };
+        let stored = self.store.as_ref().map(|stored| stored.head.revision);
+        match change.step {
+            Step::CheckWrite { revision } if stored == revision => self.check_external_change(&change),
+            Step::CheckWrite { .. } => assert!(change.had_fault, "{change:?} fails without a fault: {self:#?}"),
+            _ => {
+                change.loaded = self.store.clone();
+                self.external_ids_created += 1;
+                let mut id = [3; 16];
+                id[15] = self.external_ids_created;
+                if let Some(step) = change.choose_write(id) {
+                    change.step = step;
+                    self.external_changes[index] = Some(change);
+                }
+            }
         }
         self
     }
 
-    fn check_external_change(&self, outsider: &ExternalChange, ended: Ended) {
-        match ended {
-            Ended::Failed => assert!(outsider.had_fault, "{outsider:?} fails without a fault: {self:#?}"),
-            Ended::Done if outsider.kind == ChangeKind::Remove => {
-                let is_over = |known: &StoredLogin<Tokens>| self.ended_logins.contains(&known.head.login);
-                assert!(outsider.loaded.as_ref().is_none_or(is_over), "{outsider:?} has removed no session: {self:#?}");
+    fn handle_external_write(
+        mut self,
+        index: usize,
+        revision: Option<Revision>,
+        written: Result<WriteOutcome, StoreFailed>,
+    ) -> Self {
+        let Some(mut change) = self.external_changes[index].take() else { return self };
+        change.step = match written {
+            Ok(WriteOutcome::Committed) => {
+                self.check_external_change(&change);
+                return self;
             }
-            Ended::Done => assert!(outsider.was_applied, "{outsider:?} has changed nothing: {self:#?}"),
+            // Another writer was faster.
+            Ok(WriteOutcome::Conflict) => Step::Load,
+            Err(StoreFailed) => {
+                change.had_fault = true;
+                Step::CheckWrite { revision }
+            }
+        };
+        self.external_changes[index] = Some(change);
+        self
+    }
+
+    /// Checks a change that reported success.
+    fn check_external_change(&self, change: &ExternalChange) {
+        if change.kind == ChangeKind::Remove {
+            let is_over = |session: &StoredLogin<Tokens>| self.ended_logins.contains(&session.head.login);
+            assert!(change.loaded.as_ref().is_none_or(is_over), "{change:?} has removed no session: {self:#?}");
+        } else {
+            assert!(change.was_applied, "{change:?} has changed nothing: {self:#?}");
         }
     }
 }

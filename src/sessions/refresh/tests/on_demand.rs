@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::clock::Clock as _;
 use crate::error::{Error, ErrorKind};
 use crate::secret::AccessToken;
-use crate::sessions::refresh::entry_state::RefreshStatus;
-use crate::sessions::refresh::protocol::Urgency;
+use crate::sessions::refresh::rare_state::RefreshStatus;
 use crate::sessions::refresh::record::SessionData;
+use crate::sessions::refresh::steps::Urgency;
 use crate::sessions::refresh::tests::fixture::{Fixture, HOUR, MINUTE, NOW, SECOND, run_ready_tasks, tokens};
 use crate::store::entry::{Lease, LeaseId, LoginId, RefreshBlock};
 

@@ -9,11 +9,11 @@ use crate::clock::{Clock as _, UnixTime};
 use crate::error::ErrorKind;
 use crate::secret::AccessToken;
 use crate::sessions::refresh::cache_entry::CachedToken;
-use crate::sessions::refresh::entry_state::RefreshStatus;
 use crate::sessions::refresh::policy::Expiry;
-use crate::sessions::refresh::protocol::{StoredLogin, TIMING, Urgency};
+use crate::sessions::refresh::rare_state::RefreshStatus;
 use crate::sessions::refresh::record::SessionData;
 use crate::sessions::refresh::shared::CacheRef;
+use crate::sessions::refresh::steps::{StoredLogin, TIMING, Urgency};
 use crate::sessions::refresh::tests::fixture::{Fixture, HOUR, MILLISECOND, MINUTE, NOW, SECOND, key, run_ready_tasks};
 use crate::store::entry::{RefreshBlock, UnauthorizedRefreshes};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::sessions::refresh::machine::RefreshMachine;
-use crate::sessions::refresh::protocol::{
+use crate::sessions::refresh::steps::{
     Action, Demand, Event, RefreshOutcome, RefreshResult, RejectionReason, Schedule, StepContext, StoreFailed,
     StoredLogin, TIMING, Unauthorized, Urgency,
 };

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, watch};
 
 use crate::error::Error;
 use crate::secret::AccessToken;
-use crate::sessions::refresh::protocol::{ForeignLease, StoredLogin, Urgency};
 use crate::sessions::refresh::record::SessionData;
+use crate::sessions::refresh::steps::{ForeignLease, StoredLogin, Urgency};
 use crate::store::entry::{LeaseId, LoginId};
 
 /// State of an access token that the API rejected with 401.

@@ -6,9 +6,9 @@ use crate::clock::{MIN_PLAUSIBLE_TIME, UnixTime};
 use crate::error::Error;
 use crate::secret::AccessToken;
 use crate::sessions::refresh::cache_entry::CacheEntry;
-use crate::sessions::refresh::entry_state::{RareState, UndatedToken};
 use crate::sessions::refresh::policy::{Expiry, is_plausible, min_interval};
-use crate::sessions::refresh::protocol::{Demand, Unauthorized, Urgency};
+use crate::sessions::refresh::rare_state::{RareState, UndatedToken};
+use crate::sessions::refresh::steps::{Demand, Unauthorized, Urgency};
 use crate::store::entry::{LeaseId, LoginId};
 use crate::token::token_set::TokenSet;
 
