@@ -2,7 +2,7 @@
 //!
 //! Run with `cargo run --example keep_alive`. It simulates a hundred days with two simulated Webex
 //! services: one extends the refresh token with each refresh, and the other does not. A real
-//! program needs only the lines in `keeping_alive`.
+//! program needs only the lines in `manager_with_keep_alive`.
 
 #[path = "process/exit.rs"]
 mod exit;

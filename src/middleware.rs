@@ -239,9 +239,9 @@ impl BearerMiddleware {
 
     /// Returns `true` if the API rejected the token. With redirects, another origin may have
     /// responded, which did not receive the token.
-    fn is_token_rejected(&self, answer: &Response, asked: &Url) -> bool {
-        answer.status() == StatusCode::UNAUTHORIZED
-            && (!self.accepts_any_client || answer.url().origin() == asked.origin())
+    fn is_token_rejected(&self, response: &Response, asked: &Url) -> bool {
+        response.status() == StatusCode::UNAUTHORIZED
+            && (!self.accepts_any_client || response.url().origin() == asked.origin())
     }
 }
 
@@ -257,20 +257,20 @@ impl Middleware for BearerMiddleware {
         let (asked, again) = (request.url().clone(), request.try_clone());
         let token = self.source.access_token().await?;
         set_bearer_token(&mut request, &token)?;
-        let answer = next.clone().run(request, extensions).await?;
-        if !self.is_token_rejected(&answer, &asked) {
-            return Ok(answer);
+        let response = next.clone().run(request, extensions).await?;
+        if !self.is_token_rejected(&response, &asked) {
+            return Ok(response);
         }
         self.source.invalidate(&token).await;
-        let Some(mut request) = again else { return Ok(answer) };
+        let Some(mut request) = again else { return Ok(response) };
         let newer = match self.source.access_token().await {
             Ok(newer) if newer != token => newer,
             // This error is more specific than the 401 that caused it.
             Err(error) if error.is_login_required() => return Err(error.into()),
-            _ => return Ok(answer),
+            _ => return Ok(response),
         };
         // The body may be endless, and holds a connection.
-        drop(answer);
+        drop(response);
         set_bearer_token(&mut request, &newer)?;
         next.run(request, extensions).await
     }

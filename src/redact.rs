@@ -36,7 +36,7 @@ pub(crate) fn redact_secrets(text: &str, secrets: &[&str], limit: usize) -> Stri
     truncate_text(cleaned.trim(), limit)
 }
 
-/// Returns `true` if `text` contains a secret, or [`TELLING_RUN`] consecutive characters of one.
+/// Returns `true` if `text` contains a secret, or [`MIN_SECRET_RUN`] consecutive characters of one.
 ///
 /// The comparison ignores case and whitespace, and recognizes percent-encoding and base64.
 pub(crate) fn contains_secret(text: &str, secrets: &[&str]) -> bool {

@@ -84,9 +84,9 @@ mod enabled {
         }
 
         /// Records the number of attempts and the status of the last response.
-        pub(crate) fn record_attempts<B>(&self, attempt: u32, answer: Option<&Response<B>>) {
+        pub(crate) fn record_attempts<B>(&self, attempt: u32, response: Option<&Response<B>>) {
             self.span.record("attempt", attempt);
-            self.span.record("status", answer.map(|answer| answer.status().as_u16()));
+            self.span.record("status", response.map(|response| response.status().as_u16()));
         }
 
         pub(crate) fn end(&self, tracking_id: impl FnOnce() -> Option<String>, clock: &dyn Clock) {

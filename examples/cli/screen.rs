@@ -33,7 +33,7 @@ pub(crate) fn print_data(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
-/// A spinner on a terminal, which turns until it is dropped.
+/// A spinner on a terminal, animated until it is dropped.
 pub(crate) struct Spinner(ProgressBar);
 
 impl Spinner {

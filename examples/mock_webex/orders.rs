@@ -1,4 +1,4 @@
-//! Orders.
+//! Control commands.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

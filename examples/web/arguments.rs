@@ -81,7 +81,7 @@ impl Arguments {
     }
 }
 
-/// Serves until `end` completes. Requests in progress then have [`PATIENCE`] to complete.
+/// Serves until `end` completes. Requests in progress then have [`SHUTDOWN_GRACE`] to complete.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,

@@ -154,11 +154,11 @@ impl IdTokenVerifier {
         let occasion = IdTokenOrigin::Refresh { before: old.unwrap_or_default() };
         let expected =
             Expected { access_token: Some(response.access_token.expose()), ..self.expected(client, occasion) };
-        let proven = CheckedIdToken::new(id_token.expose(), &expected, client.clock.now()).ok().and_then(|checked| {
+        let verified = CheckedIdToken::new(id_token.expose(), &expected, client.clock.now()).ok().and_then(|checked| {
             let addresses = jwks_addresses(client, &checked);
             self.keys.verify_with_cached_keys(&checked, &addresses, client.clock.elapsed())
         });
-        if proven.is_none() {
+        if verified.is_none() {
             response.id_token = None;
         }
         Ok(())
@@ -186,14 +186,14 @@ impl IdTokenVerifier {
     ) -> Result<VerifiedIdToken> {
         let checked = CheckedIdToken::new(id_token.expose(), expected, client.clock.now())?;
         let addresses = jwks_addresses(client, &checked);
-        let proven = self.keys.verify(&checked, &addresses, client).await?;
-        if let (Some(address), Ok(runtime)) = (proven.expired_address, Handle::try_current()) {
+        let verified = self.keys.verify(&checked, &addresses, client).await?;
+        if let (Some(address), Ok(runtime)) = (verified.expired_address, Handle::try_current()) {
             let (keys, client) = (Arc::clone(&self.keys), Arc::clone(client));
             // No caller waits: the token is verified, and a failure appears when the next token
             // cannot be.
             runtime.spawn(async move { keys.refresh_keys(&address, &client).await });
         }
-        Ok(proven.id_token)
+        Ok(verified.id_token)
     }
 }
 
@@ -208,12 +208,12 @@ fn missing_nonce_error() -> Error {
 fn jwks_addresses(client: &Pipeline, checked: &CheckedIdToken<'_>) -> Vec<KeyAddress> {
     let own = client.registration.endpoints.keys.clone();
     // The issuer is one of the allowed issuers, so its address is trusted.
-    let home = format!("{}{ISSUER_JWKS_PATH}", checked.issuer());
-    let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
+    let issuer_keys = format!("{}{ISSUER_JWKS_PATH}", checked.issuer());
+    let issuer_keys = Endpoint::parse("issuer", &issuer_keys, &client.registration.insecure_hosts).ok();
     // If the service has no keys, the issuers get all requests.
     let whose_home = if own.is_some() { IssuerKind::Issuer } else { IssuerKind::Service };
     let own = own.map(|at| KeyAddress { endpoint: at, issuer_kind: IssuerKind::Service });
-    own.into_iter().chain(home.map(|at| KeyAddress { endpoint: at, issuer_kind: whose_home })).collect()
+    own.into_iter().chain(issuer_keys.map(|at| KeyAddress { endpoint: at, issuer_kind: whose_home })).collect()
 }
 
 impl JwksSource for Pipeline {
@@ -223,20 +223,20 @@ impl JwksSource for Pipeline {
 
     async fn fetch_keys(&self, address: &Endpoint) -> Result<FetchedKeys> {
         let request = http_request::new_request(&self.registration, Method::GET, address, Bytes::new())?;
-        let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());
+        let read = |reply: &Response<Bytes>| read_keys(reply, self.clock.now());
         // The JWKS cache retries, because each attempt must be counted.
         self.send(RequestKind::Jwks, RetryPolicy::Never, self.limits, request, read).await
     }
 }
 
-fn read_keys(answer: &Response<Bytes>, now: UnixTime) -> Result<FetchedKeys> {
-    if !answer.status().is_success() {
-        return Err(error_from_response(RequestKind::Jwks, answer, &[], now));
+fn read_keys(reply: &Response<Bytes>, now: UnixTime) -> Result<FetchedKeys> {
+    if !reply.status().is_success() {
+        return Err(error_from_response(RequestKind::Jwks, reply, &[], now));
     }
-    let keys = JwkSet::read(answer.body()).map_err(|why| {
-        error_response::invalid_response_error(RequestKind::Jwks, answer, "invalid key set", &why, &[])
+    let keys = JwkSet::read(reply.body()).map_err(|why| {
+        error_response::invalid_response_error(RequestKind::Jwks, reply, "invalid key set", &why, &[])
     })?;
-    Ok(FetchedKeys { keys, max_age: max_age(answer.headers()) })
+    Ok(FetchedKeys { keys, max_age: max_age(reply.headers()) })
 }
 
 /// Returns the lifetime of a response (RFC 9111, section 5.2.2).

@@ -17,11 +17,11 @@ use crate::protocol::oidc::key::JwkSet;
 use crate::service::url::Endpoint;
 
 /// The minimum interval between two fetches from one address. It doubles after each consecutive
-/// failure, up to [`MAX_GAP`].
+/// failure, up to [`MAX_FETCH_INTERVAL`].
 const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum interval after failures, unless `Retry-After` is longer.
 const MAX_FETCH_INTERVAL: Duration = Duration::from_secs(15);
-/// The minimum interval after a failed renewal of keys that are still usable.
+/// The minimum interval after a failed fetch while the cached keys are still usable.
 const MIN_RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 /// The period within which a failed first request is retried once, because the login that waits for
 /// it would fail.
@@ -168,8 +168,8 @@ impl JwksCache {
                 return Ok(Verified { id_token, expired_address: is_outdated.then(|| address.clone()) });
             }
         }
-        let (mut trouble, mut refusal) = (None, None);
-        for (place, (address, seen)) in addresses.iter().zip(seen).enumerate() {
+        let (mut last_error, mut refusal) = (None, None);
+        for (position, (address, seen)) in addresses.iter().zip(seen).enumerate() {
             // A valid set that contains the key ID has no other key with that ID.
             let is_settled = seen.as_ref().is_some_and(|seen| {
                 clock.elapsed() < seen.fresh_until
@@ -197,13 +197,13 @@ impl JwksCache {
                 }
                 Ok(SignatureCheck::UnknownKey) => {}
                 // Some issuers do not publish keys where Webex's issuers do.
-                Err(error) if place > 0 && is_missing_resource(&error) => {}
-                Err(error) => trouble = trouble.or(Some(error)),
+                Err(error) if position > 0 && is_missing_resource(&error) => {}
+                Err(error) => last_error = last_error.or(Some(error)),
             }
         }
-        match (refusal, trouble) {
+        match (refusal, last_error) {
             (Some(refusal), _) => Err(invalid_id_token_error(refusal)),
-            (None, Some(trouble)) => Err(trouble),
+            (None, Some(last_error)) => Err(last_error),
             (None, None) => Err(invalid_id_token_error("the issuer has no key for its `kid` and `alg`")),
         }
     }
@@ -285,8 +285,8 @@ impl JwksCache {
 
     /// Returns the lock of an address.
     fn fetch_slot(&self, address: &Endpoint) -> Arc<FetchSlot> {
-        let mut doors = self.fetch_slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(doors.entry(cache_key(address)).or_default())
+        let mut listeners = self.fetch_slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(listeners.entry(cache_key(address)).or_default())
     }
 
     /// Returns the cached keys of an address.
@@ -295,8 +295,8 @@ impl JwksCache {
     }
 
     /// Counts a request.
-    fn acquire_permit(&self, now: Duration, whose: IssuerKind) -> Result<Permit> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner).acquire(now, whose)
+    fn acquire_permit(&self, now: Duration, owner: IssuerKind) -> Result<Permit> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner).acquire(now, owner)
     }
 }
 
@@ -314,17 +314,17 @@ impl<S: JwksSource> Fetch<S> {
     async fn run(mut self, spent: Permit) -> Result<Arc<Snapshot>> {
         let server = Arc::clone(&self.source);
         let clock = server.clock();
-        let mut answer = self.send_request(spent).await;
+        let mut response = self.send_request(spent).await;
         if self.last_failure.is_none()
-            && answer.as_ref().is_err_and(is_transient)
+            && response.as_ref().is_err_and(is_transient)
             && clock.elapsed().saturating_sub(spent.started_at) < FAST_FAILURE
         {
             clock.sleep(MIN_FETCH_INTERVAL).await;
             if let Ok(again) = self.cache.acquire_permit(clock.elapsed(), self.address.issuer_kind) {
-                answer = self.send_request(again).await;
+                response = self.send_request(again).await;
             }
         }
-        match answer {
+        match response {
             Ok(snapshot) => {
                 *self.last_failure = None;
                 Ok(self.cache.insert_snapshot(&self.address.endpoint, snapshot))
@@ -348,11 +348,11 @@ impl<S: JwksSource> Fetch<S> {
                 Ok(Snapshot { keys, requested_at: spent.started_at, fetched_at, fresh_until: good_until })
             }
             Err(error) => {
-                let mut budget = self.cache.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut fetch_limiter = self.cache.limiter.lock().unwrap_or_else(PoisonError::into_inner);
                 if !may_have_been_sent(&error) {
-                    budget.release(spent);
+                    fetch_limiter.release(spent);
                 } else if is_server_down(&error) {
-                    budget.reclassify_as_unavailable(spent);
+                    fetch_limiter.reclassify_as_unavailable(spent);
                 }
                 Err(error)
             }
@@ -391,7 +391,7 @@ fn is_server_down(error: &Error) -> bool {
     is_unanswered || status.is_some_and(|status| status >= 500)
 }
 
-/// Returns `true` if a retry within [`GAP`] may succeed.
+/// Returns `true` if a retry within [`MIN_FETCH_INTERVAL`] may succeed.
 fn is_transient(error: &Error) -> bool {
     is_server_down(error) && error.retry_after().is_none_or(|wait| wait <= MIN_FETCH_INTERVAL)
 }
@@ -401,9 +401,9 @@ fn has_invalid_signature(checked: &CheckedIdToken<'_>, keys: &JwkSet) -> bool {
     matches!(checked.verify_signature(keys), SignatureCheck::InvalidSignature)
 }
 
-/// The maximum number of requests to all addresses within [`TIME`].
+/// The maximum number of requests to all addresses within [`WINDOW`].
 const MAX_FETCHES: usize = 10;
-/// The maximum number of requests to unavailable servers within [`TIME`]. They are counted
+/// The maximum number of requests to unavailable servers within [`WINDOW`]. They are counted
 /// separately, because tokens do not cause them.
 const MAX_UNAVAILABLE_FETCHES: usize = 60;
 /// The period over which requests are counted.
@@ -450,7 +450,7 @@ impl FetchLimiter {
     ///
     /// - [`ErrorKind::Jwks`]: the limit is reached. `retry_after` is the time until another request
     ///   is allowed.
-    pub(crate) fn acquire(&mut self, now: Duration, whose: IssuerKind) -> Result<Permit> {
+    pub(crate) fn acquire(&mut self, now: Duration, owner: IssuerKind) -> Result<Permit> {
         let forged = "too many key set requests: recent ID tokens name unknown keys; retry later";
         let down = "too many key set requests: the server is unavailable; retry later";
         for (requests, most, message) in
@@ -458,21 +458,21 @@ impl FetchLimiter {
         {
             requests.retain(|spent| now.saturating_sub(spent.started_at) < WINDOW);
             let all = time_until_allowed(requests.iter(), most, now);
-            let own = requests.iter().filter(|spent| spent.issuer_kind == whose);
-            if let Some(wait) = all.max(time_until_allowed(own, whose.max_fetches(most), now)) {
+            let own = requests.iter().filter(|spent| spent.issuer_kind == owner);
+            if let Some(wait) = all.max(time_until_allowed(own, owner.max_fetches(most), now)) {
                 let error = Error::new(ErrorKind::Jwks, message).with_class(ErrorClass::Retryable);
                 return Err(error.with_retry_after(Some(wait)));
             }
         }
-        let spent = Permit { started_at: now, issuer_kind: whose };
+        let spent = Permit { started_at: now, issuer_kind: owner };
         self.fetches.push_back(spent);
         Ok(spent)
     }
 
     /// Removes a request that was never sent.
     pub(crate) fn release(&mut self, spent: Permit) {
-        if let Some(place) = self.fetches.iter().rposition(|other| *other == spent) {
-            self.fetches.remove(place);
+        if let Some(position) = self.fetches.iter().rposition(|other| *other == spent) {
+            self.fetches.remove(position);
         }
     }
 
@@ -504,73 +504,73 @@ mod tests {
 
     #[test]
     fn fetch_limit_is_ten_requests_per_five_minutes() {
-        let mut budget = FetchLimiter::default();
+        let mut fetch_limiter = FetchLimiter::default();
         for begun in 0..10 {
-            budget.acquire(secs(begun), IssuerKind::Service).unwrap();
+            fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
         }
-        let error = budget.acquire(secs(10), IssuerKind::Service).unwrap_err();
+        let error = fetch_limiter.acquire(secs(10), IssuerKind::Service).unwrap_err();
         assert!(error.is_retryable() && error.retry_after() == Some(secs(290)), "{error}");
-        assert_eq!(budget.acquire(secs(299), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(1)));
-        budget.acquire(secs(300), IssuerKind::Service).unwrap();
-        assert!(budget.acquire(secs(300), IssuerKind::Service).is_err());
+        assert_eq!(fetch_limiter.acquire(secs(299), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(1)));
+        fetch_limiter.acquire(secs(300), IssuerKind::Service).unwrap();
+        assert!(fetch_limiter.acquire(secs(300), IssuerKind::Service).is_err());
     }
 
     #[test]
     fn fetches_from_unavailable_server_have_separate_limit() {
-        let mut budget = FetchLimiter::default();
+        let mut fetch_limiter = FetchLimiter::default();
         for begun in 0..60 {
-            let spent = budget.acquire(secs(begun), IssuerKind::Service).unwrap();
-            budget.reclassify_as_unavailable(spent);
+            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+            fetch_limiter.reclassify_as_unavailable(spent);
         }
-        let error = budget.acquire(secs(60), IssuerKind::Service).unwrap_err();
+        let error = fetch_limiter.acquire(secs(60), IssuerKind::Service).unwrap_err();
         assert!(error.to_string().contains("unavailable") && error.retry_after() == Some(secs(240)), "{error}");
-        budget.acquire(secs(300), IssuerKind::Service).unwrap();
+        fetch_limiter.acquire(secs(300), IssuerKind::Service).unwrap();
     }
 
     #[test]
     fn unsent_fetch_is_not_counted() {
-        let mut budget = FetchLimiter::default();
+        let mut fetch_limiter = FetchLimiter::default();
         for begun in 0..1000 {
-            let spent = budget.acquire(secs(begun), IssuerKind::Service).unwrap();
-            budget.release(spent);
+            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+            fetch_limiter.release(spent);
         }
         // A request is removed only once.
-        let spent = budget.acquire(secs(1000), IssuerKind::Service).unwrap();
+        let spent = fetch_limiter.acquire(secs(1000), IssuerKind::Service).unwrap();
         for other in [Permit { started_at: secs(7), ..spent }, Permit { issuer_kind: IssuerKind::Issuer, ..spent }] {
-            budget.release(other);
+            fetch_limiter.release(other);
         }
-        assert_eq!(budget.fetches, [spent]);
+        assert_eq!(fetch_limiter.fetches, [spent]);
     }
 
     #[test]
     fn issuers_use_at_most_half_of_fetch_limit() {
-        let mut budget = FetchLimiter::default();
-        budget.acquire(secs(0), IssuerKind::Service).unwrap();
+        let mut fetch_limiter = FetchLimiter::default();
+        fetch_limiter.acquire(secs(0), IssuerKind::Service).unwrap();
         for begun in 1..6 {
-            budget.acquire(secs(begun), IssuerKind::Issuer).unwrap();
+            fetch_limiter.acquire(secs(begun), IssuerKind::Issuer).unwrap();
         }
-        let error = budget.acquire(secs(6), IssuerKind::Issuer).unwrap_err();
+        let error = fetch_limiter.acquire(secs(6), IssuerKind::Issuer).unwrap_err();
         assert_eq!(error.retry_after(), Some(secs(295)), "until the first request to an issuer no longer counts");
         for begun in 6..10 {
-            budget.acquire(secs(begun), IssuerKind::Service).unwrap();
+            fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
         }
-        assert_eq!(budget.acquire(secs(10), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(290)));
-        assert!(budget.acquire(secs(300), IssuerKind::Issuer).is_err());
-        budget.acquire(secs(301), IssuerKind::Issuer).unwrap();
+        assert_eq!(fetch_limiter.acquire(secs(10), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(290)));
+        assert!(fetch_limiter.acquire(secs(300), IssuerKind::Issuer).is_err());
+        fetch_limiter.acquire(secs(301), IssuerKind::Issuer).unwrap();
     }
 
     #[test]
     fn unavailable_issuers_use_at_most_half_of_separate_limit() {
-        let mut budget = FetchLimiter::default();
+        let mut fetch_limiter = FetchLimiter::default();
         for begun in 0..30 {
-            let spent = budget.acquire(secs(begun), IssuerKind::Issuer).unwrap();
-            budget.reclassify_as_unavailable(spent);
+            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Issuer).unwrap();
+            fetch_limiter.reclassify_as_unavailable(spent);
         }
-        assert_eq!(budget.acquire(secs(30), IssuerKind::Issuer).unwrap_err().retry_after(), Some(secs(270)));
+        assert_eq!(fetch_limiter.acquire(secs(30), IssuerKind::Issuer).unwrap_err().retry_after(), Some(secs(270)));
         for begun in 30..60 {
-            let spent = budget.acquire(secs(begun), IssuerKind::Service).unwrap();
-            budget.reclassify_as_unavailable(spent);
+            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+            fetch_limiter.reclassify_as_unavailable(spent);
         }
-        assert_eq!(budget.acquire(secs(60), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(240)));
+        assert_eq!(fetch_limiter.acquire(secs(60), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(240)));
     }
 }

@@ -205,7 +205,7 @@ impl WebexOAuth {
             RetryPolicy::IfNotSent,
             self.inner.pipeline.limits,
             grant.request(registration)?,
-            |answer| grant.read(registration, answer, clock.now()),
+            |reply| grant.read(registration, reply, clock.now()),
         );
         let response = response.await?;
         #[cfg(feature = "oidc")]
@@ -303,7 +303,7 @@ impl WebexOAuth {
         })?;
         let grant = Grant::Refresh { tokens, refresh_token };
         let request = grant.request(registration)?;
-        let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
+        let read = |reply: &Response<Bytes>| grant.read(registration, reply, clock.now());
         let response = self.inner.pipeline.send(RequestKind::Refresh, repeat, limits, request, read).await?;
         #[cfg(feature = "oidc")]
         let response = {
@@ -337,7 +337,7 @@ impl WebexOAuth {
         }
         let grant = Grant::import(&tokens.refresh_token, tokens.site.as_deref())?;
         let request = grant.request(registration)?;
-        let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
+        let read = |reply: &Response<Bytes>| grant.read(registration, reply, clock.now());
         let response =
             self.inner.pipeline.send(RequestKind::Refresh, RetryPolicy::IfDeferred, *limits, request, read).await?;
         let receipt = Provenance {
@@ -369,7 +369,7 @@ impl WebexOAuth {
     pub async fn person(&self, access_token: &AccessToken) -> Result<Person> {
         let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
         let request = person::person_request(registration, access_token)?;
-        let read = |answer: &Response<Bytes>| person::read_person(answer, access_token, clock.now());
+        let read = |reply: &Response<Bytes>| person::read_person(reply, access_token, clock.now());
         self.inner
             .pipeline
             .send(RequestKind::Person, RetryPolicy::IfLost, self.inner.pipeline.limits, request, read)
@@ -458,7 +458,7 @@ impl WebexOAuth {
     async fn request_user_info(&self, request: Request<Bytes>, subject: &str, token: &AccessToken) -> Result<UserInfo> {
         let Pipeline { clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let read = |answer: &Response<Bytes>| user_info::read_user_info(answer, subject, token, clock.now());
+        let read = |reply: &Response<Bytes>| user_info::read_user_info(reply, subject, token, clock.now());
         pipeline.send(RequestKind::UserInfo, RetryPolicy::IfLost, *limits, request, read).await
     }
 
@@ -488,14 +488,14 @@ impl WebexOAuth {
     ) -> Result<ImplicitLogin, AcceptError<PendingImplicit>> {
         let Pipeline { registration, clock, .. } = &*self.inner.pipeline;
         let pending_lifetime = &self.inner.pending_lifetime;
-        let prover = &self.inner.id_token_verifier;
-        let (login, brought) =
+        let verifier = &self.inner.id_token_verifier;
+        let (login, received) =
             implicit::accept_implicit_callback(registration, pending, &callback, *pending_lifetime, clock.now())?;
-        let id_token = match prover.verify_implicit(&self.inner.pipeline, &login, &brought).await {
+        let id_token = match verifier.verify_implicit(&self.inner.pipeline, &login, &received).await {
             Ok(id_token) => id_token,
             Err(error) => return Err(AcceptError::without_pending(error, login.pending.payload)),
         };
-        Ok(implicit::complete_implicit_login(registration, login, brought.response, id_token, clock.now()))
+        Ok(implicit::complete_implicit_login(registration, login, received.response, id_token, clock.now()))
     }
 
     /// Fetches the discovery document of the service (OpenID Connect Discovery 1.0).
@@ -517,7 +517,7 @@ impl WebexOAuth {
     pub async fn discover(&self) -> Result<Discovery> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let read = |answer: &Response<Bytes>| discovery::read_discovery(registration, answer, clock.now());
+        let read = |reply: &Response<Bytes>| discovery::read_discovery(registration, reply, clock.now());
         pipeline
             .send(
                 RequestKind::Discovery,
@@ -548,7 +548,7 @@ impl WebexOAuth {
     pub async fn home_issuer(&self, email: &str) -> Result<String> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let read = |answer: &Response<Bytes>| discovery::read_web_finger(registration, answer, clock.now());
+        let read = |reply: &Response<Bytes>| discovery::read_web_finger(registration, reply, clock.now());
         pipeline
             .send(
                 RequestKind::Discovery,
@@ -624,7 +624,7 @@ impl WebexOAuth {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
         let request = token_expiry::token_expiry_request(registration, access_token)?;
-        let read = |answer: &Response<Bytes>| token_expiry::read_token_expiry(answer, access_token, clock.now());
+        let read = |reply: &Response<Bytes>| token_expiry::read_token_expiry(reply, access_token, clock.now());
         pipeline.send(RequestKind::Person, RetryPolicy::IfLost, *limits, request, read).await
     }
 
@@ -670,7 +670,7 @@ impl WebexOAuth {
         tokens.require_same_client(&registration.client)?;
         let request = revocation::revocation_request(registration, tokens, reach)?;
         let read =
-            |answer: &Response<Bytes>| revocation::read_revocation_response(registration, tokens, answer, clock.now());
+            |reply: &Response<Bytes>| revocation::read_revocation_response(registration, tokens, reply, clock.now());
         self.inner.pipeline.send(RequestKind::Revocation, RetryPolicy::IfLost, *limits, request, read).await
     }
 
@@ -720,8 +720,8 @@ impl WebexOAuth {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
         let request = device::authorization::device_authorization_request(registration, scopes)?;
-        let read = |answer: &Response<Bytes>| {
-            device::authorization::read_device_authorization(registration, answer, clock.now())
+        let read = |reply: &Response<Bytes>| {
+            device::authorization::read_device_authorization(registration, reply, clock.now())
         };
         pipeline.send(RequestKind::DeviceAuthorization, RetryPolicy::IfLost, *limits, request, read).await
     }
@@ -732,8 +732,8 @@ impl WebexOAuth {
         let pipeline = &self.inner.pipeline;
         let device_code = &grant.authorization.device_code;
         let request = device::poll::device_token_request(registration, device_code, &grant.options)?;
-        let read = |answer: &Response<Bytes>| {
-            device::poll::read_device_token_response(registration, device_code, answer, clock.now())
+        let read = |reply: &Response<Bytes>| {
+            device::poll::read_device_token_response(registration, device_code, reply, clock.now())
         };
         let response = match pipeline.send(RequestKind::DeviceToken, RetryPolicy::Never, *limits, request, read).await?
         {

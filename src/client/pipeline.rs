@@ -38,7 +38,7 @@ impl Pipeline {
         request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
-        let outcome = self.send_in_span(asked.name(), repeat, limits, request, move |answer| read(&answer)).await;
+        let outcome = self.send_in_span(asked.name(), repeat, limits, request, move |response| read(&response)).await;
         outcome.map_err(|error| error.with_operation_kind(asked.kind()))
     }
 
@@ -63,19 +63,20 @@ impl Pipeline {
         let tracking_id = || http_request::tracking_id_text(tracking_id.as_ref()?, &[]);
         let outcome = match exchanged {
             // A transport of the application may ignore the limit.
-            Ok(answer) if answer.body().len() > limits.max_body => {
+            Ok(response) if response.body().len() > limits.max_body => {
                 let message = format!("response is longer than the limit of {} bytes", limits.max_body);
                 Err(Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown))
             }
-            Ok(answer) => read(answer),
+            Ok(response) => read(response),
             Err(error) => Err(error),
         };
         // The server's own ID is included only if it was checked not to echo a secret.
         let received = outcome.as_ref().err().and_then(Error::tracking_id);
         span.end(|| received.map(str::to_owned).or_else(tracking_id), &*self.clock);
         // With the port, and without user information.
-        let place = || uri.authority().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
+        let position =
+            || uri.authority().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
         // Cisco support cannot find the ID of a request that no server received.
-        outcome.map_err(|error| error.with_request_context(tracking_id().filter(|_| was_received), place()))
+        outcome.map_err(|error| error.with_request_context(tracking_id().filter(|_| was_received), position()))
     }
 }

@@ -590,9 +590,9 @@ mod tests {
             [ErrorClass::LoginRequired, ErrorClass::Misconfigured, ErrorClass::Retryable, ErrorClass::TokenRejected]
         {
             let error = Error::new(ErrorKind::Refresh, "x").with_class(remedy);
-            let answers =
+            let responses =
                 [error.is_login_required(), error.is_misconfigured(), error.is_retryable(), error.is_token_rejected()];
-            assert_eq!(answers.iter().filter(|answer| **answer).count(), 1);
+            assert_eq!(responses.iter().filter(|response| **response).count(), 1);
         }
         let lost = Error::transport(Delivery::Unknown, "reset");
         assert!(lost.is_retryable() && lost.delivery() == Some(Delivery::Unknown));

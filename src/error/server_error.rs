@@ -76,7 +76,7 @@ impl ServerError {
     }
 
     /// Returns the sanitized media type of the response: at most 60 characters.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the refresh engine reports it"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "used by the refresh task"))]
     pub(crate) fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }

@@ -482,7 +482,7 @@ mod tests {
         // Nested strings remain strings and are not parsed.
         let quoted = (0..8)
             .fold(nested(100), |inner, _| serde_json::json!({ "$serde_json::private::RawValue": inner }).to_string());
-        let Some(Value::Object(read)) = parse_value(quoted.as_bytes()) else { panic!("it is an object") };
+        let Some(Value::Object(read)) = parse_value(quoted.as_bytes()) else { panic!("not an object") };
         assert!(read.values().all(Value::is_string));
     }
 }

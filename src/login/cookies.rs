@@ -224,7 +224,7 @@ impl PendingCookies {
         cookies: impl IntoIterator<Item = C>,
     ) -> Result<(PendingAuthorization, SetCookies)> {
         let id = PendingId::from_state(callback.state()?);
-        let (mut trouble, mut is_rewritten) = (None, false);
+        let (mut last_error, mut is_rewritten) = (None, false);
         for cookie in cookies {
             is_rewritten |= has_rewritten_cookie(cookie.as_ref(), &id);
             for (name, value) in
@@ -237,11 +237,11 @@ impl PendingCookies {
                             self.recent_logins().mark_taken(&id).ok_or_else(|| already_used_error(&id))?;
                         return Ok((pending, SetCookies(vec![removal])));
                     }
-                    Err(why) => trouble = Some(why),
+                    Err(why) => last_error = Some(why),
                 }
             }
         }
-        Err(not_found_error(&id, trouble, is_rewritten))
+        Err(not_found_error(&id, last_error, is_rewritten))
     }
 
     fn recent_logins(&self) -> MutexGuard<'_, RecentLogins> {

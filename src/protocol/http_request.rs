@@ -53,10 +53,10 @@ pub(crate) fn bearer_header(access_token: &AccessToken) -> Result<HeaderValue> {
 
 /// Adds a new tracking ID, unless the request has one.
 pub(crate) fn add_tracking_id(headers: &mut HeaderMap) -> Result<()> {
-    if let Entry::Vacant(place) = headers.entry(TRACKING_ID) {
+    if let Entry::Vacant(position) = headers.entry(TRACKING_ID) {
         let tracking_id = ["WEBEXOAUTH_", &random::url_safe_string()?].concat();
         // The string consists of visible ASCII, so the conversion cannot fail.
-        place.insert(HeaderValue::try_from(tracking_id).unwrap_or_else(|_| HeaderValue::from_static("WEBEXOAUTH")));
+        position.insert(HeaderValue::try_from(tracking_id).unwrap_or_else(|_| HeaderValue::from_static("WEBEXOAUTH")));
     }
     Ok(())
 }

@@ -193,8 +193,8 @@ impl Service {
     }
 
     fn with_default_base_url(self) -> Self {
-        let home = self.default_base_url;
-        self.with_base_url(home)
+        let region = self.default_base_url;
+        self.with_base_url(region)
     }
 
     /// Sets the authorization endpoint.

@@ -60,8 +60,8 @@ pub(crate) async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result
         let message = "no Tokio runtime: disconnect a session from within a runtime";
         return Err(Error::new(ErrorKind::NoRuntime, message));
     };
-    let keeper = Arc::clone(slot.refresher());
-    let task = runtime.spawn(keeper.track_future(remove_and_revoke(slot, scope)));
+    let refresher = Arc::clone(slot.refresher());
+    let task = runtime.spawn(refresher.track_future(remove_and_revoke(slot, scope)));
     task.await.unwrap_or_else(|_| {
         let message = "disconnecting was interrupted: the runtime shut down; check whether the session is still stored";
         Err(Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable))
@@ -69,10 +69,10 @@ pub(crate) async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result
 }
 
 async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
-    let keeper = slot.refresher();
-    keeper.wait_for_refresh(&slot).await;
-    let revoked = match keeper.remove(&slot).await? {
-        Some(Ok(record)) => keeper.webex.revoke(&record.tokens, scope).await,
+    let refresher = slot.refresher();
+    refresher.wait_for_refresh(&slot).await;
+    let revoked = match refresher.remove(&slot).await? {
+        Some(Ok(record)) => refresher.webex.revoke(&record.tokens, scope).await,
         Some(Err(unreadable)) => Err(unreadable),
         None => Err(Error::new(ErrorKind::SessionNotFound, "no stored session: there is nothing to revoke")),
     };
@@ -81,5 +81,5 @@ async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Dis
         Err(error) if error.kind() == ErrorKind::Unsupported => Revocation::Unsupported,
         Err(error) => Revocation::Failed(error),
     };
-    Ok(Disconnected { revocation, webex: keeper.webex.clone() })
+    Ok(Disconnected { revocation, webex: refresher.webex.clone() })
 }

@@ -121,13 +121,13 @@ struct SweepState {
     /// Sessions that failed in a sweep that stopped early. The next sweep skips them and tries the
     /// others.
     failed: HashSet<TokenKey>,
-    /// The cache entries of unfinished sessions, which remember foreign leases and failures.
+    /// The cache entries of unfinished sessions, with failures and the leases of other processes.
     unfinished: HashMap<TokenKey, CacheRef>,
     /// The monotonic time at which entries were last checked for a receipt in the future.
     checked_at: Option<Duration>,
 }
 
-/// The reason for visiting a session.
+/// The reason for processing a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reason {
     /// The store lists the session as due.
@@ -147,7 +147,7 @@ pub struct SweepReport {
     /// The number of sessions left for the next sweep because their refresh failed or their entry
     /// could not be read.
     pub failed: usize,
-    /// `true` if every due session was visited, `false` if the sweep stopped early.
+    /// `true` if every due session was processed, `false` if the sweep stopped early.
     pub is_complete: bool,
 }
 
@@ -158,7 +158,7 @@ pub struct SweepReport {
 #[must_use = "sweeping stops when this is dropped"]
 pub struct KeepAliveHandle(JoinHandle<()>);
 
-/// The result of visiting one session.
+/// The result of processing one session.
 enum SessionOutcome {
     /// The session is no longer due, or it belongs to another client.
     Skipped,
@@ -266,10 +266,11 @@ impl KeepAlive {
         }
         let last = self.state().checked_at.replace(elapsed);
         let time = last.map_or(first, |last| elapsed.saturating_sub(last));
-        let mut place = None;
+        let mut position = None;
         loop {
             // Every session with a due time, however far ahead.
-            let page = with_timeout(self.manager.index()?.due(UnixTime::MAX, place.as_ref(), SWEEP_PAGE_SIZE)).await?;
+            let page =
+                with_timeout(self.manager.index()?.due(UnixTime::MAX, position.as_ref(), SWEEP_PAGE_SIZE)).await?;
             for key in page.keys.iter().filter(|key| is_check_due(key, now, time)) {
                 tokio::task::yield_now().await;
                 match self.visit(key, Reason::Check).await? {
@@ -283,17 +284,18 @@ impl KeepAlive {
                 }
             }
             let Some(next) = page.next else { return Ok(()) };
-            place = Some(next);
+            position = Some(next);
         }
     }
 
     async fn sweep_due(&self) -> Result<SweepReport> {
-        let keeper = self.manager.refresher();
-        keeper.release_unused();
-        let (mut swept, mut failures, mut place) = (SweepReport::default(), 0, None);
+        let refresher = self.manager.refresher();
+        refresher.release_unused();
+        let (mut swept, mut failures, mut position) = (SweepReport::default(), 0, None);
         loop {
             let page =
-                with_timeout(self.manager.index()?.due(keeper.webex.now(), place.as_ref(), SWEEP_PAGE_SIZE)).await?;
+                with_timeout(self.manager.index()?.due(refresher.webex.now(), position.as_ref(), SWEEP_PAGE_SIZE))
+                    .await?;
             for key in &page.keys {
                 // A store in memory never yields, so let other tasks run.
                 tokio::task::yield_now().await;
@@ -304,21 +306,21 @@ impl KeepAlive {
                     SessionOutcome::Skipped | SessionOutcome::LeaseHeld => continue,
                     SessionOutcome::Refreshed => (swept.refreshed, failures) = (swept.refreshed + 1, 0),
                     SessionOutcome::LoginRequired => (swept.login_required, failures) = (swept.login_required + 1, 0),
-                    SessionOutcome::Failed(whose) => {
+                    SessionOutcome::Failed(kind) => {
                         swept.failed += 1;
-                        failures += usize::from(whose == FailureScope::AllSessions);
+                        failures += usize::from(kind == FailureScope::AllSessions);
                         self.state().failed.insert(key.clone());
                     }
                 }
-                if failures >= MAX_CONSECUTIVE_FAILURES || keeper.pause_error().is_some() {
+                if failures >= MAX_CONSECUTIVE_FAILURES || refresher.pause_error().is_some() {
                     return Ok(swept);
                 }
                 if !self.delay.is_zero() {
-                    keeper.webex.clock().sleep(self.delay).await;
+                    refresher.webex.clock().sleep(self.delay).await;
                 }
             }
             let Some(next) = page.next else { break };
-            place = Some(next);
+            position = Some(next);
         }
         self.state().failed.clear();
         Ok(SweepReport { is_complete: true, ..swept })
@@ -355,7 +357,7 @@ impl KeepAlive {
     async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<SessionOutcome> {
         let known = match reason {
             Reason::Due => self.state().unfinished.remove(key),
-            // Kept in the map: the next visit of a due session needs it.
+            // Stays in the map for the next sweep in which the session is due.
             Reason::Check => self.state().unfinished.get(key).cloned(),
         };
         let slot = known.unwrap_or_else(|| CacheRef::get_transient(self.manager.refresher(), key));
@@ -371,15 +373,15 @@ impl KeepAlive {
     }
 
     async fn refresh_if_due(&self, slot: &CacheRef, reason: Reason) -> SessionOutcome {
-        let keeper = self.manager.refresher();
+        let refresher = self.manager.refresher();
         let epoch = slot.epoch();
-        let known = match keeper.load(&slot.key).await {
+        let known = match refresher.load(&slot.key).await {
             Ok(Some(known))
-                if reason == Reason::Due && known.head.due().is_some_and(|due| due <= keeper.webex.now()) =>
+                if reason == Reason::Due && known.head.due().is_some_and(|due| due <= refresher.webex.now()) =>
             {
                 known
             }
-            Ok(Some(known)) if reason == Reason::Check && is_received_in_future(&known, keeper.webex.now()) => known,
+            Ok(Some(known)) if reason == Reason::Check && is_received_in_future(&known, refresher.webex.now()) => known,
             // Another task or process was faster.
             Ok(_) => return SessionOutcome::Skipped,
             // Several clients may share a store.
@@ -389,7 +391,7 @@ impl KeepAlive {
                 return SessionOutcome::Failed(failure_scope(&error));
             }
         };
-        match keeper.refresh_if_needed(slot, epoch, &known).await {
+        match refresher.refresh_if_needed(slot, epoch, &known).await {
             Ok(true) => SessionOutcome::Refreshed,
             Ok(false) => SessionOutcome::Skipped,
             // Removed in the meantime, or refreshed by another process at the moment.

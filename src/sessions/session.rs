@@ -243,8 +243,8 @@ impl Session {
             let request = request.clone();
             async move { webex.send_api_request(request, &token).await }
         };
-        let is_unauthorized = |answer: &Result<Response<Bytes>>| {
-            answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED)
+        let is_unauthorized = |reply: &Result<Response<Bytes>>| {
+            reply.as_ref().is_ok_and(|reply| reply.status() == StatusCode::UNAUTHORIZED)
         };
         self.with_token(call, is_unauthorized).await
     }
@@ -252,8 +252,8 @@ impl Session {
     /// Returns the `Retry-After` duration of a response, clamped to between 1 second and 1 hour.
     ///
     /// A malformed value counts as 15 seconds. Returns `None` if the header is missing.
-    pub fn retry_after<T>(&self, answer: &Response<T>) -> Option<Duration> {
-        retry_after(answer.headers(), self.webex().now())
+    pub fn retry_after<T>(&self, reply: &Response<T>) -> Option<Duration> {
+        retry_after(reply.headers(), self.webex().now())
     }
 
     /// Returns the status of the session without a request to Webex, or `None` if no session is
@@ -284,8 +284,8 @@ impl Session {
         // A pause of the whole client concerns every session that could be refreshed.
         let own = self.cache_ref.last_error();
         let is_over = own.as_ref().is_some_and(Error::is_login_required);
-        let trouble = self.refresher().pause_error().filter(|_| !is_over).or(own);
-        Ok(Some(SessionStatus::new(state, trouble, known.head.ends, &known.tokens.tokens)))
+        let last_error = self.refresher().pause_error().filter(|_| !is_over).or(own);
+        Ok(Some(SessionStatus::new(state, last_error, known.head.ends, &known.tokens.tokens)))
     }
 
     /// Verifies with Webex that the session is valid, and returns its status.
@@ -335,7 +335,7 @@ impl Session {
             let person = webex.person(&token).await?;
             Ok::<_, Error>((login, person))
         };
-        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_token_rejected);
+        let is_refused = |reply: &Result<_>| reply.as_ref().is_err_and(Error::is_token_rejected);
         let (login, person) = self.call_with_retry(call, is_refused, true).await?;
         self.cache_ref.record_token_accepted();
         if let Some(login) = login {
@@ -364,7 +364,7 @@ impl Session {
         let known =
             self.refresher().load(&self.cache_ref.key).await?.ok_or_else(|| self.cache_ref.not_found_error())?;
         let account = known.tokens.tokens.account();
-        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_token_rejected);
+        let is_refused = |reply: &Result<_>| reply.as_ref().is_err_and(Error::is_token_rejected);
         let call = |token: AccessToken| async move { webex.user_info_of_account(account, &token).await };
         let info = self.call_with_retry(call, is_refused, true).await?;
         self.cache_ref.record_token_accepted();

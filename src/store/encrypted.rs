@@ -362,12 +362,12 @@ impl AssociatedData<'_> {
 ///
 /// # Errors
 ///
-/// - The errors of [`Title::seal`].
+/// - The errors of [`EnvelopeKind::seal`].
 pub(crate) fn seal_body(body: &Body, with: &NamedKey, bound: AssociatedData<'_>) -> Result<Body> {
     TITLE.seal(body.expose(), with, &bound.to_bytes()).map(Body::new)
 }
 
-/// Decrypts a body that [`seal`] encrypted.
+/// Decrypts a body that [`seal_body`] encrypted.
 pub(crate) fn open_body(body: &Body, keys: &EncryptionKeys, bound: AssociatedData<'_>) -> Result<Body, OpenError> {
     let mut content = TITLE.open(body.expose(), keys, &bound.to_bytes())?;
     Ok(Body::new(std::mem::take(&mut *content)))
@@ -412,7 +412,7 @@ mod tests {
         let (key, head) = (token_key("a", "b"), head());
         let bound = AssociatedData { namespace: "n", key: &key, head: &head };
         for length in [0, 1, 15, 16, 63, 64, 65, 1000, 64 << 10] {
-            let text: Vec<_> = (0..length).map(|place: u32| place.to_le_bytes()[0]).collect();
+            let text: Vec<_> = (0..length).map(|position: u32| position.to_le_bytes()[0]).collect();
             let sealed = seal_body(&Body::new(text.as_slice()), keys("2026-11", 1).current(), bound).unwrap();
             assert_eq!(open_body(&sealed, &keys("2026-11", 1), bound).unwrap().expose(), text);
             assert_eq!(sealed.expose().len(), text.len() + 63 + "2026-11".len());
@@ -507,11 +507,11 @@ mod tests {
         let whole = seal_bytes(b"{\"v\":1}", &key, &head);
         let whole = whole.expose();
         let keys = keys("k1", 1);
-        for place in 0..whole.len() {
+        for position in 0..whole.len() {
             for bit in 0..8 {
                 let mut bad = whole.to_vec();
-                bad[place] ^= 1 << bit;
-                assert!(open_body(&Body::new(bad), &keys, bound).is_err(), "bit {bit} of byte {place} was flipped");
+                bad[position] ^= 1 << bit;
+                assert!(open_body(&Body::new(bad), &keys, bound).is_err(), "bit {bit} of byte {position} was flipped");
             }
         }
         for length in 0..whole.len() {

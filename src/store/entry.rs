@@ -117,7 +117,7 @@ impl Head {
     /// # Errors
     ///
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
-    #[allow(dead_code, reason = "used by the refresh engine and the conformance suite")]
+    #[allow(dead_code, reason = "used by the refresh task and the conformance suite")]
     pub(crate) fn new(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
         let (claim, hold, interrupted, ends, anchor) = (None, None, false, None, None);
@@ -160,7 +160,7 @@ impl Head {
         self.revision
     }
 
-    /// Returns the time when keep-alive should visit the session, if any.
+    /// Returns the time when keep-alive should process the session, if any.
     pub fn due(&self) -> Option<UnixTime> {
         self.due
     }
@@ -212,7 +212,7 @@ macro_rules! random_id {
         $visibility struct $name([u8; 16]);
 
         impl $name {
-            #[allow(dead_code, reason = "used by the refresh engine and the conformance suite")]
+            #[allow(dead_code, reason = "used by the refresh task and the conformance suite")]
             pub(crate) fn new() -> Result<Self> {
                 let mut bytes = [0; 16];
                 random::fill(&mut bytes)?;

@@ -113,13 +113,13 @@ impl MemoryStore {
         for shard in after.as_ref().map_or(0, Position::shard)..SHARDS {
             let map = self.read_shard(shard);
             let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-            for (place, kept) in map.range((start, Bound::Unbounded)) {
-                if asked_for(&place.key, kept) {
-                    page.keys.push(place.key.clone());
+            for (position, kept) in map.range((start, Bound::Unbounded)) {
+                if asked_for(&position.key, kept) {
+                    page.keys.push(position.key.clone());
                 }
                 looks += 1;
                 if page.keys.len() >= limit.max(1) || looks == MAX_SCANNED_ENTRIES {
-                    page.next = Some(place.cursor());
+                    page.next = Some(position.cursor());
                     return Ok(page);
                 }
             }
@@ -143,24 +143,24 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl TokenStore for MemoryStore {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
-        let place = self.position(key);
-        Ok(self.read_shard(place.shard()).get(&place).map(StoredEntry::to_entry))
+        let position = self.position(key);
+        Ok(self.read_shard(position.shard()).get(&position).map(StoredEntry::to_entry))
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
-        let place = self.position(key);
-        let mut map = self.write_shard(place.shard());
-        if !expect.matches(map.get(&place).map(|kept| kept.revision)) {
+        let position = self.position(key);
+        let mut map = self.write_shard(position.shard());
+        if !expect.matches(map.get(&position).map(|kept| kept.revision)) {
             return Ok(WriteOutcome::Conflict);
         }
-        map.insert(place, StoredEntry::new(entry));
+        map.insert(position, StoredEntry::new(entry));
         Ok(WriteOutcome::Committed)
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
-        let place = self.position(key);
-        let mut map = self.write_shard(place.shard());
-        match map.get_mut(&place) {
+        let position = self.position(key);
+        let mut map = self.write_shard(position.shard());
+        match map.get_mut(&position) {
             Some(kept) if kept.revision == expected => {
                 *kept = StoredEntry::new(&Entry { head: head.clone(), body: kept.body.clone() });
                 Ok(WriteOutcome::Committed)
@@ -170,12 +170,12 @@ impl TokenStore for MemoryStore {
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
-        let place = self.position(key);
-        let mut map = self.write_shard(place.shard());
-        if !expect.matches(map.get(&place).map(|kept| kept.revision)) {
+        let position = self.position(key);
+        let mut map = self.write_shard(position.shard());
+        if !expect.matches(map.get(&position).map(|kept| kept.revision)) {
             return Ok(WriteOutcome::Conflict);
         }
-        map.remove(&place);
+        map.remove(&position);
         Ok(WriteOutcome::Committed)
     }
 
@@ -209,11 +209,11 @@ impl Position {
     }
 
     fn from_cursor(cursor: &Cursor) -> Result<Self> {
-        let place = || {
+        let position = || {
             let (hash, key) = cursor.as_str().split_at_checked(16)?;
             Some(Self { hash: u64::from_str_radix(hash, 16).ok()?, key: key.parse().ok()? })
         };
-        place()
+        position()
             .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "invalid cursor: it was not created by a memory store"))
     }
 }
@@ -270,8 +270,8 @@ mod tests {
         let store = MemoryStore::new();
         let key = TokenKey::new("cüst").unwrap();
         for key in [key.clone(), key.child("00jane").unwrap()] {
-            let place = store.position(&key);
-            assert!(Position::from_cursor(&place.cursor()).unwrap() == place);
+            let position = store.position(&key);
+            assert!(Position::from_cursor(&position.cursor()).unwrap() == position);
         }
         for text in ["", "0", "zzzzzzzzzzzzzzzz00a", "000000000000000000", "000000000000000009a", "00000000000000é0a"]
         {

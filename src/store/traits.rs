@@ -10,13 +10,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::entry::{Entry, Head, Revision};
 use crate::store::key::TokenKey;
 
-// `key` and `entry` are the stored values; `memory`, `file`, and `keyring` are the backends. Below
-// `file`, `layout` maps keys to paths, `record` is the content of a file, `folder` performs file
-// operations (with `ownership`, `flush`, `disk_error`, and `faults` for tests), `blocking` provides
-// threads, `locks` admits one writer at a time, and `slot` is the file of one session. `keyring`
-// shares `record` and `locks`; its `credential` corresponds to `slot`. `encrypted` wraps a store
-// and encrypts bodies with `sealing`. Below `conformance`, `trials` and `index_trials` check one
-// `rule` each.
+// `key` and `entry` are the stored values; `memory`, `file`, and `keyring` are the backends. `file`
+// and `keyring` share `disk`: `layout` maps keys to paths and defines the content of a file,
+// `private_fs` performs file operations (with `ownership` and `error`), `blocking` provides
+// threads, and `locks` permits one writer at a time. `credential` is the keyring entry of one
+// session, and corresponds to `EntryFile` in `file`. `encrypted` wraps a store and encrypts bodies.
+// In `conformance`, each function of `checks` and `index_checks` checks one `ContractRule`, and
+// `probe` reports violations.
 
 /// Storage for sessions, shared by any number of tasks and processes.
 ///

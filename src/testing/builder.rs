@@ -283,7 +283,7 @@ impl MockWebexBuilder {
         if self.users.is_empty() {
             self.users.push(MockUser::new("jane@example.com").name("Jane Doe"));
         }
-        let is_label = |home: &str| home.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_label = |region: &str| region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if let Some(user) = self.users.iter().find(|user| !is_label(user.region())) {
             panic!("invalid region {:?}: use only ASCII letters, digits, and \"-\"", user.region());
         }

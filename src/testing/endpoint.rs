@@ -79,8 +79,8 @@ impl MockEndpoint {
         if request.path.ends_with(KEYS_OF_ISSUER) {
             return Some(Self::Jwks);
         }
-        let place = request.path.strip_prefix(service.base_path())?;
-        if place == service.token_path() {
+        let position = request.path.strip_prefix(service.base_path())?;
+        if position == service.token_path() {
             let grant_type = request.form.as_ref().and_then(|form| form.get("grant_type"));
             return Some(match grant_type {
                 Some("authorization_code") => Self::Exchange,
@@ -88,7 +88,7 @@ impl MockEndpoint {
                 _ => Self::Token,
             });
         }
-        Some(match place {
+        Some(match position {
             "/authorize" => Self::Authorization,
             "/people/me" => Self::Person,
             "/userinfo" => Self::UserInfo,
@@ -98,18 +98,18 @@ impl MockEndpoint {
             "/revoke" => Self::Revocation,
             "/device/authorize" => Self::DeviceAuthorization,
             "/device/token" => Self::DeviceToken,
-            _ if place == "/authorizations" || place.starts_with("/authorizations/") => Self::Authorizations,
+            _ if position == "/authorizations" || position.starts_with("/authorizations/") => Self::Authorizations,
             _ => return None,
         })
     }
 
     /// Returns `true` if `self` includes requests to this endpoint and path.
-    pub(crate) fn covers(&self, place: Option<&Self>, path: &str) -> bool {
+    pub(crate) fn covers(&self, position: Option<&Self>, path: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Path(own) => own == path,
-            Self::Token => matches!(place, Some(Self::Token | Self::Exchange | Self::Refresh)),
-            _ => Some(self) == place,
+            Self::Token => matches!(position, Some(Self::Token | Self::Exchange | Self::Refresh)),
+            _ => Some(self) == position,
         }
     }
 }
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn token_endpoint_covers_both_grants_and_any_covers_all() {
-        for (meant, place, path, is_covered) in [
+        for (meant, position, path, is_covered) in [
             (MockEndpoint::Any, None, "/x", true),
             (MockEndpoint::Token, Some(MockEndpoint::Refresh), "/", true),
             (MockEndpoint::Token, Some(MockEndpoint::Exchange), "/", true),
@@ -175,7 +175,7 @@ mod tests {
             (MockEndpoint::path("/v1/rooms"), None, "/v1/rooms/1", false),
             (MockEndpoint::Jwks, None, "/", false),
         ] {
-            assert_eq!(meant.covers(place.as_ref(), path), is_covered, "{meant} {place:?}");
+            assert_eq!(meant.covers(position.as_ref(), path), is_covered, "{meant} {position:?}");
         }
     }
 }

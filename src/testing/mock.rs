@@ -614,17 +614,17 @@ impl MockWebex {
     }
 
     #[track_caller]
-    fn decide(&self, authorization_url: &str, answer: UserDecision) -> Result<String, ErrorPage> {
+    fn decide(&self, authorization_url: &str, reply: UserDecision) -> Result<String, ErrorPage> {
         let query = self.authorization_query(authorization_url);
-        let mut moment =
+        let mut context =
             StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut server::random_bytes };
         let mut state = self.state();
-        let authorization = match authorize::validate_request(&query, None, moment.now, &state) {
+        let authorization = match authorize::validate_request(&query, None, context.now, &state) {
             Ok((authorization, _)) => authorization,
             Err(RequestRejection::ErrorPage(page)) => return Err(page),
-            Err(RequestRejection::ErrorResponse(way)) => return Ok(way.into_callback()),
+            Err(RequestRejection::ErrorResponse(response)) => return Ok(response.into_callback()),
         };
-        Ok(answer.apply(authorization, &mut state, &mut moment))
+        Ok(reply.apply(authorization, &mut state, &mut context))
     }
 
     #[track_caller]
@@ -644,7 +644,7 @@ impl MockWebex {
 
     #[track_caller]
     #[expect(clippy::panic, reason = "an unknown user code is a mistake in the test")]
-    fn decide_device(&self, user_code: &str, answer: Decision) {
+    fn decide_device(&self, user_code: &str, reply: Decision) {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
         let Some((device_code, device)) = state.devices.find_by_user_code(user_code, elapsed) else {
@@ -656,7 +656,7 @@ impl MockWebex {
             panic!("Webex would show an error page instead of asking for consent: {page}");
         }
         let device_code = device_code.to_owned();
-        state.devices.record_decision(&device_code, answer, elapsed);
+        state.devices.record_decision(&device_code, reply, elapsed);
     }
 
     #[track_caller]
@@ -737,11 +737,11 @@ enum UserDecision {
 }
 
 impl UserDecision {
-    fn apply(self, authorization: Authorization, state: &mut State, moment: &mut StepContext<'_>) -> String {
+    fn apply(self, authorization: Authorization, state: &mut State, context: &mut StepContext<'_>) -> String {
         match self {
             Self::Accept(user) => {
                 let user = user.or_else(|| authorize::hinted_user(&authorization, state)).unwrap_or(0);
-                authorize::grant_authorization(authorization, user, state, moment).response.into_callback()
+                authorize::grant_authorization(authorization, user, state, context).response.into_callback()
             }
             Self::Deny => authorize::deny_authorization(authorization, state).response.into_callback(),
         }

@@ -260,10 +260,10 @@ struct Expectation {
 
 impl RequestLog {
     /// Counts a request.
-    pub(crate) fn count(&mut self, place: Option<&MockEndpoint>, path: &str) {
+    pub(crate) fn count(&mut self, position: Option<&MockEndpoint>, path: &str) {
         self.total += 1;
-        if let Some(place) = place {
-            *self.endpoint_counts.entry(place.clone()).or_default() += 1;
+        if let Some(position) = position {
+            *self.endpoint_counts.entry(position.clone()).or_default() += 1;
         }
         let path = hash_path(path);
         if let Some(count) = self.path_counts.get_mut(&path) {
@@ -286,7 +286,7 @@ impl RequestLog {
 
     /// Returns the number of requests to an endpoint.
     pub(crate) fn requests_to(&self, endpoint: &MockEndpoint) -> usize {
-        let at = |place: &MockEndpoint| self.endpoint_counts.get(place).copied().unwrap_or_default();
+        let at = |position: &MockEndpoint| self.endpoint_counts.get(position).copied().unwrap_or_default();
         match endpoint {
             MockEndpoint::Any => self.total,
             MockEndpoint::Path(path) => self.path_counts.get(&hash_path(path)).copied().unwrap_or_default(),
@@ -409,45 +409,50 @@ mod tests {
         }
     }
 
-    fn receive_request(ledger: &mut RequestLog, endpoint: &MockEndpoint, form: &str) {
+    fn receive_request(request_log: &mut RequestLog, endpoint: &MockEndpoint, form: &str) {
         let path = "/v1/access_token";
-        ledger.count(Some(endpoint), path);
+        request_log.count(Some(endpoint), path);
         let form = Some(Fields::parse(form.as_bytes()));
         let request = Request { method: "POST".into(), path: path.into(), form, ..Request::default() };
-        ledger.log(|shows| MockRequest::new(&request, Some(endpoint.clone()), shows).with_outcome(Some(200), None));
+        request_log
+            .log(|shows| MockRequest::new(&request, Some(endpoint.clone()), shows).with_outcome(Some(200), None));
     }
 
     #[test]
     fn all_requests_are_counted_and_last_1024_recorded() {
-        let mut ledger = RequestLog { recording: Recording::Redacted, ..RequestLog::default() };
+        let mut request_log = RequestLog { recording: Recording::Redacted, ..RequestLog::default() };
         for number in 0..1_000_000 {
-            ledger.count(Some(&MockEndpoint::Refresh), &format!("/{number}"));
-            ledger.log(|shows| MockRequest::new(&Request::default(), Some(MockEndpoint::Refresh), shows));
+            request_log.count(Some(&MockEndpoint::Refresh), &format!("/{number}"));
+            request_log.log(|shows| MockRequest::new(&Request::default(), Some(MockEndpoint::Refresh), shows));
         }
         assert_eq!(
-            (ledger.requests_to(&MockEndpoint::Token), ledger.requests_to(&MockEndpoint::Any)),
+            (request_log.requests_to(&MockEndpoint::Token), request_log.requests_to(&MockEndpoint::Any)),
             (1_000_000, 1_000_000)
         );
-        assert_eq!((ledger.requests.len(), ledger.path_counts.len()), (MAX_REQUESTS, MAX_PATHS));
+        assert_eq!((request_log.requests.len(), request_log.path_counts.len()), (MAX_REQUESTS, MAX_PATHS));
     }
 
     #[test]
     fn request_is_not_recorded_by_default() {
-        let mut ledger = RequestLog::default();
-        receive_request(&mut ledger, &MockEndpoint::Refresh, "refresh_token=x");
-        assert_eq!((ledger.requests.len(), ledger.requests_to(&MockEndpoint::Refresh)), (0, 1));
+        let mut request_log = RequestLog::default();
+        receive_request(&mut request_log, &MockEndpoint::Refresh, "refresh_token=x");
+        assert_eq!((request_log.requests.len(), request_log.requests_to(&MockEndpoint::Refresh)), (0, 1));
     }
 
     #[test]
     fn unmet_expectations_list_redacted_requests_once() {
-        let mut ledger = RequestLog::default();
-        receive_request(&mut ledger, &MockEndpoint::Refresh, "refresh_token=before");
-        ledger.expect(MockEndpoint::Refresh, 1, Some(1));
-        ledger.expect(MockEndpoint::Exchange, 0, Some(0));
-        ledger.expect(MockEndpoint::Jwks, 2, None);
-        receive_request(&mut ledger, &MockEndpoint::Exchange, "grant_type=authorization_code&code=s3cret&client_id=C1");
+        let mut request_log = RequestLog::default();
+        receive_request(&mut request_log, &MockEndpoint::Refresh, "refresh_token=before");
+        request_log.expect(MockEndpoint::Refresh, 1, Some(1));
+        request_log.expect(MockEndpoint::Exchange, 0, Some(0));
+        request_log.expect(MockEndpoint::Jwks, 2, None);
+        receive_request(
+            &mut request_log,
+            &MockEndpoint::Exchange,
+            "grant_type=authorization_code&code=s3cret&client_id=C1",
+        );
         assert_eq!(
-            ledger.take_unmet_message().unwrap(),
+            request_log.take_unmet_message().unwrap(),
             "request expectations not met:\
              \n  MockEndpoint::Refresh: expected 1, received 0\
              \n  MockEndpoint::Exchange: expected 0, received 1\
@@ -455,19 +460,21 @@ mod tests {
              \nreceived requests:\
              \n  POST /v1/access_token grant_type=authorization_code code=[redacted] client_id=C1 -> 200"
         );
-        assert_eq!(ledger.take_unmet_message(), None, "an expectation is checked only once");
+        assert_eq!(request_log.take_unmet_message(), None, "an expectation is checked only once");
     }
 
     #[test]
     fn long_request_list_is_truncated_and_empty_list_is_reported() {
-        let mut ledger = RequestLog::default();
-        ledger.expect(MockEndpoint::Refresh, 0, Some(20));
+        let mut request_log = RequestLog::default();
+        request_log.expect(MockEndpoint::Refresh, 0, Some(20));
         for _ in 0..21 {
-            receive_request(&mut ledger, &MockEndpoint::Refresh, "");
+            receive_request(&mut request_log, &MockEndpoint::Refresh, "");
         }
-        let message = ledger.take_unmet_message().unwrap();
+        let message = request_log.take_unmet_message().unwrap();
         assert!(message.contains("expected at most 20, received 21\nlast 20 of 21 received requests:\n"), "{message}");
-        ledger.expect(MockEndpoint::Refresh, 1, None);
-        assert!(ledger.take_unmet_message().unwrap().ends_with("at least 1, received 0\nno requests were received"));
+        request_log.expect(MockEndpoint::Refresh, 1, None);
+        assert!(
+            request_log.take_unmet_message().unwrap().ends_with("at least 1, received 0\nno requests were received")
+        );
     }
 }

@@ -108,18 +108,18 @@ mod tests {
 
     #[test]
     fn access_token_is_opened_only_if_unchanged_and_own_key() {
-        let seal = TokenCodec::new([1; 32]);
-        let token = seal.encode(&TokenContent { grant: 7, serial: 9, expires: UnixTime::from_secs(1234) });
-        let opened = seal.decode(&token).unwrap();
+        let codec = TokenCodec::new([1; 32]);
+        let token = codec.encode(&TokenContent { grant: 7, serial: 9, expires: UnixTime::from_secs(1234) });
+        let opened = codec.decode(&token).unwrap();
         assert_eq!((opened.grant, opened.serial, opened.expires.as_secs()), (7, 9, 1234));
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token}");
         assert!(TokenCodec::new([2; 32]).decode(&token).is_none());
         for position in 0..token.len() {
             let mut other = token.clone().into_bytes();
             other[position] = if other[position] == b'M' { b'N' } else { b'M' };
-            assert!(seal.decode(std::str::from_utf8(&other).unwrap()).is_none(), "position {position}");
+            assert!(codec.decode(std::str::from_utf8(&other).unwrap()).is_none(), "position {position}");
         }
-        assert!(seal.decode(&token[1..]).is_none() && seal.decode("").is_none());
+        assert!(codec.decode(&token[1..]).is_none() && codec.decode("").is_none());
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Account {
             origin: address.origin,
             is_verified: address.is_verified(),
         });
-        let proven = [
+        let verified = [
             ("iss", subject.map(|subject| subject.issuer.as_str()), FieldSource::IdToken),
             ("sub", subject.map(|subject| subject.subject.as_str()), FieldSource::IdToken),
             ("name", subject.and_then(|subject| subject.name.as_deref()), FieldSource::IdToken),
@@ -203,14 +203,14 @@ impl Account {
             ("displayName", person.and_then(|person| person.display_name.as_deref()), FieldSource::PeopleMe),
             ("orgId", person.and_then(|person| person.organization_id.as_deref()), FieldSource::PeopleMe),
         ];
-        let told = [
+        let reported = [
             ("user_name", self.user_name.as_deref(), FieldSource::TokenResponse),
             ("iss", self.iss.as_deref(), FieldSource::TokenResponse),
             ("siteid", self.siteid.as_deref(), FieldSource::TokenResponse),
             ("userid", self.userid.as_deref(), FieldSource::TokenResponse),
             ("authentication_id", self.authentication_id.as_deref(), FieldSource::TokenResponse),
         ];
-        let others = proven.into_iter().chain(told).filter_map(|(name, value, origin)| {
+        let others = verified.into_iter().chain(reported).filter_map(|(name, value, origin)| {
             Some(AccountField { name, value: value?, origin, is_verified: origin != FieldSource::TokenResponse })
         });
         addresses.chain(others)
@@ -218,18 +218,18 @@ impl Account {
 
     /// Returns the e-mail addresses in order of precedence.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = EmailWithSource<'_>> {
-        let told = [
+        let reported = [
             (FieldSource::IdToken, self.subject.as_ref().and_then(|subject| subject.address.as_ref())),
             (FieldSource::UserInfo, self.profile.as_ref().and_then(|profile| profile.address.as_ref())),
             (FieldSource::PeopleMe, self.person.as_ref().and_then(|person| person.address.as_ref())),
         ];
-        let told = told.into_iter().filter_map(|(origin, address)| {
+        let reported = reported.into_iter().filter_map(|(origin, address)| {
             let EmailAddress { email, is_verified } = address?;
             Some(EmailWithSource { origin, email, is_verified: *is_verified })
         });
         // Webex does not document whether the address in a token response is verified.
         let of_response = |email| EmailWithSource { origin: FieldSource::TokenResponse, email, is_verified: None };
-        told.chain(self.email.as_deref().map(of_response))
+        reported.chain(self.email.as_deref().map(of_response))
     }
 
     /// Returns the user's Webex ID (`user_name`).
@@ -267,8 +267,8 @@ impl Account {
     /// sources is: ID token, userinfo, person, token response. [`details`](Self::details) contains
     /// the source of each address.
     pub fn email(&self) -> Option<&str> {
-        let proven = self.addresses().find(EmailWithSource::is_verified);
-        proven.or_else(|| self.addresses().next()).map(|address| address.email)
+        let verified = self.addresses().find(EmailWithSource::is_verified);
+        verified.or_else(|| self.addresses().next()).map(|address| address.email)
     }
 
     /// Returns the name of the user's Webex site: the first label of the
@@ -343,9 +343,9 @@ mod tests {
         account.person = Some(Identity { id: "P1".into(), address, ..Identity::default() });
         assert_eq!(account.to_string(), "jane@example.com");
         let (person, response) = (FieldSource::PeopleMe, FieldSource::TokenResponse);
-        let told = account.details().map(|detail| (detail.name, detail.value, detail.origin, detail.is_verified()));
+        let reported = account.details().map(|detail| (detail.name, detail.value, detail.origin, detail.is_verified()));
         assert_eq!(
-            told.collect::<Vec<_>>(),
+            reported.collect::<Vec<_>>(),
             [
                 ("emails", "jane@example.com", person, true),
                 ("email", "old@example.com", response, false),
@@ -359,11 +359,11 @@ mod tests {
 
     #[test]
     fn account_email_prefers_verified_address() {
-        let told = |email: &str, is_verified| EmailAddress::new(Some(email), is_verified);
+        let reported = |email: &str, is_verified| EmailAddress::new(Some(email), is_verified);
         let account = |id_token: Option<bool>, user_info: Option<bool>, person: Option<bool>| Account {
-            subject: Some(Subject { address: told("id_token", id_token), ..Subject::default() }),
-            profile: Some(Profile { address: told("userinfo", user_info), ..Profile::default() }),
-            person: Some(Identity { address: told("person", person), ..Identity::default() }),
+            subject: Some(Subject { address: reported("id_token", id_token), ..Subject::default() }),
+            profile: Some(Profile { address: reported("userinfo", user_info), ..Profile::default() }),
+            person: Some(Identity { address: reported("person", person), ..Identity::default() }),
             email: Some("response".into()),
             ..Account::default()
         };

@@ -336,19 +336,19 @@ mod tests {
         let tokens = TokenSet::from_stored(STORED_IDENTIFIED_TOKENS).unwrap();
         let again: Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
         assert_eq!(again, serde_json::from_str::<Value>(STORED_IDENTIFIED_TOKENS).unwrap());
-        let proven = |tokens: &TokenSet| {
+        let verified = |tokens: &TokenSet| {
             let account = tokens.account();
-            let proven =
+            let verified =
                 account.details().filter(|detail| detail.is_verified() && detail.value.contains("example.com"));
-            proven.map(|detail| detail.value.to_owned()).collect::<Vec<_>>()
+            verified.map(|detail| detail.value.to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(proven(&tokens), ["i@example.com", "u@example.com"]);
+        assert_eq!(verified(&tokens), ["i@example.com", "u@example.com"]);
 
         // The form written by versions that did not store the verification status.
         let mut older = again;
         older.as_object_mut().unwrap().retain(|name, _| !name.ends_with("_verified"));
         let older = TokenSet::from_stored(&older.to_string()).unwrap();
-        assert_eq!((older.account().email(), proven(&older).len()), (Some("i@example.com"), 0));
+        assert_eq!((older.account().email(), verified(&older).len()), (Some("i@example.com"), 0));
     }
 
     #[test]

@@ -259,9 +259,9 @@ impl TokenSet {
 
     /// Records the person returned by Webex. Returns `true` if this changes the account.
     pub(crate) fn set_person(&mut self, identity: Identity) -> bool {
-        let told = Some(identity);
-        let is_news = self.account.person != told;
-        self.account.person = told;
+        let reported = Some(identity);
+        let is_news = self.account.person != reported;
+        self.account.person = reported;
         is_news
     }
 
@@ -269,9 +269,9 @@ impl TokenSet {
     /// account.
     #[cfg(feature = "oidc")]
     pub(crate) fn set_profile(&mut self, profile: Profile) -> bool {
-        let told = Some(profile).filter(|profile| *profile != Profile::default());
-        let is_news = self.account.profile != told;
-        self.account.profile = told;
+        let reported = Some(profile).filter(|profile| *profile != Profile::default());
+        let is_news = self.account.profile != reported;
+        self.account.profile = reported;
         is_news
     }
 
@@ -450,8 +450,8 @@ mod tests {
     fn refresh_replaces_fields_present_in_response() {
         let service = Service::webex();
         let old = tokens(&service, FULL);
-        let answer = r#"{"access_token":"b","refresh_token":"s","scope":"spark:all","email":"j@example.com"}"#;
-        let new = refresh_with_json(&old, &service, answer);
+        let reply = r#"{"access_token":"b","refresh_token":"s","scope":"spark:all","email":"j@example.com"}"#;
+        let new = refresh_with_json(&old, &service, reply);
         assert_eq!(new.refresh_token().unwrap().expose(), "s");
         // The expiry of the previous refresh token does not apply to the new one.
         assert_eq!(new.refresh_token_expires_at(), None);

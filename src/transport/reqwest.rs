@@ -344,11 +344,11 @@ async fn read_http_response(mut response: Response, limit: usize) -> Result<http
         Err(error) if !error.is_retryable() && !response.status().is_success() => Bytes::new(),
         body => body?,
     };
-    let mut answer = http::Response::new(body);
-    *answer.status_mut() = response.status();
-    *answer.version_mut() = response.version();
-    *answer.headers_mut() = mem::take(response.headers_mut());
-    Ok(answer)
+    let mut reply = http::Response::new(body);
+    *reply.status_mut() = response.status();
+    *reply.version_mut() = response.version();
+    *reply.headers_mut() = mem::take(response.headers_mut());
+    Ok(reply)
 }
 
 async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes> {

@@ -95,11 +95,11 @@ enum AttemptOutcome {
 
 impl AttemptOutcome {
     fn from_result(result: &Result<http::Response<Bytes>>, clock: &dyn Clock) -> Self {
-        let asked = |answer: &http::Response<Bytes>| retry_after(answer.headers(), clock.now());
+        let asked = |reply: &http::Response<Bytes>| retry_after(reply.headers(), clock.now());
         match result {
-            Ok(answer) => match answer.status() {
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self::Deferred(asked(answer)),
-                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Self::GatewayFailed(asked(answer)),
+            Ok(reply) => match reply.status() {
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self::Deferred(asked(reply)),
+                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Self::GatewayFailed(asked(reply)),
                 _ => Self::Final,
             },
             Err(error) if !error.is_retryable() => Self::Final,
@@ -276,14 +276,14 @@ mod tests {
     #[test]
     fn outcome_is_classified_by_status_delivery_and_retryability() {
         let clock = ManualClock::new(START);
-        let answer = |status: u16| Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap());
+        let reply = |status: u16| Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap());
         for status in [200, 400, 401, 403, 408, 423, 425, 428, 500, 501] {
-            assert_eq!(AttemptOutcome::from_result(&answer(status), &clock), Final, "{status}");
+            assert_eq!(AttemptOutcome::from_result(&reply(status), &clock), Final, "{status}");
         }
         for (status, expected) in
             [(429, Deferred(None)), (503, Deferred(None)), (502, GatewayFailed(None)), (504, GatewayFailed(None))]
         {
-            assert_eq!(AttemptOutcome::from_result(&answer(status), &clock), expected, "{status}");
+            assert_eq!(AttemptOutcome::from_result(&reply(status), &clock), expected, "{status}");
         }
         let unusable = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
         for (error, expected) in [

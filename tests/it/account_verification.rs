@@ -1,5 +1,5 @@
-//! What is proof of who logged in: what the ID token, userinfo and people/me tell, kept with the login, each with where it came
-//! from, and an address only once it is verified.
+//! The account of a login: the data in the ID token, userinfo, and `people/me`, with the source of
+//! each value. An e-mail address counts only if it is verified.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::support::{json as answer, parameter};
 
 const JANE: &str = "jane@example.com";
 
-/// What a server says of an address: nothing, or the address and what stands in `email_verified`.
+/// An e-mail address in a response, with the value of `email_verified`, or nothing.
 type EmailClaims = Option<(&'static str, Option<Value>)>;
 
 fn set_email_claims(claims: &mut Value, said: EmailClaims) {
@@ -29,7 +29,7 @@ fn set_email_claims(claims: &mut Value, said: EmailClaims) {
     }
 }
 
-/// A login whose ID token says this of an address.
+/// A login with an ID token that contains these claims about an address.
 async fn log_in(id_token: EmailClaims) -> (Issuer, Login) {
     let issuer = Issuer::start().await;
     let key = Key::one();
@@ -65,7 +65,7 @@ fn email_claims(email: &'static str, verified: impl Into<Value>) -> EmailClaims 
     Some((email, Some(verified.into())))
 }
 
-/// Where each thing came from that is known, without repetitions, and the addresses with whether they are proof.
+/// Returns the sources of the known values, and the addresses, each with whether it is verified.
 fn account_fields(account: &Account) -> (Vec<FieldSource>, Vec<(&str, FieldSource, bool)>) {
     let mut origins: Vec<_> = account.details().map(|detail| detail.origin).collect();
     origins.dedup();
@@ -73,7 +73,7 @@ fn account_fields(account: &Account) -> (Vec<FieldSource>, Vec<(&str, FieldSourc
     (origins, addresses.map(|address| (address.value, address.origin, address.is_verified())).collect())
 }
 
-/// A quoted organization or domain is nobody's, and would keep everybody out.
+/// A setting with quotation marks matches no organization or domain, and would lock all users out.
 #[tokio::test]
 async fn quoted_organization_or_domain_is_rejected_as_invalid_input() {
     let (mock, webex, _) = start_mock().await;
@@ -165,13 +165,13 @@ async fn userinfo_email_is_accepted_only_if_verified() {
             assert_eq!(error.kind(), ErrorKind::AccountMismatch, "{error}");
         }
     }
-    // A word of userinfo's counts beside people/me, too.
+    // The `email_verified` of userinfo also applies to an address from people/me.
     let (issuer, mut login) = log_in(None).await;
     identify(&issuer, &mut login, JANE, json!({})).await;
     login.require_email_domain("example.com").unwrap();
     fetch_user_info(&issuer, &mut login, email_claims(JANE, "false")).await;
     assert!(email_domain_error(&login).to_string().contains("userinfo reports"));
-    // And one that says nothing leaves the question open.
+    // A response without `email_verified` leaves the address unverified.
     let (issuer, mut login) = log_in(None).await;
     fetch_user_info(&issuer, &mut login, Some((JANE, None))).await;
     assert_eq!(email_domain_error(&login).kind(), ErrorKind::InvalidInput);
@@ -182,7 +182,7 @@ async fn pending_invitation_is_rejected_despite_verified_id_token() {
     let (issuer, mut login) = log_in(email_claims(JANE, true)).await;
     identify(&issuer, &mut login, JANE, json!({"invitePending": "true"})).await;
     assert!(email_domain_error(&login).to_string().contains("has not confirmed the address"));
-    // Webex leaves the field out for some: that keeps nobody out.
+    // Webex omits the field for some users. They are not rejected.
     for silent in [json!({}), json!({"invitePending": null})] {
         let (issuer, mut login) = log_in(None).await;
         identify(&issuer, &mut login, JANE, silent).await;
@@ -221,7 +221,7 @@ async fn email_verification_follows_sources_and_survives_storage() {
             assert_eq!(account_fields(account).1, addresses, "{verified:?}");
             let proven: Vec<_> =
                 account.details().filter(|detail| detail.is_verified()).map(|detail| detail.name).collect();
-            assert!(proven.ends_with(&["iss", "sub"]), "whoever it is, it is they: {proven:?}");
+            assert!(proven.ends_with(&["iss", "sub"]), "the user is identified by issuer and subject: {proven:?}");
             assert_eq!(account.to_string(), JANE);
         }
     }
@@ -238,7 +238,7 @@ async fn email_verification_follows_sources_and_survives_storage() {
     }
 }
 
-/// A Webex whose ID tokens carry no address, as Webex's do in this flow, and a client that asks for what userinfo tells.
+/// A Webex without addresses in ID tokens, like the real one, and a client that requests userinfo.
 async fn start_mock() -> (MockWebex, WebexOAuth, ManualClock) {
     let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let jane = MockUser::new(JANE).name("Jane Doe").home("eu");
@@ -257,7 +257,7 @@ fn key() -> TokenKey {
     TokenKey::new("jane").unwrap()
 }
 
-/// Jane's login, kept and found again.
+/// Jane's login, stored and loaded again.
 async fn stored_session(mock: &MockWebex, webex: &WebexOAuth) -> (MemoryStore, Session) {
     let store = MemoryStore::new();
     let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
@@ -276,7 +276,7 @@ async fn userinfo_of_login_satisfies_required_domain() {
     let mut login = log_in_at(&mock, &webex, JANE).await;
     assert_eq!(email_domain_error(&login).kind(), ErrorKind::InvalidInput, "Webex puts no address into the ID token");
 
-    // Both ways of asking can be a task of their own.
+    // Both futures can run in a separate task.
     let asking = tokio::spawn(async move { webex.user_info_for(&mut login).await.map(|info| (info, login)) });
     let (info, login) = asking.await.unwrap().unwrap();
 

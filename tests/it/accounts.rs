@@ -1,4 +1,4 @@
-//! Whose a kept login is, and its end: here, and at Webex.
+//! The account of a stored session, and its end: in the store, and at Webex.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::support::{TOKENS, builder, form, json, server, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
-/// From this age on, a token that is valid for a fortnight can be refreshed.
+/// The minimum age at which a token that is valid for two weeks can be refreshed.
 const MIN_AGE: Duration = Duration::from_secs(30);
 const ORGANIZATION: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
 
@@ -30,7 +30,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> Login {
     webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap()
 }
 
-/// Two people of one organization, whose tokens therefore say the same of them.
+/// Two users of one organization. Their tokens contain the same account data.
 async fn start_mock_with_colleagues() -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(NOW).auto_advance();
     let mock = MockWebex::builder()
@@ -42,12 +42,12 @@ async fn start_mock_with_colleagues() -> (MockWebex, ManualClock) {
     (mock, clock)
 }
 
-/// A client that can tell the mock of the end of a login.
+/// A client with a revocation endpoint at the mock.
 fn client_with_revocation(mock: &MockWebex) -> WebexOAuth {
     mock.client_builder().service(mock.service().with_revocation_endpoint(mock.revocation_endpoint())).build().unwrap()
 }
 
-/// What is known, from where, and whether it is proof.
+/// Returns the known account data, the source of each value, and whether it is verified.
 fn account_fields(account: &Account) -> Vec<(&str, FieldSource, bool)> {
     account.details().map(|detail| (detail.name, detail.origin, detail.is_verified())).collect()
 }
@@ -280,7 +280,7 @@ async fn disconnect_ends_one_session_and_everywhere_ends_all() {
     assert!(matches!(desk.disconnect_everywhere().await.unwrap().revocation, Revocation::Revoked));
 
     assert!(desk.status().await.unwrap().is_none());
-    assert!(wall.status().await.unwrap().is_some(), "what is kept under other keys learns of it by itself");
+    assert!(wall.status().await.unwrap().is_some(), "the session under another key still exists");
     assert!(wall.access_token().await.unwrap_err().is_login_required());
     assert!(matches!(wall.status().await.unwrap().unwrap().state, SessionState::LoginRequired { since: Some(_), .. }));
     webex.refresh(&bobs).await.unwrap();
@@ -432,7 +432,7 @@ async fn manual_refresh_replaces_token_and_failure_keeps_valid_one() {
     let session = manager.put(&key("jane"), tokens).await.unwrap();
     let old = session.access_token().await.unwrap();
     session.refresh().await.unwrap();
-    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (0, old.clone()), "it is new enough");
+    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (0, old.clone()), "the token is recent");
     clock.advance(MIN_AGE);
 
     session.refresh().await.unwrap();
@@ -441,13 +441,13 @@ async fn manual_refresh_replaces_token_and_failure_keeps_valid_one() {
     assert_ne!(new, old);
     session.refresh().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (1, new.clone()), "it is new enough");
+    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (1, new.clone()), "the token is recent");
 
     clock.advance(Duration::from_secs(31));
     let secret = mock.client_secret();
     mock.change_secret("another");
     assert!(session.refresh().await.unwrap_err().is_misconfigured());
-    assert_eq!(session.access_token().await.unwrap(), new, "it lives on");
+    assert_eq!(session.access_token().await.unwrap(), new, "the session remains valid");
     mock.change_secret(secret);
     clock.advance(Duration::from_secs(600));
     session.refresh().await.unwrap();
@@ -480,7 +480,7 @@ async fn status_reports_last_error_until_success() {
     assert!(bob.access_token().await.unwrap_err().is_misconfigured());
     for session in [&session, &bob, &third] {
         let status = session.status().await.unwrap().unwrap();
-        let trouble = status.last_error.expect("refreshing pauses for all, also for those who have not asked");
+        let trouble = status.last_error.expect("refreshes are paused for all sessions, including idle ones");
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
         assert_eq!(status.state, SessionState::Connected);
     }
@@ -489,13 +489,13 @@ async fn status_reports_last_error_until_success() {
     clock.advance(Duration::from_secs(600));
     assert!(
         third.status().await.unwrap().unwrap().last_error.is_none(),
-        "the pause is over, and nothing of his went wrong"
+        "the pause is over, and his session has no error"
     );
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
     assert!(session.status().await.unwrap().unwrap().last_error.is_none());
 
-    // Who must log in again has that trouble, whatever pauses for the others.
+    // A session that requires a login reports that, even while refreshes are paused.
     assert!(bob.status().await.unwrap().unwrap().last_error.is_none(), "nothing was sent for him");
     mock.revoke("bob@example.com");
     assert!(bob.access_token().await.unwrap_err().is_login_required());
@@ -531,7 +531,7 @@ async fn backing_off_session_reports_retry_time() {
     assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected, "it may try again");
 }
 
-/// Webex's two ways with refresh tokens: their end is put off by each refresh, or it is not. The mock's stays where it is.
+/// Webex's two policies: a refresh extends the lifetime of the refresh token, or it does not.
 #[tokio::test]
 async fn session_without_renewal_emits_expiring_once_before_end() {
     let (mock, clock) = start_mock_with_colleagues().await;
@@ -559,7 +559,7 @@ async fn session_without_renewal_emits_expiring_once_before_end() {
     assert_eq!(silent, 6, "84 of 90 days");
     assert_eq!(*events.lock().unwrap(), [(key("jane"), end)]);
     assert_eq!(session.status().await.unwrap().unwrap().expires_at, Some(end));
-    // It is said once, however often the login is refreshed after that.
+    // The warning is emitted once, however often the session is refreshed afterwards.
     clock.advance(Duration::from_secs(24 * 60 * 60));
     session.refresh().await.unwrap();
     manager.wait_idle().await.unwrap();
@@ -580,10 +580,10 @@ async fn unknown_keys_leave_no_state_in_manager() {
         manager.access_token(&key(&format!("other-{number}"))).await.unwrap_err();
     }
     manager.wait_idle().await.unwrap();
-    // The slot of the last flight goes with its task.
+    // The cache entry of the last refresh is released when its task ends.
     tokio::task::yield_now().await;
     manager.session(&key("stranger-99"));
     assert!(format!("{manager:?}").contains("keys: 1,"), "{manager:?}");
     drop(jane);
-    assert!(format!("{manager:?}").contains("keys: 1,"), "a living login stays at hand: {manager:?}");
+    assert!(format!("{manager:?}").contains("keys: 1,"), "a valid session stays in the cache: {manager:?}");
 }

@@ -1,4 +1,4 @@
-//! An API that responds with 401: for a token that was revoked, or for a reason of the endpoint's own.
+//! An API that responds with 401, because a token was revoked or for a reason of the endpoint.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,8 +21,8 @@ use crate::support::builder;
 const MINUTE: Duration = Duration::from_secs(60);
 const JANE: &str = "jane";
 
-/// A token server and an API with three endpoints: one accepts every valid token, one says who the person is, and one responds
-/// with 401 to every token. Clones are the same.
+/// A token server and an API with three endpoints: one accepts all valid tokens, one returns the
+/// user, and one responds with 401 to every token. Clones share the state.
 #[derive(Clone, Default)]
 struct FakeWebex(Arc<FakeWebexState>);
 
@@ -33,9 +33,9 @@ struct FakeWebexState {
     revoked: Mutex<HashMap<String, ()>>,
     newest: Mutex<String>,
     refreshes: AtomicUsize,
-    /// What the token endpoint responds with in place of tokens.
+    /// The response of the token endpoint in place of tokens.
     fault: Mutex<Option<(u16, &'static str)>>,
-    /// Whether refreshes wait for `open`.
+    /// `true` if refreshes wait for `open`.
     is_gated: AtomicBool,
     forbids_person: AtomicBool,
     refresh_permits: Option<Semaphore>,
@@ -130,7 +130,7 @@ async fn status(session: &Session, path: &str) -> StatusCode {
     call_api(session, path).await.unwrap().status()
 }
 
-/// So many processes on one store, and the session that each has.
+/// This number of processes on one store, and the session in each of them.
 async fn start_processes(webex: &FakeWebex, clock: &ManualClock, count: usize) -> (Vec<TokenManager>, Vec<Session>) {
     let (client, store) = (webex.client(clock), MemoryStore::new());
     let managers: Vec<_> = (0..count).map(|_| TokenManager::new(webex.client(clock), store.clone()).unwrap()).collect();
@@ -159,7 +159,7 @@ async fn repeated_401s_of_one_endpoint_leave_other_calls_working() {
             assert_eq!(response.status(), 401);
             assert!(response.body().starts_with(b"{\"message\":\"this endpoint"), "minute {minute}");
             assert_eq!(response.headers()["trackingid"], "HEADER_1");
-            // Each process at least every ten minutes, which is how often a token is looked up in the store.
+            // Each process asks at least every ten minutes, the interval at which a token is compared with the store.
             for session in sessions.iter().skip(minute % 2).step_by(2) {
                 assert_eq!(status(session, "good").await, 200, "minute {minute}");
             }
@@ -180,7 +180,7 @@ async fn token_revoked_during_longest_pause_is_replaced_by_check() {
     }
     webex.revoke_latest_token();
     let before = webex.refreshes();
-    // The pause is the same for a 401 that a refresh would help against; its response says so.
+    // The pause also applies to a 401 that a refresh would fix. The response shows that.
     let refused = call_api(&session, "good").await.unwrap();
     assert_eq!((refused.status().as_u16(), webex.refreshes()), (401, before));
     assert!(refused.body().windows(7).any(|text| text == b"revoked"));
@@ -189,7 +189,7 @@ async fn token_revoked_during_longest_pause_is_replaced_by_check() {
     assert_eq!((checked.state, checked.last_error.is_some()), (SessionState::Connected, false));
     assert_eq!((status(&session, "good").await.as_u16(), webex.refreshes()), (200, before + 1));
 
-    // A second revocation: the check has succeeded since, so it may cut the pause short again; but not twice without a success.
+    // A second revocation: the check has succeeded since, so it may cut the pause short again, but only once more.
     clock.advance(MINUTE);
     webex.revoke_latest_token();
     assert!(session.check().await.is_ok());
@@ -210,7 +210,7 @@ async fn forbidden_person_request_ends_pause_once_in_six_hours() {
             clock.advance(MINUTE);
         }
     }
-    // 8 by the pauses, and at most one in six hours beside them.
+    // 8 refreshes are limited by the pauses, and at most one more is allowed every six hours.
     assert!((8..=14).contains(&webex.refreshes()), "{}", webex.refreshes());
 }
 
@@ -287,10 +287,10 @@ async fn invalidate_blocks_only_next_caller() {
     webex.0.refresh_permits.as_ref().unwrap().add_permits(1);
     let new = waiting.await.unwrap().unwrap();
     assert!(new != old && session.access_token().await.unwrap() == new);
-    // In the pause there is no other, and the next caller need not wait long for that.
+    // During the pause there is no other refresh, and the next caller does not wait for one.
     session.invalidate(&new);
     assert_eq!(session.access_token().await.unwrap(), new);
-    // An older token is no news.
+    // A 401 for an older token changes nothing.
     session.invalidate(&old);
     assert_eq!((session.access_token().await.unwrap(), webex.refreshes()), (new, 1));
 }
@@ -315,7 +315,7 @@ async fn failed_refresh_after_401_returns_401_response() {
             (401, &"HEADER_1".parse().unwrap())
         );
         assert_eq!(status(&session, "good").await, 200, "{fault:?}");
-        // A refresh that is asked for says what is wrong.
+        // A requested refresh returns the error.
         assert!(session.refresh().await.is_err(), "{fault:?}");
         assert!(session.status().await.unwrap().unwrap().last_error.is_some(), "{fault:?}");
     }
@@ -335,7 +335,7 @@ async fn valid_token_is_withheld_only_after_401_and_rejected_refresh() {
     clock.advance(HOUR);
     assert!(call_api(&session, "good").await.unwrap_err().is_login_required());
 
-    // Both at once, and every process knows.
+    // Both are rejected at once, and every process sees it.
     let (webex, clock) = (FakeWebex::new(), ManualClock::new(NOW));
     let (_managers, sessions) = start_processes(&webex, &clock, 3).await;
     for session in &sessions {
@@ -370,7 +370,7 @@ async fn session_as_token_source_waits_for_new_token() {
     source.invalidate(&old).await;
     let new = source.access_token().await.unwrap();
     assert!(new != old && webex.refreshes() == 1);
-    // In the pause it has none, and the token stays.
+    // During the pause there is no replacement, and the token stays.
     source.invalidate(&new).await;
     assert_eq!(source.access_token().await.unwrap(), new);
     clock.advance(MINUTE * 5);
@@ -391,7 +391,7 @@ async fn refresh_count_after_401s_is_reset_by_unblock_login_and_day() {
     clock.advance(MINUTE * 4);
     expect(1, "in the pause").await;
     manager.unblock(&key(JANE)).await.unwrap();
-    expect(2, "somebody has mended something").await;
+    expect(2, "after the error was fixed").await;
     clock.advance(MINUTE * 5);
     expect(3, "the pause of five minutes is over").await;
     clock.advance(MINUTE * 9);
@@ -404,7 +404,7 @@ async fn refresh_count_after_401s_is_reset_by_unblock_login_and_day() {
     clock.advance(DAY);
     expect(6, "a day later").await;
     clock.advance(MINUTE * 5);
-    expect(7, "and the count begins anew").await;
+    expect(7, "the count was reset").await;
 }
 
 #[tokio::test]
@@ -417,7 +417,7 @@ async fn refresh_count_after_401s_is_reset_by_login_in_other_process() {
     }
     let before = webex.refreshes();
     managers[1].put(&key(JANE), log_in(&webex.client(&clock), JANE).await).await.unwrap();
-    // The first process looks into the store after 30 seconds.
+    // The first process compares its token with the store after 30 seconds.
     clock.advance(MINUTE);
     sessions[0].access_token().await.unwrap();
     managers[0].wait_idle().await.unwrap();

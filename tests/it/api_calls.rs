@@ -1,4 +1,4 @@
-//! Calling the Webex API with a kept login: a token on each request, and what is done when Webex does not take it.
+//! Calls of the Webex API with a stored session. Each request has a token. A 401 causes a refresh.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,10 +22,10 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::support::{TOKENS, builder, json, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-/// The age from which on a token is refreshed after a 401.
+/// The minimum age at which a token is refreshed after a 401.
 const MIN_AGE: Duration = Duration::from_secs(30);
 const MESSAGE: &str = r#"{"roomId":"R1","text":"hello"}"#;
-/// The longest answer that `Session::send` takes.
+/// The maximum length of a response to `Session::send`.
 const MAX_LEN: usize = 16 * 1024 * 1024;
 
 fn key() -> TokenKey {
@@ -36,9 +36,9 @@ fn post(uri: &str) -> Request<Bytes> {
     Request::post(format!("{uri}/v1/messages")).body(Bytes::from_static(MESSAGE.as_bytes())).unwrap()
 }
 
-// --- against tokens that really end
+// --- with tokens that expire
 
-/// What an API has heard.
+/// The requests that an API received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ReceivedRequest {
     method: Method,
@@ -47,7 +47,7 @@ struct ReceivedRequest {
     bearer: String,
 }
 
-/// An API of the mock's Webex: it takes any request whose token is good at the mock, and sends its body back.
+/// An API of the mock that accepts every valid token and echoes the request body.
 async fn start_api(webex: WebexOAuth) -> (String, Arc<Mutex<Vec<ReceivedRequest>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hearing = Arc::clone(&heard);
@@ -123,7 +123,7 @@ async fn hundred_requests_with_rejected_token_share_one_refresh() {
         assert_eq!(call.await.unwrap(), StatusCode::OK);
     }
     assert_eq!(mock.refreshes(), 1);
-    assert!(heard.lock().unwrap().len() <= 200, "none is sent a third time");
+    assert!(heard.lock().unwrap().len() <= 200, "no request is sent a third time");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn request_with_token_younger_than_30_seconds_returns_401() {
     let response = session.send(post(&uri)).await.unwrap();
 
     assert_eq!((response.status(), response.body().as_ref()), (StatusCode::UNAUTHORIZED, MESSAGE.as_bytes()));
-    assert_eq!((heard.lock().unwrap().len(), mock.refreshes()), (1, 0), "it is not sent again");
+    assert_eq!((heard.lock().unwrap().len(), mock.refreshes()), (1, 0), "the request is not repeated");
     assert_eq!(session.access_token().await.unwrap(), young, "other callers keep the token");
 
     clock.advance(Duration::from_secs(1));
@@ -195,10 +195,10 @@ async fn explicit_refresh_with_rejected_token_returns_server_error() {
     }
 }
 
-// --- against answers that are scripted
+// --- with scripted responses
 
-/// A Webex that grants logins and new tokens, and whose API answers as scripted. The session's token is old enough for a
-/// refresh after a 401.
+/// A Webex that grants logins and refreshes, with scripted API responses. The token is old enough
+/// for a refresh after a 401.
 async fn scripted_server(api: ResponseTemplate) -> (MockServer, Session) {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
@@ -276,9 +276,9 @@ async fn redirect_to_other_host_is_returned_and_not_followed() {
     assert_eq!(other.received_requests().await.unwrap().len(), 0);
 }
 
-// --- how long an answer may be
+// --- the length of a response
 
-/// Has every request answered by a body of a length, whatever limit came with it.
+/// Responds to every request with a body of this length, regardless of any limit in the request.
 #[derive(Debug)]
 struct UnlimitedTransport {
     inner: ReqwestTransport,
@@ -340,7 +340,7 @@ async fn call_rejected_twice_is_made_twice_with_two_tokens() {
             |answer| matches!(answer, Ok(StatusCode::UNAUTHORIZED)),
         )
         .await;
-    assert_eq!(answer.unwrap(), StatusCode::UNAUTHORIZED, "the second answer is handed back");
+    assert_eq!(answer.unwrap(), StatusCode::UNAUTHORIZED, "the second response is returned");
     let used = used.into_inner().unwrap();
     assert!(used.len() == 2 && used[0] != used[1], "{used:?}");
     assert_eq!(refreshes(&server).await, 1);
@@ -382,7 +382,7 @@ async fn invalidate_of_older_or_unknown_token_is_ignored() {
     assert_eq!(mock.refreshes(), 1);
 }
 
-// --- tokens from anywhere
+// --- custom token sources
 
 #[tokio::test]
 async fn rejected_static_token_is_still_returned() {
@@ -394,7 +394,7 @@ async fn rejected_static_token_is_still_returned() {
     assert!(!format!("{bot:?}").contains("a-bots-token"), "{bot:?}");
 }
 
-/// An application's own: tokens that somebody brings.
+/// A token source of an application.
 #[derive(Debug)]
 struct CustomTokenSource(Mutex<Vec<AccessToken>>);
 

@@ -1,4 +1,4 @@
-//! A transport on which a test can hold the answers of one address back, and hears of each.
+//! A transport with which a test delays the responses of one address, and observes each of them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tokio::sync::{Semaphore, watch};
 use webex_oauth::transport::{ReqwestTransport, Transport};
 
-/// Clones are the same gate.
+/// Clones share the barrier.
 #[derive(Clone, Debug)]
 pub(crate) struct BarrierTransport {
     transport: ReqwestTransport,
@@ -18,13 +18,13 @@ pub(crate) struct BarrierTransport {
 }
 
 impl BarrierTransport {
-    /// Lets everything through.
+    /// Creates a barrier that delays nothing.
     pub(crate) fn open_at(path: &'static str) -> Self {
         let transport = ReqwestTransport::builder().build().unwrap();
         Self { transport, path, arrived: Arc::new(Semaphore::new(0)), is_open: watch::Sender::new(true) }
     }
 
-    /// Holds the answers of this address back until it is opened.
+    /// Delays the responses of this address until the barrier is opened.
     pub(crate) fn closed_at(path: &'static str) -> Self {
         let gate = Self::open_at(path);
         gate.is_open.send_replace(false);
@@ -35,12 +35,12 @@ impl BarrierTransport {
         self.is_open.send_replace(true);
     }
 
-    /// Holds the answers to come back again.
+    /// Delays the following responses again.
     pub(crate) fn close(&self) {
         self.is_open.send_replace(false);
     }
 
-    /// Waits until one more answer has come to the gate.
+    /// Waits until one more response is delayed by the barrier.
     pub(crate) async fn wait_for_response(&self) {
         self.arrived.acquire().await.unwrap().forget();
     }

@@ -1,5 +1,5 @@
-//! A browser that signs users in at the mock: it keeps the cookie, fills in the pages' forms, and follows no redirect by
-//! itself.
+//! A browser that signs users in at the mock. It stores the cookie, fills in the forms of pages,
+//! and follows no redirects.
 
 use reqwest::{Client, Response, header, redirect};
 
@@ -19,12 +19,12 @@ impl Browser {
         self.send(request).await
     }
 
-    /// A page at this address.
+    /// Opens the page at this address.
     pub(crate) async fn open(&mut self, url: impl AsRef<str>) -> Page {
         Page::from_response(self.get(url).await).await
     }
 
-    /// Sends the page's form with these fields; the page's own hidden ones come along.
+    /// Submits the form of the page with these fields and its hidden fields.
     pub(crate) async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Response {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("transaction", page.value("transaction")).extend_pairs(fields);
@@ -32,7 +32,7 @@ impl Browser {
         self.send(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")).await
     }
 
-    /// Signs in on the page, and gives the page after it.
+    /// Signs in on the page, and returns the next page.
     pub(crate) async fn sign_in(&mut self, page: &Page, email: &str) -> Page {
         let answer = self.submit(page, &[("user", email)]).await;
         assert_eq!(answer.status(), 303, "{answer:?}");
@@ -40,8 +40,8 @@ impl Browser {
         self.open(next).await
     }
 
-    /// Signs in, if the page at this address wants it, as the one who is meant there, and consents; returns where the
-    /// browser is sent.
+    /// Signs in as the expected user, if the page requires it, and consents. Returns the redirect
+    /// target.
     pub(crate) async fn consent(&mut self, url: impl AsRef<str>) -> String {
         let mut page = self.open(url).await;
         if page.action().ends_with("/signin") {
@@ -74,7 +74,7 @@ impl Browser {
     }
 }
 
-/// A page that a browser shows.
+/// A page in the browser.
 pub(crate) struct Page {
     pub(crate) url: reqwest::Url,
     pub(crate) status: u16,
@@ -95,12 +95,12 @@ impl Page {
         text_between(&self.html, "<h1>", "</h1>").unwrap()
     }
 
-    /// Where its form goes.
+    /// Returns the target of the form.
     pub(crate) fn action(&self) -> &str {
         text_between(&self.html, "action=\"", "\"").unwrap_or_else(|| panic!("no form: {}", self.html))
     }
 
-    /// What a field of its form is filled in with.
+    /// Returns the prefilled value of a form field.
     pub(crate) fn value(&self, name: &str) -> &str {
         text_between(&self.html, &format!("name=\"{name}\""), ">")
             .and_then(|field| text_between(field, "value=\"", "\""))
@@ -116,7 +116,7 @@ fn text_between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     text.split_once(start)?.1.split(end).next()
 }
 
-/// Where an answer sends the browser.
+/// Returns the redirect target of a response.
 pub(crate) fn location(answer: &Response) -> String {
     answer.headers()[header::LOCATION].to_str().unwrap().to_owned()
 }

@@ -1,4 +1,4 @@
-//! A browser for the web examples: it keeps the cookies of one application, and does what a person does with its pages.
+//! A browser for the web examples. It stores the cookies of one application and acts like a user.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use axum::Router;
 use reqwest::{Client, Method, Response, header, redirect};
 use tokio::net::TcpListener;
 
-/// An application at a port of its own, by the origin that browsers know it by.
+/// An application on its own port, identified by its origin.
 pub(crate) struct Site {
     pub(crate) listener: TcpListener,
     pub(crate) origin: String,
@@ -23,14 +23,14 @@ impl Site {
         format!("{}/auth/cisco/callback", self.origin)
     }
 
-    /// Serves the application for as long as the test runs.
+    /// Serves the application until the test ends.
     pub(crate) fn serve(self, router: Router) -> String {
         tokio::spawn(async move { axum::serve(self.listener, router).await });
         self.origin
     }
 }
 
-/// What the application answered.
+/// A response of the application.
 pub(crate) struct Page {
     pub(crate) status: u16,
     pub(crate) headers: header::HeaderMap,
@@ -43,14 +43,14 @@ impl Page {
         Self { status, headers, text: answer.text().await.unwrap() }
     }
 
-    /// Where it sends the browser.
+    /// Returns the redirect target.
     #[track_caller]
     pub(crate) fn location(&self) -> &str {
         assert_eq!(self.status, 303, "{}", self.text);
         self.headers[header::LOCATION].to_str().unwrap()
     }
 
-    /// The text of an element that has this id and no element inside of it.
+    /// Returns the text of the element with this ID, which has no child elements.
     #[track_caller]
     pub(crate) fn element(&self, id: &str) -> &str {
         let start = format!("id=\"{id}\"");
@@ -79,12 +79,12 @@ impl BrowserClient {
         Self { http, origin: origin.to_owned(), cookies: BTreeMap::new() }
     }
 
-    /// Opens a path of the application, or a whole address of it.
+    /// Opens a path or a complete URL of the application.
     pub(crate) async fn get(&mut self, path: &str) -> Page {
         self.send(Method::GET, path, None, &[]).await
     }
 
-    /// Fetches a page ahead, as a browser does before its user goes there.
+    /// Prefetches a page, as a browser does before the user navigates.
     pub(crate) async fn prefetch(&mut self, path: &str) -> Page {
         let url = format!("{}{}", self.origin, path.trim_start_matches(&self.origin));
         let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -98,7 +98,7 @@ impl BrowserClient {
         self.post_from(Some(&origin), path, fields).await
     }
 
-    /// Submits a form of a page of that origin, with the cookies: as if nothing kept them back.
+    /// Submits a form of a page of that origin with the cookies, as if `SameSite` had no effect.
     pub(crate) async fn post_from(&mut self, origin: Option<&str>, path: &str, fields: &[(&str, &str)]) -> Page {
         self.send(Method::POST, path, origin, fields).await
     }
@@ -129,7 +129,7 @@ impl BrowserClient {
         page
     }
 
-    /// The names of the cookies of logins that wait.
+    /// Returns the names of the cookies of pending logins.
     pub(crate) fn pending_login_cookies(&self) -> Vec<&str> {
         self.cookies.keys().map(String::as_str).filter(|name| name.starts_with("webex-login-")).collect()
     }

@@ -45,7 +45,7 @@ const SETTINGS: [(&str, &str); 17] = [
     ("id_token_skew", "id_token_settings_apply_to_both_paths"),
 ];
 
-/// Settings that have an effect on one path alone, because the other has no such thing.
+/// Settings that affect only one of the paths, because the other does not use them.
 const ONE_PATH_SETTINGS: [(&str, &str); 1] =
     [("insecure_accept_missing_at_hash", "missing_at_hash_is_accepted_at_implicit_logins")];
 
@@ -105,7 +105,7 @@ impl Transport for RecordingTransport {
     }
 }
 
-/// A service with one id wherever it is, so that its tokens stay good.
+/// A service with the same ID at every address, so that its tokens remain valid.
 fn service(uri: &str) -> Service {
     Service::webex().with_base_url(uri).with_id("test")
 }
@@ -124,7 +124,7 @@ async fn log_in(webex: &WebexOAuth) -> TokenSet {
     webex.login(pending, callback).await.unwrap().into_tokens()
 }
 
-/// Refreshes these tokens by a call of the client, and as a session's.
+/// Refreshes these tokens with a call of the client, and as a session.
 async fn refresh_on_both_paths(webex: &WebexOAuth, tokens: &TokenSet) -> [webex_oauth::Result<()>; 2] {
     let direct = webex.refresh(tokens).await.map(drop);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -134,7 +134,7 @@ async fn refresh_on_both_paths(webex: &WebexOAuth, tokens: &TokenSet) -> [webex_
     [direct, kept]
 }
 
-/// The requests of an exchange, a refresh and a session's refresh with these settings.
+/// Returns the requests of an exchange, a refresh, and a session's refresh with these settings.
 async fn record_requests(settings: WebexOAuthBuilder) -> [Request<Bytes>; 3] {
     let recorder = RecordingTransport::default();
     let webex = settings.transport(recorder.clone()).build().unwrap();
@@ -175,7 +175,7 @@ async fn credentials_are_sent_on_both_paths() {
 
 #[tokio::test]
 async fn redirect_uri_is_sent_on_both_paths() {
-    // Webex Meetings wants it at a refresh as well.
+    // Webex Meetings requires it in refresh requests as well.
     let meetings = Service::meetings().with_base_url("https://webex.test/v1");
     let uri = "http://localhost:7777/back";
     for request in record_requests(settings().service(meetings).redirect_uri(uri)).await {
@@ -197,7 +197,7 @@ async fn scopes_are_requested_and_remembered_on_both_paths() {
     let webex = settings.build().unwrap();
     let (url, _) = webex.authorize().begin().unwrap();
     assert_eq!(parameter(url.as_str(), "scope"), "spark:kms spark:people_read");
-    // A server that names no scopes has granted those that were requested.
+    // If the response contains no scopes, the requested ones were granted.
     let tokens = log_in(&webex).await;
     let asked = tokens.scopes().unwrap().to_string();
     assert_eq!(asked, "spark:kms spark:people_read");
@@ -261,13 +261,13 @@ async fn tls_backend_is_used_on_both_paths() {
         assert_eq!(groups[0], groups[1], "{backend:?}");
         first_suites.push(groups[0].clone());
     }
-    // aws-lc speaks the post-quantum key exchange, ring does not.
+    // aws-lc supports the post-quantum key exchange, ring does not.
     assert_ne!(first_suites[0], first_suites[1]);
 }
 
 #[tokio::test]
 async fn connect_timeout_ends_both_paths() {
-    // It never begins to speak TLS.
+    // The server never starts the TLS handshake.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let silent = tokio::spawn(async move {
@@ -296,12 +296,12 @@ async fn timeout_limits_both_paths() {
         limits_of(record_requests(settings().timeout(Duration::from_secs(1))).await),
         [Duration::from_secs(1); 3]
     );
-    // A session's refresh has a limit of its own, which no setting exceeds.
+    // A session's refresh has its own time limit, which no setting exceeds.
     let long = limits_of(record_requests(settings().timeout(Duration::from_secs(120))).await);
     assert_eq!(long[..2], [Duration::from_secs(120); 2]);
     assert!(long[2] <= Duration::from_secs(30), "{long:?}");
 
-    // And the limit ends them.
+    // The time limit ends them.
     let hanging = server(async |stream: TcpStream| {
         let _open = stream;
         std::future::pending().await
@@ -320,7 +320,7 @@ async fn transport_is_used_on_both_paths() {
     for request in record_requests(settings()).await {
         assert_eq!(request.uri(), "https://webex.test/v1/access_token");
     }
-    // The settings of the crate's own transport are then without effect.
+    // The settings of the built-in transport then have no effect.
     let own = ReqwestTransport::builder().connect_timeout(Duration::from_secs(1)).build().unwrap();
     assert!(settings().connect_timeout(Duration::ZERO).transport(own).build().is_ok());
 }
@@ -354,15 +354,15 @@ async fn pending_lifetime_ends_logins() {
             assert_eq!(error.kind(), ErrorKind::PendingExpired);
             continue;
         }
-        // What is kept has no part in it.
+        // The stored form does not contain it.
         for outcome in refresh_on_both_paths(&webex, &login.unwrap().into_tokens()).await {
             outcome.unwrap();
         }
     }
 }
 
-/// Whether the ID tokens of a login, of a refresh and of a session's refresh are accepted with these settings, when they are
-/// signed by a key on P-256 or by an RSA key, and issued so many seconds ahead of the clock.
+/// Returns whether the ID tokens of a login and of refreshes are accepted with these settings, if
+/// they are signed with this kind of key and issued this number of seconds ahead of the clock.
 async fn id_token_acceptance(
     change: impl FnOnce(WebexOAuthBuilder) -> WebexOAuthBuilder,
     first: &Key,

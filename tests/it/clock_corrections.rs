@@ -1,4 +1,4 @@
-//! Logins that wait while somebody corrects the clock, or that another host began whose clock differs.
+//! Pending logins while the clock is corrected, or begun on another host with a different clock.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ fn stored_login_dated_within_clock_skew_counts_from_now() {
         let (pending, other) = (store_and_restore(&first.0), store_and_restore(&second.0));
         clock.set(NOW);
         accept_callback(&webex, pending, first.1).unwrap();
-        // It lives as long as another one, by the clock of the host that accepts it.
+        // It expires like any other login, by the clock of the host that accepts it.
         clock.advance(ahead + MINUTE * 10 + Duration::from_secs(1));
         assert_expired(accept_callback(&webex, other, second.1), "check the clock");
     }
@@ -123,7 +123,7 @@ fn cookies(webex: &WebexOAuth) -> PendingCookies {
     PendingCookies::new(webex, EncryptionKeys::new("k", EncryptionKey::from([7; 32])).unwrap())
 }
 
-/// A login in a cookie, as the browser brings it back.
+/// A login in a cookie, as sent by the browser.
 fn login_cookie(webex: &WebexOAuth, cookies: &PendingCookies) -> (String, String) {
     let (url, pending) = webex.authorize().begin().unwrap();
     let set = cookies.store(pending, [""; 0]).unwrap();
@@ -146,7 +146,7 @@ fn taken_cookie_is_rejected_after_clock_is_set_back() {
         let kept = login_cookie(&webex, &cookies);
         clock.advance(MINUTE);
         complete_login(&webex, &cookies, &kept).unwrap();
-        // Long after the memory of one lifetime, and again within the lifetime by the wall clock.
+        // Long after the recent logins were forgotten, and again within the lifetime by the wall clock.
         for wall in [NOW + MINUTE * 2, NOW + MINUTE * 12 - back, NOW - back, NOW] {
             clock.advance(MINUTE * 11);
             clock.set(wall);
@@ -218,7 +218,7 @@ fn missing_and_rewritten_cookie_errors_name_likely_cause() {
     ] {
         assert!(words(&rewritten).contains("a proxy that rewrites"), "{rewritten}: {}", words(&rewritten));
     }
-    // Quotation marks around the value alone are allowed (RFC 6265 section 4.1.1), and change no name.
+    // Only quotation marks around the value are allowed (RFC 6265, section 4.1.1), and they do not change the name.
     let quoted = (format!("{name}=\"{value}\""), kept.1.clone());
     complete_login(&webex, &cookies, &quoted).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Kept sessions on hosts whose clocks are wrong, or are corrected.
+//! Stored sessions on hosts with wrong clocks, or clocks that are corrected.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::yield_until_idle;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Lets the tasks behind the callers go on.
+/// Runs the background tasks of the callers.
 async fn finish_background_tasks(manager: &TokenManager) {
     manager.wait_idle().await.unwrap();
 }
@@ -37,7 +37,7 @@ async fn token_dated_beyond_clock_skew_is_refreshed_once() {
         assert!(old != new && fake.refreshes() == 1, "{ahead:?}");
         assert_eq!(session.status().await.unwrap().unwrap().refreshed_at, NOW);
 
-        // From now on it is a session like any other, in each process.
+        // From now on it is an ordinary session in each process.
         for _ in 0..10 {
             clock.advance(TWO_WEEKS);
             let restarted = manager(&webex, &store);
@@ -94,7 +94,7 @@ async fn keep_alive_refreshes_session_stored_with_clock_ahead() {
                 "{ahead:?}: {:?}",
                 fake.refresh_tokens()
             );
-            // Not again and again: a third of ninety days is left at the next.
+            // Not repeatedly: a third of ninety days remains at the next sweep.
             assert!(fake.refreshes() <= 5, "{ahead:?}: {}", fake.refreshes());
         }
     }
@@ -112,7 +112,7 @@ async fn background_keep_alive_checks_every_entry_within_week() {
     let clock = ManualClock::new(NOW);
     let (manager, _) = manager_with_events(&fake.client(&clock), &store);
     let keeping = KeepAlive::new(&manager).unwrap().delay_between(Duration::ZERO).start().unwrap();
-    // Twice an hour, so that each interval ends, with the tenth that it may vary by.
+    // Twice an hour, so that each interval elapses, including its jitter of one tenth.
     let mut early = 0;
     for half_hour in 0..8 * 48 {
         clock.advance(HOUR / 2);
@@ -158,7 +158,7 @@ async fn background_keep_alive_pauses_after_each_checked_entry() {
     }
     let clock = ManualClock::new(NOW);
     let (manager, _) = manager_with_events(&fake.client(&clock), &store);
-    // The first check is of what has its turn within an interval, which are all.
+    // The first check covers all sessions that are scheduled within an interval, which are all sessions.
     let keep_alive = KeepAlive::new(&manager).unwrap().interval(DAY * 14).delay_between(MINUTE);
     let keeping = keep_alive.start().unwrap();
     for refreshed in 1..=3 {
@@ -169,7 +169,7 @@ async fn background_keep_alive_pauses_after_each_checked_entry() {
     keeping.stop().await;
 }
 
-/// Two processes on one store, each of which asks for the token every minute for a day. Returns the number of refreshes.
+/// Two processes on one store, each asking every minute for a day. Returns the number of refreshes.
 async fn refreshes_in_a_day(first: UnixTime, second: UnixTime) -> usize {
     let fake = FakeServer::with_sliding_expiry(HOUR);
     let store = MemoryStore::new();
@@ -225,7 +225,7 @@ async fn host_with_unset_clock_uses_stored_tokens_without_refresh() {
         clock.advance(HOUR);
     }
     assert_eq!(fake.refreshes(), 0);
-    // Once it is set, everything is as it should be.
+    // Once the clock is set, everything works as usual.
     let set = manager(&fake.client(&ManualClock::new(NOW + DAY)), &store);
     set.access_token(&key("jane")).await.unwrap();
     finish_background_tasks(&set).await;

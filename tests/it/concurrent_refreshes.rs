@@ -1,4 +1,4 @@
-//! A thousand sessions that expire together: few refreshes are sent at once, and all sessions are served.
+//! A thousand sessions that expire together: few refreshes are sent at once, and all are served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::fake_server::{HOUR, key, log_in};
 use crate::support::save_head;
 use crate::token_server::{ServerFault, SimulatedClock, TokenServer};
 
-/// How many refreshes of one manager are sent at once.
+/// The maximum number of concurrent refreshes of one manager.
 const MAX_CONCURRENT_REFRESHES: usize = 32;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,7 @@ struct Fixture {
     manager: TokenManager,
 }
 
-/// One process with sessions of these names, whose access tokens have just expired.
+/// One process with sessions of these names and access tokens that have just expired.
 async fn expired_sessions(store: impl TokenStore, names: impl Iterator<Item = String>) -> Fixture {
     let clock = SimulatedClock::new();
     let server = TokenServer::new(&clock, Rotation::Strict);
@@ -46,7 +46,7 @@ fn thousand_names() -> impl Iterator<Item = String> {
     (0..1000).map(|number| format!("user-{number}"))
 }
 
-/// Asks until there is a token, but not for ever; returns how long it took.
+/// Asks until a token is returned, for a limited time. Returns the elapsed time.
 async fn time_until_served(session: Session, clock: SimulatedClock) -> Duration {
     let begin = clock.elapsed();
     loop {
@@ -100,7 +100,7 @@ async fn thousand_sessions_with_failing_server_are_all_served() {
 #[tokio::test(start_paused = true)]
 async fn cancelled_callers_do_not_block_other_sessions() {
     let scene = expired_sessions(MemoryStore::new(), thousand_names()).await;
-    // Two of three callers leave: at once, while their refresh is queued, or while it is sent.
+    // Two of three callers are canceled: immediately, while their refresh is queued, or while it is sent.
     let mut leaving = JoinSet::new();
     for (number, session) in scene.sessions.iter().cloned().enumerate().filter(|(number, _)| number % 3 > 0) {
         let limit = Duration::from_millis(number as u64 * 37 % 3000);
@@ -135,7 +135,7 @@ async fn aborted_callers_leave_refresh_queue() {
     assert_limited(&scene.server);
 }
 
-/// A store that hangs for the keys that begin with `hung`, once it is told to.
+/// A store that hangs for keys that begin with `hung`, once the test requests it.
 #[derive(Clone, Debug, Default)]
 struct HangingStore {
     entries: MemoryStore,
@@ -186,7 +186,7 @@ async fn hanging_store_keys_delay_other_sessions_for_bounded_time() {
             (0..300).map(|number| if number < 64 { format!("hung-{number}") } else { format!("user-{number}") });
         let scene = expired_sessions(store.clone(), names).await;
         store.hanging_calls.store(hung, Ordering::SeqCst);
-        // They come first, and take every place.
+        // They come first and occupy every permit.
         let mut stuck = JoinSet::new();
         for session in &scene.sessions[..64] {
             let session = session.clone();

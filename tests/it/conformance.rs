@@ -1,4 +1,4 @@
-//! The suite for stores can fail: stores that are broken on purpose, each with the rule that it breaks.
+//! The conformance suite detects faulty stores: each store breaks one rule on purpose.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use webex_oauth::store::{
 };
 use webex_oauth::{Error, Result, Transience};
 
-/// What is wrong with a store.
+/// The flaw of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     Correct,
@@ -70,12 +70,12 @@ use Flaw::*;
 
 use crate::support::save_head;
 
-/// A store as simple as one can be, but for its flaw.
+/// A minimal store with one flaw.
 #[derive(Clone)]
 struct FlawedStore {
     flaw: Flaw,
     state: Arc<Mutex<StoreState>>,
-    /// What this handle saw first.
+    /// The first value that this handle loaded.
     seen: Arc<Mutex<BTreeMap<String, Option<Entry>>>>,
 }
 
@@ -106,7 +106,7 @@ impl FlawedStore {
         Self { flaw, state: Arc::default(), seen: Arc::default() }
     }
 
-    /// Another handle on the same store.
+    /// Returns another handle to the same store.
     fn reopen(&self) -> Self {
         let mut shelf = self.lock_state();
         shelf.opened += 1;
@@ -139,7 +139,7 @@ impl FlawedStore {
         }
     }
 
-    /// What is left of an entry.
+    /// Returns the remaining part of an entry.
     fn apply_flaw(&self, entry: &Entry) -> Entry {
         let mut entry = entry.clone();
         let forget = |head: &Head, field: &str| {
@@ -179,7 +179,7 @@ impl FlawedStore {
         }
     }
 
-    /// Waits once, where a store would talk to its disk; what a flaw does when it is dropped meanwhile, it does.
+    /// Yields once, where a store would access its disk. A flaw may apply on a drop there.
     async fn pause(&self) -> Result<()> {
         if matches!(self.flaw, StaysLockedWhenCancelled | HangsWhenCancelled) {
             while std::mem::replace(&mut self.lock_state().busy, true) {
@@ -317,7 +317,7 @@ impl TokenIndex for FlawedStore {
             Some(due) => due <= before,
         });
         match flaw {
-            // It looks at a few entries for each page, and takes a page without hits for the end.
+            // It examines a few entries for each page, and treats a page without matches as the last one.
             StopsAtAnEmptyPage if limit == 1 => {
                 let all = self.list(after, limit, |_, _| true);
                 let is_due = |key: &TokenKey| page.keys.contains(key);
@@ -340,7 +340,7 @@ impl TokenIndex for FlawedStore {
     }
 }
 
-/// What the suite says of a store, if it says anything. The clock skips what it waits for.
+/// Returns the violation that the suite reports, if any. The clock skips all waits.
 fn reported_violation(suite: impl Future<Output = ()>) -> Option<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(suite)));

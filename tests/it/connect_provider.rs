@@ -1,8 +1,8 @@
-//! The example `connect_provider`: customers connect, are worked for, lose their logins and connect again, and none gets into
-//! another's.
+//! The example `connect_provider`: customers connect, lose their sessions, and connect again. None
+//! can access the session of another customer.
 
 #[path = "../../examples/connect_provider/main.rs"]
-#[allow(dead_code, reason = "its `main` is for people")]
+#[allow(dead_code, reason = "its `main` is not called by tests")]
 mod example;
 
 use std::fs;
@@ -24,7 +24,7 @@ use crate::support::{TempDir, parameter};
 
 const PASSWORD: &str = "PLANTED-meeting-password";
 
-/// The example over a folder, and the Webex that customers connect to.
+/// The example with its folder, and the Webex that customers connect to.
 struct Fixture {
     mock: MockWebex,
     clock: ManualClock,
@@ -49,12 +49,12 @@ impl Fixture {
         Self { mock, clock, origin, app, folder }
     }
 
-    /// Lets the tokens grow old enough to be refreshed after a 401.
+    /// Advances the clock until the tokens can be refreshed after a 401.
     fn age_tokens(&self) {
         self.clock.advance(Duration::from_secs(30));
     }
 
-    /// As after a restart: nothing is left but the folder. Browsers know the application by another port then.
+    /// Restarts the application: only the folder remains. Browsers then use another port.
     async fn restart(&self) -> BrowserClient {
         let (_, origin) = serve_app(Site::new().await, &self.mock, self.folder.path());
         BrowserClient::new(&origin)
@@ -66,13 +66,13 @@ impl Fixture {
         visitor
     }
 
-    /// Begins to connect, and consents; gives what the browser comes back with.
+    /// Begins to connect and consents. Returns the callback.
     async fn consent(&self, visitor: &mut BrowserClient, email: &str) -> String {
         let begun = visitor.post("/connect", &[]).await;
         self.mock.approve_as(begun.location(), email)
     }
 
-    /// An administrator who has connected this customer to Jane, and set its password.
+    /// An administrator who has connected this customer to Jane's account, and set its password.
     async fn connect(&self, tenant: &str) -> BrowserClient {
         let mut visitor = self.administrator(tenant).await;
         let callback = self.consent(&mut visitor, "jane@example.com").await;
@@ -81,7 +81,7 @@ impl Fixture {
         visitor
     }
 
-    /// The line of a customer in the operator's list.
+    /// Returns the row of a customer in the operator's list.
     async fn operator_row(&self, tenant: &str) -> String {
         let list = self.administrator("operator").await.get("/").await.text;
         list.split(&format!("<tr id=\"{tenant}\">")).nth(1).unwrap().split("</tr>").next().unwrap().to_owned()
@@ -195,17 +195,17 @@ fn key_file_is_accessible_to_owner_only() {
 #[tokio::test]
 async fn callback_of_one_customer_connects_no_other_customer() {
     let world = Fixture::new().await;
-    // Another browser: it has no such login waiting.
+    // Another browser has no such pending login.
     let mut a = world.administrator("cust10001").await;
     let mut b = world.administrator("cust10002").await;
     let callback = world.consent(&mut a, "jane@example.com").await;
     assert_eq!(status_and_title(&b.get(&callback).await), (400, "This login has expired"));
 
-    // The same browser, in which somebody has signed in for another customer meanwhile.
+    // The same browser, in which a user has signed in for another customer in the meantime.
     sign_in(&mut a, "cust10002").await;
     assert_eq!(status_and_title(&a.get(&callback).await), (403, "This login belongs to another customer"));
     assert!(a.pending_login_cookies().is_empty());
-    // And once more, signed in as the first: that callback is over.
+    // Once more, signed in for the first customer: the callback was already used.
     sign_in(&mut a, "cust10001").await;
     assert_eq!(status_and_title(&a.get(&callback).await), (400, "This login has expired"));
 
@@ -293,7 +293,7 @@ async fn ended_session_requires_reconnect_and_keeps_configuration() {
 
     let begun = visitor.post("/connect", &[]).await.location().to_owned();
     assert_eq!(parameter(&begun, "login_hint"), "jane@example.com");
-    // Another account does not slip in.
+    // Another account is rejected.
     let page = visitor.get(&world.mock.approve_as(&begun, "bob@example.com")).await;
     assert_eq!(status_and_title(&page), (409, "This is another Webex account"));
     assert!(status(&mut visitor).await.contains("jane@example.com must log in again"));
@@ -339,7 +339,7 @@ async fn worker_skips_ended_session_and_serves_other_customers() {
     assert_eq!(
         names(worker::run_round(&world.app).await),
         [Ok("bob@example.com".to_owned())],
-        "a dead login waits for its customer"
+        "an expired session waits for its customer"
     );
 }
 
@@ -366,7 +366,7 @@ async fn control_characters_in_display_name_are_not_printed() {
     assert!(!line.contains(char::is_control), "{line:?}");
 }
 
-/// The key that was made is lost, and the logins are not: another key must not be made beside what it cannot open.
+/// If only the key is lost, no new key may be created: it could not decrypt the sessions.
 #[tokio::test]
 async fn missing_key_of_encrypted_sessions_is_not_regenerated() {
     let folder = crate::support::TempDir::new();
@@ -383,7 +383,7 @@ async fn missing_key_of_encrypted_sessions_is_not_regenerated() {
     assert!(open().is_err(), "a new key was made under the id of the lost one");
 }
 
-// --- the key beside the logins
+// --- the key next to the sessions
 
 fn open_store(folder: &Path) -> Result<(), String> {
     let data = DataFolder::open(Some(folder.to_owned()), false).map_err(|error| error.to_string())?;
@@ -404,9 +404,9 @@ fn truncated_key_file_is_replaced_only_before_first_use() {
         let key = fs::read_to_string(&file).unwrap();
         assert_eq!(key.len(), 44, "{left:?}");
         open_store(folder.path()).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), key, "a whole key stays");
+        assert_eq!(fs::read_to_string(&file).unwrap(), key, "a complete key is unchanged");
 
-        // Now that there are logins, what is wrong with the key is the operator's to put right.
+        // Once there are sessions, the operator must fix a faulty key.
         fs::write(&file, left).unwrap();
         assert!(open_store(folder.path()).unwrap_err().contains("store.key"), "{left:?}");
         assert_eq!(fs::read_to_string(&file).unwrap(), left);
@@ -437,7 +437,7 @@ fn concurrent_starts_agree_on_key() {
     let keys: Vec<_> = std::thread::scope(|scope| {
         let start = || {
             let opened = open_store(folder.path());
-            // One that comes late finds the logins of another, and its key.
+            // A slower process finds the sessions of another one, and its key.
             opened.map(|()| fs::read_to_string(folder.path().join("store.key")).unwrap())
         };
         let starts: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
@@ -451,14 +451,14 @@ fn concurrent_starts_agree_on_key() {
     assert_eq!(left, 2, "the key and the logins");
 }
 
-/// A file system of 8 KiB that is full, seen by a child alone.
+/// A full file system of 8 KiB, visible only to a child process.
 #[cfg(target_os = "linux")]
 #[test]
 fn start_on_full_disk_leaves_no_files_and_next_start_succeeds() {
     use std::process::Command;
 
     const TEST_NAME: &str = "connect_provider::start_on_full_disk_leaves_no_files_and_next_start_succeeds";
-    /// How the child says that it could do nothing.
+    /// The message of a child process that could not run the test.
     const NOT_RUN_EXIT_CODE: i32 = 77;
     let Some(folder) = child_path() else {
         let folder = TempDir::new();

@@ -1,4 +1,4 @@
-//! Connections that cannot be made: what an error says, who can help, and whether a server has seen the request.
+//! Failed connections: the error message, the remedy, and whether the server received the request.
 
 use std::process::Command;
 use std::time::Duration;
@@ -74,7 +74,7 @@ async fn rejected_certificate_is_reported_by_every_call() {
     }
 }
 
-/// The errors of an exchange, a refresh, a session's refresh, `people/me` and a call of the API.
+/// Returns the errors of an exchange, a refresh, a session's refresh, `people/me`, and an API call.
 async fn call_errors(webex: &WebexOAuth, tokens: webex_oauth::TokenSet) -> Vec<Error> {
     let (pending, callback) = pending_and_callback(webex);
     let access_token = AccessToken::new("access").unwrap();
@@ -90,12 +90,12 @@ async fn call_errors(webex: &WebexOAuth, tokens: webex_oauth::TokenSet) -> Vec<E
     ]
 }
 
-/// A service whose tokens are good for any address of it.
+/// A service with the same ID at every address, so that its tokens remain valid.
 fn service(uri: &str) -> Service {
     Service::webex().with_base_url(uri).with_id("test")
 }
 
-/// A client whose pauses take no time.
+/// A client with a clock on which waits end immediately.
 fn client_without_delays(uri: &str) -> WebexOAuth {
     use webex_oauth::clock::{Clock as _, ManualClock, SystemClock};
 
@@ -108,14 +108,14 @@ async fn error_has_tracking_id_only_if_request_reached_server() {
     let good = server(json(200, TOKENS)).await;
     let tokens = tokens(&builder(service(&good.uri())).build().unwrap()).await;
 
-    // Nobody listens there any more.
+    // The port is closed.
     let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap());
     for error in call_errors(&client_without_delays(&closed), tokens.clone()).await {
         assert!(!error.to_string().contains("tracking ID"), "{error}");
         assert_eq!((error.delivery(), error.tracking_id()), (Some(Delivery::NotSent), None), "{error}");
     }
 
-    // Each request is read, and the connection closed.
+    // Each request is read, and the connection is closed.
     let silent = raw_server(async |_: TcpStream| Ok(())).await;
     for error in call_errors(&client_without_delays(silent.trim_end_matches('/')), tokens.clone()).await {
         assert_eq!(error.delivery(), Some(Delivery::Unknown), "{error}");
@@ -180,7 +180,7 @@ async fn unreachable_or_failing_proxy_is_retryable() {
     }
 }
 
-/// Asks for an address that is not this host's, in a process with these variables, and checks the error there.
+/// Requests another host, in a process with these variables, and checks the error there.
 fn run_with_proxy_variables(test: &str, variables: &[(&str, &str)]) {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test]).env(PROXY_VARIABLE, variables[0].0);
@@ -194,7 +194,7 @@ fn run_with_proxy_variables(test: &str, variables: &[(&str, &str)]) {
 
 const PROXY_VARIABLE: &str = "WEBEX_OAUTH_TEST_PROXY_VARIABLE";
 
-/// The variable that this process was started to check, if it was.
+/// The variable that this process was started to check, if any.
 fn proxy_variable() -> Option<String> {
     std::env::var(PROXY_VARIABLE).ok()
 }
@@ -207,7 +207,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn invalid_proxy_variable_is_named_and_proxy_is_not_bypassed() {
     if let Some(variable) = proxy_variable() {
         let good = block_on(async { server(json(200, TOKENS)).await.uri() });
-        // Requests to this host go through no proxy, so they do not fail either.
+        // Requests to this host use no proxy, so they do not fail either.
         let _ = client(&good);
         let webex = builder(Service::webex().with_base_url("https://webex.test/v1")).build().unwrap();
         let error = block_on(async { webex.person(&AccessToken::new("access").unwrap()).await.unwrap_err() });
@@ -239,7 +239,7 @@ async fn endless_informational_responses_end_with_timeout() {
         let url = raw_server(async move |mut stream: TcpStream| {
             loop {
                 stream.write_all(head.as_bytes()).await?;
-                // One at a time, so that the test's own thread is not kept busy.
+                // One at a time, so that the test's own thread is not blocked.
                 tokio::task::yield_now().await;
             }
         })

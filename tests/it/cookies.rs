@@ -1,4 +1,4 @@
-//! Pending logins in encrypted cookies: each finds its way back, in the browser that began it and nowhere else.
+//! Pending logins in encrypted cookies: only the browser that began a login can complete it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use webex_oauth::{AuthorizationRequest, Callback, ErrorKind, Service, WebexOAuth
 
 use crate::support::{builder, parameter};
 
-/// A browser begins logins at this application.
+/// A browser that begins logins at this application.
 struct App {
     webex: WebexOAuth,
     cookies: PendingCookies,
     clock: ManualClock,
 }
 
-/// What a browser keeps, and what it comes back with.
+/// The cookies of a browser, and its callback.
 struct BegunLogin {
     /// `name=value`.
     cookie: String,
@@ -53,7 +53,7 @@ impl App {
         BegunLogin { cookie, set, callback: format!("code=c0de&state={}", parameter(url.as_str(), "state")) }
     }
 
-    /// The kind of the refusal, and its words; what was taken is for this callback.
+    /// Returns the kind and the message of the error. The removed cookie belongs to this callback.
     fn take(&self, callback: &str, cookies: &[&str]) -> Result<Vec<String>, (ErrorKind, String)> {
         let callback = Callback::parse(callback).unwrap();
         let (pending, over) =
@@ -86,7 +86,7 @@ fn pending_login_is_restored_from_cookie_and_cookie_removed() {
     let over = app.take(&begun.callback, &[&format!("theme=dark; a==; b; {}; z=1", begun.cookie)]).unwrap();
 
     assert_eq!(over, [format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")]);
-    // HTTP/2 may bring each cookie in a header of its own, and not all of them are text.
+    // HTTP/2 may send each cookie in a separate header, and some may not be valid UTF-8.
     let begun = app.begin(&[]);
     let headers = ["a=1", &begun.cookie].map(|cookie| HeaderValue::from_str(cookie).unwrap());
     let mut map = HeaderMap::from_iter(headers.map(|value| (COOKIE, value)));
@@ -102,7 +102,7 @@ fn pending_login_is_taken_once_for_repeated_callbacks() {
     let both = [begun.cookie.as_str(), other.cookie.as_str()];
     app.take(&begun.callback, &both).unwrap();
 
-    // A button that is pressed twice, or a copy of the cookie; clones of the application share what they know.
+    // A second click, or a copy of the cookie. Clones of the application share their record of recent logins.
     let clone = App { cookies: app.cookies.clone(), ..App::new() };
     for app in [&app, &clone] {
         let (kind, message) = app.take(&begun.callback, &both).unwrap_err();
@@ -110,7 +110,7 @@ fn pending_login_is_taken_once_for_repeated_callbacks() {
     }
 
     app.take(&other.callback, &both).unwrap();
-    // As long as it would open.
+    // For as long as it could be decrypted.
     app.clock.advance(Duration::from_secs(600));
     app.take(&begun.callback, &both).unwrap_err();
 }
@@ -134,7 +134,7 @@ fn https_redirect_uri_uses_host_prefixed_secure_cookie() {
         let begun = app.begin(&[]);
         assert!(begun.cookie.starts_with("__Host-webex-login-"), "{}", begun.cookie);
         assert!(begun.set[0].ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"), "{:?}", begun.set);
-        // A removal without `Secure` would not be taken.
+        // A removal without `Secure` would be ignored.
         let over = app.take(&begun.callback, &[&begun.cookie]).unwrap();
         assert!(over[0].ends_with("=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"), "{over:?}");
         // The plain name could be set by a host below the same domain.
@@ -200,7 +200,7 @@ fn cookie_with_other_name_key_or_content_is_rejected() {
         let (kind, message) = app.take(&begun.callback, &[&format!("{own}={bad}")]).unwrap_err();
         assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{bad}: {message}");
     }
-    // A second one of the same name, from a stranger's network for example, hides none that opens.
+    // A second cookie of the same name, for example from an attacker's network, does not hide a valid one.
     app.take(&begun.callback, &[&format!("{own}=e30; {}", begun.cookie)]).unwrap();
 }
 
@@ -303,7 +303,7 @@ fn set_cookies_are_appended_to_headers_and_hidden_in_debug() {
     assert_eq!(answer.get_all(SET_COOKIE).iter().count(), 2);
 }
 
-/// A chapter that names a test which is not there proves nothing.
+/// A chapter must not name a test that does not exist.
 #[test]
 fn web_guide_names_existing_tests() {
     let guide = include_str!("../../src/guide/web.rs");
@@ -322,7 +322,7 @@ fn web_guide_names_existing_tests() {
     assert!(named > 15, "{named}");
 }
 
-/// Two servers behind one name, whose clocks differ by a minute.
+/// Two servers behind one name, with clocks that differ by a minute.
 #[test]
 fn cookie_of_server_with_clock_ahead_is_accepted() {
     let keys = || keys("k", 7);
@@ -336,7 +336,7 @@ fn cookie_of_server_with_clock_ahead_is_accepted() {
     let cookie = set.values().next().unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
     let state = parameter(url.as_str(), "state");
     let callback = || Callback::parse(format!("code=c&state={state}")).unwrap();
-    // Twice, and after garbage of the same name, and with what a browser never writes.
+    // Twice, after an invalid cookie of the same name, and with characters that a browser never sends.
     let name = cookie.split('=').next().unwrap();
     for header in [
         cookie.clone(),
@@ -347,7 +347,7 @@ fn cookie_of_server_with_clock_ahead_is_accepted() {
         let (pending, _) = PendingCookies::new(&behind, keys()).take(&callback(), [header.as_str()]).unwrap();
         behind.accept(pending, callback()).unwrap();
     }
-    // Spellings that a browser would let another host or plain http set must not count as the `__Host-` cookie.
+    // Spellings that a browser accepts from another host or over plain HTTP must not count as the `__Host-` cookie.
     let bare = cookie.trim_start_matches("__Host-");
     for tossed in [
         bare.to_owned(),

@@ -1,7 +1,7 @@
-//! A login on a device: what it asks, when it asks, and how it ends.
+//! Device logins: the requests, their timing, and the outcomes.
 //!
-//! Not at `MockWebex`, which has a file of its own (`device_login_at_mock`): here the script says each answer, and looks at each
-//! byte that was sent and at the time by which it was.
+//! Does not use `MockWebex` (see `device_login_with_mock`). A script contains the responses. The
+//! tests check each byte that was sent and its time.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -33,26 +33,26 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What becomes of one request.
+/// The outcome of one request.
 #[derive(Clone, Debug)]
 enum ScriptStep {
-    /// A status, a body, and how long to leave the server alone.
+    /// A status, a body, and a `Retry-After`.
     Respond(u16, &'static str, Option<&'static str>),
     Unreachable,
-    /// The server may have acted on it.
+    /// The server may have processed the request.
     LoseResponse,
-    /// The answer waits until the test lets it through.
+    /// The response is delayed until the test releases it.
     Hold(Arc<Notify>, Box<ScriptStep>),
 }
 
-/// A Webex that does as a script says, and the last thing for ever; clones are the same.
+/// A scripted Webex that repeats its last step. Clones share the state.
 #[derive(Clone, Debug)]
 struct ScriptedServer {
     clock: ManualClock,
     start: Arc<Mutex<ScriptStep>>,
     steps: Arc<Mutex<VecDeque<ScriptStep>>>,
     starts: Arc<Mutex<Vec<String>>>,
-    /// When each poll came, in seconds, and what stood in it.
+    /// The time of each poll in seconds, and its form.
     polls: Arc<Mutex<Vec<(u64, String)>>>,
 }
 
@@ -123,7 +123,7 @@ impl Transport for ScriptedServer {
     }
 }
 
-/// As Webex documents it, but at a leisurely pace.
+/// The device authorization as documented by Webex, but with a longer interval.
 const START_RESPONSE: ScriptStep = ScriptStep::Respond(
     200,
     r#"{"device_code":"PLANTED-device-code-8","user_code":"061992","expires_in":300,"interval":5,
@@ -142,7 +142,7 @@ fn clock() -> ManualClock {
     ManualClock::new(NOW).auto_advance()
 }
 
-/// All states of a login, as words.
+/// Returns all states of a login as words.
 async fn state_labels(login: &mut DeviceLogin) -> Vec<String> {
     let mut states = Vec::new();
     while let Some(state) = login.next().await {
@@ -169,7 +169,7 @@ fn state_label(state: &DeviceState) -> String {
     }
 }
 
-// --- what is shown, sent and brought
+// --- displayed, sent, and received values
 
 #[tokio::test]
 async fn device_login_shows_verification_uri_and_user_code() {
@@ -222,7 +222,7 @@ async fn device_login_sends_token_request_and_returns_login() {
     assert!(device.next().await.is_none() && device.to_stored().is_err());
 }
 
-// --- when it asks
+// --- the time of the polls
 
 #[tokio::test]
 async fn polling_interval_follows_rfc_8628() {
@@ -254,7 +254,7 @@ async fn interval_is_from_response_or_five_seconds() {
         script.login().await.wait().await.unwrap();
         assert_eq!(script.poll_times(), [first], "{start}");
     }
-    // It is cut short where it would leave nothing to ask.
+    // It is shortened where no poll would be possible otherwise.
     let start = r#"{"device_code":"d","user_code":"1","verification_uri":"https://x.example/","interval":86400,"expires_in":40}"#;
     let script = ScriptedServer::new(&clock(), [GRANTED]).with_start(ScriptStep::Respond(200, start, None));
     script.login().await.wait().await.unwrap();
@@ -276,7 +276,7 @@ async fn expired_device_code_is_not_polled() {
     assert!(login.next().await.is_none());
     assert_eq!(login.to_stored().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(script.poll_times().len(), 2);
-    // Nobody asks either who comes when it is over.
+    // No poll is sent by a caller that comes after the end either.
     let script = ScriptedServer::new(&clock, [PENDING]).with_start(SHORT_LIVED_RESPONSE);
     let mut login = script.login().await;
     clock.advance(secs(12));
@@ -345,7 +345,7 @@ async fn clock_change_affects_neither_expiry_nor_polling_interval() {
     assert_eq!(script.poll_times(), [5, 10]);
 }
 
-// --- how it ends
+// --- outcomes
 
 #[tokio::test]
 async fn final_device_errors_are_classified() {
@@ -366,7 +366,7 @@ async fn final_device_errors_are_classified() {
         assert!(error.to_string().contains(says), "{body}: {error}");
         assert_eq!(error.is_denied(), seen.starts_with("denied"), "{error:?}");
         assert_eq!(error.is_misconfigured(), says == "check the client ID", "{error:?}");
-        assert_eq!(script.poll_times().len(), 1, "nothing is asked any more");
+        assert_eq!(script.poll_times().len(), 1, "no further request is sent");
     }
 }
 
@@ -403,7 +403,7 @@ async fn lost_response_is_named_in_error_for_used_device_code() {
     assert!(!ended(ScriptStep::Respond(200, busy, None)).await.contains("lost"));
 }
 
-// --- who waits
+// --- waiting callers
 
 #[tokio::test]
 async fn cancelled_wait_in_pause_keeps_polling_schedule() {
@@ -413,7 +413,7 @@ async fn cancelled_wait_in_pause_keeps_polling_schedule() {
     for _ in 0..4 {
         tokio::select! {
             biased;
-            _ = login.wait() => panic!("it is too early"),
+            _ = login.wait() => panic!("too early"),
             () = yield_until_idle() => {}
         }
         clock.advance(secs(1));
@@ -436,7 +436,7 @@ async fn cancelled_wait_during_poll_loses_no_response() {
         yield_until_idle().await;
         assert!(poll_once(waiting.as_mut()).await.is_none());
     }
-    // The answer comes while nobody waits for it.
+    // The response arrives while no caller waits for it.
     gate.notify_one();
     yield_until_idle().await;
     clock.advance(secs(1_000));
@@ -444,10 +444,10 @@ async fn cancelled_wait_during_poll_loses_no_response() {
     let logged_in = login.wait().await.unwrap();
 
     assert_eq!(logged_in.tokens().access_token().expose(), ACCESS_TOKEN);
-    assert_eq!(script.poll_times(), [5], "it was asked once");
+    assert_eq!(script.poll_times(), [5], "one poll was sent");
 }
 
-/// One look at a future.
+/// Polls a future once.
 async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     std::future::poll_fn(|context| match future.as_mut().poll(context) {
         std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
@@ -524,12 +524,12 @@ async fn restored_device_login_keeps_interval_and_deadline() {
     assert_eq!((login.to_string(), login.expires_at(), login.interval()), (shown, expires_at, secs(10)));
     assert_eq!(login.time_left(), secs(292));
     let done = login.wait().await.unwrap();
-    // Slowed down to 10, and restored at 8: nobody knows who has asked since it was written down.
+    // Slowed down to 10, and restored at 8: another process may have polled since the login was stored.
     assert_eq!(script.poll_times(), [5, 18, 28]);
     assert_eq!(done.payload::<String>().unwrap().as_deref(), Some("lobby"));
     assert!(script.polls.lock().unwrap().iter().all(|(_, body)| body.contains("self_contained_token=true")));
     assert!(script.polls.lock().unwrap().iter().all(|(_, body)| body.contains("user_info=")));
-    // Too late.
+    // After the code has expired.
     clock.advance(secs(300));
     let mut late = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
     assert_eq!(late.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired);
@@ -562,7 +562,7 @@ async fn foreign_or_damaged_device_login_is_not_restored() {
     assert!(script.poll_times().is_empty());
 }
 
-// --- what cannot begin
+// --- failures at the start
 
 #[tokio::test]
 async fn unsupported_device_login_is_rejected_before_request() {

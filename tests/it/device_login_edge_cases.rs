@@ -1,5 +1,5 @@
-//! Logins on devices where things are odd: programs that start again and again, runtimes that end, no runtime at all, and
-//! numbers that nobody means.
+//! Device logins in unusual conditions: programs that restart repeatedly, runtimes that shut down,
+//! no runtime at all, and implausible numbers.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,7 +22,7 @@ const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const START_RESPONSE: &str = r#"{"device_code":"d-1","user_code":"061992","expires_in":300,"interval":5,
     "verification_uri":"https://oauth-helper-r.wbx2.com/verify"}"#;
 
-/// Answers polls from a list, the last for ever, and notes when they came.
+/// Responds to polls from a list, repeats the last response, and records the times of the polls.
 #[derive(Clone, Debug)]
 struct ScriptedServer {
     clock: Option<ManualClock>,
@@ -67,7 +67,7 @@ impl Transport for ScriptedServer {
     }
 }
 
-/// A program that is started again and again (by a supervisor, by a user) with what it wrote down at the beginning.
+/// A program that is restarted repeatedly, with the login that it stored at the beginning.
 #[tokio::test]
 async fn restarted_device_login_polls_no_faster_than_interval() {
     let clock = ManualClock::new(NOW).auto_advance();
@@ -78,16 +78,16 @@ async fn restarted_device_login_polls_no_faster_than_interval() {
     for _ in 0..20 {
         let mut login = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
         for _ in 0..2 {
-            // How it stands, and the response; then the program ends.
+            // Returns the state and the response. Then the program ends.
             assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
         }
     }
     let polls = script.polls.lock().unwrap().clone();
-    assert_eq!(polls.len(), 20, "each start asks once");
+    assert_eq!(polls.len(), 20, "each start sends one poll");
     assert!(polls.windows(2).all(|two| two[1] - two[0] >= 5), "polled at {polls:?}");
 }
 
-/// The same as `next()` promises, for those who use the `Stream`.
+/// The `Stream` behaves as `next()` does.
 #[test]
 fn stream_continues_on_second_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -99,7 +99,7 @@ fn stream_continues_on_second_runtime() {
         let first = poll_fn(|context| Pin::new(&mut login).poll_next(context)).await;
         assert!(matches!(first, Some(DeviceState::Pending { .. })), "{first:?}");
         let pause = poll_fn(|context| Pin::new(&mut login).poll_next(context));
-        assert!(tokio::time::timeout(Duration::from_millis(50), pause).await.is_err(), "it is in a pause now");
+        assert!(tokio::time::timeout(Duration::from_millis(50), pause).await.is_err(), "the login is waiting");
     });
     drop(first);
     let second = runtime();
@@ -109,7 +109,7 @@ fn stream_continues_on_second_runtime() {
             tokio::time::timeout(Duration::from_millis(50), pause).await.is_err()
         })
     }));
-    assert!(outcome.expect("the stream panicked on its second runtime"), "the pause goes on");
+    assert!(outcome.expect("the stream panicked on its second runtime"), "the wait continues");
 }
 
 #[cfg(target_os = "linux")]
@@ -118,7 +118,7 @@ fn thread_count() -> usize {
     status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim().parse().unwrap()
 }
 
-/// On another executor than tokio (which `poll.rs` provides for), a screen is drawn ten times a second while a login waits.
+/// On another executor than Tokio (see `poll.rs`), a screen is drawn ten times a second.
 #[cfg(target_os = "linux")]
 #[test]
 fn frequent_polls_without_tokio_start_few_threads() {
@@ -136,7 +136,7 @@ fn frequent_polls_without_tokio_start_few_threads() {
         assert!(matches!(Pin::new(&mut login).poll_next(&mut context), Poll::Pending));
     }
     let by_stream = thread_count() - before;
-    assert!(by_stream < 20, "300 looks at a pausing login cost {by_stream} threads");
+    assert!(by_stream < 20, "300 polls of a waiting login used {by_stream} threads");
 }
 
 /// RFC 8628 section 3.5: a client "MUST wait at least the number of seconds specified by the interval parameter".
@@ -161,7 +161,7 @@ async fn server_polling_interval_is_never_shortened() {
     }
 }
 
-/// A user who has entered the code must not be told that it has expired before it was asked for once.
+/// A user who has entered the code must not see that it has expired before it was polled once.
 #[tokio::test]
 async fn interval_longer_than_code_lifetime_allows_one_poll() {
     for interval in ["300", "86400", "9223372036854775807", "1e300", "\"99999999999999999999\""] {
@@ -214,7 +214,7 @@ async fn device_login_in_one_process_survives_clock_correction() {
     }
 }
 
-/// Whatever numbers a damaged or malicious store brings, the login expires within the longest lifetime of a code.
+/// Whatever numbers a store contains, the login expires within the maximum lifetime of a code.
 #[tokio::test]
 async fn stored_device_login_with_any_numbers_expires_in_seven_days() {
     const MAX_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);

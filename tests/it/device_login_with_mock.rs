@@ -1,4 +1,4 @@
-//! A login on a device against a Webex that minds its manners, and one that does not.
+//! Device logins with a simulated Webex, with and without faults.
 
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ async fn device_login_is_stored_and_refreshed_at_token_endpoint() {
     assert_eq!(clock.elapsed(), Duration::from_secs(8));
     let before = session.access_token().await.unwrap();
     session.refresh().await.unwrap();
-    assert_eq!(session.access_token().await.unwrap(), before, "it is younger than 30 seconds");
+    assert_eq!(session.access_token().await.unwrap(), before, "the token is younger than 30 seconds");
     clock.advance(Duration::from_secs(30));
     session.refresh().await.unwrap();
     assert_ne!(session.access_token().await.unwrap(), before);
-    assert_eq!(mock.token_requests(), 1, "the refresh went to the ordinary endpoint");
+    assert_eq!(mock.token_requests(), 1, "the refresh used the ordinary endpoint");
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn denied_and_ignored_device_logins_return_errors() {
     assert_eq!((clock.elapsed() - begun, mock.device_polls() - polls), (Duration::from_secs(300), 149));
 }
 
-/// What becomes of a login that is told this once, and was approved meanwhile.
+/// Returns the outcome of a login that receives this response once and was approved since.
 async fn poll_after_fault(fault: DevicePollFault) -> webex_oauth::Result<usize> {
     let (mock, _) = start_mock().await;
     let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
@@ -94,7 +94,7 @@ async fn poll_faults_are_classified_in_every_error_format() {
             (DevicePollFault::UnsupportedGrantType(spelling), ErrorKind::DeviceGrant),
         ] {
             match poll_after_fault(fault).await {
-                // Without JSON it is nobody's word.
+                // Without JSON, it is not a response of Webex.
                 Ok(polls) => assert!(!is_written && polls == 2, "{fault:?}"),
                 Err(error) => assert!(is_written && error.kind() == kind, "{fault:?}: {error}"),
             }
@@ -146,7 +146,7 @@ async fn invalid_start_response_is_rejected_and_minimal_one_accepted() {
     }
     mock.on(MockEndpoint::DeviceAuthorization).respond_with(Fault::Refused);
     assert!(DeviceLogin::start(&mock.client()).await.unwrap_err().is_misconfigured());
-    // These are asked again.
+    // These are polled again.
     for fault in [Fault::TooManyRequests, Fault::TooManyRequestsWithoutRetryAfter, Fault::Unavailable] {
         mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
         let _login = DeviceLogin::start(&mock.client()).await.unwrap();

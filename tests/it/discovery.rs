@@ -1,4 +1,4 @@
-//! What a service says of itself and of its users, and the way out.
+//! Discovery, WebFinger, and the logout URL.
 
 use serde_json::{Value, json};
 use webex_oauth::{AccessToken, Callback, ErrorKind, RevocationScope, Service};
@@ -6,7 +6,7 @@ use webex_oauth::{AccessToken, Callback, ErrorKind, RevocationScope, Service};
 use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
 use crate::support::{builder, json as answer, parameter};
 
-/// The sample of Webex's documentation, at the test's own addresses.
+/// The sample document of Webex, with the test's own addresses.
 fn document(issuer: &Issuer) -> Value {
     let base = issuer.server.uri();
     json!({
@@ -85,7 +85,7 @@ async fn discovery_fields_are_read_by_name() {
     for name in ["device_authorization", "revocation", "introspection", "end_session"] {
         document[format!("{name}_endpoint")] = format!("{base}/{name}").into();
     }
-    // What Webex says of these is what silence means.
+    // Webex's values for these are the defaults.
     document["token_endpoint_auth_methods_supported"] = json!(["client_secret_post"]);
     for name in ["request_parameter_supported", "authorization_response_iss_parameter_supported"] {
         document[name] = true.into();
@@ -185,7 +185,7 @@ async fn missing_discovery_fields_have_standard_defaults() {
         ];
         (own, optional.map(|url| url.map(str::to_owned)))
     };
-    assert_eq!(endpoints(&service.clone().with_discovery(&found)), endpoints(&service), "all stays as it is");
+    assert_eq!(endpoints(&service.clone().with_discovery(&found)), endpoints(&service), "nothing changes");
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn rp_31_document_with_foreign_issuer_or_endpoint_is_rejected() {
     }
 }
 
-/// Webex has both at its brokers, which are the issuers.
+/// Webex serves both at its brokers, which are the issuers.
 #[tokio::test]
 async fn revocation_and_logout_endpoints_on_issuer_host_are_accepted() {
     let issuer = Issuer::start().await;

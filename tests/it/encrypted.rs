@@ -1,4 +1,4 @@
-//! Logins that rest sealed: what opens them, what does not, and what becomes of those that do not open.
+//! Encrypted sessions: which keys decrypt them, and what happens if none does.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ fn new_keys() -> EncryptionKeys {
     EncryptionKeys::new("2026-11", NEW_KEY.into()).unwrap()
 }
 
-/// An entry of the login 7, unless it says otherwise.
+/// An entry of login 7 by default.
 fn entry(revision: u64, login: u64, body: &[u8]) -> Entry {
     let head = format!(r#"{{"v":1,"revision":"{revision:032x}","login":"{login:032x}","generation":3}}"#);
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
@@ -53,7 +53,7 @@ async fn current_precondition(store: &dyn TokenStore, key: &TokenKey) -> Precond
     store.load(key).await.unwrap().map_or(Precondition::Absent, |kept| revision_precondition(&kept))
 }
 
-/// That an error is the operator's, and nobody else's.
+/// Asserts that only an operator can fix the error.
 fn assert_operator_error(error: &Error, says: &[&str]) {
     assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
     assert!(!error.is_login_required() && !error.is_retryable(), "{error:?}");
@@ -64,7 +64,7 @@ fn assert_operator_error(error: &Error, says: &[&str]) {
     assert!(!shown.contains("PLANTED"), "{shown}");
 }
 
-/// A Webex with Jane, and its clock.
+/// A Webex with the user Jane, and its clock.
 async fn start_mock() -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(NOW);
     (MockWebex::builder().clock(clock.clone()).start().await, clock)
@@ -91,7 +91,7 @@ async fn encrypted_stores_pass_conformance() {
     conformance::run(open).await;
     conformance::run_index(open).await;
 
-    // Two programs in the middle of a change of keys, one of which still takes what is not sealed.
+    // Two programs during a key rotation. One of them still accepts unencrypted entries.
     let (store, turn) = (MemoryStore::new(), AtomicUsize::new(0));
     let either = async || {
         let (old, new) = (old_keys(), new_keys());
@@ -105,7 +105,7 @@ async fn encrypted_stores_pass_conformance() {
     conformance::run_index(either).await;
 }
 
-/// Writes down what it is asked, and answers all of it with an error of its own.
+/// A store that records its calls, and responds to each with its own error.
 #[derive(Clone, Debug, Default)]
 struct RecordingStore(Arc<Mutex<Vec<String>>>);
 
@@ -181,7 +181,7 @@ async fn calls_reach_inner_store_once_and_return_its_error() {
     assert_eq!(store.inner().0.lock().unwrap().len(), 7);
 }
 
-// --- a login's life
+// --- the lifecycle of a session
 
 #[tokio::test]
 async fn session_is_stored_encrypted_and_reencrypted_at_refresh() {
@@ -202,7 +202,7 @@ async fn session_is_stored_encrypted_and_reencrypted_at_refresh() {
     let kept: Option<String> = manager.data(&jane()).await.unwrap();
     assert_eq!(kept.as_deref(), Some("PLANTED-data"));
 
-    // The new key opens nothing yet; the old one does, and a refresh seals with the new one.
+    // The new key decrypts nothing yet. The old one does, and a refresh encrypts with the new one.
     let manager = restarted(new_keys().with_previous("2025-03", OLD_KEY.into()).unwrap());
     assert_eq!(manager.access_token(&jane()).await.unwrap(), *first.access_token());
     assert_eq!(fs::read(&file).unwrap(), content, "reading writes nothing");
@@ -215,7 +215,7 @@ async fn session_is_stored_encrypted_and_reencrypted_at_refresh() {
     let text = String::from_utf8_lossy(&content);
     assert!(text.contains("2026-11") && !text.contains("2025-03") && !text.contains(token.expose()), "{text}");
 
-    // Now nobody needs the old one.
+    // Now the old key is no longer needed.
     let manager = restarted(new_keys());
     assert_eq!(manager.access_token(&jane()).await.unwrap(), token);
     let status = manager.session(&jane()).status().await.unwrap().unwrap();
@@ -292,7 +292,7 @@ async fn reencrypt_during_refresh_loses_no_token() {
     while mock.refreshes() == 0 {
         tokio::task::yield_now().await;
     }
-    // The new tokens are not saved yet. Sealing the old ones anew does not cost them.
+    // The new tokens are not saved yet. Encrypting the old ones again must not drop them.
     assert!(Encrypted::new(store.clone(), both()).reencrypt(&jane()).await.unwrap());
     let token = refreshing.await.unwrap();
     manager.wait_idle().await.unwrap();
@@ -302,7 +302,7 @@ async fn reencrypt_during_refresh_loses_no_token() {
     assert_eq!(mock.refreshes(), 1);
 }
 
-// --- what was not sealed
+// --- unencrypted entries
 
 #[tokio::test]
 async fn unencrypted_entry_needs_opt_in_and_is_encrypted_at_refresh() {
@@ -360,7 +360,7 @@ async fn reencrypt_uses_current_key_and_changes_nothing_else() {
     assert_eq!(new.load(&carol).await.unwrap().unwrap().body.expose(), b"{}");
 }
 
-// --- what was moved or changed
+// --- moved or changed entries
 
 #[tokio::test]
 async fn entry_swapped_between_users_is_rejected() {
@@ -379,7 +379,7 @@ async fn entry_swapped_between_users_is_rejected() {
     let raw = folder.store();
     let (of_jane, of_bob) = (raw.load(&jane()).await.unwrap().unwrap(), raw.load(&bob).await.unwrap().unwrap());
 
-    // Bob may write in the store: his own login, or Jane's entry as it stands, in the place of hers or his.
+    // Bob can write to the store: his own session, or Jane's entry unchanged, under her key or his.
     for (key, planted) in [
         (jane(), Entry { head: of_jane.head.clone(), body: of_bob.body.clone() }),
         (jane(), of_bob.clone()),
@@ -442,7 +442,7 @@ async fn body_of_later_version_requires_update() {
     assert!(raw.load(&jane()).await.unwrap().is_some());
 }
 
-// --- a key that is lost
+// --- a lost key
 
 #[tokio::test]
 async fn discard_removes_undecryptable_entries_only() {
@@ -484,7 +484,7 @@ async fn unencrypted_entry_is_not_discarded() {
     assert_eq!(inner.load(&jane()).await.unwrap(), Some(plain));
 }
 
-/// Another process saves, once, between the load and the delete of this one.
+/// Another process saves once between the load and the delete of this one.
 #[derive(Clone, Debug)]
 struct ConcurrentSaveStore(MemoryStore, Arc<Mutex<Option<Entry>>>);
 
@@ -537,7 +537,7 @@ async fn concurrent_save_is_neither_discarded_nor_overwritten() {
     assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew));
 }
 
-// --- what is shown
+// --- debug output
 
 #[tokio::test]
 async fn debug_output_hides_keys_and_tokens() {

@@ -1,4 +1,4 @@
-//! What can go wrong between a browser that goes away, a store that loses an answer, and a Webex that repeats itself.
+//! Failures: canceled requests, stores that lose a result, and repeated responses of Webex.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,27 +23,27 @@ use crate::support::{HoldingTransport, builder, json, save_head, tokens, yield_u
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
-/// From this age on, a token that is valid for a fortnight can be refreshed.
+/// The minimum age at which a token that is valid for two weeks can be refreshed.
 const MIN_AGE: Duration = Duration::from_secs(30);
 
 fn key(text: &str) -> TokenKey {
     TokenKey::new(text).unwrap()
 }
 
-/// Tokens of somebody, good for a fortnight.
+/// Tokens of this user, valid for two weeks.
 fn token_json(who: &str) -> String {
     format!(
         r#"{{"access_token":"access-{who}","expires_in":1209600,"refresh_token":"refresh-{who}","refresh_token_expires_in":7776000}}"#
     )
 }
 
-/// A server whose logins bring the tokens of these people in turn.
+/// A server that issues tokens of these users, one per login.
 async fn start_login_server(people: &[&str], clock: &ManualClock) -> (MockServer, WebexOAuth) {
     let (server, webex, _) = start_login_server_with_holds(people, clock, &[]).await;
     (server, webex)
 }
 
-/// [`logins`], with gates on the way to the server.
+/// [`start_login_server`] with a transport that delays the responses to some requests.
 async fn start_login_server_with_holds(
     people: &[&str],
     clock: &ManualClock,
@@ -77,7 +77,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> TokenSet {
     webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap().into_tokens()
 }
 
-/// Webex may answer with the same access token; a refresh that worked is no error ...
+/// Webex may return the same access token. The refresh has still succeeded.
 #[tokio::test]
 async fn refresh_returning_same_token_succeeds() {
     let clock = ManualClock::new(NOW);
@@ -90,7 +90,7 @@ async fn refresh_returning_same_token_succeeds() {
     assert_eq!(count_requests(&server, "grant_type=refresh_token").await, 1);
 }
 
-/// ... and causes no storm.
+/// It must not cause a refresh loop either.
 #[tokio::test]
 async fn refresh_returning_same_token_causes_no_refresh_loop() {
     let clock = ManualClock::new(NOW);
@@ -110,7 +110,7 @@ async fn refresh_returning_same_token_causes_no_refresh_loop() {
         1,
         "in ten minutes, of a token valid for a fortnight"
     );
-    // Callers who ask for a refresh each second get one every 30 seconds.
+    // Callers who request a refresh each second get one every 30 seconds.
     for _ in 0..600 {
         clock.advance(Duration::from_secs(1));
         session.refresh().await.unwrap();
@@ -118,8 +118,8 @@ async fn refresh_returning_same_token_causes_no_refresh_loop() {
     assert_eq!(count_requests(&server, "grant_type=refresh_token").await, 1 + 20, "in another ten minutes");
 }
 
-/// A flight of the login before, and one of the login after a `put`, have the same claim id, so the first takes the second's
-/// claim for its own.
+/// A refresh of the previous login and one of the new login must not have the same lease ID. The
+/// first would take the lease of the second for its own.
 #[tokio::test]
 async fn new_session_is_refreshed_once_despite_pending_old_refresh() {
     let clock = ManualClock::new(NOW);
@@ -152,7 +152,7 @@ async fn new_session_is_refreshed_once_despite_pending_old_refresh() {
     );
 }
 
-/// Lets others in before and after each step, so that a future can be dropped there.
+/// Yields before and after each operation, so that a future can be dropped there.
 #[derive(Clone, Debug)]
 struct YieldingStore(MemoryStore);
 
@@ -188,7 +188,7 @@ impl TokenStore for YieldingStore {
     }
 }
 
-/// Polls a future so often, and drops it.
+/// Polls a future this number of times, and drops it.
 async fn poll_and_drop<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     for _ in 0..polls {
@@ -207,7 +207,7 @@ async fn poll_and_drop<T>(polls: usize, future: impl Future<Output = T>) -> Opti
     None
 }
 
-/// A handler that is cancelled during `replace` leaves a store with one account, and a memory with the other.
+/// If `replace` is canceled, the store and the cache must not contain different accounts.
 #[tokio::test]
 async fn cancelled_replace_leaves_cache_consistent_with_store() {
     for polls in 0..12 {
@@ -230,7 +230,7 @@ async fn cancelled_replace_leaves_cache_consistent_with_store() {
     }
 }
 
-/// The same for a logout that comes to its end in the store alone.
+/// The same for a logout that completes only in the store.
 #[tokio::test]
 async fn cancelled_remove_serves_no_token_deleted_from_store() {
     for polls in 0..12 {
@@ -246,7 +246,7 @@ async fn cancelled_remove_serves_no_token_deleted_from_store() {
                 break;
             }
             if poll == 1 {
-                // Another caller, meanwhile.
+                // Another caller asks in the meantime.
                 if let Some(Err(error)) = poll_and_drop(3, session.access_token()).await {
                     assert!(error.is_login_required(), "{error:?}");
                 }
@@ -259,11 +259,11 @@ async fn cancelled_remove_serves_no_token_deleted_from_store() {
         manager.wait_idle().await.unwrap();
         let is_kept = store.load(&key).await.unwrap().is_some();
         let is_served = session.access_token().await.is_ok();
-        assert!(is_kept || !is_served, "dropped after {polls} polls: the store has forgotten it, and it is served");
+        assert!(is_kept || !is_served, "dropped after {polls} polls: the token of a removed session is served");
     }
 }
 
-/// A process that was stopped (a laptop's lid) while it refreshed A, and that has seen since that B is kept there.
+/// A process that was suspended while it refreshed account A. Account B has replaced it since.
 #[tokio::test]
 async fn late_refresh_response_is_not_served_for_replaced_account() {
     let clock = ManualClock::new(NOW);
@@ -290,7 +290,7 @@ async fn late_refresh_response_is_not_served_for_replaced_account() {
     assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "A's token, under B's login");
 }
 
-/// `check` says "connected" though nobody at Webex was reached: the token endpoint's own 403.
+/// `check` must not report a connected session if the token endpoint responded with 403.
 #[tokio::test]
 async fn check_with_rejected_refresh_returns_error() {
     let clock = ManualClock::new(NOW);
@@ -305,10 +305,10 @@ async fn check_with_rejected_refresh_returns_error() {
 
     let checked = session.check().await;
 
-    assert!(checked.is_err(), "the token is dead and cannot be refreshed: {:?}", checked.unwrap().unwrap().state);
+    assert!(checked.is_err(), "the token has expired and cannot be refreshed: {:?}", checked.unwrap().unwrap().state);
 }
 
-/// A dead session is recognized whatever stands around the reason, and Webex is not asked again.
+/// A rejected session is recognized despite malformed JSON, and no further request is sent.
 #[tokio::test]
 async fn invalid_grant_in_undecodable_response_ends_session_once() {
     for body in [
@@ -331,7 +331,7 @@ async fn invalid_grant_in_undecodable_response_ends_session_once() {
     }
 }
 
-/// A token endpoint that demands the client's credentials without a word of JSON is the operator's to fix.
+/// A token endpoint that responds with a challenge and without JSON must be fixed by an operator.
 #[tokio::test]
 async fn www_authenticate_challenge_at_refresh_ends_no_session() {
     let clock = ManualClock::new(NOW);
@@ -346,7 +346,7 @@ async fn www_authenticate_challenge_at_refresh_ends_no_session() {
     assert!(!matches!(state, SessionState::LoginRequired { .. }), "{state:?}");
 }
 
-/// ... and a proxy's page, or its demand for a sign-in.
+/// The same applies to a page of a proxy, or its sign-in challenge.
 #[tokio::test]
 async fn check_with_proxy_response_returns_error() {
     for status in [403, 407, 511] {
@@ -358,11 +358,11 @@ async fn check_with_proxy_response_returns_error() {
         let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
         let error = session.person().await.unwrap_err();
         assert_eq!(error.is_misconfigured(), status != 403, "{error}");
-        assert!(!error.is_retryable() && !error.is_token_rejected(), "no word of Webex's: {error}");
+        assert!(!error.is_retryable() && !error.is_token_rejected(), "not a response of Webex: {error}");
 
         let checked = session.check().await;
 
-        assert!(checked.is_err(), "nobody asked Webex: {:?}", checked.unwrap().unwrap().state);
+        assert!(checked.is_err(), "no request reached Webex: {:?}", checked.unwrap().unwrap().state);
     }
 }
 
@@ -386,7 +386,7 @@ fn manager_with_events(webex: &WebexOAuth, store: impl TokenStore) -> (TokenMana
     (manager, events)
 }
 
-/// "The refresh token of a login is dead. Said once for each."
+/// The event is sent once for each login.
 #[tokio::test]
 async fn login_required_event_is_sent_once_for_repeated_refreshes() {
     let clock = ManualClock::new(NOW);
@@ -403,7 +403,7 @@ async fn login_required_event_is_sent_once_for_repeated_refreshes() {
     assert_eq!(said, 1);
 }
 
-/// Backoff "1 s to 5 min": `refresh()` begins it anew each time.
+/// `refresh()` clears the backoff each time, so it must not send each request.
 #[tokio::test]
 async fn explicit_refreshes_every_two_seconds_respect_backoff() {
     let clock = ManualClock::new(NOW).auto_advance();
@@ -419,7 +419,7 @@ async fn explicit_refreshes_every_two_seconds_respect_backoff() {
     }
     manager.wait_idle().await.unwrap();
     let requests = count_requests(&server, "grant_type=refresh_token").await;
-    // By full jitter of 1, 2, 4, ... 300 s there are about a dozen in ten minutes.
+    // With full jitter of 1, 2, 4, ... 300 s, about a dozen requests are sent in ten minutes.
     assert!(
         (5..60).contains(&requests),
         "{requests} requests and {} events in ten minutes of an outage",
@@ -427,7 +427,7 @@ async fn explicit_refreshes_every_two_seconds_respect_backoff() {
     );
 }
 
-/// One caller's refresh takes away the reason that another's is about to read.
+/// A caller's refresh must not clear the error that another caller is about to read.
 #[tokio::test]
 async fn concurrent_refreshes_of_ended_session_return_login_required() {
     let clock = ManualClock::new(NOW);
@@ -450,10 +450,10 @@ async fn concurrent_refreshes_of_ended_session_return_login_required() {
     for caller in callers {
         wrong += usize::from(!caller.await.unwrap().is_login_required());
     }
-    assert_eq!(wrong, 0, "of 200 were told to try again later");
+    assert_eq!(wrong, 0, "of 200 callers got a retryable error");
 }
 
-/// A browser that goes away during "Disconnect" leaves a login that nobody can end any more.
+/// If the request of "Disconnect" is canceled, the tokens must still be revoked.
 #[tokio::test]
 async fn cancelled_disconnect_still_revokes_tokens() {
     let mock = MockWebex::start().await;
@@ -468,10 +468,10 @@ async fn cancelled_disconnect_still_revokes_tokens() {
     assert!(disconnected.is_none(), "dropped at its first wait: {disconnected:?}");
     manager.wait_idle().await.unwrap();
     assert!(session.status().await.unwrap().is_none());
-    assert_eq!(mock.revocations(), 1, "the session was removed, and Webex was not told");
+    assert_eq!(mock.revocations(), 1, "the session was removed, and its tokens were not revoked");
 }
 
-/// Deletes, and then says that it failed.
+/// Deletes the entry, and then reports a failure.
 #[derive(Clone, Debug)]
 struct LostDeleteResponse(MemoryStore, Arc<AtomicBool>);
 
@@ -520,7 +520,7 @@ async fn disconnect_revokes_tokens_after_lost_delete_response() {
     assert_eq!(nothing_left.kind(), ErrorKind::SessionNotFound, "{nothing_left:?}");
 }
 
-/// Keys that a stranger makes up.
+/// Keys chosen by an attacker must not fill the cache.
 #[tokio::test]
 async fn unblock_and_failed_writes_leave_no_cached_keys() {
     let clock = ManualClock::new(NOW);
@@ -541,7 +541,7 @@ async fn unblock_and_failed_writes_leave_no_cached_keys() {
     assert!(retried.contains("keys: 0,") && failed.contains("keys: 0,"), "{retried}\n{failed}");
 }
 
-/// On two threads the flight may still hold the slot when its caller has the answer.
+/// With two threads, the task may still hold the cache entry when its caller has the result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_keys_leave_no_cache_entries_on_two_threads() {
     let clock = ManualClock::new(NOW);
@@ -553,7 +553,7 @@ async fn unknown_keys_leave_no_cache_entries_on_two_threads() {
             tokio::spawn(async move {
                 for number in 0..5000 {
                     manager.access_token(&key(&format!("stranger-{task}-{number}"))).await.unwrap_err();
-                    // And one that all of them come and go by.
+                    // One key is shared by all callers.
                     manager.access_token(&key("stranger")).await.unwrap_err();
                 }
             })
@@ -566,7 +566,7 @@ async fn unknown_keys_leave_no_cache_entries_on_two_threads() {
     assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
 }
 
-/// A convenience holds nobody up.
+/// Saving the person is a convenience and must not delay callers.
 #[tokio::test]
 async fn hanging_save_of_person_blocks_neither_caller_nor_disconnect() {
     #[derive(Clone, Debug)]
@@ -612,14 +612,14 @@ async fn hanging_save_of_person_blocks_neither_caller_nor_disconnect() {
         async move { session.person().await }
     });
     is_hanging.notified().await;
-    // Webex has answered: from here on nothing but the store is waited for, in a time that passes by itself.
+    // Webex has responded. From here on, only the store is awaited, in time that advances automatically.
     tokio::time::pause();
     let person = tokio::time::timeout(Duration::from_secs(3), asked).await;
     let logout = tokio::time::timeout(Duration::from_secs(3), session.disconnect().into_future()).await;
     assert!(person.is_ok() && logout.is_ok(), "person: {}, logout: {}", person.is_ok(), logout.is_ok());
 }
 
-/// One tenant whose administrator has forbidden the integration keeps all others from their refresh.
+/// A tenant that has forbidden the integration must not prevent the refreshes of others.
 #[tokio::test]
 async fn forbidden_refresh_of_one_user_does_not_block_others() {
     let clock = ManualClock::new(NOW).auto_advance();
@@ -641,7 +641,7 @@ async fn forbidden_refresh_of_one_user_does_not_block_others() {
     panic!("b got no token for half an hour, because of a");
 }
 
-/// "Connected: all is well."
+/// An expired session must not be reported as connected.
 #[tokio::test]
 async fn expired_session_without_refresh_token_is_not_connected() {
     let clock = ManualClock::new(NOW);
@@ -658,7 +658,7 @@ async fn expired_session_without_refresh_token_is_not_connected() {
     assert_ne!(state, SessionState::Connected, "no refresh token, and an access token that ended a fortnight ago");
 }
 
-/// A restart must not turn "put off" into "expiring".
+/// After a restart, a session with a renewable refresh token must not be reported as expiring.
 #[tokio::test]
 async fn renewable_session_is_not_reported_expiring_after_restart() {
     let clock = ManualClock::new(NOW);
@@ -691,7 +691,7 @@ async fn start_opaque_token_server(clock: &ManualClock, people: &[&str]) -> (Moc
     (server, webex)
 }
 
-/// A consumer, who is nobody's employee by Webex's own word, is another than somebody of an organization.
+/// A consumer, who belongs to no organization, differs from every user of an organization.
 #[tokio::test]
 async fn consumer_login_does_not_replace_organization_session() {
     let clock = ManualClock::new(NOW);
@@ -707,7 +707,7 @@ async fn consumer_login_does_not_replace_organization_session() {
     assert!(put.is_err(), "the stranger has {data:?}");
 }
 
-/// A login that Webex has named is not given up, with its data, to one that nobody asked about.
+/// A session with a verified account is not replaced by a login without one.
 #[tokio::test]
 async fn unidentified_login_does_not_replace_identified_session() {
     let mock = MockWebex::builder()
@@ -728,7 +728,7 @@ async fn unidentified_login_does_not_replace_identified_session() {
     assert_eq!(data.as_deref(), Some("the meeting password"));
 }
 
-/// An empty setting admits nobody; an address without a domain is none.
+/// An empty setting admits no user. An address without a domain is invalid.
 #[tokio::test]
 async fn empty_required_email_domain_is_rejected() {
     let mock = MockWebex::builder().user(MockUser::new("jane@")).start().await;
@@ -739,7 +739,7 @@ async fn empty_required_email_domain_is_rejected() {
     assert!(login.require_email_domain("").is_err());
 }
 
-/// One 401 in passing, and a server that gives the same token again: it has just vouched for it.
+/// One transient 401, and a server that reissues the same token, which confirms that it is valid.
 #[tokio::test]
 async fn reissued_token_is_served_after_invalidate() {
     let clock = ManualClock::new(NOW);
@@ -757,7 +757,7 @@ async fn reissued_token_is_served_after_invalidate() {
     assert_eq!(count_requests(&server, "grant_type=refresh_token").await, 1, "in two days, after one 401");
 }
 
-/// The flight does not believe a wait of years; the status does.
+/// The refresh ignores a wait of years. The status must do so as well.
 #[tokio::test]
 async fn status_ignores_backoff_from_host_with_future_clock() {
     let clock = ManualClock::new(NOW);
@@ -773,7 +773,7 @@ async fn status_ignores_backoff_from_host_with_future_clock() {
     assert_eq!(state, SessionState::Connected);
 }
 
-/// A refresh that was under way when the user left brings a token that nobody ends.
+/// A refresh in progress during the logout returns a token that must be revoked as well.
 #[tokio::test]
 async fn disconnect_during_refresh_revokes_refreshed_token() {
     let clock = ManualClock::new(NOW);
@@ -797,7 +797,7 @@ async fn disconnect_during_refresh_revokes_refreshed_token() {
         async move { session.disconnect().await }
     });
     yield_until_idle().await;
-    assert_eq!(count_requests(&server, "token=access-a").await, 0, "it waits for the token that is about to come");
+    assert_eq!(count_requests(&server, "token=access-a").await, 0, "the revocation waits for the refresh in progress");
     gated.release("=refresh-a");
     assert!(matches!(ending.await.unwrap().unwrap().revocation, Revocation::Revoked));
     refresh.await.unwrap().unwrap();
@@ -809,7 +809,7 @@ async fn disconnect_during_refresh_revokes_refreshed_token() {
     );
 }
 
-/// The failure of a refresh of a login that was ended is nobody's concern.
+/// A failed refresh of a removed session must not be reported.
 #[tokio::test]
 async fn refresh_failure_after_remove_sends_no_events() {
     let clock = ManualClock::new(NOW);
@@ -831,7 +831,7 @@ async fn refresh_failure_after_remove_sends_no_events() {
     assert_eq!(*events.lock().unwrap(), Vec::<String>::new());
 }
 
-/// Nothing is given up before it is known that Webex can be told.
+/// Nothing is removed before it is known that the revocation can be sent.
 #[test]
 fn disconnect_outside_runtime_fails_and_keeps_session() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -851,7 +851,7 @@ fn disconnect_outside_runtime_fails_and_keeps_session() {
     assert_eq!(mock.revocations(), 0);
 }
 
-/// Outside a runtime, what needs the network or a task is an error, and all else works.
+/// Outside a runtime, operations that need the network or a task fail. All others succeed.
 #[test]
 fn session_calls_outside_runtime_do_not_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -863,7 +863,7 @@ fn session_calls_outside_runtime_do_not_panic() {
         let session = manager.put(&key("a"), jane.clone()).await.unwrap();
         (server, manager, session, jane)
     });
-    /// Polls a future, which is ready at once.
+    /// Polls a future that is ready immediately.
     fn poll_ready<T>(future: impl Future<Output = webex_oauth::Result<T>>) -> Result<T, ErrorKind> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::pin!(future).poll(&mut context) {
@@ -896,7 +896,7 @@ fn session_calls_outside_runtime_do_not_panic() {
     assert_eq!(poll_ready(session.disconnect()).err(), Some(ErrorKind::NoRuntime));
 }
 
-/// Whatever is dropped wherever, what follows works, and there is one refresh.
+/// Whichever future is dropped, later operations succeed, and there is one refresh.
 #[tokio::test]
 async fn cancelled_session_call_leaves_session_usable() {
     for call in 0..4 {
@@ -933,7 +933,7 @@ async fn cancelled_session_call_leaves_session_usable() {
     }
 }
 
-/// A call of a session that others end, replace and refresh meanwhile may fail, but not as if the settings were wrong.
+/// A call during a concurrent removal or replacement may fail, but not with a configuration error.
 #[track_caller]
 fn assert_transient_failure<T>(outcome: webex_oauth::Result<T>) {
     if let Err(error) = outcome {
@@ -942,7 +942,7 @@ fn assert_transient_failure<T>(outcome: webex_oauth::Result<T>) {
     }
 }
 
-/// Everything at once, by two managers over one store; afterwards all agree.
+/// All operations concurrently, by two managers with one store. Afterwards, their results agree.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn managers_agree_after_concurrent_operations() {
     for round in 0..6_u64 {

@@ -1,4 +1,4 @@
-//! What sweeps are tried against: a Webex in this process, stores that a test can hold, and an ear for what is announced.
+//! Fixtures of keep-alive tests: a Webex in this process, faulty stores, and an event listener.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use crate::support::{builder, parameter, save_head};
 pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long an access token lives at Webex.
+/// The lifetime of an access token at Webex.
 pub(crate) const TWO_WEEKS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 pub(crate) fn key(text: &str) -> TokenKey {
@@ -31,15 +31,15 @@ pub(crate) fn key(text: &str) -> TokenKey {
 
 // --- the server
 
-/// The form of a request, and the status and body of its answer.
+/// The form of a request, and the status and body of its response.
 pub(crate) type Form = HashMap<String, String>;
 pub(crate) type FakeResponse = (u16, String);
 
-/// A Webex in this process, whose answers are a function of the form; clones are the same.
+/// A Webex in this process that computes its responses from the form. Clones share the state.
 #[derive(Clone)]
 pub(crate) struct FakeServer {
     respond: Arc<dyn Fn(&Form) -> FakeResponse + Send + Sync>,
-    /// The refresh tokens that came.
+    /// The refresh tokens that were received.
     refresh_tokens: Arc<Mutex<Vec<String>>>,
 }
 
@@ -48,8 +48,8 @@ impl FakeServer {
         Self { respond: Arc::new(answer), refresh_tokens: Arc::default() }
     }
 
-    /// Where each refresh gives ninety days more, except to those whose name begins with `bad`: their organization has
-    /// something against it. Access tokens live so long.
+    /// Each refresh extends the lifetime to ninety days, except for users named `bad..`: their
+    /// organization forbids the integration. Sets the lifetime of access tokens.
     pub(crate) fn with_sliding_expiry(access: Duration) -> Self {
         let number = AtomicUsize::new(0);
         Self::new(move |form| match session_name(form) {
@@ -63,7 +63,7 @@ impl FakeServer {
         })
     }
 
-    /// Where a login ends so long after it began, whatever is done. Access tokens live so long.
+    /// Each login ends at this age, regardless of refreshes. Sets the lifetime of access tokens.
     pub(crate) fn with_fixed_expiry(clock: &ManualClock, access: Duration, life: Duration) -> Self {
         let (clock, ends, number) = (clock.clone(), Mutex::new(HashMap::new()), AtomicUsize::new(0));
         Self::new(move |form| {
@@ -82,7 +82,7 @@ impl FakeServer {
         builder(Service::webex()).transport(self.clone()).clock(clock.clone()).build().unwrap()
     }
 
-    /// Whose refresh tokens came, in order.
+    /// Returns the users of the received refresh tokens, in order.
     pub(crate) fn refresh_tokens(&self) -> Vec<String> {
         self.refresh_tokens.lock().unwrap().clone()
     }
@@ -116,12 +116,12 @@ pub(crate) fn is_refresh(form: &Form) -> bool {
     form["grant_type"] == "refresh_token"
 }
 
-/// Whose login it is: what the code and the refresh token say, which are the same here.
+/// Returns the user, which is the value of the code and the refresh token.
 fn session_name(form: &Form) -> &str {
     &form[if is_refresh(form) { "refresh_token" } else { "code" }]
 }
 
-/// Two tokens, and how long they live.
+/// Returns two tokens with these lifetimes.
 pub(crate) fn token_response(access: (&str, Duration), refresh: (&str, Duration)) -> FakeResponse {
     let body = serde_json::json!({
         "access_token": access.0,
@@ -133,12 +133,12 @@ pub(crate) fn token_response(access: (&str, Duration), refresh: (&str, Duration)
     (200, body.to_string())
 }
 
-/// The refresh token is dead.
+/// The refresh token is invalid.
 pub(crate) fn invalid_grant_response() -> FakeResponse {
     (400, r#"{"error":"invalid_grant"}"#.to_owned())
 }
 
-/// A login whose code and refresh token are this name.
+/// A login with this name as code and refresh token.
 pub(crate) async fn log_in(webex: &WebexOAuth, name: &str) -> TokenSet {
     let (url, pending) = webex.authorize().begin().unwrap();
     let state = parameter(url.as_str(), "state");
@@ -148,7 +148,7 @@ pub(crate) async fn log_in(webex: &WebexOAuth, name: &str) -> TokenSet {
 
 // --- the stores
 
-/// A store that lists its keys in their order. They are of one part each.
+/// A store that lists its keys in order. Each key has one part.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SortedStore(Arc<Mutex<BTreeMap<TokenKey, Entry>>>);
 
@@ -208,7 +208,7 @@ impl TokenIndex for SortedStore {
     }
 }
 
-/// A store that a test can stop behind a load, take away, or let panic; clones have one mood.
+/// A store that a test can block, make unavailable, or let panic. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FaultyStore<S> {
     inner: S,
@@ -221,7 +221,7 @@ struct FaultState {
     held: Notify,
     released: Notify,
     is_down: AtomicBool,
-    /// Blocks the next load's thread until nothing can come any more.
+    /// Blocks the thread of the next load until the handle is dropped.
     blocks_next: Mutex<Option<mpsc::Receiver<()>>>,
     panics_next: AtomicBool,
     loads: AtomicUsize,
@@ -233,29 +233,29 @@ impl<S> FaultyStore<S> {
         Self { inner, state: Arc::default() }
     }
 
-    /// What the next load has found is held back.
+    /// The result of the next load is delayed.
     pub(crate) fn hold_next_load(&self) {
         self.state.holds_next.store(true, Ordering::SeqCst);
     }
 
-    /// The next load, with what it has found, blocks its thread until what is returned is dropped.
+    /// Blocks the thread of the next load, with its result, until the returned handle is dropped.
     pub(crate) fn block_next_load(&self) -> mpsc::Sender<()> {
         let (sender, receiver) = mpsc::channel();
         *self.state.blocks_next.lock().unwrap() = Some(receiver);
         sender
     }
 
-    /// Waits until a load is held, but not for ever.
+    /// Waits until a load is blocked, for a limited time.
     pub(crate) async fn wait_until_held(&self) {
         let held = tokio::time::timeout(Duration::from_secs(20), self.state.held.notified()).await;
-        assert!(held.is_ok(), "nobody loads");
+        assert!(held.is_ok(), "no load was started");
     }
 
     pub(crate) fn release_load(&self) {
         self.state.released.notify_one();
     }
 
-    /// From now on no load and no save succeeds.
+    /// Makes all following loads and saves fail.
     pub(crate) fn go_offline(&self) {
         self.state.is_down.store(true, Ordering::SeqCst);
     }
@@ -272,7 +272,7 @@ impl<S> FaultyStore<S> {
         self.state.loads.load(Ordering::SeqCst)
     }
 
-    /// How often it was asked what is due.
+    /// Returns the number of listings of due sessions.
     pub(crate) fn listings(&self) -> usize {
         self.state.listings.load(Ordering::SeqCst)
     }
@@ -325,7 +325,7 @@ impl<S: TokenStore> TokenStore for FaultyStore<S> {
 impl<S: TokenStore> TokenIndex for FaultyStore<S> {
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
         self.state.listings.fetch_add(1, Ordering::SeqCst);
-        assert!(!self.state.panics_next.swap(false, Ordering::SeqCst), "the store panics, as it was told");
+        assert!(!self.state.panics_next.swap(false, Ordering::SeqCst), "the store panics, as requested by the test");
         self.inner.as_index().unwrap().due(before, after, limit).await
     }
 
@@ -340,7 +340,7 @@ pub(crate) fn manager(webex: &WebexOAuth, store: &(impl TokenIndex + Clone)) -> 
     TokenManager::builder(webex.clone(), store.clone()).build().unwrap()
 }
 
-/// What a listener heard, in order, as `refreshed jane`.
+/// The events that a listener received, in order, such as `refreshed jane`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventLog(Arc<Mutex<Vec<String>>>);
 
@@ -349,13 +349,13 @@ impl EventLog {
         self.0.lock().unwrap().iter().filter(|heard| *heard == what).count()
     }
 
-    /// All but refreshes.
+    /// Returns all events except refreshes.
     pub(crate) fn events_except_refreshes(&self) -> Vec<String> {
         self.0.lock().unwrap().iter().filter(|heard| !heard.starts_with("refreshed")).cloned().collect()
     }
 }
 
-/// A manager with an ear.
+/// Creates a manager with an event listener.
 pub(crate) fn manager_with_events(webex: &WebexOAuth, store: &(impl TokenIndex + Clone)) -> (TokenManager, EventLog) {
     let heard = EventLog::default();
     let ear = heard.clone();
@@ -376,17 +376,17 @@ pub(crate) fn manager_with_events(webex: &WebexOAuth, store: &(impl TokenIndex +
     (manager, heard)
 }
 
-/// Keep-alive that does not wait for a clock that stands still.
+/// Creates a keep-alive that does not wait for a clock that is not advanced.
 pub(crate) fn keep_alive_without_delay(manager: &TokenManager) -> KeepAlive {
     KeepAlive::new(manager).unwrap().delay_between(Duration::ZERO)
 }
 
-/// What was refreshed, ended and failed, and whether all was looked at.
+/// Returns the numbers of refreshed, ended, and failed sessions, and whether the sweep is complete.
 pub(crate) fn sweep_counts(swept: SweepReport) -> (usize, usize, usize, bool) {
     (swept.refreshed, swept.login_required, swept.failed, swept.is_complete)
 }
 
-/// Whether a manager at rest remembers no login. The slot of the last flight goes with its task, which may take a moment.
+/// Waits until an idle manager has no cache entry. Entries are released shortly after a refresh.
 pub(crate) async fn is_cache_empty(manager: &TokenManager) -> bool {
     manager.wait_idle().await.unwrap();
     for _ in 0..10_000 {

@@ -1,5 +1,5 @@
-//! A login kept in a file, as a session sees it: whose it is, what is wrong with it, and what a process leaves that exits at
-//! once.
+//! Sessions in a file store: their clients, damaged files, and the effects of a process that exits
+//! immediately.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::support::TempDir;
 use crate::support::{TOKENS, builder, json, server, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
-/// What tells a child process when it is and with whom it speaks.
+/// The time and the server of a child process.
 const CHILD_CONFIG_VARIABLE: &str = "WEBEX_OAUTH_TEST_CHILDS_WORLD";
 
 fn key() -> TokenKey {
     TokenKey::new("cust10001").unwrap().child("jane").unwrap()
 }
 
-/// A client of a Webex that grants everything, and a login there.
+/// A client of a Webex that grants every request, and a login there.
 async fn client(client_id: &str) -> (WebexOAuth, TokenSet) {
     let granting = server(json(200, TOKENS)).await;
     let service = Service::webex().with_base_url(granting.uri()).with_id("one");
@@ -32,7 +32,7 @@ async fn client(client_id: &str) -> (WebexOAuth, TokenSet) {
     (webex, tokens)
 }
 
-/// The entry with another body, at a revision of its own.
+/// Returns the entry with another body and a new revision.
 fn with_body(entry: &Entry, body: &str) -> Entry {
     let mut head: serde_json::Value = serde_json::from_str(&entry.head.to_text()).unwrap();
     head["revision"] = Revision::from_bytes([7; 16]).to_string().into();
@@ -86,7 +86,7 @@ async fn session_of_other_client_is_rejected_and_file_unchanged() {
     assert_eq!(restarted.data::<String>(&key()).await.unwrap().as_deref(), Some("C1's own"));
 }
 
-/// serde_json's own reading takes an object of this name for a text to be read as JSON.
+/// serde_json would interpret an object with this name as a string of JSON.
 #[tokio::test]
 async fn unusual_response_fields_leave_session_readable() {
     let odd = r#"{"$serde_json::private::RawValue":"boom","x":[{"$serde_json::private::RawValue":"boom"}],"#;
@@ -127,7 +127,7 @@ async fn truncated_file_is_renamed_and_reported_once() {
     let aside = file.with_extension("damaged-1");
     assert!(error.kind() == ErrorKind::CorruptEntry && error.is_login_required(), "{error:?}");
     assert!(error.to_string().contains(aside.to_str().unwrap()), "{error}");
-    assert!(fs::read(&aside).unwrap() == whole[..whole.len() / 2], "nothing of it is lost");
+    assert!(fs::read(&aside).unwrap() == whole[..whole.len() / 2], "the damaged file is unchanged");
     let error = session.access_token().await.unwrap_err();
     assert!(
         error.kind() == ErrorKind::SessionNotFound && error.is_login_required(),
@@ -168,7 +168,7 @@ async fn session_of_later_version_is_rejected_and_file_unchanged() {
     }
 }
 
-/// Whether one login is damaged or the way to all of them, nobody is asked to log in again for it.
+/// Neither a damaged file nor an unreadable folder requires the users to log in again.
 #[tokio::test]
 async fn unreadable_body_is_overwritten_only_by_replace_or_remove() {
     let (webex, tokens) = client("C1").await;
@@ -197,14 +197,14 @@ async fn unreadable_body_is_overwritten_only_by_replace_or_remove() {
     assert_eq!(store.load(&key()).await.unwrap(), None);
 }
 
-/// Where the processes of the next test are and when.
+/// The folder and the time of the processes of the next test.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct ChildConfig {
     uri: String,
     client_id: String,
     client_secret: String,
     now: u64,
-    /// How long a process lives on after it has its token, in microseconds.
+    /// The time between receiving a token and the exit of a process, in microseconds.
     exit_delay_micros: u64,
 }
 
@@ -234,7 +234,7 @@ fn process_exit_after_refresh_leaves_session_usable() {
     };
     if let Some(folder) = child_path() {
         let world: ChildConfig = serde_json::from_str(&std::env::var(CHILD_CONFIG_VARIABLE).unwrap()).unwrap();
-        // What the refresh has not done by then, such as saving the tokens, is left undone or half done.
+        // Operations that the refresh has not completed by then are not done, or only in part.
         runtime(world.now.is_multiple_of(2)).block_on(async {
             world.manager(FileStore::open(folder).unwrap()).access_token(&key()).await.unwrap();
             let begun = Instant::now();
@@ -261,11 +261,11 @@ fn process_exit_after_refresh_leaves_session_usable() {
     });
     let mut generations = Vec::new();
     for round in 1..=50 {
-        // An odd number of seconds, for a child on another kind of runtime each time.
+        // An odd number of seconds, so that the child uses another kind of runtime each time.
         let step = 2 * SECONDS_PER_HOUR + 1;
         clock.advance(Duration::from_secs(step));
         world.now += step;
-        // From "at once" to longer than a save takes.
+        // From an immediate exit to more time than a save takes.
         world.exit_delay_micros = (round as u64 - 1) * 200;
         let mut process = start_child_test(TEST_NAME, folder.path());
         let output = process.env(CHILD_CONFIG_VARIABLE, serde_json::to_string(&world).unwrap()).output().unwrap();
@@ -273,7 +273,7 @@ fn process_exit_after_refresh_leaves_session_usable() {
         let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "process {round}: {said}");
         assert_eq!(mock.refreshes(), round, "each refreshes once");
-        let kept = runtime.block_on(folder.store().load(&key())).expect("the file is whole").expect("it is there");
+        let kept = runtime.block_on(folder.store().load(&key())).expect("the file is complete").expect("it exists");
         generations.push(kept.head.generation());
     }
     assert!(generations.is_sorted(), "{generations:?}");

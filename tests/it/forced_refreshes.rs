@@ -1,4 +1,4 @@
-//! Refreshes that somebody asks for, while another process is at it.
+//! Requested refreshes during a refresh by another process.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ struct Fixture {
     mock: MockWebex,
     clock: ManualClock,
     store: MemoryStore,
-    /// Where the first process's answers wait.
+    /// Delays the responses to the first process.
     proxy: BarrierTransport,
     first: Session,
     second: Session,
 }
 
-/// Two processes that share a store in which Jane's login is kept.
+/// Two processes that share a store with Jane's session.
 async fn fixture() -> Fixture {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -39,7 +39,7 @@ async fn fixture() -> Fixture {
     Fixture { mock, clock, store, proxy: gate, first, second }
 }
 
-/// Asks for a refresh, and lets it come as far as it comes in no time.
+/// Requests a refresh, and runs it as far as possible without waiting.
 async fn spawn_refresh(session: &Session) -> JoinHandle<webex_oauth::Result<()>> {
     let session = session.clone();
     let task = tokio::spawn(async move { session.refresh().await });
@@ -53,7 +53,7 @@ async fn yield_to_tasks() {
     }
 }
 
-/// Lets time pass as others see it.
+/// Advances the clock in steps of the polling interval, and runs all tasks after each.
 async fn advance_in_steps(clock: &ManualClock, time: Duration) {
     for _ in 0..time.as_millis() / POLL_INTERVAL.as_millis() {
         clock.advance(POLL_INTERVAL);
@@ -71,7 +71,7 @@ async fn refresh_waits_for_refresh_of_other_process() {
     let seconds = spawn_refresh(&second).await;
     advance_in_steps(&clock, Duration::from_secs(10)).await;
     assert!(!seconds.is_finished(), "{:?}", seconds.await);
-    assert_eq!(second.access_token().await.unwrap(), old, "meanwhile the old one serves");
+    assert_eq!(second.access_token().await.unwrap(), old, "in the meantime, the old token is served");
     proxy.open();
     firsts.await.unwrap().unwrap();
     while !seconds.is_finished() {
@@ -113,7 +113,7 @@ async fn refresh_takes_over_lapsed_lease_of_stopped_process() {
     assert_eq!(mock.refreshes(), 2);
 }
 
-/// Who finds out that a login is over leaves word for the others: a command line asks in a new process each time.
+/// A rejection is stored for other processes: each command of a command-line tool is a new one.
 #[tokio::test]
 async fn revocation_found_by_one_process_ends_session_in_others() {
     let Fixture { mock, store, proxy, first, second, .. } = fixture().await;
@@ -125,10 +125,10 @@ async fn revocation_found_by_one_process_ends_session_in_others() {
 
     let new = TokenManager::new(mock.client(), store).unwrap();
     assert!(new.access_token(second.key()).await.unwrap_err().is_login_required());
-    assert!(second.access_token().await.is_ok(), "what is in memory is handed out until it is looked at again");
+    assert!(second.access_token().await.is_ok(), "a cached token is served until it is compared with the store");
     assert!(second.person().await.unwrap_err().is_login_required());
     assert!(second.access_token().await.unwrap_err().is_login_required());
-    assert_eq!(mock.token_requests(), refused, "the dead refresh token was not sent again");
+    assert_eq!(mock.token_requests(), refused, "the rejected refresh token was not sent again");
 }
 
 #[tokio::test]

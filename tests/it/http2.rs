@@ -1,6 +1,6 @@
-//! HTTP/2 over TLS: a request that the server provably did not process is repeated, and no other.
+//! HTTP/2 over TLS: only a request that the server has certainly not processed is repeated.
 //!
-//! The server writes its frames itself, because no library sends a GOAWAY with any stream that a test wants.
+//! The server writes its frames itself, because libraries send no GOAWAY with arbitrary streams.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,15 +35,15 @@ const REFUSED_STREAM: u8 = 7;
 const CANCEL: u8 = 8;
 const ENHANCE_YOUR_CALM: u8 = 11;
 
-/// What the server does with one request.
+/// The reaction of the server to one request.
 #[derive(Clone, Copy, Debug)]
 enum Reaction {
     Serve,
     Reset(u8),
     HeadThenReset(u8),
-    /// The last stream is one below the request's.
+    /// A GOAWAY with a last stream below the request's.
     GoAwayBelow(u8),
-    /// The last stream is the request's own; then the connection ends.
+    /// A GOAWAY with the request's own stream as the last one. Then the connection is closed.
     GoAwayAtThenClose(u8),
 }
 
@@ -75,7 +75,7 @@ impl Http2Server {
                 let (acceptor, log) = (acceptor.clone(), Arc::clone(&log));
                 tokio::spawn(async move {
                     let stream = acceptor.accept(stream).await.unwrap();
-                    // It ends when the client hangs up.
+                    // The connection ends when the client closes it.
                     let _ = serve(stream, connection, plan, &log).await;
                 });
             }
@@ -87,7 +87,7 @@ impl Http2Server {
         self.received.lock().unwrap().clone()
     }
 
-    /// The connections of the requests, and whether each was served.
+    /// Returns the connection of each request, and whether it was served.
     fn outcomes(&self) -> Vec<(usize, bool)> {
         self.received().into_iter().map(|(connection, _, is_served)| (connection, is_served)).collect()
     }
@@ -96,13 +96,13 @@ impl Http2Server {
         ReqwestTransport::builder().root_certificate_pem(&self.authority_pem).build().unwrap()
     }
 
-    /// A transport whose settings this crate cannot use a second time.
+    /// A transport with settings that cannot be applied a second time.
     fn transport_from_client_builder(&self) -> ReqwestTransport {
         let root = reqwest::Certificate::from_pem(self.authority_pem.as_bytes()).unwrap();
         ReqwestTransport::from_builder(reqwest::Client::builder().tls_certs_merge([root])).unwrap()
     }
 
-    /// A client whose pauses take no time.
+    /// A client with a clock on which waits end immediately.
     fn client(&self, rotation: Rotation) -> WebexOAuth {
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         let service = Service::webex().with_base_url(&self.url).with_rotation(rotation);
@@ -148,7 +148,7 @@ async fn serve(
     Ok(())
 }
 
-/// Reads frames until a request is whole, and returns its stream.
+/// Reads frames until a request is complete, and returns its stream.
 async fn read_request(stream: &mut TlsStream<TcpStream>, body: &mut Vec<u8>) -> std::io::Result<u32> {
     loop {
         let mut head = [0; 9];
@@ -194,7 +194,7 @@ fn assert_not_sent(error: &Error) {
 
 #[tokio::test]
 async fn request_on_refused_stream_is_repeated_on_new_connection() {
-    // The second request of a connection is refused, as by a server that shuts down.
+    // The second request of a connection is rejected, as by a server that is shutting down.
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let transport = server.transport();
     for number in 1..=3 {
@@ -202,7 +202,7 @@ async fn request_on_refused_stream_is_repeated_on_new_connection() {
         assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, TOKENS.as_bytes()), "{number}");
     }
     assert_eq!(server.outcomes(), [(0, true), (0, false), (1, true), (0, false), (2, true)]);
-    assert!(server.received().iter().all(|(_, body, _)| body == "form"), "each is sent whole");
+    assert!(server.received().iter().all(|(_, body, _)| body == "form"), "each body is complete");
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn possibly_processed_request_is_not_repeated() {
         |_, _| Reset(CANCEL),
         |_, _| Reset(INTERNAL_ERROR),
         |_, _| Reset(ENHANCE_YOUR_CALM),
-        // What contradicts a response proves nothing.
+        // A GOAWAY that contradicts a response is ignored.
         |_, _| HeadThenReset(REFUSED_STREAM),
         |_, _| HeadThenReset(CANCEL),
         |_, _| GoAwayAtThenClose(NO_ERROR),
@@ -292,7 +292,7 @@ async fn request_on_refused_stream_is_not_repeated_without_time_left() {
 async fn code_exchange_on_refused_stream_is_repeated() {
     let plans: [Plan; 2] = [
         |connection, _| if connection == 0 { Reset(REFUSED_STREAM) } else { Serve },
-        // The third connection is the first of the second sending.
+        // The third connection is the first one of the second attempt.
         |connection, _| if connection < 2 { GoAwayBelow(NO_ERROR) } else { Serve },
     ];
     for plan in plans {

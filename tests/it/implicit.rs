@@ -1,4 +1,4 @@
-//! The implicit flow: tokens in the fragment, and what keeps them from being somebody else's.
+//! The implicit flow: tokens in the fragment, and protection against tokens of other users.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn complete_login(webex: &WebexOAuth, pending: PendingImplicit, callback: 
     Ok(webex.accept_implicit(pending, ImplicitCallback::parse(callback)?).await?)
 }
 
-/// A whole login, with whatever the mock was told to do wrong.
+/// Completes a login with the faults of the mock.
 async fn log_in(mock: &MockWebex, webex: &WebexOAuth, response: ImplicitResponse) -> Result<ImplicitLogin, Error> {
     let (url, pending) = begin_login(webex, response);
     complete_login(webex, pending, &mock.approve(&url)).await
@@ -107,7 +107,7 @@ async fn consent_page_login_returns_both_tokens() {
     assert_eq!(Some((told.subject(), &*mock.issuers()[0])), tokens.account().subject());
 }
 
-/// RFC 9700 section 4.6: tokens of two logins are not put together.
+/// RFC 9700, section 4.6: tokens of two logins must not be combined.
 #[tokio::test]
 async fn access_token_must_match_at_hash_of_id_token() {
     let both = ImplicitResponse::IdTokenToken;
@@ -139,7 +139,7 @@ async fn id_token_faults_are_rejected_in_implicit_login() {
         let refused = log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.err().map(|error| error.kind());
         let expected = match fault {
             IdTokenFault::Missing => Some(ErrorKind::MissingIdToken),
-            // There is no code, nobody else to compare with, and only one key.
+            // There is no code, no previous subject to compare with, and only one key.
             IdTokenFault::WrongCodeHash | IdTokenFault::OtherSubject | IdTokenFault::MissingKeyId => None,
             IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
             _ => Some(ErrorKind::InvalidIdToken),
@@ -243,7 +243,7 @@ async fn silent_login_requires_signed_in_user() {
     let answer = browser.get(&url).await;
     assert_eq!(answer.status(), 302, "no page");
     let login = complete_login(&webex, pending, &crate::browser::location(&answer)).await.unwrap();
-    assert_eq!(login.id_token.unwrap().auth_time().unwrap().as_secs(), NOW, "the sign-in is as old as it is");
+    assert_eq!(login.id_token.unwrap().auth_time().unwrap().as_secs(), NOW, "the time of the sign-in is unchanged");
 }
 
 #[tokio::test]

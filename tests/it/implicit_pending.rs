@@ -1,4 +1,4 @@
-//! What becomes of a login that waits for the implicit flow's callback, whoever sends one.
+//! Pending logins of the implicit flow, with valid and forged callbacks.
 
 use serde_json::Value;
 use webex_oauth::{
@@ -55,7 +55,7 @@ async fn only_own_callback_ends_pending_implicit_login() {
     }
 }
 
-/// A pending login that says no nonce: its stored form was tampered with.
+/// A pending login without a nonce: its stored form was modified.
 fn remove_nonce(stored: &str) -> String {
     let (before, after) = stored.split_once(r#""nonce":""#).unwrap();
     format!("{before}{}", after.split_once(r#"","#).unwrap().1)

@@ -1,4 +1,4 @@
-//! An issuer of ID tokens that signs whatever a test wants, and counts what it is asked for.
+//! An issuer of ID tokens that signs arbitrary tokens and counts requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,14 +17,14 @@ use crate::support::{builder, json as answer, parameter};
 
 pub(crate) const NOW: u64 = 1_700_000_000;
 pub(crate) const SUBJECT: &str = "0b3a7c3e-5a0a-4b4e-9d3c-1f5b1d7c0f11";
-/// Where the issuer itself has its keys.
+/// The path of the issuer's own keys.
 pub(crate) const ISSUER_JWKS_PATH: &str = "/idb/oauth2/v2/keys/verificationjwk";
 pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-3";
 
-/// Two keys that were made for these tests and are no secret.
+/// Two keys that were generated for these tests and are not secret.
 const KEYS: [&[u8]; 2] = [include_bytes!("keys/one.pk8"), include_bytes!("keys/two.pk8")];
 
-/// A key that signs.
+/// A signing key.
 pub(crate) enum Key {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
@@ -45,7 +45,7 @@ impl Key {
         Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap())
     }
 
-    /// The public half, as Webex publishes it: without `alg`.
+    /// Returns the public key as Webex publishes it, without `alg`.
     pub(crate) fn jwk(&self, id: Option<&str>) -> Value {
         let mut jwk = match self {
             Self::Rsa(pair) => {
@@ -86,13 +86,13 @@ pub(crate) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The left half of a text's SHA-256.
+/// Returns the left half of the SHA-256 hash of a string.
 pub(crate) fn half_hash(text: &str) -> String {
     use sha2::Digest as _;
     base64url(&sha2::Sha256::digest(text)[..16])
 }
 
-/// Answers each path as it was told, and others not at all; counts the requests.
+/// Responds to each path as configured and to no others, and counts the requests.
 #[derive(Clone, Default)]
 struct PathResponder(Arc<Mutex<ResponderState>>);
 
@@ -110,7 +110,7 @@ impl Respond for PathResponder {
     }
 }
 
-/// The server of a client: token endpoint, keys and userinfo, each answering as it was told.
+/// The server of a client, with configurable token endpoint, keys, and userinfo.
 pub(crate) struct Issuer {
     pub(crate) server: MockServer,
     pub(crate) webex: WebexOAuth,
@@ -134,7 +134,7 @@ impl Issuer {
         Self { server, webex, clock, responder: desk }
     }
 
-    /// One whose client was changed.
+    /// Creates an issuer with a customized client.
     pub(crate) async fn with_client(change: impl FnOnce(WebexOAuthBuilder) -> WebexOAuthBuilder) -> Self {
         let mut issuer = Self::start().await;
         let settings = builder(issuer.webex.service().clone()).scopes("openid email").clock(issuer.clock.clone());
@@ -142,13 +142,13 @@ impl Issuer {
         issuer
     }
 
-    /// Changes the service that its client speaks to.
+    /// Changes the service of the client.
     pub(crate) fn change_service(&mut self, change: impl FnOnce(Service) -> Service) {
         let service = change(self.webex.service().clone());
         self.webex = builder(service).scopes("openid email").clock(self.clock.clone()).build().unwrap();
     }
 
-    /// The issuer that it signs as.
+    /// Returns the issuer in its ID tokens.
     pub(crate) fn issuer_url(&self) -> String {
         format!("{}/idb", self.server.uri())
     }
@@ -158,28 +158,28 @@ impl Issuer {
         self.set_response("/verification", answer(200, &json!({ "keys": keys }).to_string()));
     }
 
-    /// Answers a path so from now on.
+    /// Sets the response of a path.
     pub(crate) fn set_response(&self, at: &str, response: ResponseTemplate) {
         self.responder.0.lock().unwrap().responses.insert(at.to_owned(), response);
     }
 
-    /// How often a path was asked for.
+    /// Returns the number of requests of a path.
     pub(crate) async fn requests_to(&self, at: &str) -> usize {
         self.server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
     }
 
-    /// How many requests there were, whatever for.
+    /// Returns the number of all requests.
     pub(crate) fn request_count(&self) -> usize {
         self.responder.0.lock().unwrap().requests
     }
 
-    /// The claims of a good ID token.
+    /// Returns the claims of a valid ID token.
     pub(crate) fn claims(&self, nonce: &str) -> Value {
         json!({"iss": self.issuer_url(), "aud": "C1", "sub": SUBJECT, "exp": NOW + 7200, "iat": NOW, "auth_time": NOW - 10,
             "nonce": nonce})
     }
 
-    /// A login whose ID token is what `id_token` makes of the nonce.
+    /// Logs in with the ID token that `id_token` creates from the nonce.
     pub(crate) async fn login(&self, id_token: impl FnOnce(&str) -> Option<String>) -> webex_oauth::Result<Login> {
         self.login_with(self.webex.authorize(), id_token).await
     }
@@ -196,7 +196,7 @@ impl Issuer {
         self.webex.login(pending, Callback::parse(format!("code=c0de&state={state}"))?).await
     }
 
-    /// Answers the token endpoint with tokens and this ID token.
+    /// Sets the response of the token endpoint to tokens with this ID token.
     pub(crate) fn grant_tokens(&self, id_token: Option<String>) {
         let mut tokens = json!({"access_token": ACCESS_TOKEN, "expires_in": 1000, "refresh_token": "r",
             "scope": "openid email"});
@@ -207,7 +207,7 @@ impl Issuer {
     }
 }
 
-/// The header of a good ID token.
+/// Returns the header of a valid ID token.
 pub(crate) fn header(key_id: &str) -> Value {
     json!({"alg": "RS256", "kid": key_id})
 }

@@ -1,4 +1,4 @@
-//! Logins that nobody uses live as long as Webex lets them, and whoever can do something about their end hears of it.
+//! Keep-alive: refreshes of idle sessions, and events for sessions that cannot be extended.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn key(text: &str) -> TokenKey {
     TokenKey::new(text).unwrap()
 }
 
-/// What the listener heard, in order.
+/// The events that the listener received, in order.
 type EventLog = Arc<Mutex<Vec<String>>>;
 
 fn manager_with_events(webex: WebexOAuth, store: MemoryStore) -> (TokenManager, EventLog) {
@@ -42,7 +42,7 @@ fn manager_with_events(webex: WebexOAuth, store: MemoryStore) -> (TokenManager, 
     (manager, heard)
 }
 
-/// A Webex of three people, all of whom are logged in.
+/// A Webex with three users, all of whom are logged in.
 struct Fixture {
     mock: MockWebex,
     clock: ManualClock,
@@ -67,7 +67,7 @@ async fn fixture(like: impl FnOnce(MockWebexBuilder) -> MockWebexBuilder) -> Fix
 }
 
 impl Fixture {
-    /// Another process at the same store.
+    /// Creates another process with the same store.
     fn restart(&self) -> TokenManager {
         TokenManager::builder(self.mock.client(), self.store.clone()).build().unwrap()
     }
@@ -77,7 +77,7 @@ impl Fixture {
     }
 }
 
-/// Keep-alive that does not wait for a clock that stands still.
+/// Creates a keep-alive that does not wait for a clock that is not advanced.
 fn keep_alive_without_delay(manager: &TokenManager) -> KeepAlive {
     KeepAlive::new(manager).unwrap().delay_between(Duration::ZERO)
 }
@@ -90,7 +90,7 @@ async fn renewable_sessions_survive_half_year_of_sweeps() {
         world.clock.advance(DAY);
         assert!(keep_alive.sweep().await.unwrap().is_complete);
     }
-    assert_eq!(world.mock.refreshes(), 3 * USER_EMAILS.len(), "one every sixty days");
+    assert_eq!(world.mock.refreshes(), 3 * USER_EMAILS.len(), "one refresh every sixty days");
     assert_eq!(world.events(), [""; 0]);
     for email in USER_EMAILS {
         world.manager.access_token(&key(email)).await.unwrap();
@@ -147,11 +147,11 @@ async fn swept_unused_sessions_leave_cache() {
     let swept = keep_alive_without_delay(&manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (3, 0, 0, true));
     manager.wait_idle().await.unwrap();
-    // The slot of the last flight goes with its task.
+    // The cache entry of the last refresh is released with its task.
     tokio::task::yield_now().await;
     assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
     manager.access_token(&key(USER_EMAILS[0])).await.unwrap();
-    assert!(format!("{manager:?}").contains("keys: 1,"), "what somebody uses stays at hand: {manager:?}");
+    assert!(format!("{manager:?}").contains("keys: 1,"), "entries in use stay in the cache: {manager:?}");
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn concurrent_sweeps_refresh_each_session_once() {
             })
         })
         .collect();
-    // Whoever finds a login claimed whose token has ended looks again, by a clock that must not run away from the requests.
+    // A caller that finds another process's lease polls, with a clock that must not outpace the requests.
     while !sweeping.iter().all(tokio::task::JoinHandle::is_finished) {
         for _ in 0..500 {
             tokio::task::yield_now().await;
@@ -216,9 +216,9 @@ async fn background_sweep_is_paced_and_ends_with_handle() {
     world.clock.advance(DAY * 61);
     let (begun, mut times) = (world.clock.now(), Vec::new());
     while times.len() < USER_EMAILS.len() {
-        assert!(world.clock.now().since(begun) < DAY, "nobody sweeps");
+        assert!(world.clock.now().since(begun) < DAY, "no sweep is running");
         world.clock.advance(Duration::from_secs(1));
-        // A refresh takes a request, which takes real time; the clock stands still for it.
+        // A refresh takes a request, which takes real time. The clock is not advanced during it.
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
@@ -231,7 +231,7 @@ async fn background_sweep_is_paced_and_ends_with_handle() {
     world.clock.advance(DAY * 16);
     hour(&world).await;
     hour(&world).await;
-    assert_eq!(world.mock.refreshes(), USER_EMAILS.len(), "nobody sweeps any more");
+    assert_eq!(world.mock.refreshes(), USER_EMAILS.len(), "the sweeps have stopped");
 }
 
 #[tokio::test]
@@ -278,7 +278,7 @@ async fn sweep_during_outage_stops_early_and_next_continues() {
 
     Mock::given(body_string_contains("refresh_token")).respond_with(json(200, TOKENS)).mount(&server).await;
     let swept = keep_alive.sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.failed, swept.is_complete), (7, 0, true), "it begins with the others");
+    assert_eq!((swept.refreshed, swept.failed, swept.is_complete), (7, 0, true), "the others come first");
     clock.advance(DAY / 24);
     let swept = keep_alive.sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.failed, swept.is_complete), (3, 0, true));
@@ -309,7 +309,7 @@ async fn ended_session_is_announced_once_and_checked_after_unblock() {
     let swept = keep_alive.sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.is_complete), (2, 1, true));
     assert_eq!(world.events(), [format!("{} ended", key(USER_EMAILS[1]))]);
-    assert_eq!(keep_alive.sweep().await.unwrap().login_required, 0, "it is not due any more");
+    assert_eq!(keep_alive.sweep().await.unwrap().login_required, 0, "the session is no longer due");
     world.manager.unblock(&key(USER_EMAILS[1])).await.unwrap();
     assert_eq!(keep_alive.sweep().await.unwrap().login_required, 1);
 }
@@ -351,13 +351,13 @@ async fn other_process_sees_logout_after_30_seconds() {
     let session = other.session(&key(USER_EMAILS[0]));
     let token = session.access_token().await.unwrap();
     world.manager.remove(&key(USER_EMAILS[0])).await.unwrap();
-    // Thirty seconds are the price of not asking the store for each token.
+    // Removals are noticed after thirty seconds, because the store is not asked for each token.
     world.clock.advance(Duration::from_secs(29));
     assert_eq!(session.access_token().await.unwrap(), token);
     other.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
     world.clock.advance(Duration::from_secs(1));
-    assert_eq!(session.access_token().await.unwrap(), token, "it serves, and looks behind");
+    assert_eq!(session.access_token().await.unwrap(), token, "the cached token is served and checked");
     other.wait_idle().await.unwrap();
     let error = session.access_token().await.unwrap_err();
     assert!(error.is_login_required() && error.kind() == ErrorKind::SessionNotFound, "{error}");

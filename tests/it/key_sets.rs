@@ -1,6 +1,6 @@
-//! The keys of ID tokens: fetched when they are needed, shared by all who need them, and never worse than before.
+//! The keys of ID tokens: fetched when needed, shared, and never replaced by a failed fetch.
 //!
-//! Not at `MockWebex`: which keys are published at which moment, and how often they are asked for, is the subject.
+//! Does not use `MockWebex`: the tests control which keys are published, and count the fetches.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn concurrent_logins_share_one_key_set_request() {
     let issuer = issuer_with_key(&key).await;
     let slow = answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()).set_delay(Duration::from_millis(100));
     issuer.set_response("/verification", slow);
-    // Each login has a nonce of its own, so the token endpoint must know whose turn it is.
+    // Each login has its own nonce, so the token endpoint must know which login sends the request.
     let mut logins = Vec::new();
     for _ in 0..20 {
         let (url, pending) = issuer.webex.authorize().begin().unwrap();
@@ -91,8 +91,8 @@ async fn forged_key_ids_cause_no_requests_beyond_budget() {
     log_in(&issuer, &Key::two(), "k2").await.unwrap();
 }
 
-/// The most requests in any five minutes of a thousand seconds in which a forged token comes each second, while both
-/// addresses answer so; and all of them.
+/// Returns the maximum number of requests in five minutes, and the number of all requests, if a
+/// forged token is verified each second for 1,000 seconds and both addresses respond in this way.
 async fn verify_forged_tokens(issuer: &Issuer, bad: ResponseTemplate) -> (usize, usize) {
     for address in ["/verification", ISSUER_JWKS_PATH] {
         issuer.set_response(address, bad.clone());
@@ -134,7 +134,7 @@ async fn forged_key_ids_cause_no_storm_during_key_set_failure() {
         assert!(in_five_minutes <= most_in_five_minutes && all <= most, "{what}: {in_five_minutes}, {all}");
         assert!(all > 4, "{what}: asked again, now and then: {all}");
         log_in(&issuer, &Key::one(), "k1").await.unwrap();
-        // Whoever waits as long as the error says gets through when it is over.
+        // A caller that waits for the time in the error succeeds afterwards.
         issuer.publish(&[Key::two().jwk(Some("k2"))]);
         let mut outcome = log_in(&issuer, &Key::two(), "k2").await;
         for _ in 0..2 {
@@ -177,7 +177,7 @@ async fn key_set_requested_before_login_is_requested_again() {
     };
     let first = log_in(Key::one(), "k1");
     gate.wait_for_response().await;
-    // The old keys are on their way to the first; now the issuer changes its keys.
+    // The first caller is about to receive the old keys. Now the issuer replaces its keys.
     issuer.clock.advance(Duration::from_millis(1));
     issuer.publish(&[Key::two().jwk(Some("k2"))]);
     let second = log_in(Key::two(), "k2");
@@ -189,7 +189,7 @@ async fn key_set_requested_before_login_is_requested_again() {
     assert_eq!(issuer.requests_to(ISSUER_JWKS_PATH).await, 0);
 }
 
-/// A verification that can be given up.
+/// A verification that can be canceled.
 fn spawn_verification(issuer: &Issuer, token: String) -> tokio::task::JoinHandle<webex_oauth::Result<()>> {
     let (webex, token) = (issuer.webex.clone(), IdToken::new(token));
     tokio::spawn(async move { webex.verify_id_token(&token, "n").await.map(drop) })
@@ -201,7 +201,7 @@ async fn cancelled_callers_leave_key_set_to_next_caller() {
     let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let [good, forged] = [Key::one(), Key::two()].map(|key| key.sign(&header("k1"), &issuer.claims("n")));
-    // As many as the budget has requests: each comes and hangs up.
+    // As many as there are permitted requests. Each is canceled.
     for number in 0..10 {
         let gone = spawn_verification(&issuer, forged.clone());
         if number == 0 {
@@ -250,7 +250,7 @@ async fn forged_tokens_of_all_issuers_do_not_block_service_key_set() {
     };
     verify(Key::one(), "k1", "idb").await.unwrap();
     for second in 0..600 {
-        // A key that is known is named, so only the issuers' own addresses are asked: as often as there is a request for them.
+        // The token names a known key, so only the issuer's own address is fetched, as often as the limit permits.
         let error = verify(Key::two(), "k1", names[second % 8]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
         issuer.clock.advance(Duration::from_secs(1));
@@ -258,7 +258,7 @@ async fn forged_tokens_of_all_issuers_do_not_block_service_key_set() {
     let own = issuer.requests_to("/verification").await;
     let homes = issuer.request_count() - own;
     assert!(own == 1 && (5..=15).contains(&homes), "{own}, {homes}");
-    // The issuer changes its keys: the first login with the new one is let in.
+    // The issuer replaces its keys. The first login with the new one succeeds.
     issuer.publish(&[Key::one().jwk(Some("k1")), Key::two().jwk(Some("k2"))]);
     verify(Key::two(), "k2", "idb").await.unwrap();
     assert_eq!(issuer.requests_to("/verification").await, 2);
@@ -349,7 +349,7 @@ async fn key_set_is_used_until_one_day_after_max_age() {
     }
 }
 
-/// Claims of a token that was issued just now.
+/// Claims of a token that was just issued.
 fn claims_now(issuer: &Issuer) -> serde_json::Value {
     let now = issuer.webex.now().as_secs();
     let mut claims = issuer.claims("n");

@@ -1,4 +1,4 @@
-//! Keeping logins in a keyring: what the store promises over keyrings that promise little.
+//! Sessions in a keyring: the contract of the store, with keyrings that guarantee little.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -28,10 +28,10 @@ const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
 const APPLICATION: &str = "acme-rooms";
 
-/// How long anything may take before a test fails: far more than it needs on a busy host.
+/// The maximum time for any operation. It far exceeds the time that a busy host needs.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// A keyring, and a folder for locks that is gone after the test.
+/// A keyring, and a folder for locks that is removed after the test.
 struct Fixture {
     keyring: Arc<mock::Store>,
     folder: PathBuf,
@@ -39,7 +39,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        // Its seed is another each time.
+        // The seed is random.
         let number = RandomState::new().hash_one(std::process::id());
         let folder = std::env::temp_dir().join(format!("webex-oauth-test-keyring-{number:016x}"));
         Self { keyring: mock::Store::new().unwrap(), folder }
@@ -53,12 +53,12 @@ impl Fixture {
         KeyringStore::with_lock_folder(keyring, APPLICATION, &self.folder).unwrap()
     }
 
-    /// The credential of [`key`], past the store.
+    /// Returns the credential of [`key`], without the store.
     fn credential(&self) -> Handle {
         self.credential_for(&self.store().credential_user(&key()))
     }
 
-    /// The lock file of [`key`].
+    /// Returns the lock file of [`key`].
     fn lock_path(&self) -> PathBuf {
         self.folder.join("webex-keyring-locks-v1").join("42").join("lock")
     }
@@ -67,7 +67,7 @@ impl Fixture {
         self.keyring.build(APPLICATION, user, None).unwrap()
     }
 
-    /// Lets the next call on the credential of [`key`] fail.
+    /// Makes the next call on the credential of [`key`] fail.
     fn fail_once(&self, failure: Failure) {
         self.credential().as_any().downcast_ref::<mock::Cred>().unwrap().set_error(failure);
     }
@@ -83,7 +83,7 @@ fn key() -> TokenKey {
     TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
 }
 
-/// An entry of a revision that is only its own. A store never asks where it comes from.
+/// An entry with a unique revision. A store does not interpret it.
 fn entry(number: u64, body: &[u8]) -> Entry {
     let head = format!(r#"{{"v":1,"revision":"{number:032x}","login":"{:032x}","generation":{number}}}"#, 7);
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
@@ -97,7 +97,7 @@ async fn put_entry(store: &dyn TokenStore, entry: &Entry) {
     assert_eq!(store.save(&key(), entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
 }
 
-/// What each call on the login of [`key`] fails with.
+/// Returns the error of each operation on the session of [`key`].
 async fn call_errors(store: &KeyringStore, expect: Precondition) -> [Error; 3] {
     [
         store.load(&key()).await.unwrap_err(),
@@ -206,7 +206,7 @@ async fn stored_session_fits_after_refresh_and_rejection() {
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
     let manager = || TokenManager::new(webex.clone(), desk.store()).unwrap();
-    // As long as it may be, to the byte.
+    // The maximum length, to the byte.
     let (mut fits, mut too_long) = (0, 2560);
     while too_long - fits > 1 {
         let middle = (fits + too_long) / 2;
@@ -238,7 +238,7 @@ async fn stored_session_fits_after_refresh_and_rejection() {
     mock.remove_tokens();
     clock.advance(TWO_WEEKS);
     assert!(manager_now.access_token(&key()).await.unwrap_err().is_login_required());
-    assert!(length() > 2560 - room, "the refusal is marked");
+    assert!(length() > 2560 - room, "the rejection is stored");
     let restarted = manager();
     assert!(restarted.access_token(&key()).await.unwrap_err().is_login_required());
     assert_eq!(mock.refreshes(), 4, "the mark was read");
@@ -390,7 +390,7 @@ async fn keyring_failures_end_no_session_and_hide_secrets() {
     let is_garbled: FailureConstructor = || Failure::BadDataFormat(b"PLANTED".to_vec(), "PLANTED".into());
     let is_no_text: FailureConstructor = || Failure::BadEncoding(b"PLANTED".to_vec());
     let is_ambiguous: FailureConstructor = || Failure::Ambiguous(Vec::new());
-    // What each call meets, what kind of error it is, and whether time can help.
+    // The error of each call, its kind, and whether it is transient.
     for (failure, kind, is_retryable) in [
         (is_locked, ErrorKind::Store, true),
         (is_away, ErrorKind::Store, true),
@@ -462,7 +462,7 @@ async fn contended_lock_returns_retryable_error() {
     assert_eq!(store.load(&key()).await.unwrap(), Some(old));
 }
 
-/// The keyring of a [`Desk`] with a peculiarity.
+/// A keyring with a customizable persistence and a hook before each call.
 struct CustomKeyring {
     inner: Arc<mock::Store>,
     persistence: fn() -> CredentialPersistence,
@@ -499,7 +499,7 @@ impl CredentialStoreApi for CustomKeyring {
     }
 }
 
-/// A credential that tells of each call before it does it.
+/// A credential that calls the hook before each operation.
 struct ObservedCredential {
     inner: Handle,
     before: Arc<dyn Fn(&str) + Send + Sync>,
@@ -534,7 +534,7 @@ impl CredentialApi for ObservedCredential {
     }
 }
 
-/// A keyring that asks its user before it sets a secret: it says so, and waits for the answer.
+/// A keyring that prompts its user before it sets a secret, and waits for the response.
 fn prompting_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
     let (asks, asked) = channel();
     let (answer, answers) = channel::<()>();
@@ -561,21 +561,21 @@ async fn keyring_prompt_blocks_no_other_task_or_session() {
     });
     let asked = tokio::task::spawn_blocking(move || asked.recv().map(|()| asked)).await.unwrap().unwrap();
 
-    // This one thread goes on, and so does another login.
+    // This thread continues, and so does another session.
     assert_eq!(store.load(&TokenKey::new("other").unwrap()).await.unwrap(), None);
     assert!(!saving.is_finished());
 
-    // Whoever waits for it may leave; what was begun comes to its end, and only then is it somebody else's turn.
+    // A waiting caller may be canceled. The operation completes, and only then does the next one start.
     saving.abort();
     let key = key();
     let mut loading = Box::pin(store.load(&key));
     assert!(std::future::poll_fn(|context| std::task::Poll::Ready(loading.as_mut().poll(context))).await.is_pending());
     answer.send(()).unwrap();
     assert_eq!(loading.await.unwrap(), Some(new));
-    assert!(asked.try_recv().is_err(), "it asked once");
+    assert!(asked.try_recv().is_err(), "there was one prompt");
 }
 
-/// A keyring that never returns: it says so, and waits until the sender is dropped.
+/// A keyring that never returns. It reports the call, and waits until the sender is dropped.
 fn hanging_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
     let (enters, entered) = channel();
     let (release, released) = channel::<()>();
@@ -677,11 +677,11 @@ async fn call_behind_unpolled_call_completes() {
 
     drop(release);
 
-    // Nobody polls the two that go first: the second reads as well, after the first has read and written.
+    // The first two futures are not polled. The second operation runs after the first one.
     let goes_on = tokio::task::spawn_blocking(move || (0..2).try_for_each(|_| entered.recv_timeout(MAX_WAIT)));
-    goes_on.await.unwrap().expect("the second goes on by itself");
+    goes_on.await.unwrap().expect("the second operation completes without polling");
     let loaded = tokio::time::timeout(MAX_WAIT, store.load(&key)).await;
-    assert_eq!(loaded.expect("the turn comes").unwrap(), Some(first.clone()));
+    assert_eq!(loaded.expect("the operation runs").unwrap(), Some(first.clone()));
     let [one, two] = calls;
     assert_eq!((one.await.unwrap(), two.await.unwrap()), (WriteOutcome::Committed, WriteOutcome::Conflict));
 }
@@ -704,7 +704,7 @@ async fn keyring_is_dropped_on_blocking_thread() {
     put_entry(&store, &entry(1, b"1")).await;
     let clone = store.clone();
     drop(store);
-    assert!(closed.try_recv().is_err(), "somebody still has it");
+    assert!(closed.try_recv().is_err(), "it is still in use");
 
     drop(clone);
 

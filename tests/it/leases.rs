@@ -1,4 +1,4 @@
-//! Leases: whose they are, and what a clock that is set during a refresh does to them.
+//! Leases: their owners, and the effects of a clock that is set during a refresh.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn lease_id_is_unique_per_refresh_and_session() {
     let ids = disk.lease_ids();
     assert_eq!(ids.len(), 6, "{ids:?}");
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 6, "{ids:?}");
-    // Neither are they derived from each other, as a copy of this process would derive the same ones.
+    // The IDs are not derived from each other either, because a copy of this process would derive the same ones.
     let numbers: Vec<_> = ids.iter().map(|id| u128::from_str_radix(id, 16).unwrap()).collect();
     for (index, number) in numbers.iter().enumerate() {
         for other in &numbers[..index] {
@@ -58,7 +58,7 @@ fn same_manager_takes_over_own_lease_after_runtime_shutdown() {
             manager.put(&key("jane"), log_in(&server.client(&clock), "jane").await).await.unwrap();
         });
         clock.advance(HOUR);
-        // Before the request leaves: the runtime ends with the first save.
+        // Before the request is sent: the runtime ends with the first save.
         current_thread().block_on(async {
             let manager = manager.clone();
             let _caller = tokio::spawn(async move { manager.access_token(&key("jane")).await });
@@ -68,7 +68,7 @@ fn same_manager_takes_over_own_lease_after_runtime_shutdown() {
         });
         assert_eq!((disk.lease_ids().len(), server.refreshes()), (1, 0), "{rotation:?}");
 
-        // The clock stands still, so any wait would be for ever.
+        // The clock is not advanced, so any wait would last forever.
         current_thread().block_on(async {
             let next = manager.clone();
             let caller = tokio::spawn(async move { next.access_token(&key("jane")).await });
@@ -144,7 +144,7 @@ async fn unreleased_lease_does_not_block_next_refresh_of_manager() {
 
 // --- clocks
 
-/// What two processes do whose host's clock is set during a slow refresh.
+/// Runs two processes on a host with a clock that is set during a slow refresh.
 async fn refresh_during_clock_step(
     rotation: Rotation,
     latency: Duration,
@@ -194,7 +194,7 @@ async fn refresh_during_clock_step(
     server
 }
 
-/// The largest number of requests with one refresh token.
+/// Returns the largest number of requests with one refresh token.
 fn max_requests_per_token(server: &TokenServer) -> usize {
     let presented = server.refresh_requests();
     let count = |token: &str| presented.iter().filter(|presented| presented.refresh_token == token).count();
@@ -219,8 +219,8 @@ async fn clock_step_during_slow_refresh_sends_no_second_request() {
     }
 }
 
-/// A lease that seems to have ended more than a day ago is taken over once it was seen for 5 s, and used 3 s later. So its holder
-/// has 8 s, and later on 3 s after the step.
+/// A lease that seems to have expired more than a day ago is taken over after 5 s and used 3 s
+/// later. Its holder therefore has 8 s to save, or 3 s if the clock is set later.
 #[tokio::test(start_paused = true)]
 async fn clock_100_days_ahead_with_timely_save_refreshes_once() {
     let (soon, fast) = (SECOND / 4, SECOND * 7);
@@ -239,8 +239,8 @@ async fn clock_100_days_ahead_with_timely_save_refreshes_once() {
     }
 }
 
-/// A refresh that takes longer is sent a second time, by the process that took the lease over. Where refresh tokens
-/// do not rotate strictly, that costs nothing.
+/// A slower refresh is sent a second time, by the process that took the lease over. Without strict
+/// rotation of refresh tokens, this has no consequences.
 #[tokio::test(start_paused = true)]
 async fn clock_100_days_ahead_sends_at_most_one_extra_request() {
     for latency in [9, 20, 29] {

@@ -1,4 +1,4 @@
-//! Odd lifetimes of access tokens: each is used for the minimum interval, whatever the server says.
+//! Unusual lifetimes of access tokens: each token is used for at least the minimum interval.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::token_server::{SimulatedClock, TokenServer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Asks 50 times a second for a minute; returns the number of refreshes.
+/// Asks for the token 50 times a second for a minute. Returns the number of refreshes.
 async fn refreshes_in_a_minute(expires_in: &Value, callers: usize) -> usize {
     let clock = SimulatedClock::new();
     let server = TokenServer::new(&clock, Rotation::Strict);

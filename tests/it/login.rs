@@ -1,4 +1,4 @@
-//! A whole login, as a user of an application lives through it, against `MockWebex`.
+//! Complete logins in an application, with `MockWebex`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -96,7 +96,7 @@ async fn meetings_login_returns_account_and_refreshes_after_restore() {
     assert_eq!((tokens.account().site_name(), tokens.account().email()), (Some("acme"), Some("jane@example.com")));
     assert!(tokens.account().site_id().is_some() && tokens.account().user_id().is_some());
 
-    // As after a restart: what a refresh repeats from the login must survive being stored.
+    // As after a restart: the parameters that a refresh repeats from the login must be part of the stored form.
     let stored = TokenSet::from_stored(tokens.to_stored().unwrap().expose()).unwrap();
     let refreshed = webex.refresh(&stored).await.unwrap();
     let again = webex.refresh(&refreshed).await.unwrap();
@@ -118,10 +118,10 @@ async fn pending_login_survives_restart_before_callback() {
     let login = restarted.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
 
     assert_eq!(login.payload::<u32>().unwrap(), Some(7));
-    // Restored a second time, it still cannot end the login twice: the server's code is spent.
+    // Restored a second time, the login still cannot complete twice: the server rejects the used code.
     let pending = PendingAuthorization::from_stored(cookie.expose()).unwrap();
     let replayed = Callback::parse(mock.approve(&url)).unwrap();
-    assert!(restarted.login(pending, replayed).await.is_ok(), "a new consent of the same page brings a new code");
+    assert!(restarted.login(pending, replayed).await.is_ok(), "another consent on the same page issues a new code");
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn refresh_errors_are_classified_by_cause() {
     assert!(error.is_retryable() && error.kind() == ErrorKind::Refresh, "{error}");
 }
 
-/// What a web application keeps for each browser.
+/// The state that a web application stores for each browser.
 #[derive(Default, Serialize, Deserialize)]
 struct BrowserSession {
     #[serde(with = "webex_oauth::stored")]

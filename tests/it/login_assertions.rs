@@ -1,5 +1,5 @@
-//! What becomes of a login whose ID token or callback is not what it should be: a refusal for the right reason, and nothing
-//! more is asked for.
+//! Assertions for invalid ID tokens and callbacks: the login is rejected for the expected reason,
+//! and no further request is sent.
 
 use serde_json::Value;
 use webex_oauth::{Callback, Error, ErrorKind, Login, Result};
@@ -7,7 +7,7 @@ use webex_oauth::{Callback, Error, ErrorKind, Login, Result};
 use crate::issuer::{Issuer, Key, SUBJECT, header};
 use crate::support::parameter;
 
-/// What a login makes of a token with these claims, signed well.
+/// Returns the result of a login with a validly signed ID token with these claims.
 pub(crate) async fn login_with_claims(change: impl FnOnce(&mut Value)) -> (Issuer, Result<Login>) {
     let issuer = Issuer::start().await;
     let key = Key::one();
@@ -22,7 +22,7 @@ pub(crate) async fn login_with_claims(change: impl FnOnce(&mut Value)) -> (Issue
     (issuer, login)
 }
 
-/// Refused, for this reason, without a further request.
+/// Asserts that the ID token is rejected for this reason, without a further request.
 pub(crate) async fn assert_id_token_rejected(change: impl FnOnce(&mut Value), reason: &str) -> Error {
     let (issuer, login) = login_with_claims(change).await;
     let error = login.unwrap_err();
@@ -38,7 +38,7 @@ pub(crate) async fn assert_id_token_accepted(change: impl FnOnce(&mut Value)) {
     assert_eq!(login.unwrap().id_token().unwrap().subject(), SUBJECT);
 }
 
-/// A whole token is refused, for this reason and after this many requests: one for the token, one for each set of keys.
+/// Asserts that a token is rejected for this reason, after one request and one for each key set.
 pub(crate) async fn assert_raw_id_token_rejected(
     id_token: impl FnOnce(&Issuer, &str) -> String,
     reason: &str,
@@ -52,7 +52,7 @@ pub(crate) async fn assert_raw_id_token_rejected(
     assert_eq!(issuer.request_count(), requests, "{error}");
 }
 
-/// What a callback with this query makes of a login; nothing may be asked for.
+/// Returns the result of a callback with this query. No request may be sent.
 pub(crate) async fn assert_callback_rejected(query: impl FnOnce(&str) -> String, kind: ErrorKind) {
     let issuer = Issuer::start().await;
     assert_callback_rejected_at(&issuer, query, kind).await;
@@ -67,7 +67,7 @@ pub(crate) async fn assert_callback_rejected_at(issuer: &Issuer, query: impl FnO
     assert_eq!(issuer.request_count(), before, "{error}");
 }
 
-/// Takes a claim away.
+/// Removes a claim.
 pub(crate) fn remove_claim(name: &'static str) -> impl FnOnce(&mut Value) {
     move |claims| drop(claims.as_object_mut().unwrap().remove(name))
 }

@@ -1,4 +1,4 @@
-//! A login by the browser at hand, as its user, a stranger on the same machine and a newcomer meet it.
+//! Loopback logins: successful and failed ones, and attacks by other users of the same host.
 
 mod attacks;
 mod browsers;

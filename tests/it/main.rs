@@ -1,4 +1,4 @@
-//! The stories of this crate, one file each: what its users see, and what holds its house together.
+//! The integration tests of this crate, one file per topic. They use the public API only.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail as the test may")]
 #![allow(clippy::duplicate_mod, reason = "the web examples share parts, and both are tested here")]

@@ -1,4 +1,4 @@
-//! Webex Meetings: what a login there brings, made into the element that its XML API wants.
+//! Webex Meetings: the site and user in the token response, and the element for its XML API.
 
 use webex_oauth::meetings::{SecurityContext, User};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
@@ -34,7 +34,7 @@ async fn security_context_contains_token_of_login_and_refresh() {
     }
 }
 
-/// The tokens of a Webex Meetings whose answer says this of the user.
+/// Tokens of Webex Meetings from a response with these user fields.
 async fn tokens_with_account(account: &str) -> TokenSet {
     let server = server(json(200, &format!(r#"{{"access_token":"a"{account}}}"#))).await;
     tokens(&builder(Service::meetings().with_base_url(server.uri())).build().unwrap()).await

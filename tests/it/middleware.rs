@@ -1,4 +1,4 @@
-//! A reqwest client of the user's own: which requests get a token, what a 401 leads to, and where no token goes.
+//! The middleware for reqwest: requests with tokens, the reaction to a 401, and permitted hosts.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -27,10 +27,10 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::support::{ACCESS_TOKEN, builder, client, server};
 use crate::transport::{full_error_text, tls_server};
 
-/// The age from which on a token is refreshed after a 401.
+/// The minimum age at which a token is refreshed after a 401.
 const MIN_AGE: Duration = Duration::from_secs(30);
 
-/// Gives `token-1`, and another number after each rejection, if it can; counts how often it is asked.
+/// Returns `token-1`, and another one after each rejection unless it is fixed. Counts the calls.
 #[derive(Clone, Debug, Default)]
 struct CountingTokenSource {
     token_requests: Arc<AtomicUsize>,
@@ -65,7 +65,7 @@ impl TokenSource for CountingTokenSource {
     }
 }
 
-/// reqwest's settings, for servers of this machine.
+/// reqwest's settings for servers on this host.
 fn settings() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }
@@ -74,7 +74,7 @@ fn client_with(bearer: BearerMiddleware) -> ClientWithMiddleware {
     without_redirects(settings()).unwrap().with(bearer).build()
 }
 
-/// A client with the tokens of `source` for the API at `uri`.
+/// Creates a client with the tokens of `source` for the API at `uri`.
 fn client_for(uri: &str, source: &CountingTokenSource) -> ClientWithMiddleware {
     client_with(BearerMiddleware::new(&client(uri), source.clone()))
 }
@@ -92,7 +92,7 @@ async fn stored_session() -> (MockWebex, ManualClock, TokenManager, Session) {
     (mock, clock, manager, session)
 }
 
-/// An API that knows all tokens but `token-1`.
+/// An API that accepts all tokens but `token-1`.
 async fn start_api() -> MockServer {
     let api = MockServer::start().await;
     let refusal = ResponseTemplate::new(401).set_body_string("no");
@@ -105,7 +105,7 @@ async fn received_requests(server: &MockServer) -> Vec<wiremock::Request> {
     server.received_requests().await.unwrap()
 }
 
-/// What the requests that came to a server had for their authorization.
+/// Returns the `Authorization` headers of the requests that a server received.
 async fn authorization_headers(server: &MockServer) -> Vec<Option<String>> {
     let bearer = |request: &wiremock::Request| Some(request.headers.get("authorization")?.to_str().unwrap().to_owned());
     received_requests(server).await.iter().map(bearer).collect()
@@ -163,7 +163,7 @@ async fn request_with_fresh_token_returns_401_unchanged() {
 
     assert_eq!((response.status().as_u16(), &response.headers()["trackingid"]), (401, &"ROUTER_1".parse().unwrap()));
     assert_eq!(response.text().await.unwrap(), "no");
-    assert_eq!((received_requests(&api).await.len(), mock.refreshes()), (1, 1), "it is not sent again");
+    assert_eq!((received_requests(&api).await.len(), mock.refreshes()), (1, 1), "the request is not repeated");
 
     clock.advance(Duration::from_secs(1));
     assert_eq!(client.get(api.uri()).send().await.unwrap().status(), 401);
@@ -331,7 +331,7 @@ async fn token_replaces_other_authorization_headers() {
     assert_eq!(requests.len(), 2);
 }
 
-/// A client whose body is a stream cannot have it twice.
+/// A request with a stream as its body cannot be repeated.
 #[tokio::test]
 async fn streaming_request_returns_401_and_next_uses_new_token() {
     let api = start_api().await;
@@ -348,7 +348,7 @@ async fn streaming_request_returns_401_and_next_uses_new_token() {
     assert_eq!(received_requests(&api).await[1].body, b"a file");
 }
 
-/// Answers each connection's first request as `answer` does.
+/// Responds to the first request of each connection with `answer`.
 async fn raw_server<A, F>(answer: A) -> String
 where
     A: Fn(TcpStream) -> F + Send + 'static,
@@ -374,7 +374,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> std::io::Result<String
 
 #[tokio::test]
 async fn streaming_body_is_sent_without_buffering() {
-    // The file's second half is given only once the API has the first.
+    // The second half of the file is sent only after the API has received the first one.
     let has_first = Arc::new(tokio::sync::Notify::new());
     let signal = Arc::clone(&has_first);
     let file = raw_server(move |mut stream| {
@@ -401,7 +401,7 @@ async fn streaming_body_is_sent_without_buffering() {
 
     let upload =
         client_for(&api, &CountingTokenSource::default()).post(&api).body(reqwest::Body::from(download)).send();
-    let answer = tokio::time::timeout(Duration::from_secs(60), upload).await.expect("the body is held back");
+    let answer = tokio::time::timeout(Duration::from_secs(60), upload).await.expect("the body is delayed");
 
     assert_eq!(answer.unwrap().status(), 200);
 }
@@ -421,11 +421,11 @@ async fn endless_401_body_does_not_block_retry() {
     })
     .await;
     let call = client_for(&api, &CountingTokenSource::default()).get(&api).send();
-    let answer = tokio::time::timeout(Duration::from_secs(60), call).await.expect("the first answer is read");
+    let answer = tokio::time::timeout(Duration::from_secs(60), call).await.expect("the first response is received");
     assert_eq!(answer.unwrap().status(), 200);
 }
 
-/// Stands behind the token, and notes what others could see there.
+/// A middleware after the token, which records the requests that it sees.
 #[derive(Clone, Default)]
 struct RecordingMiddleware(Arc<Mutex<String>>, Arc<AtomicUsize>);
 
@@ -500,7 +500,7 @@ async fn prebuilt_client_is_rejected_before_token_is_requested() {
     assert_eq!((source.token_requests(), received_requests(&api).await.len()), (0, 0));
 }
 
-/// A client of reqwest's own making, with the tokens of `source` all the same.
+/// Creates a client from a built reqwest client, with the tokens of `source`.
 fn redirecting_client(
     webex: &WebexOAuth,
     source: &CountingTokenSource,
@@ -514,7 +514,7 @@ fn redirect_to(location: impl fmt::Display) -> ResponseTemplate {
     ResponseTemplate::new(302).insert_header("location", location.to_string())
 }
 
-/// The reason for refusing built clients. Should this fail, reqwest has mended it, and the documentation can say so.
+/// The reason for rejecting built clients. If this test fails, reqwest has changed.
 #[tokio::test]
 async fn reqwest_sends_token_to_foreign_origin_on_second_redirect() {
     let (api, stranger) = (MockServer::start().await, MockServer::start().await);
@@ -576,7 +576,7 @@ async fn redirected_401_does_not_reject_token() {
     assert_eq!((received_requests(&api).await.len(), received_requests(&other).await.len()), (1, 1));
 }
 
-/// Repeats a request that a server is too busy for, and wraps what else goes wrong.
+/// Repeats a request if the server is overloaded, and wraps other errors.
 struct RetryMiddleware;
 
 #[derive(Debug)]
@@ -651,7 +651,7 @@ async fn shared_client_sends_token_of_each_user() {
     assert_eq!(authorization_headers(&api).await, [bearer("jane"), bearer("bob")]);
 }
 
-/// What a future comes to within so many polls.
+/// Returns the output of a future within this number of polls.
 async fn poll_up_to<F: Future + Unpin>(mut polls: usize, mut future: F) -> Option<F::Output> {
     poll_fn(|context| match polls {
         0 => Poll::Ready(None),
@@ -670,7 +670,7 @@ async fn request_dropped_at_any_poll_leaves_session_usable() {
     let me = format!("{}/people/me", mock.uri());
     let mut polls = 0;
     loop {
-        // The longest pause between two refreshes after a 401.
+        // The maximum pause between two refreshes after a 401.
         clock.advance(Duration::from_secs(6 * 3600));
         mock.expire_access_tokens("jane@example.com");
         let before = mock.refreshes();
@@ -685,7 +685,7 @@ async fn request_dropped_at_any_poll_leaves_session_usable() {
             None => polls += 1,
         }
     }
-    // Two requests and a refresh between them take their time.
+    // Two requests and a refresh between them take some time.
     assert!(polls > 3, "{polls} polls");
 }
 

@@ -1,4 +1,4 @@
-//! The mock's device grant, spoken to as a device in any language would: plain HTTP, no help from this crate's client.
+//! The mock's device authorization grant, with plain HTTP and without this crate's client.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn basic(client_id: &str, client_secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{client_id}:{client_secret}")))
 }
 
-/// A mock whose time the test moves.
+/// A mock with a clock that the test advances.
 async fn start_mock(builder: MockWebexBuilder) -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     (builder.clock(clock.clone()).start().await, clock)
@@ -53,7 +53,7 @@ async fn request_device_code(mock: &MockWebex, scopes: &str) -> Response {
     post(&url, &[("client_id", &client_id), ("scope", scopes)], None).await
 }
 
-/// A device that was handed its codes.
+/// A device with its codes.
 struct Device {
     mock: MockWebex,
     start: Value,
@@ -74,7 +74,7 @@ impl Device {
         self.poll_with(Some(basic(&self.mock.client_id(), &self.mock.client_secret())), &[]).await
     }
 
-    /// With these fields in the place of those of the same names, or beside them.
+    /// Replaces the fields with these names, or adds them.
     async fn poll_with(&self, authorization: Option<String>, changed: &[(&str, &str)]) -> Response {
         let client_id = self.mock.client_id();
         let device_code = self.start["device_code"].as_str().unwrap();
@@ -93,7 +93,7 @@ impl Device {
     }
 }
 
-/// Where the form of the page for users leads with a code.
+/// Returns the redirect target of the form on the page for users, for a code.
 fn verification_url(mock: &MockWebex, user_code: &str) -> String {
     format!("{}?code={user_code}", mock.uri().replace("/v1", "/verify"))
 }
@@ -114,7 +114,7 @@ async fn device_login_returns_refreshable_tokens() {
     assert_eq!(codes["verification_uri"], page);
     assert!(codes["verification_uri_complete"].as_str().unwrap().starts_with(&format!("{page}?userCode=")), "{codes}");
     let link = codes["verification_uri_complete"].as_str().unwrap();
-    assert!(!link.contains(device.user_code()), "the link says a hash, not the code: {link}");
+    assert!(!link.contains(device.user_code()), "the link contains a hash, not the code: {link}");
 
     device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
     clock.advance(Duration::from_secs(2));
@@ -142,7 +142,7 @@ async fn refresh(mock: &MockWebex, tokens: &Value) -> Value {
     body(post(mock.service().token_endpoint(), &fields, Some(header)).await).await
 }
 
-/// Whose an access token is.
+/// Returns the user of an access token.
 async fn user_name(mock: &MockWebex, tokens: &Value) -> String {
     let url = mock.service().person_endpoint().unwrap().to_owned();
     let person = http().get(url).bearer_auth(tokens["access_token"].as_str().unwrap()).send().await.unwrap();
@@ -207,7 +207,7 @@ async fn invalid_device_authorization_requests_are_rejected() {
     assert_eq!(
         request_device_code(&mock, "spark:kms spark:all").await.status(),
         200,
-        "spark:kms comes with every integration"
+        "spark:kms is granted to every integration"
     );
 }
 
@@ -241,7 +241,7 @@ async fn early_poll_increases_device_interval_permanently() {
     assert_eq!(another.start["interval"], 3, "the pace of one device is not that of the next");
 
     mock.approve_device(device.user_code());
-    assert_eq!(device.poll().await.status(), 200, "who asks too soon and is granted gets tokens");
+    assert_eq!(device.poll().await.status(), 200, "an early poll after the approval returns tokens");
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn denied_used_or_expired_device_code_returns_no_tokens() {
     }
 }
 
-/// Somebody who sets the machine's clock does not set Webex's.
+/// Setting the host's clock does not set the clock of Webex.
 #[tokio::test]
 async fn clock_change_does_not_expire_device_code() {
     let (mock, clock) = start_mock(MockWebex::builder()).await;
@@ -425,7 +425,7 @@ async fn device_authorization_faults_are_returned_as_configured() {
         mock.on(MockEndpoint::DeviceAuthorization).respond_with(Fault::Refused);
         let (status, body) = read_response(request_device_code(&mock, "spark:all").await).await;
         assert_eq!((status, &body[name]), (200, &value), "{fault:?}: {body}");
-        assert_eq!(request_device_code(&mock, "spark:all").await.status(), 400, "each fault waits for its turn");
+        assert_eq!(request_device_code(&mock, "spark:all").await.status(), 400, "the faults apply in order");
     }
 }
 
@@ -519,7 +519,7 @@ async fn browser_approves_or_denies_device_without_redirect() {
 
     let device = Device::begin(&mock).await;
     let page = browser.open(verification_url(&mock, device.user_code())).await;
-    assert!(page.html.contains("Jane Doe</strong>"), "who is signed in already is only asked: {}", page.html);
+    assert!(page.html.contains("Jane Doe</strong>"), "a signed-in user only consents: {}", page.html);
     let done = Page::from_response(browser.submit(&page, &[("decision", "deny")]).await).await;
     assert_eq!(done.heading(), "Your device is not signed in");
     device.assert_error(read_response(device.poll().await).await, 400, "access_denied");

@@ -1,4 +1,4 @@
-//! Every fault of the mock, met by this crate's own client: what kind of error it is, who can help, and when.
+//! Every fault of the mock with this crate's own client: the kind and the class of the error.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use webex_oauth::{
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-/// A mock behind its relay, and a login of its client, whose pauses take no time.
+/// A mock with its relay, and a login of its client, with a clock on which waits end immediately.
 async fn fixture() -> (MockWebex, WebexOAuth, TokenSet) {
     let clock = ManualClock::new(NOW).auto_advance();
     let mock = MockWebex::builder().clock(clock).relay().start().await;
@@ -24,7 +24,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Result<TokenSet> {
     Ok(webex.login(pending, Callback::parse(mock.approve(&url))?).await?.into_tokens())
 }
 
-/// Who can help: the user by a login, the developer, time, another access token, or nobody because nothing is known.
+/// Returns the remedy: a login, the developer, time, another access token, or `-` if it is unknown.
 fn error_class(error: &Error) -> char {
     match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
         (true, false, false) => 'L',
@@ -36,11 +36,11 @@ fn error_class(error: &Error) -> char {
     }
 }
 
-/// For each error, in the order of [`ErrorFormat::ALL`], who can help after a refresh and after a question about the person.
+/// The remedy for each error, in the order of [`ErrorFormat::ALL`], at refreshes and `people/me`.
 ///
-/// An empty response and a proxy's page are no word of Webex's, so at a token endpoint time must help, and a resource has said
-/// nothing. A rejected refresh without a word about its reason is a dead refresh token, as Webex's usually are. A 401 of a
-/// resource is about the access token, whatever it contains.
+/// An empty response or a page of a proxy is transient at a token endpoint, and unclassified at a
+/// resource. A rejected refresh without a reason means an invalid refresh token, as usual at Webex.
+/// A 401 of a resource concerns the access token, whatever the body contains.
 const ERROR_CLASSES: &[(WebexError, &str, &str)] = &[
     (WebexError::DeadRefreshToken, "LLLLLLLLTT", "--DD-DD---"),
     (WebexError::InvalidCode, "LLLLLLLLTT", "--DD-DD---"),
@@ -100,7 +100,7 @@ async fn each_error_in_each_format_has_expected_classification() {
     webex.refresh(&tokens).await.unwrap();
 }
 
-/// The same of the other calls: the exchange of a code, userinfo, the keys of ID tokens, and discovery.
+/// The remedies for code exchange, userinfo, the keys of ID tokens, and discovery.
 const OTHER_ERROR_CLASSES: &[(WebexError, [&str; 4])] = &[
     (WebexError::DeadRefreshToken, ["LLLLLLLLTT", "--DD-DD---", "DDDDDDDDTT", "DDDDDDDDTT"]),
     (WebexError::InvalidCode, ["LLLLLLLLTT", "--DD-DD---", "DDDDDDDDTT", "DDDDDDDDTT"]),
@@ -166,15 +166,15 @@ async fn each_error_at_other_endpoints_has_expected_classification() {
     assert!(found == expected, "the verdicts are:\n{found}");
 }
 
-/// The error of a client that has no keys yet and is to verify an ID token.
+/// Returns the error of a client without cached keys that verifies an ID token.
 async fn jwks_error(mock: &MockWebex, tokens: &TokenSet, nonce: &str) -> Error {
     let error = mock.client().verify_id_token(tokens.id_token().unwrap(), nonce).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Jwks, "{error}");
     error
 }
 
-/// What a device makes of each answer to its question: who can help, or `p` where it goes on waiting, `s` where it asks less
-/// often from then on, `n` where the user has said no.
+/// The remedy for each response to a device's poll, or `p` if the device continues to poll, `s` if
+/// it polls less often, and `n` if the user has denied the request.
 const DEVICE_ERROR_CLASSES: &[(WebexError, &str)] = &[
     (WebexError::DeadRefreshToken, "LLLLLLLLTT"),
     (WebexError::InvalidCode, "LLLLLLLLTT"),
@@ -213,7 +213,7 @@ async fn each_error_of_device_poll_has_expected_classification() {
         let mut told = String::new();
         for shape in ErrorFormat::ALL {
             let mut device = DeviceLogin::start(&webex).await.unwrap();
-            assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })), "before it has asked");
+            assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })), "before the first poll");
             mock.on(MockEndpoint::DeviceToken).respond_with(Fault::error_as(*shape, *error));
             told.push(match device.next().await.unwrap() {
                 DeviceState::Pending { .. } => 'p',
@@ -222,7 +222,7 @@ async fn each_error_of_device_poll_has_expected_classification() {
                 DeviceState::PollFailed { error, .. } | DeviceState::Failed(error) => error_class(&error),
                 state => panic!("{state:?}"),
             });
-            assert_eq!(mock.faults_left(), 0, "it has asked");
+            assert_eq!(mock.faults_left(), 0, "the poll was sent");
         }
         found += &format!("    (WebexError::{error:?}, \"{told}\"),\n");
     }
@@ -233,11 +233,11 @@ async fn each_error_of_device_poll_has_expected_classification() {
     assert!(found == expected, "the verdicts are:\n{found}");
 }
 
-/// What becomes of a call whose every answer has a fault, and how often it was sent; of a refresh, an exchange and a question
-/// about the person.
+/// The outcome of a call in which every response has a fault, and the number of requests: of a
+/// refresh, an exchange, and a request of the person.
 type FaultOutcome = (Fault, [(&'static str, usize); 3]);
 
-/// The outcome in one word: `ok`, or who can help and what there was of an answer.
+/// Returns the outcome in one word: `ok`, or the remedy and the status or delivery of the response.
 fn outcome_label<T>(outcome: Result<T>) -> String {
     match outcome {
         Ok(_) => "ok".to_owned(),
@@ -250,16 +250,16 @@ fn outcome_label<T>(outcome: Result<T>) -> String {
 }
 
 const SUCCESS: [(&str, usize); 3] = [("ok", 1), ("ok", 1), ("ok", 1)];
-/// A response without a JSON object may be a network's own page, so time can help.
+/// A response without a JSON object may come from a captive portal, so it is transient.
 const NOT_JSON: [(&str, usize); 3] = same_outcome("T200", [1, 1, 1]);
 const NO_CONTENT: [(&str, usize); 3] = same_outcome("T204", [1, 1, 1]);
-/// A JSON object that has neither tokens nor a person.
+/// A JSON object with neither tokens nor a person.
 const UNUSABLE_JSON: [(&str, usize); 3] = [("TRefresh", 1), ("TCodeExchange", 1), ("TPersonRequest", 1)];
-/// Tokens that are none, which a person is not asked for.
+/// Invalid tokens. A request of the person does not return tokens.
 const NO_TOKENS: [(&str, usize); 3] = [("TRefresh", 1), ("TCodeExchange", 1), ("ok", 1)];
-/// A code must not be sent twice, and a lost answer is asked for once more.
+/// A code must not be sent twice. Other requests are repeated once after a lost response.
 const LOST_RESPONSE: [(&str, usize); 3] = [("TUnknown", 2), ("TUnknown", 1), ("TUnknown", 2)];
-/// There is no time left to ask again.
+/// There is no time left for a retry.
 const TIMED_OUT: [(&str, usize); 3] = [("TUnknown", 1), ("TUnknown", 1), ("TUnknown", 1)];
 
 const fn same_outcome(word: &'static str, sent: [usize; 3]) -> [(&'static str, usize); 3] {
@@ -288,17 +288,17 @@ fn response_faults() -> Vec<FaultOutcome> {
     ]
 }
 
-/// The mock's own answers, right but for what stands around them.
+/// Correct responses of the mock with unusual headers or encodings.
 fn override_faults() -> Vec<FaultOutcome> {
     vec![
-        // What the body says counts, as in RFC 9110 section 8.3 for those who know better.
+        // The content type is ignored in favor of the body, as RFC 9110, section 8.3, permits.
         (Fault::none().content_type("text/html"), SUCCESS),
         (Fault::none().content_type("text/plain; charset=utf-16"), SUCCESS),
         (Fault::none().header("content-type", ""), SUCCESS),
         (Fault::none().header("x-odd", "\u{1f600}"), SUCCESS),
         (Fault::none().with_status(201), SUCCESS),
         (Fault::none().with_status(299), SUCCESS),
-        // Tokens that come with an error are none.
+        // Tokens in a response with an error are ignored.
         (Fault::none().with_status(503), same_outcome("T503", [3, 1, 3])),
         (Fault::none().with_status(500), same_outcome("T500", [1, 1, 1])),
         (Fault::none().with_status(403), same_outcome("D403", [1, 1, 1])),
@@ -415,7 +415,7 @@ async fn other_endpoints_fail_with_own_error_kind() {
         (MockEndpoint::Authorizations, ErrorKind::PersonRequest),
     ] {
         for fault in [Fault::status(503).html(), Fault::redirect(302), Fault::lost_response(), Fault::reset()] {
-            // Each has keys of its own to fetch.
+            // Each client has its own key cache.
             let webex = mock.client_builder().service(service.clone()).build().unwrap();
             mock.on(endpoint.clone()).respond_with(fault.clone()).until_cleared();
             let error = endpoint_error(&mock, &webex, &endpoint, &tokens).await;
@@ -426,7 +426,7 @@ async fn other_endpoints_fail_with_own_error_kind() {
     assert_eq!(mock.followed_redirects(), 0);
 }
 
-/// The error of a call that asks this endpoint.
+/// Returns the error of a call of this endpoint.
 async fn endpoint_error(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, tokens: &TokenSet) -> Error {
     let proven = async || {
         let (url, pending) = webex.authorize().scopes("openid").begin().unwrap();
@@ -442,7 +442,7 @@ async fn endpoint_error(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEnd
     }
 }
 
-/// A number is no reason, and no more is an address that has a code in it.
+/// A number is not an error code, and neither is a URL that contains a code.
 #[tokio::test]
 async fn error_description_omits_codes_and_urls() {
     let (mock, webex, tokens) = fixture().await;
@@ -455,7 +455,7 @@ async fn error_description_omits_codes_and_urls() {
     }
 }
 
-/// In the header a comma stands between the two, and one of them is what Cisco's support looks for.
+/// A comma separates two IDs in the header. Cisco's support needs one of them.
 #[tokio::test]
 async fn duplicate_tracking_id_is_reported_once() {
     let (mock, webex, tokens) = fixture().await;

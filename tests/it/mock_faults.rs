@@ -1,4 +1,4 @@
-//! Every fault of the mock, met by a plain HTTP client: what arrives is what was ordered.
+//! Every fault of the mock with a plain HTTP client: the response is exactly as configured.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,12 +18,12 @@ async fn get(mock: &MockWebex, path: &str) -> reqwest::Result<Response> {
     http().get(format!("{}{path}", mock.uri())).send().await
 }
 
-/// An answer, whole.
+/// A complete response.
 async fn read_response(response: Response) -> (StatusCode, HeaderMap, Bytes) {
     (response.status(), response.headers().clone(), response.bytes().await.unwrap())
 }
 
-/// A refresh token of the mock's.
+/// Returns a refresh token of the mock.
 async fn login_refresh_token(mock: &MockWebex) -> String {
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
@@ -130,7 +130,7 @@ async fn each_retry_after_form_is_sent() {
         (Some(RetryAfter::Huge), Some("99999999999999999999999")),
         (Some(RetryAfter::Rfc850Date(Duration::from_secs(30))), Some("Tuesday, 15-Nov-94 08:13:01 GMT")),
         (Some(RetryAfter::AsctimeDate(Duration::from_secs(30))), Some("Tue Nov 15 08:13:01 1994")),
-        // What reads HTTP takes the blanks off.
+        // HTTP parsers remove the surrounding spaces.
         (Some(RetryAfter::Padded(7)), Some("7")),
         (Some(RetryAfter::Twice(7, 30)), Some("7")),
         (None, None),
@@ -151,7 +151,7 @@ async fn duplicate_and_undecodable_retry_after_are_sent() {
     for (retry_after, expected) in
         [(RetryAfter::Twice(7, 30), &[&b"7"[..], b"30"][..]), (RetryAfter::Opaque, &[&b"\xff"[..]])]
     {
-        // Of the mock's own answer and of one that is made.
+        // For a response of the mock, and for one defined by the test.
         for fault in [Fault::none().with_status(429), Fault::error(WebexError::TooManyRequests)] {
             mock.on(MockEndpoint::Person).respond_with(fault.retry_after(retry_after));
             let (status, headers, _) = read_response(get(&mock, "/people/me").await.unwrap()).await;
@@ -161,7 +161,7 @@ async fn duplicate_and_undecodable_retry_after_are_sent() {
     }
 }
 
-/// Its status, its headers, its content type and its body: each alone, and the rest stays.
+/// Status, headers, content type, and body: each is replaced alone, and the rest is unchanged.
 #[tokio::test]
 async fn response_status_headers_and_body_can_be_overridden() {
     let mock = MockWebex::builder().relay().start().await;
@@ -208,10 +208,10 @@ async fn response_status_headers_and_body_can_be_overridden() {
     let (_, headers, _) =
         ask(Fault::none().header("cache-control", "public").header("cache-control", "max-age=9")).await;
     let kept: Vec<_> = headers.get_all("cache-control").iter().map(|value| value.to_str().unwrap()).collect();
-    assert_eq!(kept, ["public", "max-age=9"], "in place of the mock's own");
+    assert_eq!(kept, ["public", "max-age=9"], "they replace the mock's own");
 }
 
-/// The status, content type and `x-odd`, and the text.
+/// Returns the status, the content type and `x-odd`, and the body.
 fn response_summary((status, headers, body): &(StatusCode, HeaderMap, Bytes)) -> (u16, [String; 2], String) {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     (status.as_u16(), ["content-type", "x-odd"].map(text), String::from_utf8(body.to_vec()).unwrap())
@@ -361,7 +361,7 @@ async fn each_endpoint_accepts_faults() {
     }
 }
 
-/// The order was for one answer, and the one that says "for all" comes after a request that was faster.
+/// The fault was set for one response, and is extended to two after the first one was sent.
 #[tokio::test]
 async fn fault_extended_after_request_still_applies() {
     let mock = MockWebex::start().await;

@@ -1,4 +1,4 @@
-//! The mock's world: integrations beside each other, tokens that follow each other, one clock for all, and many mocks at once.
+//! Instances of the mock: several integrations, one shared clock, and many mocks at once.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn refresh_token(tokens: &TokenSet) -> &RefreshToken {
     tokens.refresh_token().unwrap()
 }
 
-/// A mock by a clock that its client shares.
+/// A mock that shares its clock with the client.
 async fn start_mock_with_clock(builder: MockWebexBuilder) -> (MockWebex, WebexOAuth, ManualClock) {
     let clock = ManualClock::new(NOW);
     let mock = builder.clock(clock.clone()).start().await;
@@ -106,7 +106,7 @@ async fn shared_clock_drives_crate_and_mock() {
     clock.advance(secs(600));
     assert!(
         patient.login(pending, callback).await.unwrap_err().is_login_required(),
-        "the mock's: a code lives 10 minutes"
+        "the default of the mock: a code expires after 10 minutes"
     );
 }
 
@@ -194,13 +194,13 @@ async fn refresh_within_window_returns_same_access_token() {
     assert_eq!((same.access_token(), same.expires_at()), (first.access_token(), first.expires_at()));
     mock.expire_access_tokens("jane@example.com");
     let fresh = webex.refresh(&same).await.unwrap();
-    assert_ne!(fresh.access_token(), first.access_token(), "one that has ended does not come again");
+    assert_ne!(fresh.access_token(), first.access_token(), "an expired token is not reissued");
     clock.advance(DAY);
     assert_ne!(webex.refresh(&fresh).await.unwrap().access_token(), fresh.access_token());
 }
 
-/// Each with its own port, its own thread and its own users. Where the machine itself allows too few handles, they come in
-/// batches, and that is said.
+/// Each mock has its own port, thread, and users. If the host allows too few handles, the mocks are
+/// started in batches, and that is reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_parallel_mocks_are_isolated() {
     let numbers: Vec<_> = (0..200).collect();
@@ -228,8 +228,8 @@ async fn start_mock_with_user(number: usize) -> (MockWebex, TokenSet) {
     (mock, tokens)
 }
 
-/// How many mocks find handles at once, with five for each, two for a connection and half a thousand for other tests. A process
-/// may usually have 1024, and more if it asks, but not above the limit of the machine.
+/// Returns the number of mocks for which there are enough handles: five each, two per connection,
+/// and 500 for other tests. A process usually has 1024, and can request more from the host.
 #[cfg(unix)]
 fn max_concurrent_mocks(wanted: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -244,7 +244,7 @@ fn max_concurrent_mocks(wanted: usize) -> usize {
     let possible = wanted.min(usize::try_from(handles.saturating_sub(512) / 8).unwrap()).max(2);
     if possible < wanted {
         print_to_stderr(&format!(
-            "!! {possible} mocks at once, and not {wanted}: this machine allows {handles} handles"
+            "!! {possible} mocks at once instead of {wanted}: this host allows {handles} handles"
         ));
     }
     possible

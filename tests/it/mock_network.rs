@@ -1,4 +1,4 @@
-//! What the mock's relay does to connections, byte by byte, and that it does nothing else.
+//! Connection faults of the mock's relay, byte by byte, and responses that it forwards unchanged.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ async fn start_mock_with_relay() -> MockWebex {
     MockWebex::builder().relay().start().await
 }
 
-/// What arrives of an answer to a plain GET, and how it ends.
+/// Returns the received bytes of a response to a plain GET, and the end of the connection.
 fn read_raw_response(mock: &MockWebex, path: &str) -> (Vec<u8>, std::io::Result<()>) {
     let mut stream = TcpStream::connect(socket_address(mock)).unwrap();
-    // For answers that never come; it is far longer than those that come take.
+    // For responses that never arrive. It is far longer than any other response takes.
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut arrived = Vec::new();
@@ -27,7 +27,7 @@ fn socket_address(mock: &MockWebex) -> String {
     url::Url::parse(&mock.uri()).unwrap().socket_addrs(|| None).unwrap()[0].to_string()
 }
 
-/// Announced and arrived bytes of a body.
+/// Returns the announced and the received length of a body.
 fn body_lengths(arrived: &[u8]) -> (usize, usize) {
     let text = String::from_utf8_lossy(arrived);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -62,7 +62,7 @@ async fn reset_fault_resets_connection_within_body() {
     mock.on(MockEndpoint::Discovery).respond_with(Fault::reset().after_bytes(9));
     let (text, ended) = read_raw_response(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
-    // Linux shows what came before the reset; other systems may not.
+    // Linux returns the bytes received before the reset. Other systems may not.
     if cfg!(target_os = "linux") {
         assert_eq!(body_lengths(&text).1, 9);
     } else {
@@ -121,7 +121,7 @@ async fn offline_mock_closes_connections_and_returns_on_same_port() {
         mock.go_offline();
         mock.go_offline();
         assert_eq!(TcpStream::connect(socket_address(&mock)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        // Not by the client above: it may find out only by using it that its connection is gone.
+        // Not with the client above: it may notice only on use that its connection was closed.
         let other = Client::builder().no_proxy().build().unwrap();
         assert!(other.get(&url).send().await.unwrap_err().is_connect());
         open.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -132,7 +132,7 @@ async fn offline_mock_closes_connections_and_returns_on_same_port() {
     }
 }
 
-/// A request whose answer has no body, although its length is announced; one that wants to be asked on first; many in a row.
+/// A response without a body but with a length, `Expect: 100-continue`, and many requests in a row.
 #[tokio::test]
 async fn relay_forwards_requests_unchanged() {
     let mock = start_mock_with_relay().await;

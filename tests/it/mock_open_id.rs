@@ -1,4 +1,4 @@
-//! The mock's OpenID Connect: what an application without this crate would see, and what this crate makes of it.
+//! OpenID Connect of the mock, with a plain HTTP client and with this crate.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn origin(mock: &MockWebex) -> String {
     mock.uri().trim_end_matches("/v1").to_owned()
 }
 
-/// A part of a token, unverified.
+/// Returns a decoded part of a token, without verification.
 fn token_part(token: &str, number: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(number).unwrap()).unwrap()).unwrap()
 }
@@ -160,12 +160,12 @@ async fn rotated_keys_are_accepted_by_running_client() {
     }
 }
 
-/// A login that asks for all that an ID token can be held to.
+/// A login request with all optional checks of an ID token.
 fn strict_request(webex: &WebexOAuth) -> AuthorizationRequest {
     webex.authorize().scopes("openid email").max_age(Duration::from_secs(3600))
 }
 
-/// What refuses a login with this fault, with userinfo as the last word; `None` is nothing.
+/// Returns the error of a login with this fault, including userinfo, or `None` if it succeeds.
 async fn login_error(fault: IdTokenFault) -> Option<ErrorKind> {
     let (mock, _) = start_mock().await;
     let webex = mock.client();
@@ -179,7 +179,7 @@ async fn login_error(fault: IdTokenFault) -> Option<ErrorKind> {
     };
     let needs_keys = matches!(fault, IdTokenFault::BadSignature | IdTokenFault::UnknownKey);
     if refused.is_some_and(|kind| kind != ErrorKind::UserInfo) && !needs_keys {
-        assert_eq!((mock.token_requests(), mock.key_requests()), (1, 0), "nothing more was asked for: {fault:?}");
+        assert_eq!((mock.token_requests(), mock.key_requests()), (1, 0), "no further request was sent: {fault:?}");
     }
     log_in(&mock, &webex, "openid").await.unwrap();
     refused
@@ -191,7 +191,7 @@ async fn id_token_faults_are_rejected_at_login_and_next_login_works() {
         let expected = match fault {
             IdTokenFault::Missing => Some(ErrorKind::MissingIdToken),
             IdTokenFault::OtherSubject => Some(ErrorKind::UserInfo),
-            // It is of the only key that there is.
+            // The key is the only one.
             IdTokenFault::MissingKeyId => None,
             IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
             _ => Some(ErrorKind::InvalidIdToken),
@@ -210,7 +210,7 @@ async fn refresh_drops_faulty_id_token_and_rejects_other_user() {
         mock.on(MockEndpoint::Token).respond_with(fault);
         let refreshed = webex.refresh(&tokens).await;
         match fault {
-            // What a refresh asked for, or what is no fault.
+            // A fault of a parameter that a refresh does not use, or no fault.
             IdTokenFault::MissingNonce
             | IdTokenFault::MissingAuthTime
             | IdTokenFault::WrongCodeHash
@@ -230,13 +230,13 @@ async fn refresh_drops_faulty_id_token_and_rejects_other_user() {
             | IdTokenFault::OtherSubject => {
                 assert_eq!(refreshed.unwrap_err().kind(), ErrorKind::InvalidIdToken, "{fault:?}");
             }
-            // The new tokens are worth more than a proof of what is known already.
+            // The new tokens are more important than confirming a known identity.
             _ => assert_eq!(refreshed.unwrap().id_token(), tokens.id_token(), "{fault:?}"),
         }
     }
 }
 
-/// A fault is no test of a check when something else is wrong, too.
+/// A fault tests a check only if everything else is valid.
 #[tokio::test]
 async fn each_id_token_fault_returns_own_reason() {
     for (row, fault, reason) in [
@@ -314,7 +314,7 @@ async fn email_verified_as_text_is_accepted() {
     login.require_email_domain("example.com").unwrap();
 }
 
-/// RP-24 and F-14: there is none unless the world has it so.
+/// RP-24 and F-14: there is none unless the mock is configured to include it.
 #[tokio::test]
 async fn at_hash_option_adds_at_hash_to_id_token() {
     let mock = MockWebex::builder().at_hash().start().await;
@@ -327,7 +327,7 @@ async fn at_hash_option_adds_at_hash_to_id_token() {
     }
 }
 
-/// What a login says to so many answers about keys that are not what they should be.
+/// Returns the result of a login with this number of faulty key responses.
 async fn login_with_jwks_fault(
     fault: JwksFault,
     answers: usize,
@@ -461,7 +461,7 @@ async fn userinfo_faults_are_rejected_and_next_response_accepted() {
         assert_eq!(ask().await.unwrap().email(), Some("jane@example.com"), "{row}");
     }
     mock.on(MockEndpoint::UserInfo).respond_with(UserInfoFault::OtherSubject);
-    assert_eq!(user_info(&mock, "stranger").await.0, 401, "a refusal that is due anyway uses up no fault");
+    assert_eq!(user_info(&mock, "stranger").await.0, 401, "a request that is rejected anyway uses up no fault");
     ask().await.unwrap_err();
 }
 
@@ -491,7 +491,7 @@ async fn callback_faults_end_login_without_token_request() {
     drop(pending);
 }
 
-/// RFC 6749 section 4.1.2.1, with the codes that Cisco's samples look for, and one that nobody has heard of.
+/// RFC 6749, section 4.1.2.1, with the codes in Cisco's samples, and an unknown one.
 #[tokio::test]
 async fn error_redirects_are_classified_with_or_without_description() {
     let (mock, _) = start_mock().await;
@@ -519,9 +519,9 @@ async fn error_redirects_are_classified_with_or_without_description() {
     let callback = Callback::parse(mock.deny(&url)).unwrap();
     let error = webex.login(pending, callback).await.unwrap_err();
     assert!(error.is_denied() && error.server().unwrap().description().is_none(), "{error}");
-    assert_eq!(mock.token_requests(), 0, "nothing was asked for");
+    assert_eq!(mock.token_requests(), 0, "no request was sent");
 
-    // On a page, too, and what was consented to there is forgotten by nobody.
+    // On a page as well. The consent given there is remembered.
     mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::ServerError);
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = Callback::parse(Browser::new().consent(&url).await).unwrap();
@@ -529,7 +529,7 @@ async fn error_redirects_are_classified_with_or_without_description() {
     log_in(&mock, &webex, "openid").await.unwrap();
 }
 
-/// RP-25, and the good answer beside it: the form's body is a callback like any other.
+/// RP-25, and a successful response: the body of the form is an ordinary callback.
 #[tokio::test]
 async fn form_post_callback_is_parsed_like_query() {
     let (mock, _) = start_mock().await;
@@ -554,7 +554,7 @@ async fn form_post_callback_is_parsed_like_query() {
     assert!(login.id_token().is_some());
 }
 
-/// No script, and so a button.
+/// Without a script, so the form needs a button.
 #[tokio::test]
 async fn form_post_page_has_button_and_completes_login() {
     let (mock, _) = start_mock().await;
@@ -584,20 +584,20 @@ async fn form_post_page_has_button_and_completes_login() {
     let page = crate::browser::Page::from_response(answer).await;
     webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap();
 
-    // Whoever has consented before is asked nothing, and has the one page.
+    // A user who has consented before sees only this page.
     let (url, pending) = asked().begin().unwrap();
     let page = browser.open(&url).await;
     webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap();
 }
 
-/// RFC 9207 section 2.4: of refusals as well.
+/// RFC 9207, section 2.4: error responses contain `iss` as well.
 #[tokio::test]
 async fn denied_callback_with_fault_returns_matching_error() {
     let (mock, _) = start_mock().await;
     let webex = mock.client();
     for (fault, kind) in [
         (CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch),
-        // Anybody could have sent it; it is told all the same.
+        // The error could have been sent by anyone, and is still reported.
         (CallbackFault::MissingState, ErrorKind::AuthorizationRejected),
         (CallbackFault::OtherState, ErrorKind::StateMismatch),
         (CallbackFault::CodeAndError, ErrorKind::AmbiguousCallback),
@@ -678,7 +678,7 @@ async fn logout_url_ends_browser_sign_in() {
     assert!(error.is_login_required(), "{error}");
     webex.person(again.tokens().access_token()).await.unwrap();
     let html = browser.get(url.as_str().replace("prompt=none", "prompt=select_account")).await.text().await.unwrap();
-    assert!(html.contains("name=\"user\" value=\"\""), "nobody is remembered: {html}");
+    assert!(html.contains("name=\"user\" value=\"\""), "no user is remembered: {html}");
 }
 
 #[tokio::test]

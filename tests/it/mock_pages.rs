@@ -1,4 +1,4 @@
-//! The mock's pages, as somebody with a browser meets them.
+//! The pages of the mock, as a user with a browser sees them.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn start_mock() -> (MockWebex, ManualClock) {
     (mock, clock)
 }
 
-/// The address of a login with these wishes.
+/// Returns the URL of a login with these parameters.
 fn begin_login(
     webex: &WebexOAuth,
     wish: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest,
@@ -112,7 +112,7 @@ async fn unknown_user_shows_error_and_allows_retry() {
     }
     let empty = Page::from_response(browser.submit(&again, &[("user", " ")]).await).await;
     assert!(empty.html.contains("role=\"alert\">Enter an e-mail address"), "{}", empty.html);
-    // The button of a person brings the field along.
+    // The button of a user submits the field as well.
     let fields = [("user", "<eve>@example.com"), ("choice", "bob@example.com")];
     let consent = location(&browser.submit(&empty, &fields).await);
     let consent = browser.open(page.url.join(&consent).unwrap()).await;
@@ -153,7 +153,7 @@ async fn repeated_consent_returns_same_callback_and_no_second_code() {
     let first = location(&browser.submit(&page, &[("decision", "accept")]).await);
     let second = location(&browser.submit(&page, &[("decision", "accept")]).await);
 
-    assert_eq!(first, second, "the browser shows the second answer, which has to be as good");
+    assert_eq!(first, second, "the browser shows the second response, which must be the same");
     let other = Page::from_response(browser.submit(&page, &[("decision", "deny")]).await).await;
     assert_eq!((other.status, other.heading()), (400, "This page has expired"), "the other button is no repetition");
     let went_back = browser.open(&page.url).await;
@@ -169,10 +169,10 @@ async fn repeated_consent_returns_same_callback_and_no_second_code() {
     assert_eq!(location(&browser.submit(&page, &[("decision", "deny")]).await), first);
     clock.advance(Duration::from_secs(10));
     let late = Page::from_response(browser.submit(&page, &[("decision", "deny")]).await).await;
-    assert_eq!(late.heading(), "This page has expired", "nobody presses twice so slowly");
+    assert_eq!(late.heading(), "This page has expired", "this is too late for a double click");
 }
 
-/// Who has consented before is sent back by the sign-in.
+/// A user who has consented before is redirected after the sign-in.
 #[tokio::test]
 async fn repeated_sign_in_returns_one_code() {
     let (mock, _) = start_mock().await;
@@ -288,7 +288,7 @@ async fn auth_time_is_time_of_sign_in() {
     assert_eq!(signed_in_at(&login), NOW + 60);
 }
 
-/// What a validator and a screen reader want of every page; `tests/it` has no validator, so the rules are few.
+/// Basic rules for every page, in place of a validator and a screen reader.
 #[tokio::test]
 async fn each_page_has_valid_structure_and_style_hash() {
     let (mock, _) = start_mock().await;

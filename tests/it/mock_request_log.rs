@@ -1,4 +1,4 @@
-//! What the mock counts, keeps and expects, and how it says what came instead.
+//! Request counts, the request log, and expectations of the mock, with their failure messages.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -15,7 +15,7 @@ async fn log_in(mock: &MockWebex, email: &str) -> webex_oauth::TokenSet {
     webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap().into_tokens()
 }
 
-/// What a mock says when it goes.
+/// Returns the panic message of a mock when it is dropped.
 fn drop_panic_message(mock: MockWebex) -> Option<String> {
     let silent = panic::catch_unwind(AssertUnwindSafe(|| drop(mock)));
     silent.err().map(|panic| panic.downcast_ref::<String>().unwrap().clone())
@@ -42,7 +42,7 @@ async fn requests_are_counted_per_endpoint_and_user() {
     assert_eq!((mock.exchanges_for(jane), mock.exchanges_for(bob), mock.exchanges()), (1, 2, 3));
     assert_eq!((mock.requests_to(MockEndpoint::Person), mock.requests_to(MockEndpoint::path("/v1/people/me"))), (1, 1));
     assert_eq!((mock.requests_to(MockEndpoint::Any), mock.requests_to(MockEndpoint::Jwks)), (8, 0));
-    assert!(mock.received(MockEndpoint::Any).is_empty(), "nothing is kept unless it is wanted");
+    assert!(mock.received(MockEndpoint::Any).is_empty(), "requests are logged only if that is enabled");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn last_clone_panics_with_received_requests() {
     let tokens = log_in(&mock, "jane@example.com").await;
     mock.expect(MockEndpoint::Refresh).times(2);
     mock.client().refresh(&tokens).await.unwrap();
-    assert_eq!(drop_panic_message(mock.clone()), None, "it is not the last");
+    assert_eq!(drop_panic_message(mock.clone()), None, "this is not the last clone");
     assert_eq!(
         drop_panic_message(mock).unwrap(),
         "request expectations not met:\n  MockEndpoint::Refresh: expected 2, received 1\nreceived requests:\n  \
@@ -124,7 +124,7 @@ async fn verify_panics_on_unmet_expectation_once() {
     assert_eq!(drop_panic_message(mock), None, "once is enough");
 }
 
-/// A second panic would end the process, and all other tests with it.
+/// A second panic would abort the process, with all other tests.
 #[tokio::test]
 async fn mock_does_not_panic_in_failing_test() {
     let mock = MockWebex::start().await;
@@ -136,7 +136,7 @@ async fn mock_does_not_panic_in_failing_test() {
     assert_eq!(said.unwrap_err().downcast_ref::<&str>(), Some(&"the test's own reason"));
 }
 
-/// The tests of this crate have wiremock beside the mock, and so may those of its users.
+/// The tests of this crate use wiremock alongside the mock, and so may those of applications.
 #[tokio::test]
 async fn requests_to_other_server_are_not_counted() {
     let mock = MockWebex::start().await;

@@ -1,5 +1,5 @@
-//! The rules of the mock, as its documentation lists them: each says where it comes from, what changes it, and which test holds
-//! it. That test is there.
+//! The rules of the mock in its documentation: each names its source, the setting that changes it,
+//! and the test that checks it. That test must exist.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// Whether somebody can follow it: an address, or one that stands below the tables, or a section of an RFC.
+/// Returns `true` if a source is a URL, a link defined below the tables, or a section of an RFC.
 fn is_verifiable(source: &str) -> bool {
     let named =
         ["login", "meetings", "core"].into_iter().filter(|name| TABLE.contains(&format!("\n[{name}]: https://")));

@@ -1,4 +1,4 @@
-//! Access tokens that are JWTs, of the mock's and with this crate.
+//! Access tokens in JWT format, with the mock and with this crate.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ async fn log_in(mock: &MockWebex, options: ExchangeOptions) -> Login {
     webex.exchange_with(code, options).await.unwrap()
 }
 
-/// Header and claims of a token of three parts.
+/// Returns the header and the claims of a token with three parts.
 fn header_and_claims(token: &AccessToken) -> [Value; 2] {
     let parts: Vec<_> = token.expose().split('.').collect();
-    assert_eq!(parts.len(), 3, "it is no JWT");
+    assert_eq!(parts.len(), 3, "not a JWT");
     [parts[0], parts[1]].map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
 }
 
@@ -48,13 +48,13 @@ async fn self_contained_token_has_claims_and_works_as_access_token() {
     assert_eq!(webex.person(tokens.access_token()).await.unwrap().email(), Some("jane@example.com"));
     assert_eq!(webex.token_expiry(tokens.access_token()).await.unwrap(), begun + TOKEN_LIFETIME);
 
-    // Nobody can write one, and nobody can change one.
+    // A token cannot be forged or modified.
     let (rest, _) = tokens.access_token().expose().rsplit_once('.').unwrap();
     let forged = AccessToken::new(format!("{rest}.AAAA")).unwrap();
     assert!(webex.person(&forged).await.unwrap_err().is_token_rejected());
 
     let refreshed = webex.refresh(tokens).await.unwrap();
-    assert!(!refreshed.access_token().expose().contains('.'), "a refresh asks for none");
+    assert!(!refreshed.access_token().expose().contains('.'), "a refresh does not request a JWT");
     clock.advance(TOKEN_LIFETIME);
     assert!(webex.person(tokens.access_token()).await.unwrap_err().is_token_rejected());
     webex.person(refreshed.access_token()).await.unwrap();

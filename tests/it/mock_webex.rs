@@ -1,4 +1,4 @@
-//! The mock, spoken to as any program in any language would: plain HTTP, no help from this crate's client.
+//! The mock with plain HTTP, without this crate's client.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn form(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// One parameter of a URL.
+/// Returns a parameter of a URL.
 fn parameter(url: &str, name: &str) -> Option<String> {
     let url = reqwest::Url::parse(url).unwrap();
     url.query_pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned())
@@ -56,7 +56,7 @@ async fn post(url: &str, fields: &[(&str, &str)], authorization: Option<String>)
     request.body(form(fields)).send().await.unwrap()
 }
 
-/// A request to the token endpoint with the client in the form.
+/// Sends a request to the token endpoint, with the client credentials in the form.
 async fn request_token(mock: &MockWebex, fields: &[(&str, &str)]) -> Response {
     let (client_id, client_secret) = (mock.client_id(), mock.client_secret());
     let fields = [&[("client_id", client_id.as_str()), ("client_secret", &client_secret)], fields].concat();
@@ -371,7 +371,7 @@ async fn port_in_use_panics_with_port_number() {
     assert!(message.starts_with(&format!("failed to listen on port {port}: ")), "{message}");
 }
 
-/// wiremock's memory of requests is thrown away now and then; no request may notice.
+/// wiremock's recorded requests are cleared from time to time. No request may be affected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_parallel_requests_receive_responses() {
     let mock = MockWebex::start().await;
@@ -391,7 +391,7 @@ async fn thousands_of_parallel_requests_receive_responses() {
     }
 }
 
-/// The mock ends a token, and not what is like one.
+/// The mock revokes exactly this token, not a similar one.
 #[tokio::test]
 async fn revocation_of_forged_token_revokes_nothing() {
     let mock = MockWebex::start().await;

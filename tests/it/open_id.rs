@@ -1,10 +1,10 @@
-//! ID tokens, userinfo and refreshes, as the relying-party tests of the OpenID Foundation put them: one test for each row that
-//! concerns a client of Webex, named by the row; all rows are in `rows`.
+//! ID tokens, userinfo, and refreshes: the relying-party tests of the OpenID Foundation for
+//! clients of Webex, each named by its row. `open_id_coverage` lists all rows.
 //!
-//! After a bad artefact nothing more is asked for: that is part of each refusal here.
+//! After an invalid token, no further request is sent. Each test of a rejection checks that.
 //!
-//! Not at `MockWebex`: an issuer of the tests' own signs here, so that mock and crate cannot share a mistake; the mock's tokens are
-//! tried in `mock_open_id`.
+//! Does not use `MockWebex`: the tests have their own issuer, so that mock and crate cannot share a
+//! mistake. The mock's tokens are tested in `mock_open_id`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -168,7 +168,7 @@ async fn rp_12_hs256_signed_id_token_is_rejected() {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes());
         format!("{input}.{}", base64url(ring::hmac::sign(&key, input.as_bytes()).as_ref()))
     };
-    // Nor with the client's secret: shared secrets prove nobody.
+    // An HMAC with the client's secret is rejected as well: a shared secret does not authenticate the issuer.
     let public = Key::one().jwk(None)["n"].as_str().unwrap().to_owned();
     for key in [&*public, CLIENT_SECRET] {
         let forged = |issuer: &Issuer, nonce: &str| signed_with(key, issuer, nonce);
@@ -191,7 +191,7 @@ async fn rp_13_es256_is_rejected_unless_allowed_and_validly_signed() {
     let before = issuer.request_count();
     let error = issuer.login(|nonce| Some(Key::p256().sign(&es256, &issuer.claims(nonce)))).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("does not match"), "{error}");
-    assert_eq!(issuer.request_count() - before, 2, "the token, and the issuer's own keys; the service's are known");
+    assert_eq!(issuer.request_count() - before, 2, "the token and the issuer's own keys; the service's are cached");
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn signed_userinfo_is_reported_as_misconfiguration() {
         assert_eq!(error.to_string().contains("signed userinfo is not supported"), is_signed, "{error}");
         assert!(error.kind() == ErrorKind::UserInfo && !format!("{error:?}").contains(&token), "{error}");
     }
-    // JSON is read whatever it is called.
+    // JSON is accepted with any content type.
     issuer.set_response("/userinfo", of_type(&json!({"sub": SUBJECT}).to_string(), "application/jwt"));
     issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
 }
@@ -323,7 +323,7 @@ async fn rp_24_at_hash_is_optional_only_from_token_endpoint() {
     assert_eq!(implicit_login(None).await.unwrap_err().kind(), ErrorKind::MissingAtHash);
 }
 
-/// A login whose access token came through the browser, beside an ID token with this `at_hash`.
+/// A login with an access token from the browser and an ID token with this `at_hash`.
 async fn implicit_login(at_hash: Option<String>) -> Result<ImplicitLogin, Error> {
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
@@ -340,7 +340,7 @@ async fn implicit_login(at_hash: Option<String>) -> Result<ImplicitLogin, Error>
     login
 }
 
-/// RFC 9207 section 4: one answer has one issuer.
+/// RFC 9207, section 4: a response has one issuer.
 #[tokio::test]
 async fn callback_issuer_must_match_id_token_issuer() {
     for (name, is_one) in [("/idb", true), ("/other", false)] {
@@ -349,7 +349,7 @@ async fn callback_issuer_must_match_id_token_issuer() {
         let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdToken).unwrap();
         let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
         let token = Key::one().sign(&header("k1"), &issuer.claims(&nonce));
-        // An address in a fragment makes it no URL.
+        // A URL in a fragment is not a callback URL.
         let text = format!("id_token={token}&state={state}&iss={}", issuer.issuer_url().replace("/idb", name));
         let callback = ImplicitCallback::parse(text).unwrap();
         let outcome = issuer.webex.accept_implicit(pending, callback).await.map_err(Error::from);
@@ -357,7 +357,7 @@ async fn callback_issuer_must_match_id_token_issuer() {
             outcome.as_ref().map(drop).map_err(Error::kind).err(),
             (!is_one).then_some(ErrorKind::IssuerMismatch)
         );
-        assert_eq!(issuer.request_count(), usize::from(is_one), "the keys, where they are needed");
+        assert_eq!(issuer.request_count(), usize::from(is_one), "keys are fetched only if needed");
     }
 }
 
@@ -404,7 +404,7 @@ async fn rp_33_keys_changed_before_signing_are_fetched_after_1_second() {
     assert_eq!(issuer.webex.now().since(before), Duration::from_secs(1), "no sooner than a second after the first");
 }
 
-/// A login, its tokens, and a refresh that brings an ID token with these claims.
+/// A login, its tokens, and a refresh that returns an ID token with these claims.
 async fn refresh_with_id_token(change: impl FnOnce(&mut Value)) -> (Issuer, TokenSet, Result<TokenSet, Error>) {
     let (issuer, login) = login_with_claims(|_| ()).await;
     let tokens = login.unwrap().into_tokens();
@@ -418,7 +418,7 @@ async fn refresh_with_id_token(change: impl FnOnce(&mut Value)) -> (Issuer, Toke
     (issuer, tokens, refreshed)
 }
 
-/// Neither the tokens nor the ID token are taken; the old ones are as good as they were.
+/// Asserts that the new tokens and the ID token are rejected, and that the old tokens remain valid.
 async fn assert_refresh_rejected(change: impl FnOnce(&mut Value), name: &str) {
     let (_, _, refreshed) = refresh_with_id_token(change).await;
     let error = refreshed.unwrap_err();
@@ -450,7 +450,7 @@ async fn rp_41_refresh_returns_usable_token_and_requests_no_scope() {
     assert_eq!(
         issuer.webex.refresh(&tokens).await.unwrap().id_token(),
         tokens.id_token(),
-        "none came, the old one stays"
+        "without a new one, the old one is kept"
     );
 }
 
@@ -506,7 +506,7 @@ async fn refresh_succeeds_while_keys_are_unavailable() {
     claims.as_object_mut().unwrap().remove("nonce");
     issuer.grant_tokens(Some(Key::two().sign(&header("k9"), &claims)));
     let newer = issuer.webex.refresh(&tokens).await.unwrap();
-    assert_eq!(newer.id_token(), tokens.id_token(), "what could not be proven was left out");
+    assert_eq!(newer.id_token(), tokens.id_token(), "an ID token that could not be verified was dropped");
 }
 
 #[tokio::test]

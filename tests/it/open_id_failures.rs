@@ -1,4 +1,4 @@
-//! What a hostile server, a hostile browser or a bad hour can do to a login with OpenID Connect.
+//! OpenID Connect logins with a hostile server, a hostile browser, or an outage.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::barrier::BarrierTransport;
 use crate::issuer::{ACCESS_TOKEN, ISSUER_JWKS_PATH, Issuer, Key, half_hash, header};
 use crate::support::{json as answer, parameter};
 
-/// Claims that are good by the issuer's clock.
+/// Claims that are valid by the issuer's clock.
 fn claims_now(issuer: &Issuer, nonce: &str) -> Value {
     let now = issuer.webex.now().as_secs();
     let mut claims = issuer.claims(nonce);
@@ -80,7 +80,7 @@ async fn key_expires_while_renewals_fail() {
             return;
         }
     }
-    panic!("30 days of failed renewals, and the key of the first day is still believed");
+    panic!("30 days of failed fetches, and the key of the first day is still accepted");
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn login_succeeds_after_short_key_set_outage() {
     for _ in 0..5 {
         assert_eq!(log_in(&issuer, &Key::one(), "k1").await.unwrap_err().kind(), ErrorKind::Jwks);
     }
-    // It is over.
+    // The outage has ended.
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     issuer.clock.advance(Duration::from_secs(30));
     let login = log_in(&issuer, &Key::one(), "k1").await;
@@ -178,7 +178,7 @@ async fn discovery_document_with_other_port_is_rejected() {
     let document = json!({"issuer": issuer.issuer_url(), "token_endpoint": "http://127.0.0.1:1/access_token"});
     issuer.set_response("/.well-known/openid-configuration", answer(200, &document.to_string()));
     let found = issuer.webex.discover().await;
-    assert!(found.is_err(), "the client secret goes to {:?}", found.unwrap().token_endpoint());
+    assert!(found.is_err(), "the client secret is sent to {:?}", found.unwrap().token_endpoint());
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn refreshed_id_token_of_other_user_is_rejected_without_old_one() {
     claims.as_object_mut().unwrap().remove("nonce");
     issuer.grant_tokens(Some(Key::two().sign(&header("forged"), &claims)));
     let refreshed = issuer.webex.refresh(&tokens).await;
-    assert!(refreshed.is_err(), "a forged ID token of another user was kept beside the verified account");
+    assert!(refreshed.is_err(), "a forged ID token of another user was stored with the verified account");
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn extreme_id_token_times_are_rejected_unless_valid() {
     assert_eq!(accepted, expected);
 }
 
-/// Claims of an ID token that a refresh brings.
+/// Claims of an ID token that a refresh returns.
 fn refreshed_claims(issuer: &Issuer) -> Value {
     let mut claims = claims_now(issuer, "x");
     let fields = claims.as_object_mut().unwrap();
@@ -294,7 +294,7 @@ async fn session_refresh_does_not_wait_for_keys() {
     issuer.grant_tokens(Some(Key::two().sign(&header("k2"), &refreshed_claims(&issuer))));
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert_eq!(issuer.requests_to("/verification").await, 1, "only the login has asked for keys");
+    assert_eq!(issuer.requests_to("/verification").await, 1, "only the login fetched keys");
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn rotated_refresh_token_is_returned_despite_bad_id_token() {
     issuer.webex = crate::support::builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let tokens = log_in(&issuer, &Key::one(), "k1").await.unwrap().into_tokens();
-    // A server that repeats the ID token of the login, a day later: the grant was good, and the old refresh token is spent.
+    // A server that repeats the ID token of the login a day later: the grant was valid.
     issuer.grant_tokens(tokens.id_token().map(|token| token.expose().to_owned()));
     issuer.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
     let refreshed = issuer.webex.refresh(&tokens).await;
@@ -322,7 +322,7 @@ async fn key_set_of_one_issuer_verifies_no_other_issuer() {
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     issuer.set_response(ISSUER_JWKS_PATH, answer(200, &json!({"keys": [Key::two().jwk(Some("k2"))]}).to_string()));
     log_in(&issuer, &Key::two(), "k2").await.unwrap();
-    // Now the issuer's own keys are known; they say nothing of another issuer's users.
+    // Now the issuer's own keys are cached. They do not verify tokens of another issuer.
     let login = issuer.login(|nonce| {
         let mut claims = issuer.claims(nonce);
         claims["iss"] = format!("{}2", issuer.issuer_url()).into();
@@ -343,7 +343,7 @@ async fn failing_key_renewals_do_not_affect_other_issuers() {
         gate.wait_for_response().await;
         issuer.clock.advance(Duration::from_secs(24 * 60 * 60));
         issuer.set_response("/verification", bad);
-        // A token each second, for a quarter of an hour; nobody waits for the renewals behind them.
+        // A token each second for fifteen minutes. No caller waits for the fetches in the background.
         let token = IdToken::new(Key::one().sign(&header("k1"), &claims_now(&issuer, "n")));
         for second in 0..15 * 60 {
             issuer.webex.verify_id_token(&token, "n").await.unwrap();
@@ -353,7 +353,7 @@ async fn failing_key_renewals_do_not_affect_other_issuers() {
             issuer.clock.advance(Duration::from_secs(1));
         }
         assert_eq!(issuer.requests_to("/verification").await, 16, "one each minute");
-        // A user of another issuer, whose own keys are there for the asking.
+        // A user of another issuer with its own key set.
         log_in(&issuer, &Key::two(), "k2").await.unwrap();
     }
 }

@@ -1,8 +1,8 @@
-//! A token endpoint that is down, slow, in a storm of 429s, or of another mind about the client: whoever has a living token is
-//! served, everybody else is told the truth, and nobody is logged out.
+//! A token endpoint that is down, slow, overloaded, or misconfigured: valid tokens are served,
+//! other callers get the actual error, and no user is logged out.
 //!
-//! Not at `MockWebex`: the server is a transport that waits by the manual clock, a port at which nobody listens yet, and answers
-//! that are written out, so that no mistake of the mock can hide one of the crate.
+//! Does not use `MockWebex`: the server is a transport that waits by the manual clock, a closed
+//! port, or a list of responses, so that a mistake of the mock cannot hide one of the crate.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,12 +32,12 @@ fn key(text: &str) -> TokenKey {
     TokenKey::new(text).unwrap()
 }
 
-/// One Webex, wherever it is.
+/// A service with one ID at every address.
 fn client_at(uri: &str, clock: &ManualClock) -> WebexOAuth {
     builder(Service::webex().with_base_url(uri).with_id("one")).clock(clock.clone()).build().unwrap()
 }
 
-/// The tokens of a login while all was well.
+/// The tokens of a login before the outage.
 async fn issue_tokens(clock: &ManualClock) -> TokenSet {
     let granting = server(json(200, TOKENS)).await;
     tokens(&client_at(&granting.uri(), clock)).await
@@ -49,7 +49,7 @@ async fn store_session(webex: &WebexOAuth, store: impl TokenStore, tokens: Token
     (manager, session)
 }
 
-/// A server that answers refreshes in this way.
+/// A server that responds to refreshes in this way.
 async fn start_refresh_server(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(answer).mount(&server).await;
@@ -77,12 +77,12 @@ impl EventLog {
     }
 }
 
-// --- down
+// --- unavailable
 
 #[tokio::test]
 async fn unreachable_server_returns_valid_token_and_recovers() {
     let clock = ManualClock::new(NOW).auto_advance();
-    // The port is held and nobody listens there, so connections are refused.
+    // The port is reserved and closed, so connections are rejected.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let webex = client_at(&format!("http://{}", socket.local_addr().unwrap()), &clock);
@@ -127,7 +127,7 @@ async fn token_with_290_seconds_left_is_returned_during_outage() {
         let (end, living) = (tokens.expires_at().unwrap(), tokens.access_token().clone());
         let (manager, session) = store_session(&client_at(&down.uri(), &clock), MemoryStore::new(), tokens).await;
         clock.advance(end.since(NOW) - Duration::from_secs(290));
-        // It is handed out up to a minute before its end.
+        // It is served until one minute before its expiry.
         while end.since(clock.now()) > Duration::from_secs(60) {
             assert_eq!(session.access_token().await.unwrap(), living, "{answer:?}");
             manager.wait_idle().await.unwrap();
@@ -143,7 +143,7 @@ async fn token_with_290_seconds_left_is_returned_during_outage() {
 
 // --- slow
 
-/// Takes every request, and answers none within its time.
+/// A transport that accepts every request, and times out.
 #[derive(Clone, Debug)]
 struct TimeoutTransport {
     clock: ManualClock,
@@ -171,7 +171,7 @@ async fn unresponsive_server_delays_only_callers_with_expired_token() {
     let session = manager.put(&key("jane"), issue_tokens(&clock).await).await.unwrap();
     let old = session.access_token().await.unwrap();
 
-    // By this clock no time passes, so these answers are given at once.
+    // No time passes by this clock, so these responses are returned immediately.
     clock.advance(TWO_WEEKS.mul_f64(0.8));
     for _ in 0..100 {
         assert_eq!(session.access_token().await.unwrap(), old);
@@ -207,7 +207,7 @@ async fn unresponsive_server_delays_only_callers_with_expired_token() {
     assert_eq!((events.count("RefreshFailed"), events.count("LoginRequired")), (2, 0));
 }
 
-/// How long it takes by the clock until something has happened.
+/// Returns the time by the clock until a condition is true.
 async fn time_until(clock: &ManualClock, has_happened: impl Fn() -> bool) -> Duration {
     let begun = clock.elapsed();
     while !has_happened() {
@@ -221,7 +221,7 @@ async fn time_until_finished<T>(clock: &ManualClock, tasks: &[tokio::task::JoinH
     time_until(clock, || tasks.iter().all(tokio::task::JoinHandle::is_finished)).await
 }
 
-// --- a storm
+// --- overloaded
 
 #[tokio::test]
 async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
@@ -261,7 +261,7 @@ async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
         }
         clock.advance(Duration::from_secs(20));
     }
-    assert_eq!(request_count(&busy).await, SESSION_COUNT, "nobody is asked again within the two minutes");
+    assert_eq!(request_count(&busy).await, SESSION_COUNT, "no request is sent within the two minutes");
 
     clock.advance(Duration::from_secs(120));
     for manager in &managers {
@@ -270,7 +270,7 @@ async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
     assert_eq!(request_count(&busy).await, 2 * SESSION_COUNT, "the two share the second round as well");
 }
 
-// --- the developer's to mend
+// --- misconfigured
 
 #[tokio::test]
 async fn rejected_scope_pauses_all_sessions_and_ends_none() {
@@ -278,7 +278,7 @@ async fn rejected_scope_pauses_all_sessions_and_ends_none() {
     let clock = ManualClock::new(NOW).auto_advance();
     let refusal = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid."}"#;
     let webex_server = MockServer::start().await;
-    // Until it is mended.
+    // Until the secret is corrected.
     Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(2).mount(&webex_server).await;
     Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&webex_server).await;
     let events = EventLog::default();
@@ -293,7 +293,7 @@ async fn rejected_scope_pauses_all_sessions_and_ends_none() {
     }
     clock.advance(TWO_WEEKS);
 
-    // The first rejection may concern that session alone, the second in the same way concerns them all.
+    // The first rejection may concern only that session. A second one of the same kind concerns all.
     let error = sessions[0].access_token().await.unwrap_err();
     assert!(error.is_misconfigured(), "{error}");
     assert!(sessions[1].status().await.unwrap().unwrap().last_error.is_none());

@@ -1,9 +1,9 @@
-//! Several processes on one store are as one: with real processes, a real store, a real server and real signals, and a
-//! clock that they share.
+//! Several processes with one store behave like a single one, with real processes, a real store and
+//! server, real signals, and a shared clock.
 //!
-//! Each story runs itself again as the processes that it needs; they do as they are told (`worker`), until they are killed,
-//! stopped, or let go. The store is in memory where the machine has a file system there: what a crash of the machine does to
-//! files is no part of these stories.
+//! Each test starts its own executable again as worker processes. They execute commands until they
+//! are killed, suspended, or released. The store is in a memory file system if the host has one:
+//! these tests do not cover crashes of the host.
 
 mod concurrent_refresh;
 mod shared_clock;

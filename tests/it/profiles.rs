@@ -1,5 +1,5 @@
-//! What the security profiles of the OpenID Foundation ask of a client beyond the basic certification: one test for each row that
-//! concerns a client of Webex, named by the row (`F`); all rows are in `rows`.
+//! The security profiles of the OpenID Foundation beyond the basic certification: the tests that
+//! concern a client of Webex, each named by its row (`F`). `open_id_coverage` lists all rows.
 
 use std::time::Duration;
 
@@ -164,7 +164,7 @@ async fn f_14_hashes_are_optional_from_token_endpoint() {
     }
 }
 
-/// A login whose token response has these fields beside the tokens.
+/// A login with a token response that contains these additional fields.
 async fn log_in_with(more: Value) -> webex_oauth::Login {
     let issuer = Issuer::start().await;
     let key = Key::one();

@@ -1,4 +1,4 @@
-//! Rejections of one session, of all sessions, and by a gateway: which sessions may suffer from them, and for how long.
+//! Rejections of one session, of all sessions, and by a gateway: affected sessions, and duration.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::transport::{get, tls_server_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-/// The longest pause between two refreshes that fail.
+/// The maximum pause between two failed refreshes.
 const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// A server and one process.
@@ -52,7 +52,7 @@ impl Fixture {
     }
 }
 
-/// A call that failed, and how long all calls failed from then on.
+/// A call that failed, and the duration of the failures that followed.
 #[derive(Debug)]
 struct Failure {
     error: Error,
@@ -75,13 +75,13 @@ async fn collect_failures(session: Session, clock: SimulatedClock, every: Durati
     failures
 }
 
-/// How often a session is used: every few minutes, or so seldom that its access token has expired each time.
+/// The interval between calls: a few minutes, or so long that the access token has expired.
 fn call_interval(number: usize) -> Duration {
     let number = number as u64;
     if number.is_multiple_of(10) { MINUTE * 70 + SECOND * 11 } else { MINUTE * 3 + SECOND * number as u32 }
 }
 
-/// Starts the callers of good sessions, at different times.
+/// Starts the callers of valid sessions, at different times.
 fn spawn_callers(sessions: &[Session], clock: &SimulatedClock, until: Duration) -> JoinSet<Vec<Failure>> {
     let mut callers = JoinSet::new();
     for (number, session) in sessions.iter().enumerate() {
@@ -102,7 +102,7 @@ async fn join_failures(callers: JoinSet<Vec<Failure>>) -> Vec<Failure> {
 
 #[tokio::test(start_paused = true)]
 async fn rejection_of_one_session_affects_no_other_for_twelve_hours() {
-    // At most so many requests of the rejected session: the pauses grow to 5 min, and half of that on average.
+    // The maximum number of requests of the rejected session: the pauses grow to 5 min, and 2.5 min on average.
     for (code, hours, most) in
         [("unauthorized_client", 12, 12 * 36), ("invalid_scope", 3, 3 * 36), ("access_denied", 3, 1)]
     {
@@ -171,7 +171,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
             tokio::spawn(async move { collect_failures(session, clock, SECOND * 20, HOUR * 2).await })
         })
         .collect();
-    // One of them asks as soon as it may, so it would always be the first after a pause.
+    // One of them asks as soon as possible, so it would always be the first after a pause.
     scene.server.set_latency(Duration::from_millis(150));
     let (eager, clock) = (sessions[0].clone(), scene.clock.clone());
     let eager = tokio::spawn(async move {
@@ -186,7 +186,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
     eager.await.unwrap();
     scene.clock.sleep(end.saturating_sub(scene.clock.elapsed())).await;
 
-    // One request per pause: 1, 2, 4 s and so on to 5 min, and what the first moment brought.
+    // One request per pause of 1, 2, 4 s and so on to 5 min, and the requests before the first pause.
     let requests = scene.server.refresh_requests();
     assert!((15..=40).contains(&requests.len()), "{} requests in the outage", requests.len());
     let late: Vec<_> = requests.iter().filter(|request| request.at > HOUR).collect();
@@ -214,7 +214,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
     }
 }
 
-// --- what the network says
+// --- rejections by the network
 
 #[tokio::test]
 async fn network_rejection_pauses_no_other_session() {
@@ -306,7 +306,7 @@ async fn gateway_rejection_for_15_seconds_ends_no_session() {
     assert_outage_ends_no_session(&UNEXPLAINED_ERRORS, SECOND * 15, MINUTE * 2).await;
 }
 
-/// The pauses have grown to 5 minutes by then.
+/// By then, the pauses have grown to 5 minutes.
 #[tokio::test(start_paused = true)]
 async fn gateway_rejection_for_one_hour_ends_no_session() {
     assert_outage_ends_no_session(&UNEXPLAINED_ERRORS[..2], HOUR, MAX_PAUSE + SECOND).await;

@@ -1,4 +1,4 @@
-//! What a response means, at every endpoint: by its status, by its challenge, and by JSON that need not be perfect.
+//! The classification of responses: by status, by challenge, and by JSON that may be malformed.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ fn raw_json(status: u16, body: impl Into<Vec<u8>>) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_raw(body.into(), "application/json")
 }
 
-/// The same JSON object as a careless server sends it: with a byte order mark, a name in Latin 1, half of a surrogate pair
-/// and a number that no float can hold.
+/// The same JSON object from a careless server: with a byte order mark, a name in Latin-1, half of
+/// a surrogate pair, and a number that no float can represent.
 fn json_with_encoding_errors(object: &str) -> Vec<u8> {
     let inside = object.trim().strip_prefix('{').unwrap().strip_suffix('}').unwrap();
     let comma: &[u8] = if inside.trim().is_empty() { b"" } else { b"," };
@@ -27,7 +27,7 @@ fn json_with_encoding_errors(object: &str) -> Vec<u8> {
     [BOM, odd, comma, inside.as_bytes(), b"}"].concat()
 }
 
-/// Every predicate that is true: login, developer, later, token.
+/// Returns every predicate that is true: login, developer, later, token.
 fn error_classes(error: &Error) -> String {
     let predicates = [
         ('L', error.is_login_required()),
@@ -204,7 +204,7 @@ async fn undecodable_text_in_id_token_fails_only_in_compared_claims() {
         ("nonce", "`nonce`"),
     ] {
         let damaged = |claims: String| {
-            // Behind the first character of the value.
+            // After the first character of the value.
             let at = claims.find(&format!("\"{name}\":\"")).unwrap() + name.len() + 5;
             [&claims.as_bytes()[..at], b"\xf6", &claims.as_bytes()[at..]].concat()
         };
@@ -311,7 +311,7 @@ async fn token_endpoint_response_without_json_ends_no_session() {
     assert_eq!(error_classes(&error), "T", "tokens are no person: {error}");
 }
 
-/// A token that has just been issued can only be untimely by a clock that is wrong.
+/// A token that was just issued can be outside its validity only because of a wrong clock.
 #[tokio::test]
 async fn id_token_time_errors_mention_host_clock() {
     const HINT: &str = "check the clock of this host";

@@ -1,4 +1,4 @@
-//! Where each refresh spends its refresh token, and what comes with the next one is not as it should be.
+//! Servers that rotate refresh tokens, and refreshes with an invalid ID token in the response.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use webex_oauth::{ErrorKind, Rotation, Session, SessionState, TokenManager};
 use crate::issuer::{Issuer, Key, header};
 use crate::support::{form, json as answer};
 
-/// A kept login at a server that spends refresh tokens.
+/// A stored session at a server that rotates refresh tokens.
 async fn stored_session() -> (Issuer, TokenManager, Session) {
     let mut issuer = Issuer::start().await;
     issuer.change_service(|service| service.with_rotation(Rotation::Strict));
@@ -20,7 +20,7 @@ async fn stored_session() -> (Issuer, TokenManager, Session) {
     (issuer, manager, session)
 }
 
-/// Grants the next refresh: an access and a refresh token of this name, and an ID token with these claims.
+/// Grants the next refresh, with tokens of this name and an ID token with these claims.
 fn grant_refresh(issuer: &Issuer, name: &str, change: impl FnOnce(&mut Value)) {
     let now = issuer.webex.now().as_secs();
     let mut claims = issuer.claims("x");
@@ -32,7 +32,7 @@ fn grant_refresh(issuer: &Issuer, name: &str, change: impl FnOnce(&mut Value)) {
     issuer.set_response("/access_token", answer(200, &tokens.to_string()));
 }
 
-/// The refresh tokens that were sent, in order.
+/// Returns the received refresh tokens, in order.
 async fn sent_refresh_tokens(issuer: &Issuer) -> Vec<String> {
     let requests = issuer.server.received_requests().await.unwrap();
     requests.iter().filter_map(|request| form(request).remove("refresh_token")).collect()
@@ -66,7 +66,7 @@ async fn rotated_tokens_are_stored_despite_invalid_id_token() {
 async fn refresh_with_id_token_of_other_user_ends_session() {
     let (issuer, manager, session) = stored_session().await;
     let token = session.access_token().await.unwrap();
-    // Stale, and still alive: whatever the refresh brings, the old token serves.
+    // Due and still valid: whatever the refresh returns, the old token is served.
     issuer.clock.advance(Duration::from_secs(850));
     grant_refresh(&issuer, "mallory", |claims| claims["sub"] = "mallory".into());
     assert_eq!(session.access_token().await.unwrap(), token);

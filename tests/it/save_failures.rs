@@ -1,5 +1,5 @@
-//! New tokens that cannot be saved at once: a full disk, a runtime that ends, a store that panics. The server rotates refresh
-//! tokens strictly and revokes a family whose spent token comes back, so each of these tokens is the only good one.
+//! New tokens that cannot be saved immediately: a full disk, a runtime that shuts down, a store
+//! that panics. The server rotates refresh tokens strictly, so each token is the only valid one.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -19,7 +19,7 @@ use crate::token_server::{SimulatedClock, SimulatedDisk, TokenServer, assert_sto
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Two processes that share one store, in which Jane's session is.
+/// Two processes that share one store with Jane's session.
 struct Fixture {
     clock: SimulatedClock,
     server: TokenServer,
@@ -44,7 +44,7 @@ impl Fixture {
         [0, 1].map(|manager: usize| self.managers[manager].session(&key("jane")))
     }
 
-    /// Asks for tokens every second until this time. Only a wait is allowed as a failure.
+    /// Asks for tokens every second until this time. The only permitted error is a retryable one.
     async fn request_tokens_until(&self, session: &Session, until: Duration, context: &str) {
         while self.clock.elapsed() < until {
             if let Err(error) = session.access_token().await {
@@ -60,7 +60,7 @@ impl Fixture {
         assert_stored(&self.disk, &key("jane"), &self.server.refresh_token("jane"), context).await;
         for session in self.sessions() {
             let mut token = session.access_token().await.unwrap();
-            // A process serves a valid token for up to 30 s before it looks for the tokens of another.
+            // A process serves a valid token for up to 30 s before it checks for tokens of another process.
             for _ in 0..5 {
                 if token.expose() != self.server.access_token("jane") {
                     self.clock.sleep(SECOND * 31).await;
@@ -73,12 +73,12 @@ impl Fixture {
     }
 }
 
-/// When the disk becomes full.
+/// The time at which the disk becomes full.
 #[derive(Clone, Copy, Debug)]
 enum DiskFullTrigger {
-    /// After so many saves from now on: 0 is before the lease, 1 after it, 2 after the tokens.
+    /// After this number of further saves: 0 is before the lease, 1 after it, 2 after the tokens.
     AfterSaves(usize),
-    /// At this time after the login, whatever happens then.
+    /// At this time after the login, regardless of the operation.
     At(u64),
 }
 
@@ -107,14 +107,14 @@ async fn temporarily_full_disk_ends_no_session() {
                         }
                     }
                     if matches!(begin, DiskFullTrigger::AfterSaves(0)) {
-                        // From before the first refresh until after it is due.
+                        // From before the first refresh until after the next one is due.
                         scene.clock.sleep(SECOND * 380).await;
                     }
                     scene.clock.sleep(SECOND * seconds).await;
                     scene.disk.set_full(false);
                 };
                 let others = async {
-                    // A process that is not used comes when the token has expired, while the first may not have saved.
+                    // An idle process asks when the token has expired. The first one may not have saved by then.
                     let pause = if is_used_by_both { Duration::ZERO } else { SECOND * 541 };
                     scene.clock.sleep(pause).await;
                     scene.request_tokens_until(&second, end, &context).await;
@@ -156,7 +156,7 @@ async fn unsaved_tokens_are_retried_every_2_s_for_10_minutes() {
 
 // --- wait_idle
 
-/// Starts a runtime for one call, as a synchronous wrapper does.
+/// Creates a runtime for one call, as a synchronous wrapper does.
 fn block_on_new_runtime<T>(runtime: fn() -> Runtime, future: impl Future<Output = T>) -> T {
     runtime().block_on(future)
 }

@@ -1,6 +1,6 @@
-//! No secret is printed: everything that flows is planted, and everything that is shown is searched.
+//! No secret is printed: all values are known secrets, and all output is searched for them.
 //!
-//! Not at `MockWebex`: the secrets in each answer are chosen here, so that they can be searched for; the mock makes its own.
+//! Does not use `MockWebex`: the secrets in each response are chosen here and searched for.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -26,7 +26,7 @@ use crate::support::{
     tokens,
 };
 
-/// What was logged, by anybody, at any level.
+/// The log of all threads and levels.
 static LOG: Mutex<String> = Mutex::new(String::new());
 
 struct LogCapture;
@@ -37,7 +37,7 @@ impl log::Log for LogCapture {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // The test server of another test in this process may quote the request that it did not expect.
+        // The server of another test in this process may quote an unexpected request.
         let args = record.args().to_string();
         if record.target().starts_with("wiremock") && args.starts_with("Got unexpected request") {
             return;
@@ -60,7 +60,7 @@ impl std::io::Write for LogCapture {
     }
 }
 
-/// Writes everything down that the crate and those below it log, at the most talkative level.
+/// Records all log events of the crate and its dependencies, at the most verbose level.
 pub(crate) fn capture_logs() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -75,12 +75,12 @@ pub(crate) fn capture_logs() {
     });
 }
 
-/// All that was logged until now.
+/// Returns the log so far.
 pub(crate) fn captured_logs() -> DebugOutput {
     DebugOutput(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// Everything that was shown, as it is shown.
+/// All output, as it is printed.
 #[derive(Default)]
 pub(crate) struct DebugOutput(pub(crate) String);
 
@@ -160,7 +160,7 @@ async fn login_and_refresh_show_no_secret_in_debug_or_log() {
     };
     secrets.push(&basic);
     let log = captured_logs();
-    // It did listen: those below log their connections.
+    // The subscriber was active: the dependencies log their connections.
     assert!(log.0.contains("hyper_util") && log.0.contains("reqwest"), "{}", log.0);
     log.assert_hides(&secrets);
 }
@@ -234,19 +234,19 @@ async fn device_login_shows_no_code_or_token_in_debug_or_log() {
     log.assert_hides(&secrets);
 }
 
-/// A call of the API, with secrets of its own.
+/// A call of the API with its own secrets.
 fn api_request(server: &MockServer) -> Request<Bytes> {
     let uri = format!("{}/rooms?password=PLANTED-query", server.uri());
     Request::post(uri).body(Bytes::from_static(b"PLANTED-body")).unwrap()
 }
 
-/// [`call`], to a place where nobody listens.
+/// Like [`call`], to a closed port.
 fn unreachable_api_request() -> Request<Bytes> {
     let uri = "http://127.0.0.1:1/rooms?password=PLANTED-query";
     Request::post(uri).body(Bytes::from_static(b"PLANTED-body")).unwrap()
 }
 
-/// A server that grants a login and one refresh, and then throws back all that it knows.
+/// A server that grants a login and one refresh, and then echoes all secrets that it has received.
 async fn start_echoing_server() -> MockServer {
     let server = MockServer::start().await;
     let refreshed =
@@ -293,7 +293,7 @@ async fn session_shows_no_secret_in_events_or_traces() {
     let session = manager.put_opts(&key, tokens(&webex).await, PutOptions::new().data(&"PLANTED-data")).await.unwrap();
     shown.debug(&(&manager, &session));
 
-    // The claim is written, and the new tokens cannot be until the operator hears of it.
+    // The lease is saved. The new tokens cannot be saved until the operator fixes the store.
     clock.advance(Duration::from_secs(1_209_600));
     store.fail_after(1);
     session.access_token().await.unwrap();
@@ -339,7 +339,7 @@ async fn session_shows_no_secret_in_events_or_traces() {
 
 #[tokio::test]
 async fn errors_show_no_secret_echoed_by_server() {
-    // This server tells secrets that the call never knew, and would spoil what the others listen to.
+    // This server returns secrets that the call did not send, which would disturb the other tests.
     let _unheard = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
     let bodies = [
         TOKENS.to_owned(),
@@ -364,7 +364,7 @@ async fn errors_show_no_secret_echoed_by_server() {
             let hostile = server(answer.insert_header("location", format!("http://localhost/{CODE}"))).await;
             let webex = same(hostile.uri());
             let (pending, callback) = pending_and_callback(&webex);
-            // Each call knows the secrets that it sent; the server has the others from nowhere.
+            // Each call knows the secrets that it sent, and the server has no others.
             if let Err(error) = webex.login(pending, callback).await {
                 error_output(&error).assert_hides(&[CLIENT_SECRET, CODE]);
             }
@@ -394,7 +394,7 @@ fn token_hint_shows_no_part_of_secret() {
     shown.debug(&refresh_token.hint().unwrap());
     assert!(shown.0.contains("PF84") && shown.0.contains(organization), "{}", shown.0);
     shown.assert_hides(&PLANTED_SECRETS);
-    // What stands in the cluster's place is a part of the secret, unless it looks like a cluster.
+    // An invalid cluster is part of the secret.
     assert!(AccessToken::new(format!("a_{ACCESS_TOKEN}_consumer")).unwrap().hint().is_none());
 }
 

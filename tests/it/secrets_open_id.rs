@@ -1,6 +1,6 @@
-//! No secret of OpenID Connect is printed: ID tokens, nonces, and the tokens that keys, userinfo and revocation go with.
+//! No secret of OpenID Connect is printed: ID tokens, nonces, and the tokens in requests.
 //!
-//! Not at `MockWebex`: the secrets in each answer are chosen here, so that they can be searched for; the mock makes its own.
+//! Does not use `MockWebex`: the secrets in each response are chosen here and searched for.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::issuer::{ISSUER_JWKS_PATH, Issuer, Key, SUBJECT, base64url, header};
 use crate::secrets::{DebugOutput, capture_logs, captured_logs};
 use crate::support::{ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, json as answer, parameter};
 
-/// What a refresh brings.
+/// The tokens in a refresh response.
 const NEW_ACCESS_TOKEN: &str = "PLANTED-access-token-5";
 const NEW_REFRESH_TOKEN: &str = "PLANTED-refresh-token-6";
 
@@ -30,7 +30,7 @@ async fn start_issuer() -> Issuer {
     issuer
 }
 
-/// Secrets that must not be shown, as they grow.
+/// The secrets that must not be printed. Tests add to them.
 struct Secrets(Vec<String>);
 
 impl Secrets {
@@ -45,7 +45,7 @@ impl Secrets {
         self.0.push(secret.to_owned());
     }
 
-    /// An ID token can be used again by its text; its claims and its signature are of it.
+    /// Adds an ID token, which is a credential, with its claims and its signature.
     fn add_id_token(&mut self, id_token: &str) {
         self.add(id_token);
         id_token.split('.').skip(1).filter(|part| !part.is_empty()).for_each(|part| self.add(part));
@@ -56,14 +56,14 @@ impl Secrets {
     }
 }
 
-/// Answers the token endpoint with these tokens.
+/// Sets the response of the token endpoint to these tokens.
 fn grant_tokens(issuer: &Issuer, access_token: &str, refresh_token: &str, id_token: &str) {
     let tokens = json!({"access_token": access_token, "refresh_token": refresh_token, "id_token": id_token,
         "expires_in": 1000, "scope": "openid email"});
     issuer.set_response("/access_token", answer(200, &tokens.to_string()));
 }
 
-/// A login whose ID token is what `sign` makes of the nonce; everything secret about it is noted, and everything shown.
+/// Logs in with the ID token that `sign` creates from the nonce. Records secrets and output.
 async fn log_in(
     issuer: &Issuer,
     secrets: &mut Secrets,
@@ -118,7 +118,7 @@ async fn openid_login_shows_no_secret_in_debug_events_or_log() {
         .build()
         .unwrap();
     let session = manager.put(&TokenKey::new("the-open-id-login").unwrap(), login).await.unwrap();
-    // An ID token of a refresh has no nonce (OpenID Connect Core 1.0 section 12.2).
+    // An ID token of a refresh has no nonce (OpenID Connect Core 1.0, section 12.2).
     issuer.clock.advance(Duration::from_secs(1000));
     let mut claims = issuer.claims("");
     claims.as_object_mut().unwrap().remove("nonce");
@@ -149,7 +149,7 @@ async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     secrets.assert_hidden_in(&log);
 }
 
-/// ID tokens that are not what they must be, made of a good one's claims.
+/// Invalid ID tokens, made of the claims of a valid one.
 fn invalid_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
     let (key, good) = (Key::one(), issuer.claims(nonce));
     let changed = |name: &str, value: Value| {
@@ -168,7 +168,7 @@ fn invalid_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
         changed("exp", 1.into()),
         changed("at_hash", "PLANTED-hash-8".into()),
         changed("c_hash", "PLANTED-hash-8".into()),
-        // Another's signature, another key's, none, and what is no token.
+        // The signature of another token, one of another key, none, and malformed tokens.
         Key::two().sign(&header("k1"), &good),
         key.sign(&header("k2"), &good),
         format!("{}.{claims}.", base64url(br#"{"alg":"none"}"#)),
@@ -189,7 +189,7 @@ async fn rejected_id_token_is_not_quoted() {
         secrets.add(planted);
     }
     for number in 0..invalid_id_tokens(&issuer, "n").len() {
-        // Where other keys are asked for, there are some to ask with.
+        // A key set is available if keys are fetched.
         issuer.clock.advance(Duration::from_secs(1));
         let bad = |nonce: &str| invalid_id_tokens(&issuer, nonce).swap_remove(number);
         let error = log_in(&issuer, &mut secrets, &mut shown, bad).await.unwrap_err();
@@ -206,7 +206,7 @@ async fn rejected_id_token_is_not_quoted() {
     secrets.assert_hidden_in(&captured_logs());
 }
 
-/// Answers that throw back what they were asked with, in each place that is read, or a signed token.
+/// Responses that echo the request, or a signed token, in each field that is parsed.
 fn echo_responses(sent: &str, id_token: &str) -> Vec<ResponseTemplate> {
     let id = sent.replace(' ', "_");
     vec![

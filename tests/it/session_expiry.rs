@@ -1,4 +1,4 @@
-//! Where a login ends, as sweeps find out: by what a service says, by what it does not say, and how often that is told.
+//! The expiry of sessions in sweeps: reported by the server or not, and the number of events.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::fake_server::{
     manager_with_events, sweep_counts, token_response,
 };
 
-/// What a refresh answers that brings no refresh token, and says when that one ends which there is.
+/// A refresh response without a refresh token, with the expiry of the existing one.
 const WITHOUT_REFRESH_TOKEN: &str = r#"{"access_token":"b","expires_in":1209600,"refresh_token_expires_in":7776000}"#;
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn renewed_meetings_session_emits_no_false_expiry_event() {
     }
     session.access_token().await.unwrap();
     assert!(mock.refreshes() >= 2, "{}", mock.refreshes());
-    assert_eq!(heard.events_except_refreshes(), [""; 0], "what a server does not say is no reason to alarm anybody");
+    assert_eq!(heard.events_except_refreshes(), [""; 0], "an unknown expiry causes no event");
 }
 
 #[tokio::test]
@@ -71,11 +71,11 @@ async fn imported_session_uses_refresh_token_expiry_of_response() {
     assert_eq!(
         sweep_counts(keep_alive_without_delay(&manager).sweep().await.unwrap()),
         (1, 0, 0, true),
-        "so it is kept alive"
+        "so the session is refreshed"
     );
 }
 
-/// At a service whose refreshes buy no time, uses a login again and again until it is dead, with a sweep each hour.
+/// Uses a session until it expires, at a service that does not extend it, with a sweep each hour.
 async fn assert_expiring_event_two_weeks_ahead(access: Duration, step: Duration, uses: impl AsyncFn(&Session) -> bool) {
     let clock = ManualClock::new(NOW);
     let end = NOW + DAY * 20;
@@ -130,7 +130,7 @@ async fn session_ending_within_14_days_emits_expiring_within_2_hours() {
         clock.advance(HOUR);
         keep_alive.sweep().await.unwrap();
     }
-    assert_eq!(heard.events_except_refreshes(), ["expiring jane", "required jane"], "each once");
+    assert_eq!(heard.events_except_refreshes(), ["expiring jane", "required jane"], "each event once");
 }
 
 #[tokio::test]
@@ -151,10 +151,10 @@ async fn zero_refresh_token_lifetime_is_ignored_without_refresh() {
     assert_eq!(heard.events_except_refreshes(), [""; 0]);
 }
 
-/// A login gives ninety days there, and each refresh ten more from then on.
+/// A login is valid for ninety days, and each refresh extends it to ten more days from then on.
 #[tokio::test]
 async fn session_with_shorter_lifetime_after_refresh_stays_connected() {
-    // On the hour, and never on it.
+    // Exactly on the hour, and never on the hour.
     for step in [HOUR, HOUR + Duration::from_secs(61)] {
         let clock = ManualClock::new(NOW);
         let (own, until) = (clock.clone(), Mutex::new(NOW));
@@ -175,7 +175,7 @@ async fn session_with_shorter_lifetime_after_refresh_stays_connected() {
             clock.advance(step);
             keep_alive.sweep().await.unwrap();
         }
-        assert!(session.access_token().await.is_ok(), "swept every {step:?}, and dead");
+        assert!(session.access_token().await.is_ok(), "swept every {step:?}, and expired");
         assert_eq!(heard.events_except_refreshes(), [""; 0], "{step:?}");
         assert!((10..=20).contains(&fake.refreshes()), "{step:?}: {} refreshes", fake.refreshes());
     }

@@ -1,4 +1,4 @@
-//! What a session reports about itself: after a success that is not saved yet, when it has ended, and why it has ended.
+//! The status of a session: with tokens that are not saved yet, and after the session has ended.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn ended_session_returns_login_required_on_every_call() {
     }
 }
 
-/// Under strict rotation, the newest refresh token was lost with the response; what the user can be told about it is in the status.
+/// With strict rotation, the newest refresh token was lost. The status explains that to the user.
 #[tokio::test(start_paused = true)]
 async fn lost_response_under_strict_rotation_sets_was_interrupted() {
     for rotation in [Rotation::Strict, Rotation::Lenient] {
@@ -104,7 +104,7 @@ async fn login_required_without_lost_response_is_not_interrupted() {
     for rotation in [Rotation::Strict, Rotation::Lenient] {
         let Fixture { clock, server, session, .. } = fixture(rotation, 3600).await;
         clock.sleep(HOUR).await;
-        // The server says that it did nothing.
+        // The server reports that it did not process the request.
         server.set_faults(|_| Some(ServerFault::Respond(503, "{}".to_owned())));
         assert!(session.access_token().await.unwrap_err().is_retryable());
         clock.sleep(SECOND * 301).await;

@@ -1,4 +1,4 @@
-//! What a manager promises: a token whenever one is needed, for as long as Webex lets it.
+//! The token manager: it returns valid tokens for as long as Webex permits.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -23,7 +23,7 @@ use crate::support::{TOKENS, builder, json, save_head, tokens, yield_until_idle}
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
-/// From this age on, a token that is valid for a fortnight can be refreshed.
+/// The minimum age at which a token that is valid for two weeks can be refreshed.
 const MIN_AGE: Duration = Duration::from_secs(30);
 
 fn key(text: &str) -> TokenKey {
@@ -35,7 +35,7 @@ pub(crate) async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> TokenSet {
     webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap().into_tokens()
 }
 
-/// A Webex, its clock, and Jane's kept login.
+/// A Webex, its clock, and Jane's stored session.
 async fn stored_session(store: impl TokenStore) -> (MockWebex, ManualClock, TokenManager, Session) {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -61,7 +61,7 @@ async fn concurrent_callers_with_expired_token_share_one_refresh() {
         let token = caller.await.unwrap();
         assert_eq!(*first.get_or_insert(token.clone()), token);
     }
-    assert_ne!(first, Some(old), "the dead one");
+    assert_ne!(first, Some(old), "the expired token");
     manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
@@ -98,7 +98,7 @@ async fn cancelled_caller_does_not_cancel_refresh() {
         let mut call = Box::pin(session.access_token());
         tokio::select! {
             biased;
-            _ = &mut call => panic!("it answered before it was asked"),
+            _ = &mut call => panic!("the call returned before the refresh was requested"),
             () = tokio::task::yield_now() => {}
         }
     }
@@ -169,7 +169,7 @@ async fn two_managers_on_one_store_refresh_once() {
     let other = TokenManager::new(mock.client(), store).unwrap();
     let calls = [session, other.session(&key("jane"))]
         .map(|session| tokio::spawn(async move { session.access_token().await.unwrap() }));
-    // One of them refreshes; the other looks again and again, by a clock that stands still until the first is done.
+    // One of them refreshes. The other one polls, with a clock that is not advanced until the first is done.
     while !calls.iter().any(tokio::task::JoinHandle::is_finished) {
         tokio::task::yield_now().await;
     }
@@ -207,7 +207,7 @@ async fn rejected_refresh_token_is_reported_once_and_not_sent_again() {
     }
     assert_eq!((mock.refreshes(), said.load(Ordering::SeqCst)), (1, 1));
 
-    // A new login begins anew.
+    // A new login resets the state.
     let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
     session.access_token().await.unwrap();
 }
@@ -227,7 +227,7 @@ async fn rejected_token_is_replaced_and_older_one_is_ignored() {
     let (mock, clock, manager, session) = stored_session(MemoryStore::new()).await;
     let first = session.access_token().await.unwrap();
     session.invalidate(&first);
-    assert_eq!(session.access_token().await.unwrap(), first, "it is too new to be refreshed");
+    assert_eq!(session.access_token().await.unwrap(), first, "the token is too recent to be refreshed");
     assert_eq!(mock.refreshes(), 0);
     clock.advance(MIN_AGE);
     session.invalidate(&first);
@@ -361,7 +361,7 @@ async fn regenerated_client_secret_ends_no_session() {
         let error = manager.access_token(&key(email)).await.unwrap_err();
         assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
     }
-    // Webex's words for a wrong secret say as much as `invalid_client`.
+    // Webex's message for a wrong secret means the same as `invalid_client`.
     assert_eq!(mock.refreshes(), 1, "the first rejection pauses the whole client");
     assert_eq!(failures.load(Ordering::SeqCst), 1);
 
@@ -386,7 +386,7 @@ async fn request_is_sent_with_token_and_repeated_once_after_401() {
     let person = || http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
     let first = session.access_token().await.unwrap();
     assert_eq!(session.send(person()).await.unwrap().status(), 200);
-    // Webex rejects a token that is valid by its times.
+    // Webex rejects a token that has not expired.
     mock.expire_access_tokens("jane@example.com");
     assert_eq!(session.send(person()).await.unwrap().status(), 401, "a new token is not refreshed");
     assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (0, first.clone()));
@@ -480,7 +480,7 @@ async fn remove_all_removes_only_users_of_tenant() {
     assert!(unlisted.remove_all("cust1").await.unwrap_err().to_string().contains("implements `TokenIndex`"));
 }
 
-/// A server that grants logins, and answers refreshes as scripted.
+/// A server that grants logins, with scripted responses to refreshes.
 async fn scripted_server(refresh: ResponseTemplate) -> (MockServer, ManualClock, TokenManager, Session) {
     scripted_server_with_listener(refresh, |_| {}).await
 }
@@ -538,10 +538,10 @@ async fn old_token_is_served_during_outage_with_few_requests() {
     }
     let sent = refreshes(&server).await;
     assert!((3..300).contains(&sent), "{sent} requests in an hour");
-    // Each attempt sends three times before it gives up, and says so once.
+    // Each attempt sends three requests before it fails, and reports one failure.
     let [failures, others] = &*heard;
     let failures = failures.load(Ordering::SeqCst);
-    assert!(failures >= 1 && failures <= sent / 3, "{failures} failures were told of {sent} requests");
+    assert!(failures >= 1 && failures <= sent / 3, "{failures} failures were reported for {sent} requests");
     assert_eq!(others.load(Ordering::SeqCst), 0, "and nothing else");
 }
 
@@ -557,7 +557,7 @@ async fn captive_portal_html_at_refresh_is_retryable() {
 async fn unchanged_or_short_token_causes_no_refresh_loop() {
     let short = r#"{"access_token":"short","expires_in":5}"#;
     let none = r#"{"access_token":"none","expires_in":0}"#;
-    // In a minute the short one lives twelve times, and two are dead on arrival after the first, a gap apart.
+    // In a minute the short-lived token expires twelve times. Two more are expired on receipt.
     for (answer, in_a_minute) in [(TOKENS, 0..=0), (short, 12..=20), (none, 2..=2)] {
         let (server, clock, manager, session) = scripted_server(json(200, answer)).await;
         clock.advance(TWO_WEEKS.mul_f64(0.9));
@@ -577,7 +577,7 @@ async fn unchanged_or_short_token_causes_no_refresh_loop() {
     }
 }
 
-/// Elsewhere it was refused, or is known to have ended, before it was given again here.
+/// The token was rejected or had expired elsewhere before it was issued here again.
 #[tokio::test]
 async fn reissued_token_is_accepted_by_other_processes() {
     for is_refused in [false, true] {
@@ -646,7 +646,7 @@ async fn unsaved_tokens_are_served_from_memory_and_saved_later() {
     let session = manager.put(&key("jane"), log_in(&mock, &webex).await).await.unwrap();
     let old = session.access_token().await.unwrap();
     clock.advance(TWO_WEEKS);
-    // The claim is written, and the store fails before the new tokens are.
+    // The lease is saved, and the store fails before the new tokens are.
     failing.fail_after(1);
     let new = session.access_token().await.unwrap();
     assert_ne!(new, old);
@@ -692,7 +692,7 @@ async fn hanging_store_returns_retryable_errors() {
     let stuck = HangingStore(MemoryStore::new(), Arc::default());
     let (mock, clock, manager, session) = stored_session(stuck.clone()).await;
     let tokens = log_in(&mock, &mock.client()).await;
-    // From here on nothing but the store is waited for.
+    // From here on, only the store is awaited.
     tokio::time::pause();
     stuck.1.store(true, Ordering::SeqCst);
     clock.advance(TWO_WEEKS.mul_f64(0.8));
@@ -727,8 +727,8 @@ async fn read_only_store_causes_no_retry_loop() {
         clock.advance(Duration::from_secs(1));
         yield_until_idle().await;
     }
-    assert_eq!(failing.saves.load(Ordering::SeqCst) - before, 2, "two tries, and none that nobody asks for");
-    assert_eq!(mock.refreshes(), 0, "nothing is sent without a claim");
+    assert_eq!(failing.saves.load(Ordering::SeqCst) - before, 2, "two attempts, and none without a caller");
+    assert_eq!(mock.refreshes(), 0, "no request is sent without a lease");
     failing.recover();
     session.access_token().await.unwrap();
 }
@@ -736,7 +736,7 @@ async fn read_only_store_causes_no_retry_loop() {
 #[tokio::test]
 async fn failed_remove_causes_no_second_concurrent_refresh() {
     let (clock, store) = (ManualClock::new(NOW), FailingStore::new(MemoryStore::new()));
-    // A server that takes a second refresh for theft.
+    // A server that treats a second refresh as token theft.
     let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict).detect_reuse().start().await;
     let gate = BarrierTransport::open_at("/v1/access_token");
     let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
@@ -777,7 +777,7 @@ async fn wrong_client_secret_is_reported_despite_store_failure() {
     let (mock, clock, _manager, session) = stored_session(store.clone()).await;
     mock.change_secret("another");
     clock.advance(TWO_WEEKS);
-    // The claim is written, and then nothing any more.
+    // The lease is saved, and all later saves fail.
     store.fail_writes_after(1);
     let error = session.access_token().await.unwrap_err();
     assert!(error.is_misconfigured(), "{error:?}");
@@ -810,7 +810,7 @@ async fn save_retries_back_off_and_are_reported_once() {
         }
         failing.saves.load(Ordering::SeqCst) - before
     };
-    // The lease, the first try, three after short pauses, and then one every two seconds.
+    // The lease, the first attempt, three more after short pauses, and then one every two seconds.
     assert_eq!(pass(3).await, 2 + 3);
     assert_eq!(pass(600).await, 2 + 3 + 300);
     // After ten minutes the pauses grow: 4, 8, 16, 32, 60 and 60 seconds.
@@ -818,7 +818,7 @@ async fn save_retries_back_off_and_are_reported_once() {
     assert_eq!(said.load(Ordering::SeqCst), 1);
 }
 
-/// Jane's session, whose new access token is only in memory because the store fails. The runtime of its refresh has ended.
+/// Jane's session, with a new access token that could not be saved. The runtime has shut down.
 fn session_with_unsaved_tokens()
 -> (tokio::runtime::Runtime, FailingStore, MockWebex, ManualClock, TokenManager, Session, AccessToken) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -864,7 +864,7 @@ fn wait_idle_fails_in_bounded_time_on_undriven_runtime() {
     let first = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mock, clock, manager, session) = first.block_on(stored_session(MemoryStore::new()));
     clock.advance(TWO_WEEKS.mul_f64(0.8));
-    // The token is served at once, and the refresh behind it gets no further.
+    // The token is served immediately, and the refresh in the background does not complete.
     first.block_on(session.access_token()).unwrap();
     let second = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let settled = second.block_on(async { tokio::time::timeout(Duration::from_secs(200), manager.wait_idle()).await });
@@ -884,7 +884,7 @@ async fn session_that_caused_pause_writes_nothing_while_waiting() {
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
-    // The pause of a second is over, and for another second the other session comes first.
+    // The pause of one second is over. For another second, the other session goes first.
     clock.advance(Duration::from_millis(1500));
     let before = failing.saves.load(Ordering::SeqCst);
     for _ in 0..100 {
@@ -895,7 +895,7 @@ async fn session_that_caused_pause_writes_nothing_while_waiting() {
     clock.advance(Duration::from_secs(1));
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert_eq!(mock.refreshes(), 2, "no other has come");
+    assert_eq!(mock.refreshes(), 2, "no other token was issued");
 }
 
 #[tokio::test]
@@ -914,7 +914,7 @@ async fn panicking_listener_does_not_affect_refresh() {
     assert_eq!(TokenManager::new(mock.client(), store).unwrap().access_token(&key("jane")).await.unwrap(), new);
 }
 
-/// Events are told outside of all locks, so whoever hears one may ask about it.
+/// Events are emitted without any lock held, so a listener may use the session.
 #[tokio::test]
 async fn listener_may_call_its_manager() {
     let clock = ManualClock::new(NOW);
@@ -1003,7 +1003,7 @@ async fn api_rejecting_every_token_causes_no_refresh_storm() {
         session.invalidate(&session.access_token().await.unwrap());
     }
     assert_eq!(mock.refreshes(), 1);
-    // Callers get a token all day; when it was refreshed, in minutes after the first time.
+    // Callers get a token all day. The times are those of the refreshes, in minutes after the first one.
     let mut refreshed_at = Vec::new();
     for step in 1..=24 * 60 * 6 {
         clock.advance(STEP);
@@ -1081,14 +1081,14 @@ async fn backoff_of_host_with_future_clock_blocks_no_refresh() {
     assert_eq!(mock.refreshes(), 1);
 }
 
-/// A store that works until it is told not to.
+/// A store that works until the test makes it fail.
 #[derive(Clone, Debug)]
 pub(crate) struct FailingStore {
     inner: MemoryStore,
-    /// How many more writes succeed; `None` for all.
+    /// The number of writes that still succeed, or `None` for all.
     writes_left: Arc<Mutex<Option<usize>>>,
     is_down: Arc<AtomicBool>,
-    /// Whether reading works while it is down.
+    /// `true` if loads succeed while saves fail.
     allows_reads: Arc<AtomicBool>,
     saves: Arc<AtomicUsize>,
 }
@@ -1109,7 +1109,7 @@ impl FailingStore {
         self.is_down.store(writes == 0, Ordering::SeqCst);
     }
 
-    /// Like a disk that was mounted anew as read-only.
+    /// Like a disk that was remounted as read-only.
     fn fail_writes_after(&self, writes: usize) {
         self.fail_after(writes);
         self.allows_reads.store(true, Ordering::SeqCst);
@@ -1165,7 +1165,7 @@ impl TokenStore for FailingStore {
     }
 }
 
-/// A store that stops answering.
+/// A store that stops responding.
 #[derive(Clone, Debug)]
 struct HangingStore(MemoryStore, Arc<AtomicBool>);
 
@@ -1203,7 +1203,7 @@ impl TokenStore for HangingStore {
     }
 }
 
-/// A store that lets others in before each step.
+/// A store that yields before each operation.
 #[derive(Debug)]
 pub(crate) struct YieldingStore(MemoryStore);
 

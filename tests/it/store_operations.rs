@@ -1,4 +1,4 @@
-//! What a refresh asks of the store, counted.
+//! The number of store operations of a refresh.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +15,10 @@ use webex_oauth::{Callback, Session, TokenManager};
 use crate::support::save_head;
 
 const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
-/// More than the time after which nobody is served before the store was asked.
+/// More than the time after which a token is not served before the store was asked.
 const LONG_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// A store that counts, and lets others run before it answers, as one on a disk or a network does.
+/// A store that counts its operations, and yields before it responds, as one on a disk does.
 #[derive(Clone, Debug)]
 struct CountingStore {
     inner: MemoryStore,
@@ -31,7 +31,7 @@ impl CountingStore {
         Self { inner: MemoryStore::new(), loads: Arc::default(), writes: Arc::default() }
     }
 
-    /// Loads and writes since the last time.
+    /// Returns the number of loads and writes since the last call.
     fn take_counts(&self) -> (usize, usize) {
         (self.loads.swap(0, Ordering::SeqCst), self.writes.swap(0, Ordering::SeqCst))
     }
@@ -66,7 +66,7 @@ impl TokenStore for CountingStore {
     }
 }
 
-/// Jane's login, of which nothing has been asked yet.
+/// Jane's session, which is not cached yet.
 async fn stored_session(store: &CountingStore) -> (MockWebex, ManualClock, TokenManager, Session) {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -85,7 +85,7 @@ async fn refresh_takes_one_load_and_two_saves() {
     let (mock, clock, manager, session) = stored_session(&store).await;
     for (what, time) in [("stale", TWO_WEEKS.mul_f64(0.8)), ("dead", TWO_WEEKS), ("dead and unseen", TWO_WEEKS * 3)] {
         clock.advance(time);
-        // A living token that nobody has asked for lately is looked at before it is served.
+        // A valid token that was idle for a while is compared with the store before it is served.
         let looks = usize::from(what == "stale");
         session.access_token().await.unwrap();
         manager.wait_idle().await.unwrap();
@@ -95,7 +95,7 @@ async fn refresh_takes_one_load_and_two_saves() {
     clock.advance(Duration::from_secs(31));
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert_eq!(store.take_counts(), (1, 2), "refused by the API");
+    assert_eq!(store.take_counts(), (1, 2), "rejected by the API");
     clock.advance(Duration::from_secs(29));
     session.refresh().await.unwrap();
     // Another process may have newer tokens.

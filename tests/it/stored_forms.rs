@@ -1,4 +1,4 @@
-//! The stored forms, byte by byte: what an earlier version stored can be read, and what is stored keeps its spelling.
+//! The stored forms, byte by byte: data of earlier versions can be read, and the format is stable.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn keys() -> EncryptionKeys {
     EncryptionKeys::new("2026-11", (*b"PLANTED-new-key-of-32-bytes-0002").into()).unwrap()
 }
 
-/// Every field, what the server sent beyond them, and a field of a later version.
+/// Every field, additional fields of the server, and a field of a later version.
 const TOKEN_SET: &str = concat!(
     r#"{"v":1,"service":"webex","client_id":"C1","access_token":"PLANTED-access","token_type":"Bearer","#,
     r#""expires_at":1701209600,"refresh_token":"PLANTED-refresh","refresh_token_expires_at":1707776000,"#,
@@ -53,7 +53,7 @@ const DEVICE_LOGIN: &str = concat!(
     r#""user_info":"email","self_contained_token":true,"payload":{"return_to":"/rooms"}}"#,
 );
 
-/// A lease, and everything that is known of a session beside the tokens.
+/// A lease, and the complete state of a session apart from the tokens.
 const LEASED_HEAD: &str = concat!(
     r#"{"v":1,"revision":"000000000000000000000000000000a1","login":"000000000000000000000000000000b2","generation":7,"#,
     r#""claim":{"id":"000000000000000000000000000000c3","at":1700000000,"lease":60},"interrupted":true,"#,
@@ -95,7 +95,7 @@ fn pending_authorization_round_trips() {
 #[test]
 fn device_login_round_trips() {
     let login = DeviceLogin::from_stored(&webex(), DEVICE_LOGIN).unwrap();
-    // A second longer each time, so that rounding to seconds never makes a poll too early.
+    // One second longer each time, so that rounding to seconds never makes a poll too early.
     assert_eq!(login.to_stored().unwrap().expose(), DEVICE_LOGIN.replace(r#""pause":5"#, r#""pause":6"#));
     assert_eq!(login.interval(), Duration::from_secs(2));
 }
@@ -162,7 +162,7 @@ fn cookie_of_earlier_version_is_accepted() {
     assert!(set.values().next().unwrap().to_str().unwrap().starts_with(name));
 }
 
-/// The path and the content of a file, below the folder of the store.
+/// Returns the path and the content of a file below the folder of the store.
 const FILE: (&str, &str) = (
     "webex-logins-v1/42/4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3",
     concat!(

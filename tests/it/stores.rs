@@ -1,4 +1,4 @@
-//! Keeping logins: the stores of this crate, and what happens to their files.
+//! The stores of this crate, and their files.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,17 +15,17 @@ use webex_oauth::{Error, ErrorKind};
 
 use crate::support::{TempDir, report_skipped, rerun_test};
 
-/// How long anything may take before a test fails: far more than it needs on a busy host.
+/// The maximum time for any operation. It far exceeds the time that a busy host needs.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// Tells a child process which of its stories it is in, and where.
+/// Selects the test in a child process, and its folder.
 const CHILD_VARIABLE: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
 
 fn key() -> TokenKey {
     TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
 }
 
-/// An entry of a revision that is only its own. A store never asks where it comes from.
+/// An entry with a unique revision. A store does not interpret it.
 fn entry(number: u64, body: &[u8]) -> Entry {
     let head = format!(r#"{{"v":1,"revision":"{number:032x}","login":"{:032x}","generation":{number}}}"#, 7);
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
@@ -153,11 +153,7 @@ async fn file_permissions_are_restricted_to_owner() {
     set_mode(&root, 0o755);
     set_mode(&folder.0, 0o755);
     folder.store();
-    assert_eq!(
-        (mode(&root), mode(&folder.0)),
-        (0o700, 0o755),
-        "the folder that was given is not the store's to change"
-    );
+    assert_eq!((mode(&root), mode(&folder.0)), (0o700, 0o755), "the store must not change the given folder");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +237,7 @@ fn process_killed_during_save_leaves_complete_entry() {
         child.wait().unwrap();
         let kept = runtime.block_on(store.load(&key())).unwrap().unwrap();
         assert!(kept.body.expose() == body(kept.head.generation()));
-        // Its lock ended with it.
+        // The lock was released with the process.
         let number = kept.head.generation() + 1;
         let saved = runtime.block_on(store.save(&key(), &entry(number, &body(number)), revision_precondition(&kept)));
         assert_eq!(saved.unwrap(), WriteOutcome::Committed);
@@ -265,10 +261,10 @@ async fn reader_sees_complete_old_entry_during_save() {
     assert_eq!(read, whole);
 }
 
-/// Reads a child's output up to a line that ends with these words.
+/// Reads the output of a child process up to a line that ends with these words.
 fn wait_for_line(child: &mut Child, words: &str) {
     let output = BufReader::new(child.stdout.as_mut().unwrap());
-    assert!(output.lines().any(|line| line.unwrap().ends_with(words)), "the child never said {words}");
+    assert!(output.lines().any(|line| line.unwrap().ends_with(words)), "the child never printed {words}");
 }
 
 // --- damage
@@ -360,7 +356,7 @@ async fn due_skips_files_of_later_version_and_keys_fails() {
         place = Some(next);
     }
     due.sort();
-    assert_eq!(due, [&keys[..2], &keys[3..]].concat(), "the others are kept alive");
+    assert_eq!(due, [&keys[..2], &keys[3..]].concat(), "the other sessions are listed");
     let error = store.keys(None, None, 10).await.unwrap_err();
     assert!(
         error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(),
@@ -387,7 +383,7 @@ async fn listing_skips_corrupt_and_misplaced_files() {
     assert_eq!((page.keys, page.next), (vec![key()], None));
 }
 
-// --- what stands in the way
+// --- obstacles in the file system
 
 #[cfg(unix)]
 #[tokio::test]
@@ -408,7 +404,7 @@ async fn symbolic_link_in_store_is_rejected() {
             Some(store.save(&key(), &entry, revision_precondition(&entry)).await.unwrap_err()),
             Some(store.delete(&key(), revision_precondition(&entry)).await.unwrap_err()),
         ] {
-            // Reading has nothing to do with the lock.
+            // Loads do not use the lock.
             let Some(error) = error else { continue };
             assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
             let said = causes(&error);
@@ -433,7 +429,7 @@ async fn symbolic_link_in_store_is_rejected() {
     refused(&file).await;
 }
 
-/// Only root can make such files, and only root could read them.
+/// Only root can create such files, and only root could read them.
 #[cfg(unix)]
 #[tokio::test]
 async fn file_of_other_user_is_rejected_and_not_modified() {
@@ -467,7 +463,7 @@ async fn file_of_other_user_is_rejected_and_not_modified() {
     assert_eq!(store.load(&key()).await.unwrap(), Some(entry.clone()));
 }
 
-/// Only root can make such folders.
+/// Only root can create such folders.
 #[cfg(unix)]
 #[tokio::test]
 async fn store_created_by_root_belongs_to_folder_owner() {
@@ -504,7 +500,7 @@ async fn store_created_by_root_belongs_to_folder_owner() {
     let mut names: Vec<_> = fs::read_dir(shard).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names.len(), 3, "a login, a damaged one and the lock: {names:?}");
-    // A folder and a lock that are made again are that user's again.
+    // A folder and a lock that are created again belong to that user again.
     fs::remove_dir_all(shard).unwrap();
     put_entry(&store, &new).await;
     assert_owned_by_nobody(&folder.0.join("share"));
@@ -515,7 +511,7 @@ async fn store_created_by_root_belongs_to_folder_owner() {
         put_entry(&store, &new).await;
         assert_owned_by_nobody(&folder.0.join("share"));
     }
-    // What root found there stays as it was.
+    // Files that existed before are unchanged.
     chown(shard, Some(0), Some(0)).unwrap();
     assert_eq!(store.load(&key()).await.unwrap_err().kind(), ErrorKind::Store);
     assert_eq!(fs::metadata(shard).unwrap().uid(), 0);
@@ -554,12 +550,12 @@ fn store_cannot_be_opened_without_usable_folder() {
     assert_eq!(FileStore::for_application("../up").unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-/// A file system of 64 KiB, which later cannot be written to, seen by a child alone.
+/// A file system of 64 KiB that later becomes read-only, visible only to a child process.
 #[cfg(target_os = "linux")]
 #[test]
 fn full_disk_is_retryable_and_read_only_disk_misconfigured() {
     const TEST_NAME: &str = "full_disk_is_retryable_and_read_only_disk_misconfigured";
-    /// How the child says that it could do nothing.
+    /// The message of a child process that could not run the test.
     const NOT_RUN_EXIT_CODE: i32 = 77;
     let mount = |options: &str, folder: &Path| {
         let arguments = ["-t", "tmpfs", "-o", options, "none"];
@@ -638,7 +634,7 @@ async fn lock_held_by_other_process_returns_retryable_error() {
 
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
     assert!(causes(&error).contains(&format!("waiting for the lock {}", lock.display())), "{}", causes(&error));
-    assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()), "readers wait for nobody");
+    assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()), "loads do not wait");
     let clock = ManualClock::new(UnixTime::from_secs(0)).auto_advance();
     let patient = folder.store().with_clock(clock.clone());
     assert!(patient.delete(&key(), revision_precondition(&old)).await.unwrap_err().is_retryable());
@@ -649,10 +645,10 @@ async fn lock_held_by_other_process_returns_retryable_error() {
     };
     holder.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(holder.wait().unwrap().success());
-    assert_eq!(waiting.await.unwrap().unwrap(), WriteOutcome::Committed, "it waited for its turn");
+    assert_eq!(waiting.await.unwrap().unwrap(), WriteOutcome::Committed, "it waited for the lock");
 }
 
-/// Polls a future once, and leaves it alone from then on.
+/// Polls a future once, and never again.
 async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> std::task::Poll<F::Output> {
     std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context))).await
 }
@@ -660,7 +656,7 @@ async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> std::task::
 #[tokio::test]
 async fn write_behind_unpolled_write_times_out_and_can_be_retried() {
     let folder = TempDir::new();
-    // Long enough for a busy host to do the work of both.
+    // Long enough for both operations on a busy host.
     let store = folder.store().with_lock_timeout(Duration::from_secs(1));
     let keys = EncryptionKeys::new("k1", EncryptionKey::from([7; 32])).unwrap();
     let stores: [&dyn TokenStore; 2] = [&store, &Encrypted::new(store.clone(), keys)];
@@ -678,10 +674,10 @@ async fn write_behind_unpolled_write_times_out_and_can_be_retried() {
         let error = behind.expect("the wait has a limit").unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
 
-        // The lock is free again, and still nobody polls the first.
+        // The lock is free again, and the first future is still not polled.
         holder.unlock().unwrap();
         let behind = tokio::time::timeout(MAX_WAIT, store.save(&key, &other, Precondition::Absent)).await;
-        assert_eq!(behind.expect("the turn comes").unwrap(), WriteOutcome::Conflict, "the first goes first");
+        assert_eq!(behind.expect("the operation runs").unwrap(), WriteOutcome::Conflict, "in order");
         assert_eq!(store.load(&key).await.unwrap(), Some(own.clone()));
         assert_eq!(unpolled.await.unwrap(), WriteOutcome::Committed);
         assert_eq!(store.delete(&key, revision_precondition(&own)).await.unwrap(), WriteOutcome::Committed);
@@ -759,7 +755,7 @@ fn runtime_shutdown_completes_write_and_releases_lock() {
         drop(runtime);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            // The change of the runtime that ended may come before or after this one.
+            // The change by the runtime that ended may happen before or after this one.
             loop {
                 let kept = store.load(&key()).await.unwrap();
                 let expect = kept.as_ref().map_or(Precondition::Absent, revision_precondition);

@@ -1,4 +1,4 @@
-//! What the stories share: a client of a server on this machine, a login that has come back, folders, and processes.
+//! Shared fixtures: a client of a local server, a login with its callback, folders, and processes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use webex_oauth::{Callback, PendingAuthorization, Service, TokenSet, WebexOAuth,
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-/// Secrets that must never be seen again.
+/// Secrets that must never be printed.
 pub(crate) const CLIENT_SECRET: &str = "PLANTED-client-secret-1";
 pub(crate) const CODE: &str = "PLANTED-code-2";
 pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-3";
@@ -28,7 +28,7 @@ pub(crate) const TOKENS: &str = r#"{"access_token":"PLANTED-access-token-3","exp
     "refresh_token":"PLANTED-refresh-token-4","refresh_token_expires_in":7775999,"token_type":"Bearer",
     "scope":"spark:all spark:kms"}"#;
 
-/// A client of the service, with everything that a login needs.
+/// A client of the service, with all settings that a login requires.
 pub(crate) fn builder(service: Service) -> WebexOAuthBuilder {
     WebexOAuth::builder()
         .service(service)
@@ -43,27 +43,27 @@ pub(crate) fn client(uri: &str) -> WebexOAuth {
     builder(Service::webex().with_base_url(uri)).build().unwrap()
 }
 
-/// A login whose browser has come back with [`CODE`].
+/// A login with the callback that contains [`CODE`].
 pub(crate) fn pending_and_callback(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
     let (url, pending) = webex.authorize().begin().unwrap();
     let state = parameter(url.as_str(), "state");
     (pending, Callback::parse(format!("code={CODE}&state={state}")).unwrap())
 }
 
-/// A parameter of a URL's query.
+/// Returns a query parameter of a URL.
 pub(crate) fn parameter(url: &str, name: &str) -> String {
     let url = url::Url::parse(url).unwrap();
     url.query_pairs().find(|(own, _)| own == name).unwrap_or_else(|| panic!("no {name} in {url}")).1.into_owned()
 }
 
-/// A server that answers everything alike.
+/// A server that sends the same response to every request.
 pub(crate) async fn server(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(answer).mount(&server).await;
     server
 }
 
-/// An answer with a JSON body, as text so that a test can write any nonsense.
+/// A response with a JSON body, given as a string so that it can be malformed.
 pub(crate) fn json(status: u16, body: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_raw(body.as_bytes(), "application/json")
 }
@@ -74,7 +74,7 @@ pub(crate) async fn tokens(webex: &WebexOAuth) -> TokenSet {
     webex.login(pending, callback).await.unwrap().into_tokens()
 }
 
-/// The same tokens, received 30 seconds earlier: old enough to be refreshed whenever a refresh is asked for.
+/// The same tokens, received 30 seconds earlier: old enough for a requested refresh.
 pub(crate) fn backdate_tokens(tokens: &TokenSet) -> TokenSet {
     let mut stored: serde_json::Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
     let received = stored["received_at"].as_u64().unwrap();
@@ -82,12 +82,12 @@ pub(crate) fn backdate_tokens(tokens: &TokenSet) -> TokenSet {
     TokenSet::from_stored(&stored.to_string()).unwrap()
 }
 
-/// The form of a request.
+/// Parses the form of a request.
 pub(crate) fn form(request: &wiremock::Request) -> std::collections::HashMap<String, String> {
     form_urlencoded::parse(&request.body).into_owned().collect()
 }
 
-/// A folder that is gone after the test.
+/// A folder that is removed after the test.
 pub(crate) struct TempDir(pub(crate) PathBuf);
 
 impl TempDir {
@@ -95,7 +95,7 @@ impl TempDir {
         Self::new_in(&std::env::temp_dir())
     }
 
-    /// Where there is a file system in memory it is there: for stories of many files that no machine's crash is part of.
+    /// In a memory file system if there is one. The tests do not cover crashes of the host.
     #[cfg(unix)]
     pub(crate) fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
@@ -107,7 +107,7 @@ impl TempDir {
     }
 
     fn new_in(path: &Path) -> Self {
-        // Its seed is another each time.
+        // The seed is random.
         let number = RandomState::new().hash_one(std::process::id());
         Self(path.join(format!("webex-oauth-test-{number:016x}")))
     }
@@ -134,7 +134,7 @@ pub(crate) fn rerun_test(test: &str) -> Command {
     command
 }
 
-/// A way to the server with gates on it, each of which holds the answers to some requests back until the test opens it.
+/// A transport that delays the responses to some requests until the test releases them.
 #[derive(Clone, Debug)]
 pub(crate) struct HoldingTransport {
     transport: Arc<ReqwestTransport>,
@@ -143,14 +143,14 @@ pub(crate) struct HoldingTransport {
 
 #[derive(Debug)]
 struct ResponseHold {
-    /// What the requests have in their bodies.
+    /// A string in the bodies of the requests.
     pattern: &'static str,
     held: Semaphore,
     is_open: watch::Sender<bool>,
 }
 
 impl HoldingTransport {
-    /// With a gate for requests with these words in their bodies, and another for those with those.
+    /// Delays the responses to requests with these strings in their bodies, each separately.
     pub(crate) fn new(words: &[&'static str]) -> Self {
         let gate = |words: &&'static str| ResponseHold {
             pattern: words,
@@ -163,12 +163,12 @@ impl HoldingTransport {
         }
     }
 
-    /// Waits until the server has answered, and the answer is held.
+    /// Waits until the server has responded, and the response is delayed.
     pub(crate) async fn wait_until_held(&self, words: &str) {
         self.hold_for(words).held.acquire().await.unwrap().forget();
     }
 
-    /// Lets the answer through, and all after it.
+    /// Releases the response, and all following ones.
     pub(crate) fn release(&self, words: &str) {
         self.hold_for(words).is_open.send_replace(true);
     }
@@ -192,14 +192,14 @@ impl Transport for HoldingTransport {
     }
 }
 
-/// Gives the others of a runtime of one thread the processor, until nothing more happens by itself.
+/// Yields to the other tasks of a single-threaded runtime until all of them are idle.
 pub(crate) async fn yield_until_idle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
-/// The tests in the files of a folder, each as `<prefix><file>::<name>`.
+/// Returns the tests in the files of a folder, each as `<prefix><file>::<name>`.
 pub(crate) fn tests_below(folder: &str, prefix: &str) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
@@ -217,13 +217,13 @@ pub(crate) fn tests_below(folder: &str, prefix: &str) -> BTreeSet<String> {
     tests
 }
 
-/// The tests in the text of a file, each as `<module>::<name>`, with the names of inline modules in between.
+/// Returns the tests in the source code of a file, each as `<module>::<name>`.
 ///
 /// A function is a test if it has an attribute `#[test]` or `#[tokio::test]` and is not ignored.
 ///
 /// # Panics
 ///
-/// When a name exists twice.
+/// Panics if a name occurs twice.
 pub(crate) fn tests_in(module: &str, text: &str) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     collect_tests(&syn::parse_file(text).unwrap().items, module, &mut tests);
@@ -242,7 +242,7 @@ fn collect_tests(items: &[syn::Item], module: &str, tests: &mut BTreeSet<String>
             }
             syn::Item::Mod(inner) => {
                 let items = inner.content.as_ref().map_or(&[][..], |(_, items)| items);
-                // Unit tests are in a module `tests`, which their rows do not name.
+                // Unit tests are in a module `tests`, which is not part of the names in the tables.
                 let inner =
                     if inner.ident == "tests" { module.to_owned() } else { format!("{module}::{}", inner.ident) };
                 collect_tests(items, &inner, tests);
@@ -252,18 +252,18 @@ fn collect_tests(items: &[syn::Item], module: &str, tests: &mut BTreeSet<String>
     }
 }
 
-/// Says that a story was not told; where `CI` is set, that is a failure.
+/// Reports a skipped test. If `CI` is set, that is a failure.
 pub(crate) fn report_skipped(story: &str, why: &str) {
     print_to_stderr(&format!("!! NOT RUN: {story}: {why}"));
     assert!(std::env::var_os("CI").is_none(), "{story} was not run: {why}");
 }
 
-/// Says something past the harness, which keeps the words of tests that pass to itself.
+/// Prints a message past the test harness, which captures the output of passing tests.
 pub(crate) fn print_to_stderr(words: &str) {
     let _ = writeln!(std::io::stderr(), "{words}");
 }
 
-/// Implements `save_head` for a test's store by `save`, so that both are counted and fail alike. `inner` loads the entry.
+/// Implements `save_head` with `save`, so that both are counted and fail alike.
 pub(crate) async fn save_head(
     store: &dyn TokenStore,
     inner: &dyn TokenStore,

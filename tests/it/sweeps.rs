@@ -1,4 +1,4 @@
-//! Stories of sweeps: what nobody's trouble may do to the others', and what may happen in the middle of one.
+//! Sweeps: sessions with errors do not affect others, and sessions may change during a sweep.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -22,21 +22,21 @@ use crate::fake_server::{
 };
 use crate::support::{TempDir, builder, yield_until_idle};
 
-/// A Webex that renews, its clock and its client.
+/// A Webex that renews refresh tokens, its clock, and its client.
 fn fixture(access: Duration) -> (ManualClock, FakeServer, WebexOAuth) {
     let (clock, fake) = (ManualClock::new(NOW), FakeServer::with_sliding_expiry(access));
     let webex = fake.client(&clock);
     (clock, fake, webex)
 }
 
-/// Puts logins under their own names.
+/// Stores sessions under their own names.
 async fn put_all(manager: &TokenManager, webex: &WebexOAuth, names: impl IntoIterator<Item = String>) {
     for name in names {
         manager.put(&key(&name), log_in(webex, &name).await).await.unwrap();
     }
 }
 
-/// Puts one login under so many keys, for stories in which it does not matter whose it is.
+/// Stores one session under this number of keys, for tests that do not depend on the account.
 async fn put_copies(manager: &TokenManager, webex: &WebexOAuth, copies: usize) {
     let login = log_in(webex, "jane").await;
     for number in 0..copies {
@@ -46,7 +46,7 @@ async fn put_copies(manager: &TokenManager, webex: &WebexOAuth, copies: usize) {
 
 // --- runtimes
 
-/// A task that begins on a runtime that is ending is dropped at once, by whoever began it and whatever locks they hold.
+/// A task spawned during shutdown is dropped immediately, with the caller's locks held.
 #[test]
 fn runtime_shutdown_during_sweep_does_not_hang() {
     let (clock, _fake, webex) = fixture(TWO_WEEKS);
@@ -54,7 +54,7 @@ fn runtime_shutdown_during_sweep_does_not_hang() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(put_copies(&manager(&webex, &store), &webex, 1));
     clock.advance(DAY * 61);
-    // Gone with the listener, which goes with the last that knows the manager.
+    // Dropped with the listener, which is dropped with the last reference to the manager.
     let (alive, is_gone) = mpsc::channel::<()>();
     let manager = TokenManager::builder(webex, store.clone()).on_event(move |_| drop(alive.clone()));
     let keep_alive = keep_alive_without_delay(&manager.build().unwrap());
@@ -68,7 +68,7 @@ fn runtime_shutdown_during_sweep_does_not_hang() {
         std::future::pending::<()>().await;
     });
     runtime.shutdown_background();
-    // Whoever waits is dropped after the doors are closed.
+    // Waiting tasks are dropped after the runtime no longer accepts new ones.
     assert_eq!(is_closed.recv_timeout(Duration::from_secs(20)), Err(RecvTimeoutError::Disconnected));
     drop(go_on);
     assert_eq!(is_gone.recv_timeout(Duration::from_secs(20)), Err(RecvTimeoutError::Disconnected), "it hangs");
@@ -123,7 +123,7 @@ async fn concurrent_sweeps_in_process_refresh_each_session_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_sweeps_of_processes_refresh_each_session_once() {
-    // Their access tokens live on, so that nobody waits for another.
+    // Their access tokens remain valid, so that no caller waits for a refresh.
     let (clock, fake, webex) = fixture(DAY * 90);
     let store = SortedStore::default();
     let names: Vec<_> = (0..200).map(|number| format!("k{number:03}")).collect();
@@ -163,9 +163,9 @@ async fn sweep_over_foreign_sessions_yields_to_other_tasks() {
     assert!(turns.load(Ordering::SeqCst) > 100, "{turns:?}");
 }
 
-// --- a login that changes while a sweep has just read it
+// --- a session that changes after a sweep has loaded it
 
-/// A login that is due, though its access token lives, at a store that a test can hold.
+/// A due session with a valid access token, in a store that a test can block.
 struct InterruptedSweep {
     clock: ManualClock,
     webex: WebexOAuth,
@@ -177,7 +177,7 @@ struct InterruptedSweep {
 }
 
 impl InterruptedSweep {
-    /// The store has answered a sweep, and the answer is on its way.
+    /// A sweep is waiting for the response of the store.
     async fn new() -> Self {
         let clock = ManualClock::new(NOW);
         let fake = FakeServer::new(|form| {
@@ -196,7 +196,7 @@ impl InterruptedSweep {
         Self { clock, webex, inner, store, manager, session, sweep: sweeping }
     }
 
-    /// Lets the answer through; from then on the store is down, so that nothing mends what the sweep does wrong.
+    /// Releases the response. The store is then down, so that a mistake is not repaired.
     async fn resume(self) -> (Session, SweepReport) {
         self.store.go_offline();
         self.store.release_load();
@@ -210,7 +210,7 @@ async fn sweep_serves_no_token_of_replaced_account() {
     let new = log_in(&story.webex, "new").await;
     story.manager.put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account()).await.unwrap();
     let (session, swept) = story.resume().await;
-    // It is not what was due any more; that the store is down is what the weekly check of each entry finds.
+    // The due session has changed. The weekly check of each entry reports that the store is down.
     assert_eq!(sweep_counts(swept), (0, 0, 1, true));
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
 }
@@ -224,7 +224,7 @@ async fn sweep_serves_no_token_of_account_replaced_elsewhere() {
         .await
         .unwrap();
     story.clock.advance(Duration::from_secs(31));
-    assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "it has looked again");
+    assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "the store was loaded again");
     let (session, swept) = story.resume().await;
     assert_eq!(sweep_counts(swept), (0, 0, 1, true), "as above");
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
@@ -236,7 +236,7 @@ async fn sweep_does_not_restore_token_of_removed_session() {
     story.manager.remove(&key("jane")).await.unwrap();
     let (session, swept) = story.resume().await;
     assert_eq!(sweep_counts(swept), (0, 0, 0, true));
-    assert!(session.access_token().await.is_err(), "a forgotten login's token is handed out");
+    assert!(session.access_token().await.is_err(), "the token of a removed session is served");
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn sweep_does_not_report_removed_session_as_ended() {
     assert_eq!(sweep_counts(sweep.await.unwrap()), (0, 0, 0, true));
 }
 
-// --- logins and stores in trouble
+// --- failing sessions and stores
 
 #[tokio::test]
 async fn failing_sessions_do_not_delay_newly_due_sessions() {
@@ -255,7 +255,7 @@ async fn failing_sessions_do_not_delay_newly_due_sessions() {
     let (manager, heard) = manager_with_events(&webex, &SortedStore::default());
     put_failing(&manager, &webex, 3).await;
     put_all(&manager, &webex, ["n-healthy".to_owned()]).await;
-    // One login an hour, as in any service of a few users, and each comes before those that fail.
+    // One session per hour, as in a service with few users, each ahead of those that fail.
     for hour in 0..48 {
         put_all(&manager, &webex, [format!("a{hour:02}")]).await;
         clock.advance(HOUR);
@@ -282,7 +282,7 @@ async fn pages_of_failing_sessions_do_not_block_sweep() {
     assert_eq!((heard.count("refreshed n-healthy"), fake.refreshes()), (1, 601));
 }
 
-/// Puts logins whose refreshes fail for a reason of their own.
+/// Stores sessions with refreshes that fail for a reason of their own.
 async fn put_failing(manager: &TokenManager, webex: &WebexOAuth, failing: usize) {
     for number in 0..failing {
         let login = log_in(webex, &format!("bad-{number}")).await;
@@ -303,7 +303,7 @@ async fn store_outage_ends_sweep_after_three_failures_and_recovers() {
     assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (0, 0, 3, false));
     assert_eq!((store.loads() - before, fake.refreshes()), (3, 0));
     store.go_online();
-    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (97, 0, 0, true), "those first that were not tried");
+    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (97, 0, 0, true), "untried sessions come first");
     assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (3, 0, 0, true));
 }
 
@@ -314,7 +314,7 @@ async fn file_of_later_version_does_not_block_other_sessions() {
     let store = folder.store();
     let (manager, heard) = manager_with_events(&webex, &store);
     put_copies(&manager, &webex, 20).await;
-    // The one that is listed first.
+    // The session that is listed first.
     let path = (0..20).map(|number| store.path(&key(&number.to_string()))).min().unwrap();
     let file = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).replacen("login v1", "login v2", 1);
     std::fs::write(&path, &file).unwrap();
@@ -345,7 +345,7 @@ async fn remove_all_removes_others_despite_undecryptable_session() {
 
 #[tokio::test]
 async fn abandoned_lease_does_not_block_sweeps_forever() {
-    // Nobody else would refresh it: its access token outlives its login.
+    // No other caller would refresh it: its access token outlives its refresh token.
     let (clock, fake, webex) = fixture(DAY * 90);
     let store = MemoryStore::new();
     manager(&webex, &store).put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
@@ -360,7 +360,7 @@ async fn abandoned_lease_does_not_block_sweeps_forever() {
 
     let (manager, heard) = manager_with_events(&webex, &store);
     let keep_alive = keep_alive_without_delay(&manager);
-    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (0, 0, 0, true), "somebody may be at work");
+    assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (0, 0, 0, true), "another process may hold the lease");
     clock.advance(HOUR);
     let sweep = tokio::spawn(async move { keep_alive.sweep().await.unwrap() });
     yield_until_idle().await;
@@ -425,7 +425,7 @@ async fn event_listener_may_use_manager_stop_sweeps_and_remove_keys() {
     assert!(cell.set((manager.clone(), Mutex::new(Some(sweeping)))).is_ok());
 
     yield_until_idle().await;
-    assert_eq!(fake.refreshes(), 1, "it ends with the first that is heard of");
+    assert_eq!(fake.refreshes(), 1, "the sweep ends with the first event");
     let swept = keep_alive_without_delay(&manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed + swept.failed, swept.is_complete), (2, true), "{swept:?}");
     yield_until_idle().await;

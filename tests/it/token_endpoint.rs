@@ -1,7 +1,7 @@
-//! What goes to the token endpoint, and what is made of every answer.
+//! Requests to the token endpoint, and the handling of every response.
 //!
-//! Not at `MockWebex`: each answer is written out here, by RFC 6749 and by the documentation of Webex; what comes of those of
-//! the mock is in `mock_verdicts`.
+//! Does not use `MockWebex`: each response is written out here, according to RFC 6749 and Webex's
+//! documentation. The responses of the mock are tested in `mock_error_classes`.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn code_exchange_sends_documented_request() {
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(&form["code_verifier"]))
     };
     assert_eq!(challenge, parameter(url.as_str(), "code_challenge"));
-    // Basic, and nothing of the client in the form: one method for each request.
+    // Basic authentication, and no client credentials in the form: one method per request.
     assert!(!form.contains_key("client_secret") && !form.contains_key("client_id"));
     let header = |name: &str| request.headers[name].to_str().unwrap();
     let credentials = base64::engine::general_purpose::STANDARD.encode(format!("C1:{CLIENT_SECRET}"));
@@ -104,7 +104,7 @@ async fn service_pkce_and_client_auth_can_be_overridden() {
     assert!(server.received_requests().await.unwrap()[0].headers.contains_key("authorization"));
 }
 
-/// Peers lose the refresh token, or fail, on answers that Webex really gives.
+/// Other libraries lose the refresh token, or fail, on responses that Webex actually sends.
 #[tokio::test]
 async fn unusual_token_responses_are_accepted() {
     for (status, body) in [
@@ -207,7 +207,7 @@ async fn invalid_utf8_and_oversized_bodies_are_errors() {
     }
 }
 
-/// JSON in a text in JSON, and so on: 100 KiB that would fill the stack of whoever opens the texts.
+/// Nested JSON strings of 100 KiB, which would overflow the stack of a parser that decodes them.
 fn nested_json_strings() -> String {
     let (open, close) = ("[".repeat(120), "]".repeat(120));
     let mut inner = String::from("1");
@@ -226,7 +226,7 @@ async fn nested_json_strings_are_not_parsed() {
 
     let granting = server(json(200, &format!(r#"{{"access_token":"a","x":{}}}"#, nested_json_strings()))).await;
     let tokens = tokens(&client(&granting.uri())).await;
-    assert_eq!((tokens.access_token().expose(), tokens.field("x")), ("a", None), "it is nested too deep to be kept");
+    assert_eq!((tokens.access_token().expose(), tokens.field("x")), ("a", None), "too deeply nested to be stored");
 }
 
 #[tokio::test]
@@ -302,7 +302,7 @@ async fn lost_response_is_retried_once_unless_rotation_is_strict() {
         let service = Service::webex().with_base_url(uri).with_id("same").with_rotation(rotation);
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         let webex = builder(service).clock(clock).build().unwrap();
-        // Reads the whole request, then hangs up: the server has acted, and the answer is lost.
+        // Reads the complete request, then closes the connection: the request was processed.
         let dropping = tokio::spawn(async move {
             for count in 1.. {
                 use tokio::io::AsyncReadExt as _;
@@ -329,7 +329,7 @@ async fn lost_response_is_retried_once_unless_rotation_is_strict() {
 }
 
 thread_local! {
-    /// Connections that were dropped after the request; `tokio::test` runs everything on one thread.
+    /// Connections dropped after the request. `tokio::test` runs everything on one thread.
     static DROPPED_CONNECTIONS: std::sync::atomic::AtomicUsize = const { std::sync::atomic::AtomicUsize::new(0) };
 }
 

@@ -1,4 +1,4 @@
-//! A token server in this process, a clock that follows tokio's paused time, and a store whose disk can be full.
+//! A token server in this process, a clock with Tokio's paused time, and a store with a full disk.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -21,11 +21,11 @@ use crate::support::{builder, save_head};
 
 // --- the clock
 
-/// A clock that shows tokio's time, which passes at once while it is paused and all tasks wait. Clones are the same clock.
+/// A clock that follows Tokio's time, which advances while it is paused and all tasks wait.
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedClock {
     start: Instant,
-    /// How far the wall clock was set forward, in seconds.
+    /// The number of seconds by which the wall clock was set forward.
     offset: Arc<AtomicI64>,
 }
 
@@ -34,7 +34,7 @@ impl SimulatedClock {
         Self { start: Instant::now(), offset: Arc::default() }
     }
 
-    /// Sets the wall clock so many seconds forward, or back.
+    /// Sets the wall clock forward, or back, by this number of seconds.
     pub(crate) fn step(&self, seconds: i64) {
         self.offset.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -58,12 +58,12 @@ impl Clock for SimulatedClock {
 
 // --- the server
 
-/// What happens to a request in place of new tokens.
+/// The outcome of a request in place of new tokens.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerFault {
-    /// The server, or a gateway in front of it, responds with this.
+    /// The server, or a gateway in front of it, sends this response.
     Respond(u16, String),
-    /// The transport fails, and the server sees nothing.
+    /// The transport fails, and the server receives nothing.
     Fail(Error),
     /// The server issues new tokens, and its response is lost.
     LoseResponse,
@@ -75,7 +75,7 @@ pub(crate) struct RefreshRequest {
     pub(crate) name: String,
     pub(crate) refresh_token: String,
     pub(crate) at: Duration,
-    /// Whether the refresh token had been replaced by a newer one.
+    /// `true` if the refresh token had been replaced by a newer one.
     pub(crate) is_spent: bool,
 }
 
@@ -87,8 +87,8 @@ struct TokenFamily {
 
 type FaultSelector = Box<dyn Fn(&str) -> Option<ServerFault> + Send + Sync>;
 
-/// A token server that knows which refresh tokens are valid. With strict rotation, a refresh token that comes a second time
-/// revokes its whole family (RFC 9700 section 4.14.2). Clones are the same server.
+/// A token server that records which refresh tokens are valid. With strict rotation, a reused token
+/// revokes its whole family (RFC 9700, section 4.14.2). Clones are the same server.
 #[derive(Clone)]
 pub(crate) struct TokenServer(Arc<State>);
 
@@ -105,7 +105,7 @@ struct State {
 }
 
 impl TokenServer {
-    /// A server whose access tokens expire after an hour, and which responds at once.
+    /// Creates a server that issues access tokens valid for an hour, and responds immediately.
     pub(crate) fn new(clock: &(impl Clock + Clone), rotation: Rotation) -> Self {
         Self(Arc::new(State {
             clock: Arc::new(clock.clone()),
@@ -120,23 +120,23 @@ impl TokenServer {
         }))
     }
 
-    /// A client of this server, as each process has its own.
+    /// Creates a client of this server, as each process has its own.
     pub(crate) fn client(&self, clock: &(impl Clock + Clone)) -> WebexOAuth {
         let service = Service::webex().with_rotation(self.0.rotation);
         builder(service).transport(self.clone()).clock(clock.clone()).build().unwrap()
     }
 
-    /// Sets the `expires_in` of all following responses, which is left out if it is the string `absent`.
+    /// Sets the `expires_in` of the following responses, or omits it for the string `absent`.
     pub(crate) fn set_expires_in(&self, expires_in: impl Into<Value>) {
         *self.0.expires_in.lock().unwrap() = expires_in.into();
     }
 
-    /// Sets how long the server takes for a response.
+    /// Sets the latency of the server.
     pub(crate) fn set_latency(&self, latency: Duration) {
         *self.0.latency.lock().unwrap() = latency;
     }
 
-    /// Sets what happens to the refreshes of the session with this name.
+    /// Sets the outcome of the refreshes of the session with this name.
     pub(crate) fn set_faults(&self, faults: impl Fn(&str) -> Option<ServerFault> + Send + Sync + 'static) {
         *self.0.faults.lock().unwrap() = Some(Box::new(faults));
     }
@@ -145,37 +145,37 @@ impl TokenServer {
         *self.0.faults.lock().unwrap() = None;
     }
 
-    /// All refresh requests, in order.
+    /// Returns all refresh requests, in order.
     pub(crate) fn refresh_requests(&self) -> Vec<RefreshRequest> {
         self.0.refresh_requests.lock().unwrap().clone()
     }
 
-    /// The number of refresh requests.
+    /// Returns the number of refresh requests.
     pub(crate) fn refreshes(&self) -> usize {
         self.0.refresh_requests.lock().unwrap().len()
     }
 
-    /// The number of refresh requests of one session.
+    /// Returns the number of refresh requests of one session.
     pub(crate) fn refreshes_for(&self, name: &str) -> usize {
         self.0.refresh_requests.lock().unwrap().iter().filter(|presented| presented.name == name).count()
     }
 
-    /// The largest number of refresh requests that were in progress at one time.
+    /// Returns the largest number of concurrent refresh requests.
     pub(crate) fn max_in_progress(&self) -> usize {
         self.0.max_in_progress.load(Ordering::SeqCst)
     }
 
-    /// The newest refresh token of a session.
+    /// Returns the newest refresh token of a session.
     pub(crate) fn refresh_token(&self, name: &str) -> String {
         refresh_token(name, self.0.families.lock().unwrap()[name].generation)
     }
 
-    /// The newest access token of a session.
+    /// Returns the newest access token of a session.
     pub(crate) fn access_token(&self, name: &str) -> String {
         access_token(name, self.0.families.lock().unwrap()[name].generation)
     }
 
-    /// Asserts that no refresh token was presented a second time.
+    /// Asserts that no refresh token was reused.
     pub(crate) fn assert_none_spent(&self, context: &str) {
         let spent: Vec<_> = self.refresh_requests().into_iter().filter(|presented| presented.is_spent).collect();
         assert!(spent.is_empty(), "{context}: spent refresh tokens were presented: {spent:?}");
@@ -230,7 +230,7 @@ fn access_token(name: &str, generation: u64) -> String {
     format!("access-{generation}-of-{name}.")
 }
 
-/// Ends with a full stop, so that no refresh token is the beginning of another.
+/// Ends with a period, so that no refresh token is a prefix of another one.
 fn refresh_token(name: &str, generation: u64) -> String {
     format!("refresh-{generation}-of-{name}.")
 }
@@ -293,7 +293,7 @@ impl Transport for TokenServer {
 
 // --- the store
 
-/// A store in memory whose disk can be full, and which records what is written. Clones are the same store.
+/// A store in memory that can become full, and records all saves. Clones are the same store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimulatedDisk(Arc<SimulatedDiskState>);
 
@@ -301,13 +301,13 @@ pub(crate) struct SimulatedDisk(Arc<SimulatedDiskState>);
 struct SimulatedDiskState {
     entries: MemoryStore,
     is_full: AtomicBool,
-    /// After how many more saves the disk becomes full.
+    /// The number of saves after which the disk becomes full.
     saves_left: Mutex<Option<usize>>,
-    /// How many saves of tokens panic.
+    /// The number of saves of tokens that panic.
     panics: AtomicUsize,
-    /// Whether saves of tokens do not return.
+    /// `true` if saves of tokens never return.
     hangs: AtomicBool,
-    /// The heads of all saves, successful or not, and when they were tried.
+    /// The heads of all saves, successful or not, and their times.
     saves: Mutex<Vec<(String, Instant)>>,
     became_full: tokio::sync::Notify,
 }
@@ -317,7 +317,7 @@ impl SimulatedDisk {
         self.0.is_full.store(is_full, Ordering::SeqCst);
     }
 
-    /// Becomes full after so many more saves, and waits until that has happened.
+    /// Becomes full after this number of further saves, and waits until then.
     pub(crate) async fn become_full_after(&self, saves: usize) {
         if saves == 0 {
             return self.set_full(true);
@@ -327,28 +327,28 @@ impl SimulatedDisk {
         became_full.await;
     }
 
-    /// Lets the next save of tokens panic.
+    /// Makes the next save of tokens panic.
     pub(crate) fn panic_once(&self) {
         self.0.panics.store(1, Ordering::SeqCst);
     }
 
-    /// Sets whether saves of tokens do not return.
+    /// Sets whether saves of tokens never return.
     pub(crate) fn set_hanging(&self, hangs: bool) {
         self.0.hangs.store(hangs, Ordering::SeqCst);
     }
 
-    /// The heads of all saves that were tried, and when.
+    /// Returns the heads and the times of all attempted saves.
     pub(crate) fn saves(&self) -> Vec<(Value, Instant)> {
         let saves = self.0.saves.lock().unwrap();
         saves.iter().map(|(head, at)| (serde_json::from_str(head).unwrap(), *at)).collect()
     }
 
-    /// The times at which tokens were saved, or it was tried.
+    /// Returns the times of all attempted saves of tokens.
     pub(crate) fn token_saves(&self) -> Vec<Instant> {
         self.saves().into_iter().filter(|(head, _)| head["claim"].is_null()).map(|(_, at)| at).collect()
     }
 
-    /// The ids of all leases that were written, in order.
+    /// Returns the IDs of all saved leases, in order.
     pub(crate) fn lease_ids(&self) -> Vec<String> {
         self.saves().into_iter().filter_map(|(head, _)| head["claim"]["id"].as_str().map(str::to_owned)).collect()
     }
@@ -365,7 +365,7 @@ impl TokenStore for SimulatedDisk {
         let has_tokens = !head.contains("\"claim\"");
         self.0.saves.lock().unwrap().push((head, Instant::now()));
         if has_tokens && self.0.panics.swap(0, Ordering::SeqCst) > 0 {
-            panic!("the store panics, as the test asked");
+            panic!("the store panics, as requested by the test");
         }
         if has_tokens && self.0.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
@@ -383,7 +383,7 @@ impl TokenStore for SimulatedDisk {
         }
         self.0.saves_left.lock().unwrap().take_if(|left| *left == 0);
         if !has_tokens {
-            // The test may end the runtime here, before the request is sent.
+            // The test may shut down the runtime here, before the request is sent.
             tokio::task::yield_now().await;
         }
         saved
@@ -402,7 +402,7 @@ impl TokenStore for SimulatedDisk {
     }
 }
 
-/// Asserts that the store has these tokens.
+/// Asserts that these tokens are stored.
 pub(crate) async fn assert_stored(store: &impl TokenStore, key: &TokenKey, refresh_token: &str, context: &str) {
     let entry = store.load(key).await.unwrap().unwrap();
     let body = String::from_utf8_lossy(entry.body.expose()).into_owned();

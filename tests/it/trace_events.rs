@@ -1,6 +1,6 @@
-//! What an operator sees with the feature `tracing`: a span for each request, an event for each decision.
+//! Spans and events with the feature `tracing`: a span per request, and an event per decision.
 //!
-//! Not at `MockWebex`: what is traced is compared word for word, with tracking ids and answers that stand here.
+//! Does not use `MockWebex`: events are compared exactly, with the tracking IDs given here.
 
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -23,7 +23,7 @@ use crate::support::{TOKENS, builder, json, tokens};
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const TWO_WEEKS: Duration = Duration::from_secs(1_209_600);
 
-/// What this thread traces, for as long as it lives.
+/// The events of this thread.
 struct TraceCapture {
     text: TraceBuffer,
     _guard: DefaultGuard,
@@ -44,8 +44,8 @@ impl io::Write for TraceBuffer {
 
 impl TraceCapture {
     fn start() -> Self {
-        // While there is but one subscriber, tracing asks the thread that comes by an event first whether anybody listens,
-        // and believes it for all: another test's thread would say no.
+        // With only one subscriber, tracing asks the first thread that reaches an event whether it is enabled,
+        // and caches the result for all threads. The thread of another test would disable it.
         static SECOND_DISPATCH: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
         LazyLock::force(&SECOND_DISPATCH);
         let text = TraceBuffer::default();
@@ -59,21 +59,21 @@ impl TraceCapture {
         Self { text, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// The crate's own lines since the last time.
+    /// Returns the events of the crate since the last call.
     fn take_lines(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.text.0.lock().unwrap());
         let text = String::from_utf8(bytes).unwrap();
         text.lines().filter(|line| line.contains(" webex_oauth: ")).map(|line| line.trim().to_owned()).collect()
     }
 
-    /// The lines about kept logins.
+    /// Returns the events about stored sessions.
     fn take_session_lines(&self) -> Vec<String> {
         let lines = self.take_lines().into_iter().filter(|line| line.contains(r#" key="jane""#));
         lines.map(|line| line.replace(" webex_oauth:", "").replace(r#" key="jane""#, "")).collect()
     }
 }
 
-/// A server that grants logins, and answers refreshes as scripted.
+/// A server that grants logins, with scripted responses to refreshes.
 async fn scripted_server(
     refreshes: impl IntoIterator<Item = ResponseTemplate>,
 ) -> (MockServer, ManualClock, WebexOAuth) {
@@ -141,7 +141,7 @@ async fn api_call_has_span() {
     let span = r#"DEBUG webex_oauth::request{endpoint="api" host="127.0.0.1" path="/rooms" attempt=1 status=200 tracking_id="WEBEXOAUTH_"#;
     assert!(told.len() == 1 && told[0].starts_with(span) && told[0].contains(" elapsed_ms=0}"), "{told:#?}");
 
-    // A 401, the refresh, and the second try.
+    // A 401, the refresh, and the second request.
     clock.advance(Duration::from_secs(30));
     assert_eq!(session.send(rooms()).await.unwrap().status(), 403);
     let told = requests();
@@ -217,7 +217,7 @@ async fn failures_are_logged_once_as_warning_with_reason() {
         let warnings: Vec<_> = decisions.iter().filter(|line| line.starts_with("WARN")).collect();
         assert!(warnings.len() == 1 && warnings[0].starts_with(told) && warnings[0].contains(why), "{decisions:#?}");
 
-        // Nothing new is no warning.
+        // Without a change, there is no warning.
         session.access_token().await.unwrap_err();
         let decisions = watch.take_session_lines();
         assert!(decisions.iter().all(|line| line.starts_with("DEBUG")), "{decisions:#?}");

@@ -1,6 +1,6 @@
-//! The transport over reqwest: what it sends, what it refuses, and what it says about it.
+//! The reqwest transport: its requests, the requests it rejects, and its errors.
 //!
-//! Not at `MockWebex`: there is nothing of Webex in it, but servers that compress, redirect, speak TLS or say nothing.
+//! Does not use `MockWebex`: the servers compress, redirect, use TLS, or never respond.
 
 use std::error::Error as _;
 use std::io::{Read as _, Write as _};
@@ -35,7 +35,7 @@ fn get_limited(url: &str, body: usize) -> http::Request<Bytes> {
     request
 }
 
-/// Everything that an error shows: its line, its debug form and its causes.
+/// Returns all output of an error: its message, its debug output, and its causes.
 pub(crate) fn full_error_text(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}");
     let mut source = error.source();
@@ -46,7 +46,7 @@ pub(crate) fn full_error_text(error: &Error) -> String {
     text
 }
 
-/// Serves one connection after another: reads a request without a body, then does as `answer` does.
+/// Serves connections one after another: reads a request without a body, then sends `answer`.
 pub(crate) async fn server<A, F>(answer: A) -> String
 where
     A: Fn(TcpStream) -> F + Send + 'static,
@@ -58,7 +58,7 @@ where
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             read_head(&mut stream).await;
-            // A client that hangs up in the middle is what some tests are about.
+            // Some tests close the connection early.
             let _ = answer(stream).await;
         }
     });
@@ -197,7 +197,7 @@ async fn response_body_is_zeroized_on_drop() {
         .await;
     let body = default_transport().exchange(get(&webex.uri())).await.unwrap().into_body();
     assert_eq!(body, text);
-    // The only owner of plain bytes could take them back; those of a zeroizing owner cannot be taken.
+    // The sole owner of plain bytes could take them back. Those of a zeroizing owner cannot be taken.
     assert!(Bytes::from(text).try_into_mut().is_ok());
     assert!(body.try_into_mut().is_err());
 }
@@ -206,7 +206,7 @@ async fn response_body_is_zeroized_on_drop() {
 async fn oversized_content_length_is_rejected_before_body() {
     let url = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10485760\r\n\r\n").await?;
-        // Nothing of the body is ever sent: the refusal must not wait for it.
+        // The body is never sent, so the rejection must not wait for it.
         std::future::pending().await
     })
     .await;
@@ -348,12 +348,12 @@ fn proxy_is_bypassed_for_loopback() {
         let address = format!("http://{}", proxy.local_addr().unwrap());
         std::thread::spawn(move || {
             for mut stream in proxy.incoming().flatten() {
-                // Closing on unread bytes would reset the connection.
+                // Closing a socket with unread bytes would reset the connection.
                 let _ = stream.read(&mut [0; 4096]);
                 let _ = stream.write_all(b"HTTP/1.1 418 Proxy\r\ncontent-length: 0\r\n\r\n");
             }
         });
-        // The environment is a process's own, and this one's belongs to all tests.
+        // The environment belongs to the process, which runs other tests.
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "transport::proxy_is_bypassed_for_loopback"])
             .env(CHILD_VARIABLE, "1")
@@ -382,7 +382,7 @@ fn proxy_is_bypassed_for_loopback() {
     });
 }
 
-/// A server with a certificate for `localhost`, issued by an authority that only its test knows.
+/// A server with a certificate for `localhost`, issued by an authority that only its test trusts.
 pub(crate) struct TlsServer {
     pub(crate) url: String,
     pub(crate) authority_pem: String,
@@ -391,7 +391,7 @@ pub(crate) struct TlsServer {
 }
 
 impl TlsServer {
-    /// The key exchanges that the next connection's client offers.
+    /// Returns the key exchanges that the next client offers.
     pub(crate) async fn key_exchanges(&mut self) -> Vec<tokio_rustls::rustls::NamedGroup> {
         self.key_exchanges.recv().await.unwrap()
     }
@@ -401,7 +401,7 @@ pub(crate) async fn tls_server(answer: impl Into<String>) -> TlsServer {
     tls_server_with(answer, |_| ()).await
 }
 
-/// A TLS server whose certificate was changed.
+/// A TLS server with a customized certificate.
 pub(crate) async fn tls_server_with(
     answer: impl Into<String>,
     change: impl FnOnce(&mut rcgen::CertificateParams),
@@ -420,10 +420,10 @@ pub(crate) async fn tls_server_with(
             let (stream, _) = listener.accept().await.unwrap();
             let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.unwrap();
             let protocols = hello.client_hello().alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
-            // A test that is over hears nothing.
+            // The test may have ended.
             let _ = offers.send(protocols);
             let _ = groups.send(hello.client_hello().named_groups().unwrap_or_default().to_vec());
-            // A client that does not trust the certificate hangs up here.
+            // A client that does not trust the certificate closes the connection here.
             let Ok(mut stream) = hello.into_stream(config.clone()).await else { continue };
             read_head(&mut stream).await;
             stream.write_all(answer.as_bytes()).await.unwrap();

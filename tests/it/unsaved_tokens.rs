@@ -1,4 +1,4 @@
-//! Where refresh tokens rotate, new ones that could not be saved are in one place alone, and nothing may drop them there.
+//! With token rotation, unsaved new tokens exist only in the cache entry, and must not be dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ fn key() -> TokenKey {
     TokenKey::new("jane").unwrap()
 }
 
-/// A store that takes claims and no tokens, or nothing at all.
+/// A store that accepts leases but no tokens, or nothing at all.
 #[derive(Clone, Debug, Default)]
 struct FlakyStore {
     store: MemoryStore,
@@ -64,7 +64,7 @@ impl TokenStore for FlakyStore {
     }
 }
 
-/// A session whose tokens were refreshed and could not be saved.
+/// A session with refreshed tokens that could not be saved.
 struct UnsavedSession {
     issuer: Issuer,
     clock: ManualClock,
@@ -92,7 +92,7 @@ async fn unsaved_session() -> UnsavedSession {
     UnsavedSession { issuer, clock, webex, store, manager, session }
 }
 
-/// Fetches tokens that cannot be saved, and looks what is left of them after `what` has failed.
+/// Refreshes tokens that cannot be saved, and checks whether they remain after `what` has failed.
 async fn assert_tokens_survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &FlakyStore)) {
     let UnsavedSession { issuer, clock, store, manager, session, .. } = unsaved_session().await;
 
@@ -100,7 +100,7 @@ async fn assert_tokens_survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &F
 
     store.rejects_tokens.store(false, Ordering::SeqCst);
     store.is_unavailable.store(false, Ordering::SeqCst);
-    // Whatever comes with what was spent is refused from now on.
+    // From now on, a request with the used refresh token is rejected.
     issuer.set_response("/access_token", answer(400, r#"{"error":"invalid_grant"}"#));
     for _ in 0..20 {
         assert_eq!(session.access_token().await.unwrap().expose(), "access-one");
@@ -140,7 +140,7 @@ async fn failed_put_and_remove_keep_unsaved_tokens() {
     .await;
 }
 
-/// Lets time pass until nothing is under way.
+/// Advances the clock until all tasks have completed.
 async fn advance_until_idle(manager: &TokenManager, clock: &ManualClock) {
     let settled = tokio::spawn({
         let manager = manager.clone();
@@ -150,7 +150,7 @@ async fn advance_until_idle(manager: &TokenManager, clock: &ManualClock) {
         clock.advance(Duration::from_secs(1));
         yield_until_idle().await;
     }
-    assert!(settled.is_finished(), "it waits for tokens that nobody can save");
+    assert!(settled.is_finished(), "it waits for tokens that cannot be saved");
     settled.await.unwrap().unwrap();
 }
 
@@ -172,7 +172,7 @@ async fn unsaved_tokens_of_session_replaced_elsewhere_are_dropped() {
     let elsewhere = TokenManager::new(webex, store.store.clone()).unwrap();
     let replaced = elsewhere.put_opts(&key(), login, PutOptions::new().replace_account()).await.unwrap();
     issuer.set_response("/access_token", answer(400, r#"{"error":"invalid_grant"}"#));
-    // Only the other process can see the store meanwhile.
+    // In the meantime, only the other process can access the store.
     store.is_unavailable.store(true, Ordering::SeqCst);
     clock.advance(Duration::from_secs(5000));
     assert!(replaced.access_token().await.unwrap_err().is_login_required());

@@ -1,7 +1,7 @@
-//! The example `web_login`, driven as a browser does, and as those who mean it harm do.
+//! The example `web_login`, with browsers of users and of attackers.
 
 #[path = "../../examples/web_login/main.rs"]
-#[allow(dead_code, reason = "its `main` is for people")]
+#[allow(dead_code, reason = "its `main` is not called by tests")]
 mod example;
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::{TOKENS, builder, json as answer, parameter};
 
 const SESSION_COOKIE: &str = "web_login";
 
-/// The example, and the Webex that people log in at.
+/// The example, and the Webex where users log in.
 struct Fixture {
     mock: MockWebex,
     origin: String,
@@ -45,7 +45,7 @@ impl Fixture {
         BrowserClient::new(&self.origin)
     }
 
-    /// Begins a login and consents to it; gives what the browser comes back with.
+    /// Begins a login and consents. Returns the callback.
     async fn consent(&self, visitor: &mut BrowserClient, link: &str) -> String {
         self.mock.approve(visitor.get(link).await.location())
     }
@@ -163,7 +163,7 @@ fn unsafe_return_to_is_replaced_by_root() {
         let kept = ReturnTo::from_browser(bad);
         assert_eq!(kept.as_str(), "/", "{bad:?}");
     }
-    // What is percent-encoded stays so, and is a path of ours to every browser.
+    // Percent-encoded characters are unchanged, and every browser resolves them to a path of the application.
     for encoded in ["/%2F/evil.example", "/%5Cevil.example", "/%09/evil.example"] {
         assert_eq!(ReturnTo::from_browser(encoded).as_str(), encoded);
     }
@@ -190,7 +190,7 @@ async fn session_id_from_before_login_is_invalidated() {
 
     assert_ne!(victim.cookies[SESSION_COOKIE], planted);
     assert_eq!(current_user(&mut victim).await["name"], "Bob Roe");
-    assert_eq!(current_user(&mut stranger).await, Value::Null, "the planted id is dead");
+    assert_eq!(current_user(&mut stranger).await, Value::Null, "the planted ID is invalid");
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn callback_of_other_browser_is_rejected() {
     assert_eq!((page.status, page.element("title")), (400, "This login has expired"));
     assert!(page.has_element("login") && page.set_cookies().is_empty());
     assert_eq!(world.mock.token_requests(), 0, "the code was not exchanged");
-    // Nor where the victim has a login of their own under way.
+    // Nor if the victim has a pending login of their own.
     let own = victim.get("/auth/cisco").await.location().to_owned();
     assert_eq!(victim.get(&callback).await.status, 400);
     assert_eq!(victim.get(&world.mock.approve(own)).await.location(), "/");
@@ -280,7 +280,7 @@ async fn repeated_callback_is_rejected_and_keeps_session() {
 
     assert_eq!((again.status, again.element("title")), (400, "This login has expired"));
     assert_eq!(world.mock.token_requests(), 1, "the code is not sent twice");
-    assert_eq!(current_user(&mut visitor).await["id"], 1, "and who was logged in still is");
+    assert_eq!(current_user(&mut visitor).await["id"], 1, "the user is still logged in");
 }
 
 #[tokio::test]
@@ -322,12 +322,12 @@ async fn each_failure_shows_page_with_login_link_and_no_secret() {
         let page = visitor.get(&world.mock.approve(url)).await;
         assert_eq!((page.status, page.has_element("login")), (400, true), "{fault:?}");
     }
-    // It took too long.
+    // The login has expired.
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
     world.clock.advance(Duration::from_secs(601));
     let page = visitor.get(&callback).await;
     assert_eq!((page.status, page.element("title")), (400, "The login took too long"));
-    // The secret is wrong, which is no matter of the user's.
+    // The secret is wrong, which only an operator can fix.
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
     world.mock.change_secret("another");
     let page = visitor.get(&callback).await;
@@ -353,7 +353,7 @@ async fn user_is_identified_by_person_id_and_not_email() {
     let webex =
         builder(Service::webex().with_base_url(server.uri())).redirect_uri(site.redirect_uri()).build().unwrap();
     let origin = serve_app(site, &webex);
-    // The address moves from one person to another; and somebody gets a new one.
+    // The address is reassigned to another person, and the first person gets a new one.
     for (person, email, id) in
         [("p1", "jane@example.com", 1), ("p2", "jane@example.com", 2), ("p1", "jd@example.com", 1)]
     {
@@ -395,7 +395,7 @@ async fn cookies_and_pages_have_security_attributes() {
     assert_eq!(visitor.get("/favicon.ico").await.status, 204);
 }
 
-/// A real browser shows what comes of it: in `tests/interop`.
+/// `tests/interop` shows the result in a real browser.
 #[tokio::test]
 async fn each_page_reloads_when_restored_from_back_forward_cache() {
     let world = Fixture::new().await;

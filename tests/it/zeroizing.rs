@@ -1,5 +1,5 @@
-//! What a request held is nowhere in the process's memory once it is sent: looked for in `/proc/self/mem` of a process of its
-//! own.
+//! The body of a request does not remain in memory after it was sent. The test searches
+//! `/proc/self/mem` in a separate process.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -17,7 +17,7 @@ use crate::support::{CODE, REFRESH_TOKEN, TOKENS, backdate_tokens, builder, pend
 
 const CHILD_VARIABLE: &str = "WEBEX_OAUTH_TEST_LOOKS_INTO_ITS_MEMORY";
 
-/// Keeps nothing of a request.
+/// A transport that drops each request.
 #[derive(Debug)]
 struct DiscardingTransport;
 
@@ -29,7 +29,7 @@ impl Transport for DiscardingTransport {
     }
 }
 
-/// A text that is not in the memory until it is found there: its bytes are kept inverted.
+/// A string that is not in memory before it is searched for: its bytes are stored inverted.
 struct InvertedPattern(Vec<u8>);
 
 impl InvertedPattern {
@@ -46,7 +46,7 @@ impl InvertedPattern {
     }
 }
 
-/// How many of the writable regions of this process contain each text.
+/// Returns the number of writable memory regions that contain each string.
 fn count_matching_regions(needles: &[InvertedPattern]) -> Vec<usize> {
     let mut memory = File::open("/proc/self/mem").unwrap();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -80,7 +80,7 @@ fn sent_forms_leave_no_secret_in_memory() {
         assert!(child.status.success() && said.contains("1 passed"), "{said}");
         return;
     }
-    // They do not begin a form: freed memory loses its first bytes.
+    // They are not at the start of a form, because the allocator overwrites the first bytes of freed memory.
     let needles = [
         InvertedPattern::new(["_code&code=", CODE]),
         InvertedPattern::new(["_token&refresh_token=", REFRESH_TOKEN]),
@@ -88,7 +88,7 @@ fn sent_forms_leave_no_secret_in_memory() {
     ];
     let control = [InvertedPattern::new(["control-", CODE])];
     let kept = String::from_iter(["control-", CODE]);
-    // The search itself may keep a copy of what it has read.
+    // The search itself may leave a copy of the memory it has read.
     assert!(count_matching_regions(&control)[0] >= 1, "the search must find what is there: {}", kept.len());
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -96,7 +96,7 @@ fn sent_forms_leave_no_secret_in_memory() {
         let service = Service::webex().with_rotation(Rotation::Strict);
         let webex = builder(service).transport(DiscardingTransport).build().unwrap();
         for length in [10, 5000] {
-            // A long form outgrows its first allocation after the code was written to it.
+            // A long form exceeds its first allocation after the code was written to it.
             let options = ExchangeOptions::new().user_info(&json!({"device_name": "x".repeat(length)})).unwrap();
             let (pending, callback) = pending_and_callback(&webex);
             let code = webex.accept(pending, callback).unwrap();

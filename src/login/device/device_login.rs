@@ -240,11 +240,11 @@ impl DeviceLogin {
         }
         let clock = Arc::clone(self.webex.clock());
         loop {
-            if let Some(flight) = get_mut_unpoisoned(&mut self.pending_poll) {
-                let answer = ready!(flight.as_mut().poll(context));
+            if let Some(refresh) = get_mut_unpoisoned(&mut self.pending_poll) {
+                let response = ready!(refresh.as_mut().poll(context));
                 *get_mut_unpoisoned(&mut self.pending_poll) = None;
                 self.is_announced = true;
-                return Poll::Ready(Some(self.handle_response(answer)));
+                return Poll::Ready(Some(self.handle_response(response)));
             }
             let now = clock.elapsed();
             match self.schedule.next_poll(now) {
@@ -270,9 +270,9 @@ impl DeviceLogin {
     }
 
     /// Updates the login with the result of a request, and returns the new state.
-    fn handle_response(&mut self, answer: Result<PollResponse<Login>>) -> DeviceState {
+    fn handle_response(&mut self, response: Result<PollResponse<Login>>) -> DeviceState {
         let now = self.webex.clock().elapsed();
-        match answer {
+        match response {
             Ok(PollResponse::Granted(login)) => {
                 self.phase = Phase::LoggedIn;
                 DeviceState::LoggedIn(login)

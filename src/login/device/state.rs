@@ -77,8 +77,8 @@ impl fmt::Display for DeviceState {
             }
             Self::PollFailed { time_left, next_poll, error } => {
                 let (next_poll, time_left) = (MinutesSeconds(*next_poll), MinutesSeconds(*time_left));
-                let trouble = if error.retry_after().is_some() { "is busy" } else { "does not respond" };
-                write!(f, "Webex {trouble}; next attempt in {next_poll}, {time_left} left.")
+                let last_error = if error.retry_after().is_some() { "is busy" } else { "does not respond" };
+                write!(f, "Webex {last_error}; next attempt in {next_poll}, {time_left} left.")
             }
             Self::LoggedIn(_) => f.write_str("Logged in."),
             Self::Denied(_) => f.write_str("The login was denied."),

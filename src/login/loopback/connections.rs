@@ -100,7 +100,7 @@ impl Connections {
         }
     }
 
-    /// Serves a connection. Call [`make_room`](Self::make_room) first.
+    /// Serves a connection. Call [`wait_for_capacity`](Self::wait_for_capacity) first.
     pub(crate) fn spawn(&mut self, stream: TcpStream) {
         let since = self.clock.elapsed();
         let is_heard = Arc::new(AtomicBool::new(false));
@@ -142,7 +142,7 @@ async fn serve_connection(
         () = &mut patience => return,
     };
     let (counter, has_request) = (Arc::clone(&desk), AtomicBool::new(false));
-    let answer = service_fn(|request: Request<Incoming>| {
+    let response = service_fn(|request: Request<Incoming>| {
         let (desk, is_heard) = (Arc::clone(&desk), Arc::clone(&is_heard));
         has_request.store(true, Ordering::Release);
         async move {
@@ -154,7 +154,7 @@ async fn serve_connection(
         .keep_alive(false)
         .max_buf_size(MAX_REQUEST_LEN)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(TokioIo::new(stream), response);
     tokio::pin!(connection);
     tokio::select! {
         outcome = &mut connection => {

@@ -34,13 +34,13 @@ struct BindError {
 /// could send the code there.
 fn listen_on(address: &LoopbackRedirect) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::new();
-    for place in address.ip_addresses() {
-        match bind_listener(*place, address.port()) {
+    for position in address.ip_addresses() {
+        match bind_listener(*position, address.port()) {
             Ok(listener) => listeners.push(listener),
-            Err(cause) if is_address_unavailable(*place, &cause) && address.ip_addresses().len() > 1 => {
-                event!(DEBUG, place = %place, "loopback address not available");
+            Err(cause) if is_address_unavailable(*position, &cause) && address.ip_addresses().len() > 1 => {
+                event!(DEBUG, position = %position, "loopback address not available");
             }
-            Err(cause) => return Err(BindError { ip_address: *place, cause }),
+            Err(cause) => return Err(BindError { ip_address: *position, cause }),
         }
     }
     if listeners.is_empty() {
@@ -50,8 +50,8 @@ fn listen_on(address: &LoopbackRedirect) -> Result<Vec<TcpListener>, BindError> 
     Ok(listeners)
 }
 
-fn bind_listener(place: IpAddr, port: u16) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(SocketAddr::new(place, port))?;
+fn bind_listener(position: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(SocketAddr::new(position, port))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -60,11 +60,11 @@ fn bind_listener(place: IpAddr, port: u16) -> io::Result<TcpListener> {
 ///
 /// Operating systems report this with different errors. The address is considered absent if no free
 /// port can be bound on it, but one can be bound on 127.0.0.1.
-fn is_address_unavailable(place: IpAddr, cause: &io::Error) -> bool {
+fn is_address_unavailable(position: IpAddr, cause: &io::Error) -> bool {
     match cause.kind() {
         Io::AddrInUse | Io::PermissionDenied => false,
         Io::AddrNotAvailable => true,
-        _ => bind_listener(place, 0).is_err() && bind_listener(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).is_ok(),
+        _ => bind_listener(position, 0).is_err() && bind_listener(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).is_ok(),
     }
 }
 
@@ -88,15 +88,15 @@ fn bind_error(refusals: Vec<(LoopbackRedirect, BindError)>) -> Error {
 }
 
 fn describe_bind_error(address: &LoopbackRedirect, refusal: &BindError) -> String {
-    let (uri, port, place) = (address.uri(), address.port(), refusal.ip_address);
+    let (uri, port, position) = (address.uri(), address.port(), refusal.ip_address);
     match refusal.cause.kind() {
-        Io::AddrInUse => format!("{uri} (another program listens on port {port} of {place})"),
+        Io::AddrInUse => format!("{uri} (another program listens on port {port} of {position})"),
         Io::PermissionDenied if port < 1024 => {
             format!("{uri} (port {port} is below 1024 and requires administrator rights on this system)")
         }
-        Io::PermissionDenied => format!("{uri} (the system denies access to port {port} of {place})"),
-        Io::AddrNotAvailable => format!("{uri} (this host has no address {place})"),
-        _ => format!("{uri} (cannot listen on port {port} of {place})"),
+        Io::PermissionDenied => format!("{uri} (the system denies access to port {port} of {position})"),
+        Io::AddrNotAvailable => format!("{uri} (this host has no address {position})"),
+        _ => format!("{uri} (cannot listen on port {port} of {position})"),
     }
 }
 
@@ -226,8 +226,8 @@ mod tests {
 
     fn bind_failure(uri: &str, cause: Io) -> (LoopbackRedirect, BindError) {
         let address = LoopbackRedirect::parse(uri, &[]).unwrap();
-        let place = *address.ip_addresses().last().unwrap();
-        (address, BindError { ip_address: place, cause: io::Error::from(cause) })
+        let position = *address.ip_addresses().last().unwrap();
+        (address, BindError { ip_address: position, cause: io::Error::from(cause) })
     }
 
     #[test]

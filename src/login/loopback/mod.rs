@@ -66,11 +66,11 @@ pub use crate::login::loopback::server::WaitingLogin;
 
 // Modules:
 //
-// - `mod`: the builder. `waiting`: a login with open ports.
-// - `address`: a loopback redirect URI. `doors`: its listeners. `crowd`: the open connections.
-// - `desk`: accepts the callback. `strays`: counts of all other requests.
-// - `paste`: accepts a pasted callback. `pasted`: parses it.
-// - `page`: HTML pages. `browser`: opens the browser. `report`: the timeout error.
+// - `mod`: the builder. `server`: a login with open ports, the browser, and the timeout error.
+// - `listen`: loopback redirect URIs and their listeners. `connections`: the open connections.
+// - `receiver`: accepts the callback, from the browser or pasted.
+// - `pasted`: parses a pasted callback.
+// - `page`: HTML pages, and counts of rejected requests.
 
 /// The default time limit for the callback.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -247,12 +247,12 @@ impl BrowserLogin {
         let deadline = webex.clock().elapsed().saturating_add(limit);
         let (url, pending) = request.redirect_uri(address.uri()).begin()?;
         require_query_response_mode(&url)?;
-        let (desk, arrival) = CallbackReceiver::new(webex.clone(), address, application, pending);
-        let waiter = WaitGuard::new(&desk);
+        let (responder, arrival) = CallbackReceiver::new(webex.clone(), address, application, pending);
+        let waiter = WaitGuard::new(&responder);
         Ok(WaitingLogin {
             webex,
             url,
-            receiver: desk,
+            receiver: responder,
             wait_guard: waiter,
             callback: arrival,
             listeners,

@@ -69,8 +69,8 @@ impl Page {
     }
 
     /// Creates the page for a request that is not this login's callback.
-    pub(crate) fn for_rejection(stray: RejectedRequest) -> Self {
-        let (status, text) = match stray {
+    pub(crate) fn for_rejection(rejected: RejectedRequest) -> Self {
+        let (status, text) = match rejected {
             RejectedRequest::Host => (StatusCode::MISDIRECTED_REQUEST, "This host name is not served here."),
             RejectedRequest::Path => (StatusCode::NOT_FOUND, "This page does not exist."),
             RejectedRequest::Method => (StatusCode::METHOD_NOT_ALLOWED, "Only GET requests are supported."),
@@ -165,24 +165,24 @@ const REJECTION_DESCRIPTIONS: [(RejectedRequest, &str); 10] = [
 pub(crate) struct RejectionCounts([AtomicUsize; REJECTION_DESCRIPTIONS.len()]);
 
 impl RejectionCounts {
-    pub(crate) fn count(&self, stray: RejectedRequest) {
-        self.0[stray as usize].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count(&self, rejected: RejectedRequest) {
+        self.0[rejected as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns `true` if at least one request of this kind was received.
-    pub(crate) fn has(&self, stray: RejectedRequest) -> bool {
-        self.0[stray as usize].load(Ordering::Relaxed) > 0
+    pub(crate) fn has(&self, rejected: RejectedRequest) -> bool {
+        self.0[rejected as usize].load(Ordering::Relaxed) > 0
     }
 
     /// Returns a one-line summary of the received requests, or `None` if there were none.
     pub(crate) fn summary(&self) -> Option<String> {
-        let told: Vec<_> = REJECTION_DESCRIPTIONS
+        let reported: Vec<_> = REJECTION_DESCRIPTIONS
             .iter()
-            .map(|(stray, words)| (self.0[*stray as usize].load(Ordering::Relaxed), words))
+            .map(|(rejected, words)| (self.0[*rejected as usize].load(Ordering::Relaxed), words))
             .filter(|(count, _)| *count > 0)
             .map(|(count, words)| format!("{count} {words}"))
             .collect();
-        (!told.is_empty()).then(|| format!("other requests received: {}", told.join(", ")))
+        (!reported.is_empty()).then(|| format!("other requests received: {}", reported.join(", ")))
     }
 }
 
@@ -231,11 +231,11 @@ mod tests {
     fn rejected_requests_are_counted_by_kind() {
         let strays = RejectionCounts::default();
         assert_eq!(strays.summary(), None);
-        for (stray, _) in REJECTION_DESCRIPTIONS {
-            strays.count(stray);
+        for (rejected, _) in REJECTION_DESCRIPTIONS {
+            strays.count(rejected);
         }
         strays.count(RejectedRequest::Path);
-        let told = strays.summary().unwrap();
-        assert!(told.contains(", 2 for another path, ") && told.matches("1 ").count() == 9, "{told}");
+        let reported = strays.summary().unwrap();
+        assert!(reported.contains(", 2 for another path, ") && reported.matches("1 ").count() == 9, "{reported}");
     }
 }

@@ -52,8 +52,8 @@ enum ReceiverState {
 pub(crate) struct WaitGuard(Arc<CallbackReceiver>);
 
 impl WaitGuard {
-    pub(crate) fn new(desk: &Arc<CallbackReceiver>) -> Self {
-        Self(Arc::clone(desk))
+    pub(crate) fn new(responder: &Arc<CallbackReceiver>) -> Self {
+        Self(Arc::clone(responder))
     }
 
     /// Sends the result to all connections that delivered the callback.
@@ -80,7 +80,7 @@ impl CallbackReceiver {
         let id = pending.id();
         let stage = Mutex::new(ReceiverState::Waiting { pending: Box::new(pending), sender: tell });
         let ending = watch::Sender::new(None);
-        let desk = Self {
+        let responder = Self {
             webex,
             address,
             application,
@@ -89,7 +89,7 @@ impl CallbackReceiver {
             rejections: RejectionCounts::default(),
             result_page: ending,
         };
-        (Arc::new(desk), arrival)
+        (Arc::new(responder), arrival)
     }
 
     pub(crate) fn address(&self) -> &LoopbackRedirect {
@@ -153,12 +153,12 @@ impl CallbackReceiver {
                 is_heard();
                 self.wait_for_result_page().await.response()
             }
-            Err(stray) => {
+            Err(rejected) => {
                 if request.uri.path() != FAVICON_PATH {
-                    event!(DEBUG, stray = format_args!("{stray:?}"), "request rejected");
-                    self.rejections.count(stray);
+                    event!(DEBUG, rejected = format_args!("{rejected:?}"), "request rejected");
+                    self.rejections.count(rejected);
                 }
-                Page::for_rejection(stray).response()
+                Page::for_rejection(rejected).response()
             }
         }
     }
@@ -207,7 +207,7 @@ impl fmt::Debug for CallbackReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallbackReceiver")
             .field("address", &self.address)
-            .field("strays", &self.rejections)
+            .field("rejections", &self.rejections)
             .finish_non_exhaustive()
     }
 }
@@ -226,8 +226,8 @@ pub struct PasteHandle {
 }
 
 impl PasteHandle {
-    pub(crate) fn new(desk: Arc<CallbackReceiver>) -> Self {
-        Self { receiver: desk }
+    pub(crate) fn new(responder: Arc<CallbackReceiver>) -> Self {
+        Self { receiver: responder }
     }
 
     /// Completes the login with a pasted callback URL, or with its query alone.

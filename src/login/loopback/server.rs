@@ -135,7 +135,7 @@ async fn sleep_until(deadline: Duration, clock: &Arc<dyn Clock>) {
     clock.sleep(deadline.saturating_sub(clock.elapsed())).await;
 }
 
-/// Reports a browser that could not be opened to the log and to `lament`, and stores the error.
+/// Reports a browser that could not be opened to the log and to the handler, and stores the error.
 async fn report_browser_failure(
     opening: Option<oneshot::Receiver<io::Result<()>>>,
     url: &AuthorizationUrl,
@@ -235,8 +235,8 @@ pub(crate) fn timeout_error(
 ) -> Error {
     let (uri, id, service) = (desk.address().uri(), webex.client_id(), webex.service().id());
     let mut message = format!("login timed out: no callback arrived at {uri} within {} s", limit.as_secs());
-    for (stray, advice) in ADVICE {
-        if desk.rejections().has(stray) {
+    for (rejected, advice) in ADVICE {
+        if desk.rejections().has(rejected) {
             message += "; ";
             message += advice;
         }
@@ -295,14 +295,14 @@ impl Browser {
             Self::Custom(opening) => opening,
             Self::Disabled => return None,
         };
-        let (tell, told) = oneshot::channel();
+        let (tell, reported) = oneshot::channel();
         let url = url.clone();
         // If no thread can be started, the sender is dropped, which `failure` reports.
         let _ = thread::Builder::new().name("webex-oauth browser".to_owned()).spawn(move || {
             // The receiver may have been dropped.
             let _ = tell.send(opening(&url));
         });
-        Some(told)
+        Some(reported)
     }
 }
 
@@ -317,9 +317,9 @@ impl fmt::Debug for Browser {
 }
 
 /// Waits for the browser to fail to open, and returns the error. Never completes otherwise.
-pub(crate) async fn wait_for_failure(told: Option<oneshot::Receiver<io::Result<()>>>) -> io::Error {
-    if let Some(told) = told {
-        match told.await {
+pub(crate) async fn wait_for_failure(reported: Option<oneshot::Receiver<io::Result<()>>>) -> io::Error {
+    if let Some(reported) = reported {
+        match reported.await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => return why,
             Err(_) => return io::Error::other("the browser launcher panicked or could not be started"),

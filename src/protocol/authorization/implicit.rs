@@ -113,7 +113,7 @@ pub(crate) fn accept_implicit_callback(
         return Err(AcceptError::with_pending(error, login, payload));
     }
     match check_implicit_callback(registration, &login, &callback.0, lifetime, now) {
-        Ok(brought) => Ok((login, brought)),
+        Ok(received) => Ok((login, received)),
         Err(error) => Err(AcceptError::without_pending(error, payload)),
     }
 }

@@ -335,12 +335,12 @@ mod tests {
             interval in 1..30_u64,
             life in 1..100_000_u64,
             begun in 0..1_000_000_u64,
-            answers in prop::collection::vec((0..5_u8, 0..4000_u64, 0..40_000_u64), 0..200),
+            responses in prop::collection::vec((0..5_u8, 0..4000_u64, 0..40_000_u64), 0..200),
         ) {
             let begun = secs(begun);
             let mut pace = PollSchedule::begin(begun, secs(interval), secs(life));
             let (mut now, mut earliest) = (begun, begun + secs(interval));
-            for (answer, asked_for, latency) in answers {
+            for (response, asked_for, latency) in responses {
                 match pace.next_poll(now) {
                     NextPoll::Wait(pause) => {
                         prop_assert!(!pause.is_zero());
@@ -355,7 +355,7 @@ mod tests {
                         pace.record_request(now);
                         now += Duration::from_millis(latency);
                         let (before, asked_for) = (pace.interval(), Some(secs(asked_for)));
-                        match answer {
+                        match response {
                             0 => pace.record_pending(now, None),
                             1 => pace.record_slow_down(now, asked_for),
                             2 => pace.record_failure(now, asked_for),
@@ -363,9 +363,9 @@ mod tests {
                             // The response was lost.
                             _ => {}
                         }
-                        prop_assert_eq!(pace.interval(), before + if answer == 1 { SLOW_DOWN_INCREMENT } else { Duration::ZERO });
-                        let heard = if answer < 4 { now } else { now - Duration::from_millis(latency) };
-                        let named = if matches!(answer, 1 | 2) { asked_for } else { None };
+                        prop_assert_eq!(pace.interval(), before + if response == 1 { SLOW_DOWN_INCREMENT } else { Duration::ZERO });
+                        let heard = if response < 4 { now } else { now - Duration::from_millis(latency) };
+                        let named = if matches!(response, 1 | 2) { asked_for } else { None };
                         earliest = heard + pace.interval().max(named.unwrap_or_default());
                     }
                 }
@@ -376,17 +376,17 @@ mod tests {
         fn restored_schedule_never_polls_earlier_or_ends_later(
             interval in 1..30_u64,
             life in 60..1000_u64,
-            moments in (0..900_000_u64, 0..900_000_u64, 0..900_000_u64),
+            expiry in (0..900_000_u64, 0..900_000_u64, 0..900_000_u64),
             fraction in 0..1000_u64,
         ) {
             let millis = Duration::from_millis;
             // The wall clock is `fraction` ahead of the monotonic clock.
             let wall = |at: Duration| WALL + (at + millis(fraction));
             let mut pace = PollSchedule::begin(Duration::ZERO, secs(interval), secs(life));
-            let asked = secs(interval) + millis(moments.0);
+            let asked = secs(interval) + millis(expiry.0);
             pace.record_slow_down(asked, None);
-            let kept_at = asked + millis(moments.1);
-            let restored_at = kept_at + millis(moments.2);
+            let kept_at = asked + millis(expiry.1);
+            let restored_at = kept_at + millis(expiry.2);
             let restored = PollSchedule::from_stored(pace.to_stored(kept_at, wall(kept_at)), restored_at, wall(restored_at));
             prop_assert!(restored.next >= pace.next.max(restored_at));
             prop_assert!(restored.deadline <= pace.deadline.max(restored_at) + secs(1));

@@ -101,8 +101,8 @@ fn is_descriptive_field(name: &str) -> bool {
 
 /// Returns the server's description, without strings that consist of a code only.
 pub(crate) fn error_description(texts: &[&str]) -> Option<String> {
-    let told: Vec<_> = texts.iter().filter(|text| !KNOWN_CODES.contains(&text.trim())).copied().collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let reported: Vec<_> = texts.iter().filter(|text| !KNOWN_CODES.contains(&text.trim())).copied().collect();
+    (!reported.is_empty()).then(|| reported.join("; "))
 }
 
 /// Returns the value of `error` if it is a single word: possibly a new code.

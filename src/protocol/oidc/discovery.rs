@@ -265,15 +265,17 @@ fn require_service_host(registration: &Registration, name: &str, url: &str) -> R
     Endpoint::parse("endpoint", url, &registration.insecure_hosts).map_err(|_| "is not an https URL".to_owned())?;
     let url = Url::parse(url).map_err(|_| "is not a URL".to_owned())?;
     let host = url.host_str().unwrap_or_default();
-    let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+    let position = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
     let endpoints = &registration.endpoints;
-    let mut own = endpoints.request_endpoints().chain([&endpoints.authorization]).map(|endpoint| place(endpoint.url()));
+    let mut own =
+        endpoints.request_endpoints().chain([&endpoints.authorization]).map(|endpoint| position(endpoint.url()));
     let is_added = registration.service.api_hosts().iter().any(|own| own.eq_ignore_ascii_case(host));
-    if own.any(|own| own == place(&url)) || (is_added && url.port().is_none()) {
+    if own.any(|own| own == position(&url)) || (is_added && url.port().is_none()) {
         return Ok(());
     }
     let issuers = registration.service.issuers().iter().filter_map(|issuer| Url::parse(issuer).ok());
-    if ISSUER_HOSTED_ENDPOINTS.contains(&name) && issuers.into_iter().any(|issuer| place(&issuer) == place(&url)) {
+    if ISSUER_HOSTED_ENDPOINTS.contains(&name) && issuers.into_iter().any(|issuer| position(&issuer) == position(&url))
+    {
         return Ok(());
     }
     Err(format!("is on the untrusted host {host:?}; if it belongs to Webex, add it with `Service::with_api_host(..)`"))
@@ -352,11 +354,11 @@ pub(crate) fn read_web_finger(
         Error::new(ErrorKind::Discovery, format!("invalid WebFinger response: {why}"))
             .with_tracking_id(http_request::received_tracking_id(response, None, &[]))
     };
-    let answer = strict::parse_strict_object(response.body()).map_err(|fault| {
+    let reply = strict::parse_strict_object(response.body()).map_err(|fault| {
         let problem = "invalid WebFinger response";
         error_response::invalid_response_error(RequestKind::Discovery, response, problem, &fault, &[])
     })?;
-    let links = answer.get("links").and_then(Value::as_array).into_iter().flatten();
+    let links = reply.get("links").and_then(Value::as_array).into_iter().flatten();
     let mut issuers = links.filter(|link| link.get("rel").is_some_and(|rel| rel == ISSUER_RELATION));
     let issuer = issuers.find_map(|link| link.get("href")?.as_str());
     let issuer = issuer.ok_or_else(|| unusable("it contains no issuer".to_owned()))?;

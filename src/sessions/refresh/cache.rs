@@ -75,7 +75,7 @@ impl Cache {
     /// Releases a reference to an entry. The last one removes the entry if it is empty or was only
     /// used by keep-alive, so that unused keys take no memory.
     pub(crate) fn release(&self, slot: &Arc<CacheEntry>) {
-        // This look at `is_needed` saves callers of a session in use the lock on all slots; the one below decides.
+        // Checked first without the lock on the cache, so that callers of a session in use do not wait for it.
         if !slot.ref_count.decrement() || slot.is_needed() {
             return;
         }
@@ -148,60 +148,60 @@ mod tests {
         TokenKey::new(name).unwrap()
     }
 
-    /// Fills a roster with slots that have no user, and were not released for that.
-    fn fill(roster: &Cache, prefix: &str, count: usize) {
+    /// Fills a cache with entries that have no user and were not released.
+    fn fill(cache: &Cache, prefix: &str, count: usize) {
         for number in 0..count {
-            roster.get_or_insert(&key(&format!("{prefix}{number}")), |_| false).ref_count.decrement();
+            cache.get_or_insert(&key(&format!("{prefix}{number}")), |_| false).ref_count.decrement();
         }
     }
 
     #[test]
     fn entry_is_shared_by_users_and_removed_after_last() {
-        let roster = Cache::new().unwrap();
-        let [first, second] = [0, 1].map(|_| roster.get_or_insert(&key("jane"), |_| false));
+        let cache = Cache::new().unwrap();
+        let [first, second] = [0, 1].map(|_| cache.get_or_insert(&key("jane"), |_| false));
         assert!(Arc::ptr_eq(&first, &second));
-        roster.release(&first);
-        assert_eq!(roster.len(), 1, "one user is left");
-        roster.release(&second);
-        assert_eq!(roster.len(), 0);
+        cache.release(&first);
+        assert_eq!(cache.len(), 1, "one user is left");
+        cache.release(&second);
+        assert_eq!(cache.len(), 0);
     }
 
     #[test]
     fn release_of_former_entry_does_not_remove_new_entry() {
-        let roster = Cache::new().unwrap();
-        let former = roster.get_or_insert(&key("jane"), |_| false);
-        roster.release(&former);
-        let _next = roster.get_or_insert(&key("jane"), |_| false);
+        let cache = Cache::new().unwrap();
+        let former = cache.get_or_insert(&key("jane"), |_| false);
+        cache.release(&former);
+        let _next = cache.get_or_insert(&key("jane"), |_| false);
         former.ref_count.increment();
-        roster.release(&former);
-        assert_eq!(roster.len(), 1);
+        cache.release(&former);
+        assert_eq!(cache.len(), 1);
     }
 
     #[test]
     fn unused_entries_are_removed_when_cache_is_large() {
-        let roster = Cache::new().unwrap();
-        let _used = roster.get_or_insert(&key("unused-but-held"), |_| false);
-        fill(&roster, "unused-", MIN_RELEASE_THRESHOLD / 2);
-        fill(&roster, "used-", MIN_RELEASE_THRESHOLD / 2 - 1);
-        assert_eq!(roster.len(), MIN_RELEASE_THRESHOLD);
-        let _next = roster.get_or_insert(&key("next"), |slot| slot.key.root().starts_with("unused-"));
-        assert_eq!(roster.len(), MIN_RELEASE_THRESHOLD / 2 + 1, "those that are used or held, and the next");
+        let cache = Cache::new().unwrap();
+        let _used = cache.get_or_insert(&key("unused-but-held"), |_| false);
+        fill(&cache, "unused-", MIN_RELEASE_THRESHOLD / 2);
+        fill(&cache, "used-", MIN_RELEASE_THRESHOLD / 2 - 1);
+        assert_eq!(cache.len(), MIN_RELEASE_THRESHOLD);
+        let _next = cache.get_or_insert(&key("next"), |slot| slot.key.root().starts_with("unused-"));
+        assert_eq!(cache.len(), MIN_RELEASE_THRESHOLD / 2 + 1, "used entries and the new one remain");
     }
 
     #[test]
     fn used_entries_are_not_rescanned_for_each_new_entry() {
-        let roster = Cache::new().unwrap();
-        fill(&roster, "used-", MIN_RELEASE_THRESHOLD);
+        let cache = Cache::new().unwrap();
+        fill(&cache, "used-", MIN_RELEASE_THRESHOLD);
         let looks = Cell::new(0);
         let is_unused = |_: &CacheEntry| {
             looks.set(looks.get() + 1);
             false
         };
-        roster.get_or_insert(&key("next"), is_unused);
+        cache.get_or_insert(&key("next"), is_unused);
         assert_eq!(looks.get(), MIN_RELEASE_THRESHOLD);
         for number in 0..MIN_RELEASE_THRESHOLD {
-            roster.get_or_insert(&key(&format!("later-{number}")), is_unused);
+            cache.get_or_insert(&key(&format!("later-{number}")), is_unused);
         }
-        assert!(looks.get() < MIN_RELEASE_THRESHOLD * 3 + 2, "{} looks: two for each new slot", looks.get());
+        assert!(looks.get() < MIN_RELEASE_THRESHOLD * 3 + 2, "{} checks: two for each new entry", looks.get());
     }
 }

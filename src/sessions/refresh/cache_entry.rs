@@ -84,14 +84,14 @@ struct Inner {
 impl Inner {
     /// Reads or changes the rarely used state, which takes memory only while it is not empty.
     fn with_rare_state<T>(&mut self, change: impl FnOnce(&mut RareState) -> T) -> T {
-        let Some(seldom) = &mut self.rare_state else {
-            let mut seldom = RareState::default();
-            let outcome = change(&mut seldom);
-            self.rare_state = (!seldom.is_empty()).then(|| Box::new(seldom));
+        let Some(rare) = &mut self.rare_state else {
+            let mut rare = RareState::default();
+            let outcome = change(&mut rare);
+            self.rare_state = (!rare.is_empty()).then(|| Box::new(rare));
             return outcome;
         };
-        let outcome = change(seldom);
-        self.rare_state.take_if(|seldom| seldom.is_empty());
+        let outcome = change(rare);
+        self.rare_state.take_if(|rare| rare.is_empty());
         outcome
     }
 }
@@ -174,7 +174,7 @@ impl CacheEntry {
     /// Publishes `current`, unless the epoch has changed or newer tokens were published. Returns
     /// `true` if it was published.
     pub(crate) fn publish(&self, epoch: u64, current: Option<CachedToken>) -> bool {
-        let publish = |seldom: &mut RareState| {
+        let publish = |rare: &mut RareState| {
             let Some(mut new) = current else {
                 self.current.store(None);
                 return true;
@@ -185,18 +185,18 @@ impl CacheEntry {
                 }
                 if (old.login, old.generation) != (new.login, new.generation) {
                     // The token was replaced, here or by another process, so its 401 is resolved.
-                    seldom.clear_unauthorized();
+                    rare.clear_unauthorized();
                     // 401s of the previous login do not count for another one.
-                    seldom.unauthorized.take_if(|_| old.login != new.login);
-                    seldom.requested_refresh = None;
+                    rare.unauthorized.take_if(|_| old.login != new.login);
+                    rare.requested_refresh = None;
                 } else if old.access_token == new.access_token {
                     // The wall clock may have been set back, so keep the earlier expiry.
                     new.expires_elapsed = new.expires_elapsed.min(old.expires_elapsed);
                 }
             }
-            new.is_awaited = seldom.is_unauthorized(&new.access_token)
-                && seldom.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.waiting_callers > 0);
-            new.requested_urgency = new.requested_urgency.max(seldom.requested_urgency(&new.access_token));
+            new.is_awaited = rare.is_unauthorized(&new.access_token)
+                && rare.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.waiting_callers > 0);
+            new.requested_urgency = new.requested_urgency.max(rare.requested_urgency(&new.access_token));
             self.current.store(Some(Arc::new(new)));
             true
         };
@@ -213,7 +213,7 @@ impl CacheEntry {
     /// nothing.
     pub(crate) fn reset(&self, current: Option<CachedToken>) {
         let mut guarded = self.lock_inner();
-        guarded.with_rare_state(|seldom| seldom.unsaved = None);
+        guarded.with_rare_state(|rare| rare.unsaved = None);
         self.begin_epoch(&mut guarded, current);
     }
 
@@ -236,13 +236,13 @@ impl CacheEntry {
     pub(crate) fn abandon(&self) {
         let mut guarded = self.lock_inner();
         guarded.epoch += 1;
-        guarded.with_rare_state(|seldom| seldom.refresh_status = None);
+        guarded.with_rare_state(|rare| rare.refresh_status = None);
     }
 
     /// Withdraws the request for a newer token than `token`.
     pub(crate) fn cancel_refresh_request(&self, token: &AccessToken) {
-        self.with_rare_state(|seldom| {
-            seldom.requested_refresh.take_if(|(outdated, _)| outdated == token);
+        self.with_rare_state(|rare| {
+            rare.requested_refresh.take_if(|(outdated, _)| outdated == token);
             self.update_current(|current| {
                 if current.access_token == *token {
                     current.requested_urgency = Urgency::None;
@@ -252,13 +252,13 @@ impl CacheEntry {
     }
 
     /// Requests a newer token than `token`. The highest requested urgency applies.
-    pub(crate) fn request_refresh(&self, token: &AccessToken, wish: Urgency) {
-        self.with_rare_state(|seldom| {
-            let wish = wish.max(seldom.requested_urgency(token));
-            seldom.requested_refresh = Some((token.clone(), wish));
+    pub(crate) fn request_refresh(&self, token: &AccessToken, requested: Urgency) {
+        self.with_rare_state(|rare| {
+            let requested = requested.max(rare.requested_urgency(token));
+            rare.requested_refresh = Some((token.clone(), requested));
             self.update_current(|current| {
                 if current.access_token == *token {
-                    current.requested_urgency = wish;
+                    current.requested_urgency = requested;
                 }
             });
         });
@@ -268,31 +268,31 @@ impl CacheEntry {
     pub(crate) fn join_or_register_refresh(&self) -> (watch::Receiver<RefreshStatus>, Option<NewRefresh>) {
         let mut guarded = self.lock_inner();
         let epoch = guarded.epoch;
-        guarded.with_rare_state(|seldom| {
-            if let Some(flight) = seldom.active_refresh() {
-                return (flight.clone(), None);
+        guarded.with_rare_state(|rare| {
+            if let Some(running) = rare.active_refresh() {
+                return (running.clone(), None);
             }
             let (sender, receiver) = watch::channel(RefreshStatus::Running);
-            seldom.refresh_status = Some(receiver.clone());
+            rare.refresh_status = Some(receiver.clone());
             self.ref_count.increment();
-            let (cancelled, rival) = (seldom.cancelled_lease.as_deref().copied(), seldom.foreign_lease);
-            let unsaved = seldom.unsaved.as_deref().cloned();
+            let (cancelled, rival) = (rare.cancelled_lease.as_deref().copied(), rare.foreign_lease);
+            let unsaved = rare.unsaved.as_deref().cloned();
             (receiver, Some(NewRefresh { epoch, cancelled_lease: cancelled, foreign_lease: rival, unsaved, sender }))
         })
     }
 
     /// Keeps new tokens until they are saved. If this task cannot save them, the next one tries.
     pub(crate) fn set_unsaved(&self, epoch: u64, known: &StoredLogin<SessionData>) {
-        self.with_rare_state_at(epoch, |seldom| {
-            seldom.unsaved = Some(Box::new(known.clone()));
-            seldom.reset_errors();
-            seldom.requested_refresh = None;
-            seldom.reported_rejection = None;
-            seldom.is_client_rejected = false;
-            if seldom.is_unauthorized(known.tokens.tokens.access_token()) {
-                seldom.clear_unauthorized();
+        self.with_rare_state_at(epoch, |rare| {
+            rare.unsaved = Some(Box::new(known.clone()));
+            rare.reset_errors();
+            rare.requested_refresh = None;
+            rare.reported_rejection = None;
+            rare.is_client_rejected = false;
+            if rare.is_unauthorized(known.tokens.tokens.access_token()) {
+                rare.clear_unauthorized();
             }
-            if let Some(undated) = &mut seldom.undated_token {
+            if let Some(undated) = &mut rare.undated_token {
                 undated.is_refreshed = true;
             }
         });
@@ -300,39 +300,39 @@ impl CacheEntry {
 
     /// Returns `true` if the store does not have the newest tokens yet.
     pub(crate) fn has_unsaved(&self) -> bool {
-        self.with_rare_state(|seldom| seldom.unsaved.is_some())
+        self.with_rare_state(|rare| rare.unsaved.is_some())
     }
 
     /// Returns new tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<StoredLogin<SessionData>> {
-        self.with_rare_state(|seldom| seldom.unsaved.as_deref().cloned())
+        self.with_rare_state(|rare| rare.unsaved.as_deref().cloned())
     }
 
     /// Drops superseded unsaved tokens: the session was removed or replaced, or the store has newer
     /// ones.
     pub(crate) fn drop_superseded(&self, epoch: u64, stored: Option<&Head>) {
-        self.with_rare_state_at(epoch, |seldom| {
-            seldom.unsaved.take_if(|unsaved| !stored.is_some_and(|stored| unsaved.is_newer_than(stored)));
+        self.with_rare_state_at(epoch, |rare| {
+            rare.unsaved.take_if(|unsaved| !stored.is_some_and(|stored| unsaved.is_newer_than(stored)));
         });
     }
 
     /// Clears failures and unsaved tokens: the store has the newest tokens.
     pub(crate) fn record_success(&self, epoch: u64) {
-        self.with_rare_state_at(epoch, |seldom| {
-            seldom.unsaved = None;
-            seldom.foreign_lease = None;
-            seldom.cancelled_lease = None;
-            seldom.reset_errors();
+        self.with_rare_state_at(epoch, |rare| {
+            rare.unsaved = None;
+            rare.foreign_lease = None;
+            rare.cancelled_lease = None;
+            rare.reset_errors();
         });
     }
 
     pub(crate) fn set_foreign_lease(&self, epoch: u64, rival: Option<ForeignLease>) {
-        self.with_rare_state_at(epoch, |seldom| seldom.foreign_lease = rival);
+        self.with_rare_state_at(epoch, |rare| rare.foreign_lease = rival);
     }
 
     /// Returns the running refresh, if there is one.
     pub(crate) fn active_refresh(&self) -> Option<watch::Receiver<RefreshStatus>> {
-        self.with_rare_state(|seldom| seldom.active_refresh().cloned())
+        self.with_rare_state(|rare| rare.active_refresh().cloned())
     }
 
     /// Changes the cached token, if there is one. The caller holds the lock.
@@ -423,7 +423,7 @@ mod tests {
         let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login_id(number));
         let moments = Expiry { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
         let (dead_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
-        let (is_withheld, is_awaited, was_cut, wish) = (false, false, false, Urgency::None);
+        let (is_withheld, is_awaited, was_cut, requested) = (false, false, false, Urgency::None);
         CachedToken {
             access_token,
             login,
@@ -432,7 +432,7 @@ mod tests {
             expires_elapsed: dead_elapsed,
             revalidated_at: seen_at,
             is_withheld,
-            requested_urgency: wish,
+            requested_urgency: requested,
             is_awaited,
             was_pause_cut: was_cut,
         }
@@ -542,7 +542,7 @@ mod tests {
         let slot = cache_entry();
         slot.reset(Some(cached_token(1, 2)));
         assert!(!slot.publish(1, Some(cached_token(1, 1))), "these are older");
-        assert!(!slot.publish_same_login(1, cached_token(2, 3)), "another login was seen meanwhile, which is newer");
+        assert!(!slot.publish_same_login(1, cached_token(2, 3)), "another login was published in the meantime");
         assert!(slot.publish(1, Some(cached_token(2, 1))), "the generations of two logins cannot be compared");
         assert_eq!(cached_generation(&slot), Some((login_id(2), 1)));
     }
@@ -572,7 +572,7 @@ mod tests {
         slot.request_refresh(&cached_token(1, 1).access_token, Urgency::Due);
         slot.count_unauthorized(1, false, Duration::ZERO);
         assert!(slot.publish(1, Some(cached_token(1, 2))));
-        slot.with_rare_state(|seldom| assert!(seldom.requested_refresh.is_none() && seldom.unauthorized.is_some()));
+        slot.with_rare_state(|rare| assert!(rare.requested_refresh.is_none() && rare.unauthorized.is_some()));
         assert!(slot.publish(1, Some(cached_token(2, 1))));
         assert!(slot.has_no_rare_state());
     }
@@ -592,8 +592,8 @@ mod tests {
             (cache_entry(), ForeignLease { id: own_lease_id(), at: UnixTime::MAX, seen_at: Duration::ZERO });
         slot.record_cancelled_lease(own_lease_id());
         slot.set_foreign_lease(0, Some(rival));
-        let departure = slot.join_or_register_refresh().1.unwrap();
-        assert_eq!((departure.cancelled_lease, departure.foreign_lease), (Some(own_lease_id()), Some(rival)));
+        let start = slot.join_or_register_refresh().1.unwrap();
+        assert_eq!((start.cancelled_lease, start.foreign_lease), (Some(own_lease_id()), Some(rival)));
     }
 
     #[test]
@@ -607,11 +607,9 @@ mod tests {
         slot.mark_unauthorized(&token, false);
         // The server may issue the same access token again.
         slot.set_unsaved(1, &stored_login(1, 1));
-        slot.with_rare_state(|seldom| {
+        slot.with_rare_state(|rare| {
             assert!(
-                seldom.requested_refresh.is_none()
-                    && seldom.reported_rejection.is_none()
-                    && seldom.unauthorized.is_none()
+                rare.requested_refresh.is_none() && rare.reported_rejection.is_none() && rare.unauthorized.is_none()
             );
         });
         assert!(slot.failures() == 0 && !slot.is_client_rejected());
@@ -643,14 +641,14 @@ mod tests {
     fn active_refresh_is_tracked_until_finished_or_dropped() {
         let slot = cache_entry();
         for lands in [true, false] {
-            let (_, departure) = slot.join_or_register_refresh();
+            let (_, start) = slot.join_or_register_refresh();
             slot.shrink();
             assert!(slot.join_or_register_refresh().1.is_none() && slot.active_refresh().is_some());
-            let departure = departure.unwrap();
+            let start = start.unwrap();
             if lands {
-                departure.sender.send_replace(RefreshStatus::Done(None));
+                start.sender.send_replace(RefreshStatus::Done(None));
             } else {
-                drop(departure.sender);
+                drop(start.sender);
             }
             slot.shrink();
             assert!(slot.has_no_rare_state(), "{lands}");

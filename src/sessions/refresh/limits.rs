@@ -2,7 +2,7 @@
 //! client.
 //!
 //! Waiting tasks are served in order. A task on a runtime that is not driven may get a permit and
-//! never use it, so permits are revoked after [`MAX_TURN`]. The limit protects resources only:
+//! never use it, so permits expire after [`MAX_PERMIT_AGE`]. The limit protects resources only:
 //! correctness does not depend on it.
 
 use std::collections::{HashMap, VecDeque};
@@ -358,7 +358,7 @@ mod tests {
         assert!(!may_send(&state, "other", false, secs(101)), "one session tries for all");
         // A request sent before the pause, or during another attempt, changes nothing.
         assert!(!state.retry_delay(&key("late"), &error(), secs(100), secs(101)));
-        assert!(!state.retry_delay(&key("good"), &error(), secs(101), secs(101)), "the pause has begun already");
+        assert!(!state.retry_delay(&key("good"), &error(), secs(101), secs(101)), "the pause is already in effect");
         // No other session has tried for another such pause.
         assert!(!may_send(&state, "good", false, secs(104)) && may_send(&state, "good", false, secs(105)));
         state.record_success();

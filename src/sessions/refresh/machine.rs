@@ -587,7 +587,7 @@ impl<T: Clone> RefreshMachine<T> {
         marked.head.hold = Some(hold);
         marked.head.revision = now.new_revision;
         marked.head.claim = None;
-        // A rejected session cannot be refreshed, so keep-alive must not visit it.
+        // A rejected session cannot be refreshed, so keep-alive must skip it.
         marked.head.due = None;
         self.transition(State::Rejecting { marked: marked.clone() }, Action::Save { session: marked, expect })
     }

@@ -96,14 +96,14 @@ impl Refresher {
         // caller.
         for is_last in [false, true] {
             let is_anothers = slot.active_refresh().is_some();
-            let mut flight = self.start_or_join(slot)?;
-            let landing = flight.wait_for(|landing| !landing.is_result_pending());
-            let Ok(landing) = tokio::time::timeout(MAX_WAIT, landing).await else {
+            let mut running = self.start_or_join(slot)?;
+            let status = running.wait_for(|status| !status.is_result_pending());
+            let Ok(status) = tokio::time::timeout(MAX_WAIT, status).await else {
                 return Err(self.abandon_refresh(slot));
             };
             // The task was canceled with its runtime.
-            let Ok(landing) = landing else { continue };
-            if let RefreshStatus::Failed(error) | RefreshStatus::Done(Some(error)) = &*landing {
+            let Ok(status) = status else { continue };
+            if let RefreshStatus::Failed(error) | RefreshStatus::Done(Some(error)) = &*status {
                 if is_last || !is_anothers {
                     // The error from the stored block has less detail than the original response.
                     let is_mark = error.is_login_required() && error.server().is_none();
@@ -113,7 +113,7 @@ impl Refresher {
                 earlier = Some(error.clone());
                 continue;
             }
-            drop(landing);
+            drop(status);
             if slot.current().as_ref().map(|current| (current.login, current.generation)) != before {
                 return Ok(true);
             }

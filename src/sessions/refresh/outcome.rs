@@ -32,13 +32,13 @@ fn unconfirmed_rejection_error(error: Error) -> Error {
 
 impl RefreshTask {
     pub(crate) fn finish(mut self, outcome: RefreshOutcome<SessionData>) {
-        let keeper = Arc::clone(self.refresher());
+        let refresher = Arc::clone(self.refresher());
         self.entry.set_foreign_lease(self.epoch, self.machine.foreign_lease());
         let (known, error) = match outcome {
             RefreshOutcome::Fresh(known) => {
                 event!(DEBUG, key = ?self.entry.key, generation = known.head.generation, "session up to date");
                 self.entry.record_success(self.epoch);
-                self.entry.publish(self.epoch, Some(keeper.to_cached_token(&self.entry, &known)));
+                self.entry.publish(self.epoch, Some(refresher.to_cached_token(&self.entry, &known)));
                 self.sender.send_replace(RefreshStatus::Done(None));
                 return;
             }
@@ -65,13 +65,13 @@ impl RefreshTask {
 
     /// Ends with an error. The old token is served as long as it is valid.
     fn finish_with_error(self, known: Option<StoredLogin<SessionData>>, error: Error) {
-        let keeper = Arc::clone(self.refresher());
+        let refresher = Arc::clone(self.refresher());
         if let Some(known) = known {
             self.entry.drop_superseded(self.epoch, Some(&known.head));
-            self.entry.publish(self.epoch, Some(keeper.to_cached_token(&self.entry, &known)));
+            self.entry.publish(self.epoch, Some(refresher.to_cached_token(&self.entry, &known)));
         }
         let lives = self.entry.current().as_ref().is_some_and(|current| {
-            current.urgency(keeper.webex.now(), keeper.webex.clock().elapsed()) != Urgency::Expired
+            current.urgency(refresher.webex.now(), refresher.webex.clock().elapsed()) != Urgency::Expired
         });
         self.sender.send_replace(if lives { RefreshStatus::Done(Some(error)) } else { RefreshStatus::Failed(error) });
     }
@@ -85,8 +85,8 @@ impl RefreshTask {
             Some(RefreshBlock::Rejected { code: Some(code), .. }) => format!(" ({code})"),
             _ => String::new(),
         };
-        let keeper = Arc::clone(self.refresher());
-        self.entry.backoff_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(MAX_BACKOFF));
+        let refresher = Arc::clone(self.refresher());
+        self.entry.backoff_until(self.epoch, refresher.webex.clock().elapsed().saturating_add(MAX_BACKOFF));
         let mut error = self.last_error.take().filter(Error::is_login_required).unwrap_or_else(|| {
             let message = format!("refresh token rejected{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_class(ErrorClass::LoginRequired)
@@ -107,11 +107,11 @@ impl RefreshTask {
         known: StoredLogin<SessionData>,
         until: UnixTime,
     ) -> (Option<StoredLogin<SessionData>>, Error) {
-        let keeper = Arc::clone(self.refresher());
-        let wait = until.since(keeper.webex.now()).min(TIMING.max_block);
-        self.entry.backoff_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
+        let refresher = Arc::clone(self.refresher());
+        let wait = until.since(refresher.webex.now()).min(TIMING.max_block);
+        self.entry.backoff_until(self.epoch, refresher.webex.clock().elapsed().saturating_add(wait));
         if self.last_error.is_some() {
-            self.entry.pause_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
+            self.entry.pause_until(self.epoch, refresher.webex.clock().elapsed().saturating_add(wait));
         }
         event!(DEBUG, key = ?self.entry.key, until = %until, "refresh blocked");
         let news = self.last_error.take().map(unconfirmed_rejection_error);
@@ -144,9 +144,9 @@ impl RefreshTask {
             Error::new(ErrorKind::Refresh, "client rejected: check the client ID and client secret")
                 .with_class(ErrorClass::Misconfigured)
         });
-        let keeper = Arc::clone(self.refresher());
+        let refresher = Arc::clone(self.refresher());
         event!(DEBUG, key = ?self.entry.key, "client rejected");
-        let elapsed = keeper.webex.clock().elapsed();
+        let elapsed = refresher.webex.clock().elapsed();
         match &known.head.hold {
             // The client pauses, and another session tries first.
             _ if self.sent_at.is_none() => {
@@ -154,34 +154,34 @@ impl RefreshTask {
                 self.entry.backoff_until(self.epoch, elapsed.saturating_add(wait));
             }
             Some(RefreshBlock::RetryAt(until)) => {
-                let wait = until.since(keeper.webex.now()).min(TIMING.max_block);
+                let wait = until.since(refresher.webex.now()).min(TIMING.max_block);
                 self.entry.backoff_until(self.epoch, elapsed.saturating_add(wait));
                 self.entry.count_failure(self.epoch);
                 error = error.with_retry_after(Some(wait.max(Duration::from_secs(1))));
                 event!(WARN, key = ?self.entry.key, until = %until, error = as_dyn_error(&error), "refresh failed");
                 self.emit_event(SessionEvent::refresh_failed(&self.entry.key, &error));
                 let is_first = self.entry.record_client_rejection(self.epoch);
-                if is_first && keeper.client.count_rejection(&self.entry.key, &error, elapsed) {
+                if is_first && refresher.client.count_rejection(&self.entry.key, &error, elapsed) {
                     event!(WARN, key = ?self.entry.key, error = as_dyn_error(&error), "refreshes paused: client rejected");
                 }
             }
             _ => {
-                if keeper.client.retry_delay(&self.entry.key, &error, self.sent_at.unwrap_or(elapsed), elapsed) {
+                if refresher.client.retry_delay(&self.entry.key, &error, self.sent_at.unwrap_or(elapsed), elapsed) {
                     event!(WARN, key = ?self.entry.key, error = as_dyn_error(&error), "refreshes paused: client rejected");
                     self.emit_event(SessionEvent::refresh_failed(&self.entry.key, &error));
                 }
                 // The error of the pause contains the time of the next attempt.
-                error = keeper.pause_error().unwrap_or(error);
+                error = refresher.pause_error().unwrap_or(error);
             }
         }
         (Some(known), error)
     }
 
     fn handle_store_failed(&mut self) -> Error {
-        let keeper = Arc::clone(self.refresher());
+        let refresher = Arc::clone(self.refresher());
         let pause = max_backoff(self.entry.count_failure(self.epoch));
-        self.entry.touch(self.epoch, keeper.webex.clock().elapsed());
-        self.entry.backoff_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(pause));
+        self.entry.touch(self.epoch, refresher.webex.clock().elapsed());
+        self.entry.backoff_until(self.epoch, refresher.webex.clock().elapsed().saturating_add(pause));
         self.last_error
             .take()
             .unwrap_or_else(|| Error::new(ErrorKind::Store, "token store failed").with_class(ErrorClass::Retryable))

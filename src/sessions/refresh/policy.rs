@@ -30,7 +30,7 @@ const WARNING_PERIOD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 ///
 /// It far exceeds the difference between the clocks of two hosts, which affects the compared times.
 const MIN_COMPARISON_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// The time before the expiry at which keep-alive visits a session for the last time.
+/// The time before the expiry at which keep-alive last refreshes a session.
 const FINAL_CHECK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The due and expiry times of one access token.
@@ -132,7 +132,7 @@ pub(crate) fn after_refresh(head: &Head, old: &TokenSet, new: &TokenSet) -> Sche
         return Schedule { due: Some(two_thirds_between(received, end)), anchor, ..Schedule::default() };
     }
     let warn_at = end - WARNING_PERIOD;
-    let due = [warn_at, end - FINAL_CHECK, end].into_iter().find(|moment| *moment > received);
+    let due = [warn_at, end - FINAL_CHECK, end].into_iter().find(|context| *context > received);
     let was_told = head.ends.is_some_and(|ends| head.due.is_none_or(|due| due > ends - WARNING_PERIOD));
     Schedule { due, ends: Some(end), anchor, must_warn: warn_at <= received && !was_told }
 }
@@ -244,8 +244,8 @@ mod tests {
     }
 
     fn expiry_secs(json: &str, chance: f64) -> (u64, u64) {
-        let moments = Expiry::of(&tokens(json, NOW), chance, NOW);
-        (moments.due_at.since(NOW).as_secs(), moments.expires_at.since(NOW).as_secs())
+        let expiry = Expiry::of(&tokens(json, NOW), chance, NOW);
+        (expiry.due_at.since(NOW).as_secs(), expiry.expires_at.since(NOW).as_secs())
     }
 
     #[test]
@@ -268,8 +268,8 @@ mod tests {
     #[test]
     fn token_is_stale_and_expired_at_exact_times() {
         let second = Duration::from_secs(1);
-        let moments = Expiry { due_at: NOW, expires_at: NOW + second * 2 };
-        let needs = [NOW - second, NOW, NOW + second, NOW + second * 2].map(|now| moments.urgency(now));
+        let expiry = Expiry { due_at: NOW, expires_at: NOW + second * 2 };
+        let needs = [NOW - second, NOW, NOW + second, NOW + second * 2].map(|now| expiry.urgency(now));
         assert_eq!(needs, [Urgency::None, Urgency::Due, Urgency::Due, Urgency::Expired]);
     }
 
@@ -286,8 +286,8 @@ mod tests {
     fn receipt_time_beyond_clock_skew_yields_no_expiry() {
         let hour = tokens(r#"{"access_token":"a","expires_in":3600}"#, NOW);
         for (behind, is_plausible) in [(0, true), (600, true), (601, false), (90 * 86_400, false)] {
-            let moments = Expiry::of(&hour, 0.0, NOW - Duration::from_secs(behind));
-            assert_eq!(moments.expires_at < UnixTime::MAX, is_plausible, "{behind}");
+            let expiry = Expiry::of(&hour, 0.0, NOW - Duration::from_secs(behind));
+            assert_eq!(expiry.expires_at < UnixTime::MAX, is_plausible, "{behind}");
         }
     }
 
@@ -393,7 +393,7 @@ mod tests {
             |end| TokenSet::from_stored(tokens_with_refresh_expiry(30, end).to_stored().unwrap().expose()).unwrap();
         let mut head = Head::new(None).unwrap();
         let ends = |head: &Head, end| after_refresh(head, &tokens_with_refresh_expiry(0, 90), &unstated(end)).ends;
-        assert_eq!(ends(&head, 90), None, "it was not known to stay");
+        assert_eq!(ends(&head, 90), None, "the expiry was not known to be fixed");
         head.ends = time_on_day(90);
         assert_eq!([89, 90, 91].map(|end| ends(&head, end)), [time_on_day(89), time_on_day(90), None]);
     }

@@ -66,7 +66,7 @@ pub(crate) struct RareState {
     pub(crate) failures: u32,
     /// The last error.
     pub(crate) last_error: Option<Error>,
-    /// The login and generation whose rejection was announced.
+    /// The login and generation of the rejection that was reported as an event.
     pub(crate) reported_rejection: Option<(LoginId, u64)>,
 }
 
@@ -111,7 +111,7 @@ impl RareState {
     /// A refresh whose task is gone, for example with its runtime, is not running and does not
     /// resume.
     pub(crate) fn active_refresh(&self) -> Option<&watch::Receiver<RefreshStatus>> {
-        self.refresh_status.as_ref().filter(|flight| flight.borrow().is_running() && flight.has_changed().is_ok())
+        self.refresh_status.as_ref().filter(|running| running.borrow().is_running() && running.has_changed().is_ok())
     }
 
     /// Returns the requested urgency of replacing `token`.
@@ -119,7 +119,7 @@ impl RareState {
         self.requested_refresh
             .as_ref()
             .filter(|(outdated, _)| outdated == token)
-            .map_or(Urgency::None, |(_, wish)| *wish)
+            .map_or(Urgency::None, |(_, urgency)| *urgency)
     }
 
     /// Returns the lock for changes, and creates it if no task holds it or waits for it.

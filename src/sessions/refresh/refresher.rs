@@ -85,22 +85,22 @@ impl Refresher {
         // One more attempt for a task that was canceled with its runtime, and one for a session
         // that changed in the meantime.
         for _ in 0..3 {
-            let mut flight = self.start_or_join(slot)?;
+            let mut running = self.start_or_join(slot)?;
             // The stored token may have been published while it was valid, and expired since.
-            let is_pending = |landing: &RefreshStatus| {
-                landing.is_waiting_for_token() || landing.is_result_pending() && self.has_expired(slot)
+            let is_pending = |status: &RefreshStatus| {
+                status.is_waiting_for_token() || status.is_result_pending() && self.has_expired(slot)
             };
-            let landing = flight.wait_for(|landing| !is_pending(landing));
-            let Ok(landing) = tokio::time::timeout(MAX_WAIT, landing).await else {
+            let status = running.wait_for(|status| !is_pending(status));
+            let Ok(status) = tokio::time::timeout(MAX_WAIT, status).await else {
                 return Err(self.abandon_refresh(slot));
             };
-            let Ok(landing) = landing else { continue };
-            if let RefreshStatus::Failed(error) = &*landing {
+            let Ok(status) = status else { continue };
+            if let RefreshStatus::Failed(error) = &*status {
                 return Err(error.clone());
             }
-            let is_unsaved = matches!(*landing, RefreshStatus::TokensReady);
-            let has_ended = matches!(*landing, RefreshStatus::Done(_));
-            drop(landing);
+            let is_unsaved = matches!(*status, RefreshStatus::TokensReady);
+            let has_ended = matches!(*status, RefreshStatus::Done(_));
+            drop(status);
             if has_ended && self.has_expired(slot) {
                 continue;
             }
@@ -123,7 +123,7 @@ impl Refresher {
     /// The refresh task may belong to a runtime that is no longer driven. It is abandoned, so that
     /// it does not block other callers.
     pub(crate) fn abandon_refresh(&self, slot: &CacheEntry) -> Error {
-        if !slot.active_refresh().is_some_and(|flight| matches!(*flight.borrow(), RefreshStatus::Queued)) {
+        if !slot.active_refresh().is_some_and(|running| matches!(*running.borrow(), RefreshStatus::Queued)) {
             slot.abandon();
         }
         retryable_error("token refresh timed out; retry")
@@ -208,15 +208,15 @@ impl Refresher {
     /// Returns the progress of the running refresh of a cache entry, or starts a refresh task.
     pub(crate) fn start_or_join(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<watch::Receiver<RefreshStatus>> {
         let runtime = current_runtime()?;
-        let (flight, departure) = slot.join_or_register_refresh();
-        if let Some(departure) = departure {
+        let (running, start) = slot.join_or_register_refresh();
+        if let Some(start) = start {
             // A random ID per refresh: a forked or cloned process must not share lease IDs.
-            let claim = LeaseId::new().inspect_err(|_| self.release(slot))?;
+            let lease = LeaseId::new().inspect_err(|_| self.release(slot))?;
             // A runtime that is shutting down drops the task immediately, which releases the cache
             // entry, so no lock may be held here.
-            runtime.spawn(RefreshTask::new(self.track_task(), Arc::clone(slot), claim, departure).run());
+            runtime.spawn(RefreshTask::new(self.track_task(), Arc::clone(slot), lease, start).run());
         }
-        Ok(flight)
+        Ok(running)
     }
 
     /// Waits until no task is running and all new tokens are saved.

@@ -202,7 +202,7 @@ impl Drop for CacheRef {
 
 impl fmt::Debug for CacheRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheRef").field("keeper", &self.refresher).field("slot", &self.entry).finish()
+        f.debug_struct("CacheRef").field("refresher", &self.refresher).field("entry", &self.entry).finish()
     }
 }
 

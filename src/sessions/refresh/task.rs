@@ -49,16 +49,16 @@ pub(crate) struct RefreshTask {
 }
 
 impl RefreshTask {
-    pub(crate) fn new(counted: ActiveTask, slot: Arc<CacheEntry>, claim: LeaseId, departure: NewRefresh) -> Self {
-        let NewRefresh { epoch, cancelled_lease: cancelled, foreign_lease: rival, unsaved, sender } = departure;
-        let flight = RefreshMachine::new(claim, TIMING, cancelled, rival);
+    pub(crate) fn new(counted: ActiveTask, slot: Arc<CacheEntry>, claim: LeaseId, start: NewRefresh) -> Self {
+        let NewRefresh { epoch, cancelled_lease: cancelled, foreign_lease: rival, unsaved, sender } = start;
+        let running = RefreshMachine::new(claim, TIMING, cancelled, rival);
         Self {
             active_task: counted,
             entry: slot,
             epoch,
             sender,
             lease_id: claim,
-            machine: flight,
+            machine: running,
             permit: None,
             unsaved,
             last_error: None,
@@ -282,9 +282,9 @@ impl RefreshTask {
                 let spent = keeper.webex.clock().elapsed().saturating_sub(begun);
                 let unexplained = || keeper.client.classify_unexplained(login, begun + spent);
                 let rotation = keeper.webex.service().rotation();
-                let answer = classify_failure(&error, rotation, limit.saturating_sub(spent), unexplained);
+                let response = classify_failure(&error, rotation, limit.saturating_sub(spent), unexplained);
                 self.last_error = Some(error);
-                answer
+                response
             }
         }
     }
@@ -496,8 +496,8 @@ mod tests {
             assert_eq!(late, transient_failure(false, false), "{error:?}");
         }
         let retry_after = Some(Duration::from_secs(7));
-        let answer = classify_lenient(&at(429).with_retry_after(retry_after));
-        assert_eq!(answer, RefreshResult::Transient { retry_after, is_repeatable: true, is_lost: false });
+        let response = classify_lenient(&at(429).with_retry_after(retry_after));
+        assert_eq!(response, RefreshResult::Transient { retry_after, is_repeatable: true, is_lost: false });
     }
 
     #[test]

@@ -79,12 +79,12 @@ impl Refresher {
         Ok(ended)
     }
 
-    /// Waits for the refresh in progress, at most `LANDING_LIMIT`.
+    /// Waits for the refresh in progress, at most [`MAX_LOGOUT_WAIT`].
     ///
     /// Its tokens could not be revoked if they arrived after the session was removed.
     pub(crate) async fn wait_for_refresh(&self, slot: &CacheEntry) {
-        if let Some(mut flight) = slot.active_refresh() {
-            let _ = tokio::time::timeout(MAX_LOGOUT_WAIT, flight.wait_for(|landing| !landing.is_running())).await;
+        if let Some(mut running) = slot.active_refresh() {
+            let _ = tokio::time::timeout(MAX_LOGOUT_WAIT, running.wait_for(|status| !status.is_running())).await;
         }
     }
 
@@ -132,7 +132,7 @@ impl Refresher {
     ///
     /// `note` updates the tokens and returns `true` if anything changed. The update is a
     /// convenience: a failing store, a refresh in progress, or another login is no error, and the
-    /// caller waits at most `NOTE_LIMIT`.
+    /// caller waits at most [`SAVE_ACCOUNT_TIMEOUT`].
     pub(crate) async fn save_account(
         self: &Arc<Self>,
         slot: &Arc<CacheEntry>,
@@ -140,19 +140,19 @@ impl Refresher {
         note: impl Fn(&mut TokenSet) -> bool + Send + Sync + 'static,
     ) {
         let Ok(runtime) = Handle::try_current() else { return };
-        let (keeper, slot) = (self.track_task(), Arc::clone(slot));
+        let (refresher, slot) = (self.track_task(), Arc::clone(slot));
         let noting = runtime.spawn(async move {
             let is_news = |head: &Head, record: &mut SessionData| {
                 head.login == login && head.claim.is_none() && note(&mut record.tokens)
             };
-            if let Err(error) = keeper.0.update_session_data(&slot, is_news).await {
+            if let Err(error) = refresher.0.update_session_data(&slot, is_news).await {
                 event!(DEBUG, key = ?slot.key, error = as_dyn_error(&error), "account not saved");
             }
         });
         let _ = tokio::time::timeout(SAVE_ACCOUNT_TIMEOUT, noting).await;
     }
 
-    /// Releases a reference; see [`Cache::release`](super::roster::Cache::release).
+    /// Releases a reference; see [`Cache::release`](super::cache::Cache::release).
     pub(crate) fn release(&self, slot: &Arc<CacheEntry>) {
         self.cache.release(slot);
     }

@@ -27,11 +27,11 @@ impl CacheEntry {
         let current = self.current();
         let cached = current.as_ref().filter(|current| current.access_token == *token && current.expiry == moments);
         let need = cached.map_or_else(|| moments.urgency(wall), |current| current.urgency_by_expiry(wall, elapsed));
-        self.with_rare_state(|seldom| {
-            let wish = seldom.requested_urgency(token);
+        self.with_rare_state(|rare| {
+            let requested = rare.requested_urgency(token);
             let (mut age, mut need) = (wall.since(tokens.received_at()), need);
             if tokens.received_at() > wall {
-                let undated = seldom.undated_token.get_or_insert_with(|| {
+                let undated = rare.undated_token.get_or_insert_with(|| {
                     Box::new(UndatedToken { token: token.clone(), since: elapsed, is_refreshed: false })
                 });
                 if undated.token != *token {
@@ -42,42 +42,47 @@ impl CacheEntry {
                     need = need.max(Urgency::Due);
                 }
             } else {
-                seldom.undated_token.take_if(|undated| !undated.is_refreshed);
+                rare.undated_token.take_if(|undated| !undated.is_refreshed);
             }
             let is_settled = age >= min_interval(tokens);
-            if is_settled && wish == Urgency::Due {
+            if is_settled && requested == Urgency::Due {
                 need = need.max(Urgency::Due);
             }
-            seldom.unauthorized.take_if(|found| {
+            rare.unauthorized.take_if(|found| {
                 let is_forgotten = found
                     .local_refreshes
                     .is_none_or(|(_, at)| elapsed.saturating_sub(at) >= UNAUTHORIZED_COUNT_LIFETIME);
                 found.token.is_none() && !found.has_succeeded_since_cut && is_forgotten
             });
-            let unauthorized = seldom.unauthorized.as_ref().filter(|found| found.token.as_ref() == Some(token));
+            let unauthorized = rare.unauthorized.as_ref().filter(|found| found.token.as_ref() == Some(token));
             let unauthorized = unauthorized.map(|found| Unauthorized {
                 may_cut_pause: found.may_cut_pause,
                 has_succeeded_since_cut: found.has_succeeded_since_cut,
                 local_refreshes: found.local_refreshes.map(|(count, at)| (count, elapsed.saturating_sub(at))),
             });
-            Demand { urgency: need, has_min_age: is_settled, is_requested: wish == Urgency::Requested, unauthorized }
+            Demand {
+                urgency: need,
+                has_min_age: is_settled,
+                is_requested: requested == Urgency::Requested,
+                unauthorized,
+            }
         })
     }
 
     /// Returns `true` if this process already refreshed a token of this session with an implausible
     /// receipt time.
     pub(crate) fn has_refreshed_undated(&self) -> bool {
-        self.with_rare_state(|seldom| seldom.undated_token.as_ref().is_some_and(|undated| undated.is_refreshed))
+        self.with_rare_state(|rare| rare.undated_token.as_ref().is_some_and(|undated| undated.is_refreshed))
     }
 
     /// Marks a token as rejected by the API with 401. Returns `false` if it is not the cached one.
     ///
     /// `may_cut_pause` is set for endpoints that accept every valid token.
     pub(crate) fn mark_unauthorized(&self, token: &AccessToken, may_cut_pause: bool) -> bool {
-        self.with_rare_state(|seldom| {
+        self.with_rare_state(|rare| {
             let is_cached = self.current().as_ref().is_some_and(|current| current.access_token == *token);
             if is_cached {
-                let found = seldom.unauthorized.get_or_insert_default();
+                let found = rare.unauthorized.get_or_insert_default();
                 found.token = Some(token.clone());
                 found.may_cut_pause |= may_cut_pause;
             }
@@ -87,8 +92,8 @@ impl CacheEntry {
 
     /// Makes the next caller wait for a replacement of `token`, which the API rejected.
     pub(crate) fn await_replacement(&self, token: &AccessToken) {
-        self.with_rare_state(|seldom| {
-            let found = seldom.unauthorized.as_mut().filter(|found| found.token.as_ref() == Some(token));
+        self.with_rare_state(|rare| {
+            let found = rare.unauthorized.as_mut().filter(|found| found.token.as_ref() == Some(token));
             if let Some(found) = found {
                 found.waiting_callers = found.waiting_callers.saturating_add(1);
                 self.update_current(|current| current.is_awaited = true);
@@ -99,8 +104,8 @@ impl CacheEntry {
     /// Returns the token whose replacement this caller should wait for. Each reported 401 makes one
     /// caller wait.
     pub(crate) fn take_rejected_token(&self) -> Option<AccessToken> {
-        self.with_rare_state(|seldom| {
-            let found = seldom.unauthorized.as_mut().filter(|found| found.waiting_callers > 0)?;
+        self.with_rare_state(|rare| {
+            let found = rare.unauthorized.as_mut().filter(|found| found.waiting_callers > 0)?;
             found.waiting_callers -= 1;
             let (token, is_last) = (found.token.clone(), found.waiting_callers == 0);
             self.update_current(|current| current.is_awaited &= !is_last);
@@ -110,16 +115,16 @@ impl CacheEntry {
 
     /// Returns `true` if a refresh after a 401 was denied within the last second.
     pub(crate) fn is_denied(&self, elapsed: Duration) -> bool {
-        self.with_rare_state(|seldom| {
-            let denied_at = seldom.unauthorized.as_ref().and_then(|found| found.denied_at);
+        self.with_rare_state(|rare| {
+            let denied_at = rare.unauthorized.as_ref().and_then(|found| found.denied_at);
             denied_at.is_some_and(|at| elapsed.saturating_sub(at) < DENIAL_DURATION)
         })
     }
 
     /// Records that a 401 did not lead to a new token.
     pub(crate) fn record_denial(&self, elapsed: Duration) {
-        self.with_rare_state(|seldom| {
-            if let Some(found) = &mut seldom.unauthorized {
+        self.with_rare_state(|rare| {
+            if let Some(found) = &mut rare.unauthorized {
                 (found.denied_at, found.may_cut_pause) = (Some(elapsed), false);
             }
         });
@@ -127,8 +132,8 @@ impl CacheEntry {
 
     /// Counts a refresh caused by a 401.
     pub(crate) fn count_unauthorized(&self, epoch: u64, was_cut: bool, elapsed: Duration) {
-        self.with_rare_state_at(epoch, |seldom| {
-            let found = seldom.unauthorized.get_or_insert_default();
+        self.with_rare_state_at(epoch, |rare| {
+            let found = rare.unauthorized.get_or_insert_default();
             let before =
                 found.local_refreshes.filter(|(_, at)| elapsed.saturating_sub(*at) < UNAUTHORIZED_COUNT_LIFETIME);
             found.local_refreshes = Some((before.map_or(1, |(count, _)| count.saturating_add(1)), elapsed));
@@ -140,53 +145,52 @@ impl CacheEntry {
     /// cut short again.
     pub(crate) fn record_token_accepted(&self) {
         if self.current().as_ref().is_some_and(|current| current.was_pause_cut) {
-            self.with_rare_state(|seldom| seldom.unauthorized.get_or_insert_default().has_succeeded_since_cut = true);
+            self.with_rare_state(|rare| rare.unauthorized.get_or_insert_default().has_succeeded_since_cut = true);
         }
     }
 }
 
 impl CacheEntry {
     /// Records the lease of a refresh task that was canceled.
-    pub(crate) fn record_cancelled_lease(&self, claim: LeaseId) {
-        self.with_rare_state(|seldom| seldom.cancelled_lease = Some(Box::new(claim)));
+    pub(crate) fn record_cancelled_lease(&self, lease: LeaseId) {
+        self.with_rare_state(|rare| rare.cancelled_lease = Some(Box::new(lease)));
     }
 
     /// Records that the server rejected the client for this session. Returns `true` the first time.
     pub(crate) fn record_client_rejection(&self, epoch: u64) -> bool {
-        self.with_rare_state_at(epoch, |seldom| !std::mem::replace(&mut seldom.is_client_rejected, true))
-            .unwrap_or(false)
+        self.with_rare_state_at(epoch, |rare| !std::mem::replace(&mut rare.is_client_rejected, true)).unwrap_or(false)
     }
 
     pub(crate) fn is_client_rejected(&self) -> bool {
-        self.with_rare_state(|seldom| seldom.is_client_rejected)
+        self.with_rare_state(|rare| rare.is_client_rejected)
     }
 
     /// Returns `true` while this process backs off.
     pub(crate) fn is_backing_off(&self, elapsed: Duration) -> bool {
-        self.with_rare_state(|seldom| elapsed < seldom.backoff_until)
+        self.with_rare_state(|rare| elapsed < rare.backoff_until)
     }
 
     /// Returns the remaining pause after a failed refresh in this process.
     pub(crate) fn local_pause(&self, elapsed: Duration) -> Option<Duration> {
-        let held_until = self.with_rare_state(|seldom| seldom.local_pause_until).map(Duration::from)?;
+        let held_until = self.with_rare_state(|rare| rare.local_pause_until).map(Duration::from)?;
         held_until.checked_sub(elapsed).filter(|rest| !rest.is_zero())
     }
 
     pub(crate) fn pause_until(&self, epoch: u64, until: Duration) {
-        self.with_rare_state_at(epoch, |seldom| seldom.local_pause_until = Some(until.into()));
+        self.with_rare_state_at(epoch, |rare| rare.local_pause_until = Some(until.into()));
     }
 
     pub(crate) fn backoff_until(&self, epoch: u64, until: Duration) {
-        self.with_rare_state_at(epoch, |seldom| seldom.backoff_until = until);
+        self.with_rare_state_at(epoch, |rare| rare.backoff_until = until);
     }
 
     /// Ends the backoff and clears recorded failures, after the caller unblocked the session.
     pub(crate) fn end_backoff(&self) {
-        self.with_rare_state(|seldom| {
-            seldom.reset_errors();
-            seldom.reported_rejection = None;
-            seldom.is_client_rejected = false;
-            if let Some(unauthorized) = &mut seldom.unauthorized {
+        self.with_rare_state(|rare| {
+            rare.reset_errors();
+            rare.reported_rejection = None;
+            rare.is_client_rejected = false;
+            if let Some(unauthorized) = &mut rare.unauthorized {
                 (unauthorized.local_refreshes, unauthorized.denied_at) = (None, None);
             }
         });
@@ -194,33 +198,32 @@ impl CacheEntry {
 
     /// Records the last error, which the session status reports.
     pub(crate) fn record_error(&self, epoch: u64, error: &Error) {
-        self.with_rare_state_at(epoch, |seldom| seldom.last_error = Some(error.clone()));
+        self.with_rare_state_at(epoch, |rare| rare.last_error = Some(error.clone()));
     }
 
     pub(crate) fn last_error(&self) -> Option<Error> {
-        self.with_rare_state(|seldom| seldom.last_error.clone())
+        self.with_rare_state(|rare| rare.last_error.clone())
     }
 
     /// Counts a failure and returns the number of consecutive failures before it.
     pub(crate) fn count_failure(&self, epoch: u64) -> u32 {
-        let count = |seldom: &mut RareState| {
-            let before = seldom.failures;
-            seldom.failures = before.saturating_add(1);
+        let count = |rare: &mut RareState| {
+            let before = rare.failures;
+            rare.failures = before.saturating_add(1);
             before
         };
         self.with_rare_state_at(epoch, count).unwrap_or(0)
     }
 
-    /// Records that the rejection of this generation was announced. Returns `true` the first time.
+    /// Records that the rejection of this generation was reported. Returns `true` the first time.
     pub(crate) fn record_rejection_reported(&self, epoch: u64, login: LoginId, generation: u64) -> bool {
-        let is_news = |seldom: &mut RareState| {
-            seldom.reported_rejection.replace((login, generation)) != Some((login, generation))
-        };
+        let is_news =
+            |rare: &mut RareState| rare.reported_rejection.replace((login, generation)) != Some((login, generation));
         self.with_rare_state_at(epoch, is_news).unwrap_or(false)
     }
 
     pub(crate) fn failures(&self) -> u32 {
-        self.with_rare_state(|seldom| seldom.failures)
+        self.with_rare_state(|rare| rare.failures)
     }
 }
 
@@ -251,7 +254,7 @@ mod tests {
         TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
     }
 
-    /// A slot that hands out these tokens; the pause between two refreshes was cut short lately, or was not.
+    /// Creates an entry with these cached tokens. `was_cut`: a pause was recently cut short.
     fn cache_entry(cached: &TokenSet, was_cut: bool) -> CacheEntry {
         let slot = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
         let moments = Expiry::of(cached, slot.jitter(), NOW);
@@ -309,13 +312,13 @@ mod tests {
         assert!(!slot.has_refreshed_undated());
 
         assert_eq!(need(&tokens("b", NOW), NOW), Urgency::None);
-        assert!(slot.has_no_rare_state(), "a plausible receipt ends what was known");
+        assert!(slot.has_no_rare_state(), "a plausible receipt time clears the state");
 
         assert_eq!(need(&ahead, NOW), Urgency::Due);
-        slot.with_rare_state(|seldom| seldom.undated_token.as_mut().unwrap().is_refreshed = true);
+        slot.with_rare_state(|rare| rare.undated_token.as_mut().unwrap().is_refreshed = true);
         assert_eq!(need(&ahead, NOW), Urgency::None, "a refresh did not help");
         assert_eq!(need(&tokens("b", NOW), NOW), Urgency::None);
-        assert!(slot.has_refreshed_undated(), "and this stays known");
+        assert!(slot.has_refreshed_undated(), "the refresh is still recorded");
     }
 
     #[test]
@@ -329,7 +332,7 @@ mod tests {
         assert!(!demand(SECOND * 30).is_requested);
         slot.request_refresh(cached.access_token(), Urgency::Requested);
         assert!(demand(SECOND * 29).is_requested);
-        assert_eq!(demand(SECOND * 30).urgency, Urgency::None, "a caller that waits for it asks for it");
+        assert_eq!(demand(SECOND * 30).urgency, Urgency::None, "only a waiting caller requests a refresh");
     }
 
     #[test]
@@ -337,7 +340,7 @@ mod tests {
         let (cached, other) = (tokens("a", NOW), tokens("b", NOW));
         let slot = cache_entry(&cached, false);
         assert!(!slot.mark_unauthorized(other.access_token(), true));
-        assert!(slot.has_no_rare_state(), "nothing is noted of another token");
+        assert!(slot.has_no_rare_state(), "nothing is recorded for another token");
         assert!(slot.mark_unauthorized(cached.access_token(), false));
         let may_cut_pause = |tokens: &TokenSet| {
             let demand = slot.demand(tokens, NOW, Duration::ZERO);
@@ -347,7 +350,7 @@ mod tests {
         assert!(slot.mark_unauthorized(cached.access_token(), true));
         assert_eq!(may_cut_pause(&cached), Some(true));
         assert!(slot.mark_unauthorized(cached.access_token(), false));
-        assert_eq!(may_cut_pause(&cached), Some(true), "a later report takes nothing back");
+        assert_eq!(may_cut_pause(&cached), Some(true), "a later report does not clear it");
         slot.record_denial(Duration::ZERO);
         assert_eq!(may_cut_pause(&cached), Some(false), "it was too early for a refresh");
     }
@@ -391,7 +394,7 @@ mod tests {
         slot.count_unauthorized(slot.epoch(), false, UNAUTHORIZED_COUNT_LIFETIME - SECOND);
         assert_eq!(own(UNAUTHORIZED_COUNT_LIFETIME), Some((2, SECOND)), "two refreshes, the last one a second ago");
         slot.count_unauthorized(slot.epoch(), false, UNAUTHORIZED_COUNT_LIFETIME * 2 - SECOND);
-        assert_eq!(own(UNAUTHORIZED_COUNT_LIFETIME * 2), Some((1, SECOND)), "the first two are forgotten");
+        assert_eq!(own(UNAUTHORIZED_COUNT_LIFETIME * 2), Some((1, SECOND)), "the first two no longer count");
     }
 
     #[test]
@@ -404,9 +407,9 @@ mod tests {
         slot.mark_unauthorized(cached.access_token(), false);
         assert!(
             slot.demand(&cached, NOW, UNAUTHORIZED_COUNT_LIFETIME).unauthorized.is_some(),
-            "but not what is known of a token"
+            "the state of a token is kept"
         );
-        slot.with_rare_state(|seldom| seldom.unauthorized.as_mut().unwrap().token = None);
+        slot.with_rare_state(|rare| rare.unauthorized.as_mut().unwrap().token = None);
         slot.demand(&cached, NOW, UNAUTHORIZED_COUNT_LIFETIME);
         assert!(slot.has_no_rare_state());
     }
@@ -425,7 +428,7 @@ mod tests {
         };
         slot.record_token_accepted();
         slot.demand(&cached, NOW, UNAUTHORIZED_COUNT_LIFETIME);
-        assert!(!slot.has_no_rare_state(), "it stays known until the next cut");
+        assert!(!slot.has_no_rare_state(), "it is recorded until the next cut");
         assert!(has_succeeded());
         slot.count_unauthorized(slot.epoch(), false, Duration::ZERO);
         assert!(has_succeeded());

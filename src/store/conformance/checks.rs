@@ -155,15 +155,15 @@ async fn check_exact_entries(handles: &Handles) -> CheckResult {
 fn sample_entries(witness: Probe<'_>) -> Result<[Entry; 4], Violation> {
     let time = UnixTime::from_secs(1_700_000_000);
     let plain = witness.entry(b"")?;
-    let mut claimed = witness.entry_due(b"", Some(time))?;
-    claimed.head.generation = u64::from(u32::MAX) + 1;
+    let mut leased = witness.entry_due(b"", Some(time))?;
+    leased.head.generation = u64::from(u32::MAX) + 1;
     let id = LeaseId::new().map_err(|error| witness.violation(error.to_string()))?;
-    claimed.head.claim = Some(Lease { id, at: time, lease: Duration::from_secs(60) });
+    leased.head.claim = Some(Lease { id, at: time, lease: Duration::from_secs(60) });
     let mut waiting = witness.entry_due(b"", Some(UnixTime::MAX))?;
     waiting.head.hold = Some(RefreshBlock::RetryAt(UnixTime::from_secs(0)));
     let mut rejected = witness.entry_due(b"", Some(UnixTime::from_secs(0)))?;
     rejected.head.generation = 7;
-    rejected.head.claim = claimed.head.claim;
+    rejected.head.claim = leased.head.claim;
     rejected.head.ends = Some(time);
     rejected.head.anchor = Some(ExpiryBaseline { at: time, end: UnixTime::from_secs(1) });
     rejected.head.interrupted = true;
@@ -173,7 +173,7 @@ fn sample_entries(witness: Probe<'_>) -> Result<[Entry; 4], Violation> {
         at: None,
         is_dead: false,
     });
-    Ok([plain, claimed, waiting, rejected])
+    Ok([plain, leased, waiting, rejected])
 }
 
 async fn check_compare_and_swap(handles: &Handles) -> CheckResult {

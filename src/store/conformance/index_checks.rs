@@ -108,7 +108,7 @@ impl Indexes {
     }
 }
 
-/// Stores entries for all roots that are due before, at, or after `NOON`, or never.
+/// Stores entries for all roots that are due before, at, or after [`DUE_TIME`], or never.
 async fn store_entries(indexes: &Indexes) -> Result<StoredEntries, Violation> {
     let witness = indexes.probe(ContractRule::CompleteListing);
     let mut kept = StoredEntries::new();
@@ -143,10 +143,10 @@ async fn check_short_pages(indexes: &Indexes, kept: &StoredEntries) -> CheckResu
 async fn check_exact_listing(indexes: &Indexes, kept: &StoredEntries) -> CheckResult {
     let tenants =
         TENANTS.iter().chain(&["cust", "cust1user1", "c", "", "c_", "%"]).map(|tenant| ListFilter::Tenant(tenant));
-    let moments = [0, DUE_TIME - 2, DUE_TIME - 1, DUE_TIME, DUE_TIME + 1, DUE_TIME + 2, u64::MAX];
-    let moments = moments.into_iter().map(|moment| ListFilter::Due(UnixTime::from_secs(moment)));
+    let expiry = [0, DUE_TIME - 2, DUE_TIME - 1, DUE_TIME, DUE_TIME + 1, DUE_TIME + 2, u64::MAX];
+    let expiry = expiry.into_iter().map(|context| ListFilter::Due(UnixTime::from_secs(context)));
     let witness = indexes.probe(ContractRule::ExactListing);
-    for ask in tenants.chain(moments) {
+    for ask in tenants.chain(expiry) {
         let keys = indexes.list(ContractRule::ExactListing, ask, 50, async |_| Ok(())).await?;
         for key in &keys {
             // An entry that the suite did not store may be listed if it matches.

@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(threads(&pool), 2);
         let kept = calls.split_off(50);
         drop(calls);
-        assert!(pool.shared.lock().queue.len() <= 50, "calls that were given up leave the queue");
+        assert!(pool.shared.lock().queue.len() <= 50, "canceled calls are removed from the queue");
 
         drop(release);
 

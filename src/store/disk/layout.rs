@@ -300,10 +300,10 @@ mod tests {
                 "cut to {length} bytes"
             );
         }
-        for place in 0..whole.len() {
+        for position in 0..whole.len() {
             let mut bad = whole.to_vec();
-            bad[place] ^= 1;
-            assert!(read_record(&bad).is_err(), "byte {place} was changed");
+            bad[position] ^= 1;
+            assert!(read_record(&bad).is_err(), "byte {position} was changed");
         }
         assert!(read_record(&[whole.as_slice(), b"x"].concat()).is_err());
     }

@@ -212,7 +212,7 @@ impl<N: Default + Send + 'static> Shared<N> {
     fn run_next(self: Arc<Self>, index: usize) {
         let turn = JobRunnerGuard { shared: &self, index, must_continue: true };
         let folder = shard_folder(&self.root, index);
-        // All jobs were withdrawn: the disk is left alone, and nothing else depends on that.
+        // All jobs were withdrawn, so there is no need to lock the shard.
         if self.shards[index].lock().jobs.is_empty() {
             return;
         }
@@ -221,7 +221,7 @@ impl<N: Default + Send + 'static> Shared<N> {
             Ok(Some(_lock)) => self.run_job(index),
             Err(error) => self.shards[index].lock().jobs.pop_first().map(|(_, job)| job(Err(error))),
         };
-        // Release the lock and the turn before the caller receives the outcome.
+        // Release the lock and the guard before the caller receives the outcome.
         drop(turn);
         if let Some(deliver) = delivery {
             deliver();
@@ -405,9 +405,9 @@ mod tests {
         tokio::task::spawn_blocking(move || begun.recv_timeout(TEST_TIMEOUT))
             .await
             .unwrap()
-            .expect("the first has begun");
+            .expect("the first job has started");
         clock.advance(Duration::from_secs(60));
-        assert!(first.as_mut().poll(&mut context).is_pending(), "it has begun, so it is waited for beyond its limit");
+        assert!(first.as_mut().poll(&mut context).is_pending(), "a started job is awaited beyond the time limit");
         let second = tokio::time::timeout(TEST_TIMEOUT, second).await.expect("the wait has a limit").unwrap();
         assert!(second.unwrap_err().is_retryable());
         drop(release);

@@ -330,7 +330,7 @@ pub(crate) struct EntryFile {
     key: TokenKey,
 }
 
-/// The content of a slot.
+/// The content of a session file.
 pub(crate) enum ReadOutcome {
     Absent,
     Entry(Box<Entry>),
@@ -454,11 +454,12 @@ pub(crate) fn list_entries(
     let (mut page, mut looks) = (Page::default(), 0);
     for shard in after.map_or(0, EntryPath::shard)..SHARDS {
         let names = private_fs::file_names(&shard_folder(root, shard))?;
-        let places = names.iter().filter_map(|name| EntryPath::from_name(name)).filter(|place| place.shard() == shard);
-        for place in places.filter(|place| after.is_none_or(|after| place > after)) {
-            let file = place.file(root);
+        let places =
+            names.iter().filter_map(|name| EntryPath::from_name(name)).filter(|position| position.shard() == shard);
+        for position in places.filter(|position| after.is_none_or(|after| position > after)) {
+            let file = position.file(root);
             match private_fs::read_file(&file)?.map(|content| layout::read_record(&content)) {
-                Some(Ok((key, entry))) if EntryPath::of(&key) == place && asked_for(&key, &entry) => {
+                Some(Ok((key, entry))) if EntryPath::of(&key) == position && asked_for(&key, &entry) => {
                     page.keys.push(key)
                 }
                 Some(Err(UnreadableRecord::UnsupportedVersion(cause))) if foreign == UnknownVersionPolicy::Fail => {
@@ -473,7 +474,7 @@ pub(crate) fn list_entries(
             }
             looks += 1;
             if page.keys.len() >= limit || looks == MAX_SCANNED_FILES {
-                page.next = Some(Cursor::new(place.name()));
+                page.next = Some(Cursor::new(position.name()));
                 return Ok(page);
             }
         }

@@ -396,7 +396,7 @@ mod ownership {
         fs::write(&file, "root's").unwrap();
         fs::hard_link(&file, &hard_link).unwrap();
 
-        assert!(give_folder_to_parent_owner(&hard_link).is_err(), "it is no folder");
+        assert!(give_folder_to_parent_owner(&hard_link).is_err(), "not a folder");
 
         assert_eq!(fs::metadata(&file).unwrap().uid(), 0);
     }
@@ -509,7 +509,7 @@ async fn page_with_limit_zero_returns_one_key() {
     assert_ne!(first.keys, second.keys);
     for name in ["one", "two"] {
         let page = store.keys(Some(name), None, 0).await.unwrap();
-        assert_eq!(page.keys, [TokenKey::new(name).unwrap()], "keys that are not asked for do not count");
+        assert_eq!(page.keys, [TokenKey::new(name).unwrap()], "keys that do not match do not count");
     }
 }
 
@@ -649,7 +649,7 @@ async fn hung_change_is_awaited_beyond_lock_timeout() {
     hang.release.send(()).unwrap();
     let hang = hang.wait_until_entered().await;
     let ended = tokio::time::timeout(Duration::from_secs(1), &mut second).await;
-    assert!(ended.is_err(), "what has begun is not given up, and its outcome is waited for: {ended:?}");
+    assert!(ended.is_err(), "a started operation is not canceled: {ended:?}");
     drop(hang.release);
     assert_eq!(first.await.unwrap().unwrap(), WriteOutcome::Conflict);
     assert_eq!(second.await.unwrap().unwrap(), WriteOutcome::Conflict);

@@ -69,17 +69,17 @@ mod tests {
 
     #[test]
     fn response_delivery_header_round_trips() {
-        for fate in [
+        for delivery in [
             ResponseDelivery::Interrupted(None, ConnectionFault::Closed),
             ResponseDelivery::Interrupted(Some(0), ConnectionFault::Reset),
             ResponseDelivery::Interrupted(Some(17), ConnectionFault::Stalled),
             ResponseDelivery::Dripping(Duration::from_millis(3)),
         ] {
-            assert!(fate.needs_relay());
-            assert_eq!(ResponseDelivery::from_header(&fate.to_header().unwrap()), Some(fate));
+            assert!(delivery.needs_relay());
+            assert_eq!(ResponseDelivery::from_header(&delivery.to_header().unwrap()), Some(delivery));
         }
-        for fate in [ResponseDelivery::Complete, ResponseDelivery::Lost, ResponseDelivery::Hanging] {
-            assert!(!fate.needs_relay() && fate.to_header().is_none());
+        for delivery in [ResponseDelivery::Complete, ResponseDelivery::Lost, ResponseDelivery::Hanging] {
+            assert!(!delivery.needs_relay() && delivery.to_header().is_none());
         }
         assert_eq!(
             (

@@ -46,10 +46,10 @@ pub enum DeviceStartFault {
 }
 
 impl DeviceStartFault {
-    pub(crate) fn apply(self, mut answer: Value) -> RuleResult {
+    pub(crate) fn apply(self, mut reply: Value) -> RuleResult {
         let mut move_page = |page: &str| {
-            answer["verification_uri"] = page.into();
-            answer["verification_uri_complete"] = page.into();
+            reply["verification_uri"] = page.into();
+            reply["verification_uri_complete"] = page.into();
         };
         match self {
             Self::TooManyRequests => return Err(RestError::too_many_requests()),
@@ -57,23 +57,23 @@ impl DeviceStartFault {
             Self::Refused => return Err(RestError::malformed("unauthorized_client", "requested by the test")),
             Self::Unavailable => return Ok((503, Body::Page(Page::CaptivePortal))),
             Self::Page => return Ok((200, Body::Page(Page::CaptivePortal))),
-            Self::MissingDeviceCode => remove_member(&mut answer, "device_code"),
-            Self::MissingUserCode => remove_member(&mut answer, "user_code"),
-            Self::MissingVerificationUri => remove_member(&mut answer, "verification_uri"),
-            Self::MissingCompleteUri => remove_member(&mut answer, "verification_uri_complete"),
-            Self::MissingLifetime => remove_member(&mut answer, "expires_in"),
-            Self::MissingInterval => remove_member(&mut answer, "interval"),
-            Self::ZeroInterval => answer["interval"] = 0.into(),
+            Self::MissingDeviceCode => remove_member(&mut reply, "device_code"),
+            Self::MissingUserCode => remove_member(&mut reply, "user_code"),
+            Self::MissingVerificationUri => remove_member(&mut reply, "verification_uri"),
+            Self::MissingCompleteUri => remove_member(&mut reply, "verification_uri_complete"),
+            Self::MissingLifetime => remove_member(&mut reply, "expires_in"),
+            Self::MissingInterval => remove_member(&mut reply, "interval"),
+            Self::ZeroInterval => reply["interval"] = 0.into(),
             Self::TextNumbers => {
                 for name in ["expires_in", "interval"] {
-                    answer[name] = answer[name].to_string().into();
+                    reply[name] = reply[name].to_string().into();
                 }
             }
-            Self::ControlCharacters => answer["user_code"] = "12\u{1b}[2J34\u{202e}\r".into(),
+            Self::ControlCharacters => reply["user_code"] = "12\u{1b}[2J34\u{202e}\r".into(),
             Self::ScriptUri => move_page("javascript:alert(1)"),
             Self::PlainUri => move_page("http://login.example/verify"),
         }
-        Ok((200, Body::Json(answer)))
+        Ok((200, Body::Json(reply)))
     }
 }
 

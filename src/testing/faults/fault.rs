@@ -124,7 +124,7 @@ impl Fault {
             matches!(status, 301 | 302 | 303 | 307 | 308),
             "invalid redirect status {status}: use 301, 302, 303, 307, or 308"
         );
-        Self::status(status).with_override(|dress| dress.redirects = true)
+        Self::status(status).with_override(|overrides| overrides.redirects = true)
     }
 
     /// Creates a fault that removes a member from the JSON of the mock's own response, for example
@@ -218,7 +218,7 @@ impl Fault {
     }
 
     fn from_change(change: JsonChange) -> Self {
-        Self::none().with_override(|dress| dress.change = Some(change))
+        Self::none().with_override(|overrides| overrides.change = Some(change))
     }
 }
 
@@ -258,7 +258,7 @@ impl Fault {
     /// Panics if it is not a valid header value.
     #[track_caller]
     pub fn content_type(self, content_type: &str) -> Self {
-        self.with_override(|dress| dress.content_type = Some(header_value(content_type)))
+        self.with_override(|overrides| overrides.content_type = Some(header_value(content_type)))
     }
 
     /// Replaces the status, 200 to 599, for example to send an error as a success.
@@ -269,7 +269,7 @@ impl Fault {
     #[track_caller]
     pub fn with_status(self, status: u16) -> Self {
         assert!((200..600).contains(&status), "invalid status {status}: use 200 to 599");
-        self.with_override(|dress| dress.status = Some(status))
+        self.with_override(|overrides| overrides.status = Some(status))
     }
 
     /// Replaces a header. Multiple calls with the same name add multiple headers, except for
@@ -286,19 +286,19 @@ impl Fault {
             return self.content_type(text);
         }
         let value = header_value(text);
-        self.with_override(|dress| dress.headers.push((name, value)))
+        self.with_override(|overrides| overrides.headers.push((name, value)))
     }
 
     /// Sets the `Retry-After` header.
     #[track_caller]
     pub fn retry_after(self, retry_after: RetryAfter) -> Self {
-        self.with_override(|dress| dress.retry_after = Some(retry_after))
+        self.with_override(|overrides| overrides.retry_after = Some(retry_after))
     }
 
     /// Sends the tracking ID twice in its header, separated by a comma, as Webex sometimes does.
     #[track_caller]
     pub fn duplicate_tracking_id(self) -> Self {
-        self.with_override(|dress| dress.duplicates_tracking_id = true)
+        self.with_override(|overrides| overrides.duplicates_tracking_id = true)
     }
 
     /// Allows the request to be processed before the fault occurs: tokens are issued and codes are
@@ -336,7 +336,7 @@ impl Fault {
 
     #[track_caller]
     fn with_content(self, content: Content) -> Self {
-        self.with_override(|dress| dress.content = Some(content))
+        self.with_override(|overrides| overrides.content = Some(content))
     }
 
     #[track_caller]

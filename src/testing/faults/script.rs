@@ -51,8 +51,8 @@ impl FaultScript {
     }
 
     /// Takes the oldest unnamed fault that covers a request.
-    pub(crate) fn take(&mut self, place: Option<&MockEndpoint>, path: &str) -> Option<Fault> {
-        let is_due = |order: &ScriptEntry| order.fault.named.is_none() && order.endpoint.covers(place, path);
+    pub(crate) fn take(&mut self, at: Option<&MockEndpoint>, path: &str) -> Option<Fault> {
+        let is_due = |order: &ScriptEntry| order.fault.named.is_none() && order.endpoint.covers(at, path);
         let position = self.entries.iter().position(is_due)?;
         let fault = self.entries[position].fault.clone();
         self.use_up(position);

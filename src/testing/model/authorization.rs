@@ -164,12 +164,12 @@ impl AuthorizationResponse {
 impl ResponseTarget {
     pub(crate) fn new(redirect_uri: String, query: &Fields) -> Self {
         let is_fragment = query.get("response_type").is_some_and(ResponseType::uses_fragment);
-        let place = match query.get("response_mode") {
+        let position = match query.get("response_mode") {
             Some("form_post") => ResponseMode::FormPost,
             _ if is_fragment => ResponseMode::Fragment,
             _ => ResponseMode::Query,
         };
-        Self { redirect_uri, state: query.get("state").map(str::to_owned), mode: place }
+        Self { redirect_uri, state: query.get("state").map(str::to_owned), mode: position }
     }
 
     /// Returns the response with these parameters. The redirect URI is kept byte by byte.
@@ -197,8 +197,8 @@ impl ResponseTarget {
             (ResponseMode::Query, true) => '&',
             (ResponseMode::Query, false) => '?',
         };
-        let answer = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        AuthorizationResponse::Redirect(format!("{}{separator}{answer}", self.redirect_uri))
+        let reply = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        AuthorizationResponse::Redirect(format!("{}{separator}{reply}", self.redirect_uri))
     }
 }
 

@@ -70,7 +70,7 @@ impl LoginTransactions {
     ) -> String {
         // The entries double between two sweeps, so the amortized cost of a sweep is constant.
         if self.0.len().is_power_of_two() {
-            self.0.retain(|_, place| match place {
+            self.0.retain(|_, position| match position {
                 TransactionState::Open { expires, .. } => now < *expires,
                 TransactionState::Completed { until, .. } => elapsed < *until,
             });

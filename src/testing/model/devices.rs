@@ -130,9 +130,9 @@ impl Devices {
     }
 
     /// Records the user's decision. Returns `false` if the login is no longer pending.
-    pub(crate) fn record_decision(&mut self, device_code: &str, answer: Decision, elapsed: Duration) -> bool {
+    pub(crate) fn record_decision(&mut self, device_code: &str, response: Decision, elapsed: Duration) -> bool {
         let waiting = self.by_code.get_mut(device_code).filter(|device| device.is_waiting(elapsed));
-        waiting.map(|device| device.decision = Some(answer)).is_some()
+        waiting.map(|device| device.decision = Some(response)).is_some()
     }
 
     /// Records a poll and returns its result.

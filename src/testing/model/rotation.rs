@@ -32,10 +32,10 @@ impl State {
     ///
     /// This increments the counter, renews the lifetime of the refresh token if configured, and
     /// replaces the refresh token if tokens rotate.
-    pub(crate) fn record_refresh(&mut self, id: u64, used: &str, moment: &mut StepContext<'_>) {
+    pub(crate) fn record_refresh(&mut self, id: u64, used: &str, context: &mut StepContext<'_>) {
         let user = self.grant(id).user;
         *self.granted_refreshes.entry(user).or_default() += 1;
-        let lives_until = self.lifetimes.is_renewed.then(|| moment.now + self.lifetimes.refresh_token);
+        let lives_until = self.lifetimes.is_renewed.then(|| context.now + self.lifetimes.refresh_token);
         if let (Some(grant), Some(end)) = (self.grants.get_mut(&id), lives_until) {
             grant.expires = end;
         }
@@ -43,13 +43,13 @@ impl State {
         if self.rotation_policy.rotation != Rotation::Strict || self.grant(id).refresh_token != used {
             return;
         }
-        let refresh_token = self.append_user_suffix(user, token_codec::encode_alphanumeric(&(moment.random)()));
+        let refresh_token = self.append_user_suffix(user, token_codec::encode_alphanumeric(&(context.random)()));
         self.refresh_tokens.insert(refresh_token.clone(), id);
         if let Some(grant) = self.grants.get_mut(&id) {
             let spent = std::mem::replace(&mut grant.refresh_token, refresh_token);
             self.refresh_tokens.remove(&spent);
             if self.rotation_policy.revokes_families || !self.rotation_policy.grace.is_zero() {
-                self.spent_tokens.add(spent, id, moment.now);
+                self.spent_tokens.add(spent, id, context.now);
             }
         }
     }

@@ -64,12 +64,12 @@ pub(crate) fn deny_authorization(authorization: Authorization, state: &mut State
     let description = "The resource owner or authorization server denied the request.";
     let parameters = vec![("error", "access_denied".to_owned()), ("error_description", description.to_owned())];
     let issuer = state.issuer_of(&state.users[hinted_user(&authorization, state).unwrap_or(0)]);
-    let way = authorization.response_target.response_with_fault(
+    let target = authorization.response_target.response_with_fault(
         parameters,
         state.fault_script.take_named(NamedFault::callback),
         &issuer,
     );
-    DecisionResponse { response: way, code: None }
+    DecisionResponse { response: target, code: None }
 }
 
 /// Validates a request before the user is asked.
@@ -355,7 +355,7 @@ fn next_page(
     }
 }
 
-/// Returns the stage for a request without `prompt`. `max_age=0` always requires a new sign-in.
+/// Returns the step for a request without `prompt`. `max_age=0` always requires a new sign-in.
 fn step_without_prompt(query: &Fields, visitor: &BrowserSession) -> LoginStep {
     let max_age: Option<u64> = query.get_non_blank("max_age").and_then(|text| text.parse().ok());
     let age = |at: UnixTime| visitor.now.since(at).as_secs();

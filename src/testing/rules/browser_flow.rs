@@ -33,7 +33,7 @@ pub(crate) fn respond_to_authorization_request(
             begin_transaction(LoginTransaction { purpose, step: stage }, browser, state, moment)
         }
         Err(RequestRejection::ErrorPage(page)) => error_page(page),
-        Err(RequestRejection::ErrorResponse(way)) => way.into_browser_response(302),
+        Err(RequestRejection::ErrorResponse(target)) => target.into_browser_response(302),
     }
 }
 
@@ -157,12 +157,12 @@ fn complete_transaction(
         None => return error_page(ErrorPage::Expired),
         Some(Purpose::Application { mut authorization, .. }) => {
             authorization.signed_in = Some(signed_in);
-            let DecisionResponse { response: way, code } = if is_yes {
+            let DecisionResponse { response: target, code } = if is_yes {
                 authorize::grant_authorization(*authorization, signed_in.user, state, moment)
             } else {
                 authorize::deny_authorization(*authorization, state)
             };
-            TransactionResult::Application { response: way, code }
+            TransactionResult::Application { response: target, code }
         }
         Some(Purpose::Device { device_code }) => {
             let SignedIn { user, at } = signed_in;
@@ -181,7 +181,7 @@ fn complete_transaction(
 /// the redirect URI.
 fn result_response(ending: TransactionResult) -> (u16, Body) {
     match ending {
-        TransactionResult::Application { response: way, .. } => way.into_browser_response(303),
+        TransactionResult::Application { response: target, .. } => target.into_browser_response(303),
         TransactionResult::Device { is_approved: is_yes } => {
             (200, Body::Page(Page::DeviceDone { is_approved: is_yes }))
         }

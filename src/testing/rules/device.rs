@@ -52,7 +52,7 @@ pub(crate) fn respond_to_device_authorization(
     let page = format!("{}{VERIFICATION_PATH}", state.origin);
     let Devices { lifetime, interval, .. } = state.devices;
     let (device_code, device) = state.devices.begin((integration, scopes), moment.elapsed, moment.random);
-    let answer = json!({
+    let response = json!({
         "device_code": device_code,
         "user_code": device.user_code,
         "verification_uri": page,
@@ -61,8 +61,8 @@ pub(crate) fn respond_to_device_authorization(
         "interval": interval.as_secs(),
     });
     match state.fault_script.take_named(NamedFault::device_start) {
-        Some(fault) => fault.apply(answer),
-        None => Ok((200, Body::Json(answer))),
+        Some(fault) => fault.apply(response),
+        None => Ok((200, Body::Json(response))),
     }
 }
 

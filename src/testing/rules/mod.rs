@@ -26,12 +26,12 @@ pub(crate) mod browser_flow;
 pub(crate) mod openid;
 
 /// Responds to a request.
-pub(crate) fn respond(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> Reply {
+pub(crate) fn respond(request: &Request, state: &mut State, context: &mut StepContext<'_>) -> Reply {
     let tracking_id = match &request.tracking_id {
         Some(id) => id.clone(),
-        None => format!("ROUTER_{}", token_codec::uuid(&(moment.random)())),
+        None => format!("ROUTER_{}", token_codec::uuid(&(context.random)())),
     };
-    match route_request(request, state, moment) {
+    match route_request(request, state, context) {
         Ok((status, Body::DeviceError(code, spelling))) => {
             let body = match spelling.json(code, &tracking_id) {
                 Some(value) => Body::Json(value),
@@ -49,20 +49,20 @@ pub(crate) fn respond(request: &Request, state: &mut State, moment: &mut StepCon
     }
 }
 
-fn route_request(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> RuleResult {
+fn route_request(request: &Request, state: &mut State, context: &mut StepContext<'_>) -> RuleResult {
     if is_at_issuer(KEYS_OF_ISSUER, request, state) {
         return if request.method == "GET" { keys(state) } else { Err(wrong_method()) };
     }
     if is_at_issuer(LOGOUT, request, state) {
         return if request.method == "GET" {
-            Ok(openid::show_logout_page(request, state, moment))
+            Ok(openid::show_logout_page(request, state, context))
         } else {
             Err(wrong_method())
         };
     }
     if request.path == VERIFICATION_PATH && !state.service.is_meetings() {
         return if request.method == "GET" {
-            Ok(browser_flow::show_verification_page(request, state, moment))
+            Ok(browser_flow::show_verification_page(request, state, context))
         } else {
             Err(wrong_method())
         };
@@ -71,26 +71,26 @@ fn route_request(request: &Request, state: &mut State, moment: &mut StepContext<
     let is_platform = !state.service.is_meetings();
     let is_token = endpoint == state.service.token_path();
     match (request.method.as_str(), endpoint) {
-        ("GET", "/authorize") => Ok(browser_flow::respond_to_authorization_request(request, state, moment)),
-        ("GET", "/signin") => Ok(browser_flow::show_account_selection(request, state, moment)),
-        ("POST", "/signin") => Ok(browser_flow::process_sign_in_form(request, &form(request)?, state, moment)),
-        ("GET", "/consent") => Ok(browser_flow::show_current_page(request, state, moment)),
-        ("POST", "/consent") => Ok(browser_flow::process_consent_form(request, &form(request)?, state, moment)),
+        ("GET", "/authorize") => Ok(browser_flow::respond_to_authorization_request(request, state, context)),
+        ("GET", "/signin") => Ok(browser_flow::show_account_selection(request, state, context)),
+        ("POST", "/signin") => Ok(browser_flow::process_sign_in_form(request, &form(request)?, state, context)),
+        ("GET", "/consent") => Ok(browser_flow::show_current_page(request, state, context)),
+        ("POST", "/consent") => Ok(browser_flow::process_consent_form(request, &form(request)?, state, context)),
         ("POST", _) if is_token => {
-            token::respond_to_token_request(&form(request)?, request.authorization.as_deref(), state, moment)
+            token::respond_to_token_request(&form(request)?, request.authorization.as_deref(), state, context)
         }
         ("POST", DEVICE_AUTHORIZATION_PATH) if is_platform => {
-            device::respond_to_device_authorization(&form(request)?, state, moment)
+            device::respond_to_device_authorization(&form(request)?, state, context)
         }
         ("POST", DEVICE_TOKEN_PATH) if is_platform => {
-            device::respond_to_poll(&form(request)?, request.authorization.as_deref(), state, moment)
+            device::respond_to_poll(&form(request)?, request.authorization.as_deref(), state, context)
         }
         ("POST", "/revoke") => {
-            token::respond_to_revocation(&form(request)?, request.authorization.as_deref(), state, moment.now)
+            token::respond_to_revocation(&form(request)?, request.authorization.as_deref(), state, context.now)
         }
-        ("GET", "/people/me") if is_platform => Ok(person(bearer(request, state, moment.now)?.user, state)),
-        ("GET", "/userinfo") if is_platform => user_info(request, state, moment.now),
-        ("GET", TOKEN_EXPIRY) if is_platform => Ok(token_expiry(&bearer(request, state, moment.now)?)),
+        ("GET", "/people/me") if is_platform => Ok(person(bearer(request, state, context.now)?.user, state)),
+        ("GET", "/userinfo") if is_platform => user_info(request, state, context.now),
+        ("GET", TOKEN_EXPIRY) if is_platform => Ok(token_expiry(&bearer(request, state, context.now)?)),
         ("GET", "/verification") if is_platform => keys(state),
         ("GET", DISCOVERY) if is_platform => openid::discovery(state),
         ("GET", WEB_FINGER) if is_platform => openid::web_finger(&request.query, state),
@@ -116,8 +116,8 @@ fn user_info(request: &Request, state: &mut State, now: UnixTime) -> RuleResult 
 const TOKEN_EXPIRY: &str = "/authorizations/tokenExpiry";
 
 /// Returns `true` if the path is `place` below an issuer.
-fn is_at_issuer(place: &str, request: &Request, state: &State) -> bool {
-    let issuer = request.path.strip_suffix(place).map(|path| format!("{}{path}", state.origin));
+fn is_at_issuer(position: &str, request: &Request, state: &State) -> bool {
+    let issuer = request.path.strip_suffix(position).map(|path| format!("{}{path}", state.origin));
     issuer.is_some_and(|issuer| state.brokers().contains(&issuer))
 }
 
@@ -252,8 +252,8 @@ mod tests {
                 [self.random_counter; 32]
             };
             let elapsed = self.now.since(UnixTime::from_secs(0));
-            let mut moment = StepContext { now: self.now, elapsed, random: &mut random };
-            let reply = respond(request, &mut self.state, &mut moment);
+            let mut context = StepContext { now: self.now, elapsed, random: &mut random };
+            let reply = respond(request, &mut self.state, &mut context);
             if let Body::Session(session, _) = &reply.body {
                 self.session.clone_from(session);
             }
@@ -500,7 +500,7 @@ mod tests {
                 let header = format!("Bearer {token}");
                 assert_eq!(world.get_person(Some(&header)).status, 200);
                 world.state.revoke(0);
-                assert_eq!(world.get_person(Some(&header)).status, 401, "it is revoked with the user's grants");
+                assert_eq!(world.get_person(Some(&header)).status, 401, "the token is revoked with the user's grants");
             }
         }
     }
@@ -628,7 +628,7 @@ mod tests {
         let (webex, meetings) = (MockService::Webex, MockService::Meetings);
         for (source, service, query) in [
             ("login-with-webex: OIDC scopes need no registration", webex, query("openid+email+spark:all&nonce=n")),
-            ("spark:kms comes with every integration", webex, query("spark:all+spark:kms")),
+            ("spark:kms is granted to every integration", webex, query("spark:all+spark:kms")),
             ("login-with-webex: redirect_uri may be omitted", webex, query("spark:all").replace("redirect_uri", "x")),
             (
                 "login-with-webex: S256",
@@ -693,14 +693,14 @@ mod tests {
             ("RFC 7617", Some("Basic ?".to_owned()), "", 400, MALFORMED, "invalid_request"),
             ("RFC 6749 3.2", None, "grant_type=refresh_token", 400, MALFORMED, "invalid_request"),
             (
-                "accepted, so the grant is looked at",
+                "accepted, so the grant is checked",
                 basic("C1:s%2B1"),
                 "client_id=C1",
                 400,
                 MALFORMED,
                 INVALID_REFRESH_TOKEN,
             ),
-            ("accepted, so the grant is looked at", None, CLIENT, 400, MALFORMED, INVALID_REFRESH_TOKEN),
+            ("accepted, so the grant is checked", None, CLIENT, 400, MALFORMED, INVALID_REFRESH_TOKEN),
         ] {
             let reply = TestMock::webex().token_with(header.as_deref(), &format!("{grant}&{form}"));
             assert_error(&reply, status, message, description, source);

@@ -91,10 +91,10 @@ pub(crate) const LOGOUT: &str = "/oauth2/v1/logout";
 /// samples.
 ///
 /// The browser is then redirected to `goto`. No documentation requires this URL to be registered.
-pub(crate) fn show_logout_page(request: &Request, state: &mut State, moment: &StepContext<'_>) -> (u16, Body) {
+pub(crate) fn show_logout_page(request: &Request, state: &mut State, context: &StepContext<'_>) -> (u16, Body) {
     state.sessions.close(request.session.as_deref());
     if let Some(token) = request.query.get_non_blank("token") {
-        state.revoke_access_token(token, moment.now);
+        state.revoke_access_token(token, context.now);
     }
     let (status, then) = match redirect_target(&request.query) {
         Some(url) => (302, Body::Redirect(url)),

@@ -58,13 +58,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(desk: Responder, listener: TcpListener, is_relayed: bool) -> Arc<Self> {
+    pub(crate) async fn start(receiver: Responder, listener: TcpListener, is_relayed: bool) -> Arc<Self> {
         let (listener, front) = if is_relayed { (listen_on_loopback(0).0, Some(listener)) } else { (listener, None) };
         let wiremock = MockServer::builder().listener(listener).disable_request_recording().start().await;
         check_connection(*wiremock.address());
         let relay = front.map(|front| Relay::start(front, *wiremock.address()));
         let server = Arc::new(Self { wiremock: Some(wiremock), relay });
-        server.register(desk.with_server(&server)).await;
+        server.register(receiver.with_server(&server)).await;
         server
     }
 
@@ -72,19 +72,19 @@ impl Server {
         self.relay.as_ref()
     }
 
-    async fn register(&self, desk: Responder) {
+    async fn register(&self, receiver: Responder) {
         if let Some(server) = &self.wiremock {
-            let [losing, answering] = desk.mocks();
+            let [losing, answering] = receiver.mocks();
             tokio::join!(biased; server.register(losing), server.register(answering));
         }
     }
 
     /// Replaces the mocks, and thereby clears wiremock's request log.
-    async fn replace_mocks(&self, desk: Responder) {
+    async fn replace_mocks(&self, receiver: Responder) {
         if let Some(server) = &self.wiremock {
             // All of them queue for wiremock's fair lock in the same poll, on the only thread that
             // receives requests. No request therefore finds the server without its mocks.
-            tokio::join!(biased; server.reset(), self.register(desk));
+            tokio::join!(biased; server.reset(), self.register(receiver));
         }
     }
 }
@@ -150,15 +150,15 @@ impl Responder {
         if is_full(self.stored_weight.fetch_add(weight, Ordering::Relaxed), weight) {
             self.clear_stored_requests();
         }
-        let mut moment =
+        let mut context =
             StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random_bytes };
-        respond::prepare_response(&read_request(request), &mut lock_ignoring_poison(&self.state), &mut moment)
+        respond::prepare_response(&read_request(request), &mut lock_ignoring_poison(&self.state), &mut context)
     }
 
     fn clear_stored_requests(&self) {
         if let (Some(server), Ok(runtime)) = (self.server.upgrade(), Handle::try_current()) {
-            let desk = self.clone();
-            runtime.spawn(async move { server.replace_mocks(desk).await });
+            let receiver = self.clone();
+            runtime.spawn(async move { server.replace_mocks(receiver).await });
         }
     }
 }

@@ -133,9 +133,9 @@ async fn forward_connection(mut client: TcpStream, wiremock: SocketAddr) -> io::
             let _ = to_server.shutdown().await;
             std::future::pending().await
         };
-        let answers = ResponseForwarder { from: from_server, to: to_client, unsent: Vec::new() }.forward();
+        let responses = ResponseForwarder { from: from_server, to: to_client, unsent: Vec::new() }.forward();
         tokio::select! {
-            ending = answers => ending?,
+            ending = responses => ending?,
             ending = requests => ending,
         }
     };
@@ -174,10 +174,10 @@ impl ResponseForwarder<'_> {
             let whole = head.end + head.length;
             while self.unsent.len() < whole && self.receive().await? > 0 {}
             let rest = self.unsent.split_off(whole.min(self.unsent.len()));
-            let answer = std::mem::replace(&mut self.unsent, rest);
-            let body = &answer[head.end..];
+            let response = std::mem::replace(&mut self.unsent, rest);
+            let body = &response[head.end..];
             match head.delivery {
-                None => self.to.write_all(&answer).await?,
+                None => self.to.write_all(&response).await?,
                 Some(ResponseDelivery::Dripping(pause)) => self.drip(&[&head.bytes, body].concat(), pause).await?,
                 Some(ResponseDelivery::Interrupted(after, ending)) => {
                     let sent = after.unwrap_or(body.len() / 2).min(body.len());

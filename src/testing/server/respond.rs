@@ -31,40 +31,44 @@ impl PreparedResponse {
 }
 
 /// Responds to a request and logs it.
-pub(crate) fn prepare_response(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> PreparedResponse {
+pub(crate) fn prepare_response(
+    request: &Request,
+    state: &mut State,
+    context: &mut StepContext<'_>,
+) -> PreparedResponse {
     if request.path.starts_with(REDIRECT_TARGET) {
         state.request_log.followed_redirects += 1;
         return PreparedResponse::complete(other_users_tokens());
     }
-    let place = MockEndpoint::from_request(request, state.service);
-    state.request_log.count(place.as_ref(), &request.path);
-    let fault = state.fault_script.take(place.as_ref(), &request.path);
+    let position = MockEndpoint::from_request(request, state.service);
+    state.request_log.count(position.as_ref(), &request.path);
+    let fault = state.fault_script.take(position.as_ref(), &request.path);
     let outgoing = match &fault {
-        Some(fault) => apply_fault(fault, request, state, moment),
-        None => PreparedResponse::complete(RawResponse::from_reply(rules::respond(request, state, moment))),
+        Some(fault) => apply_fault(fault, request, state, context),
+        None => PreparedResponse::complete(RawResponse::from_reply(rules::respond(request, state, context))),
     };
     state.request_log.log(|shows_secrets| {
         let fault = fault.map(|fault| fault.to_string());
-        MockRequest::new(request, place, shows_secrets).with_outcome(outgoing.status(), fault)
+        MockRequest::new(request, position, shows_secrets).with_outcome(outgoing.status(), fault)
     });
     outgoing
 }
 
-fn apply_fault(fault: &Fault, request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> PreparedResponse {
-    let reply = fault.processes_request.then(|| rules::respond(request, state, moment));
+fn apply_fault(fault: &Fault, request: &Request, state: &mut State, context: &mut StepContext<'_>) -> PreparedResponse {
+    let reply = fault.processes_request.then(|| rules::respond(request, state, context));
     let mut answer = match reply.filter(|_| fault.keeps_mock_response) {
         Some(reply) => RawResponse::from_reply(reply),
-        None => RawResponse::with_tracking_id(204, tracking_id(request, moment)),
+        None => RawResponse::with_tracking_id(204, tracking_id(request, context)),
     };
-    let room = OverrideContext { origin: &state.origin, path: &request.path, now: moment.now };
+    let room = OverrideContext { origin: &state.origin, path: &request.path, now: context.now };
     fault.response_override.apply(&mut answer, &room);
     PreparedResponse { response: answer, delay: fault.delay, delivery: fault.delivery }
 }
 
-fn tracking_id(request: &Request, moment: &mut StepContext<'_>) -> String {
+fn tracking_id(request: &Request, context: &mut StepContext<'_>) -> String {
     match &request.tracking_id {
         Some(id) => id.clone(),
-        None => format!("ROUTER_{}", token_codec::uuid(&(moment.random)())),
+        None => format!("ROUTER_{}", token_codec::uuid(&(context.random)())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Strangers on the same machine, or pages of the web in the same browser, who want to spoil a login.
+//! Attacks on a login by other users of the same host, or by web pages in the same browser.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,7 @@ async fn thousand_invalid_requests_do_not_block_callback() {
         3 => (format!("/{number}"), 404),
         _ => (format!("/auth/callback?{}", "x".repeat(number)), 400),
     };
-    // As many at once as are let in.
+    // As many connections as are accepted at once.
     for first in (0..1000).step_by(25) {
         let mut strangers = JoinSet::new();
         for number in first..first + 25 {
@@ -123,7 +123,7 @@ async fn callback_among_idle_connections_is_served_before_eviction() {
     let stage = Fixture::new().await;
     let waiting = stage.begin();
     let back = stage.callback_target(waiting.url());
-    // All of them stand at the door before it is looked at for the first time.
+    // All connections are opened before the first one is accepted.
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(stage.connect().await);
@@ -139,7 +139,7 @@ async fn callback_among_idle_connections_is_served_before_eviction() {
     assert_eq!(response_status(&page), 200);
 }
 
-/// A flood of connections must not push out one that has had no time to send its request.
+/// A flood of connections must not displace one that had no time to send its request.
 #[tokio::test]
 async fn connection_during_flood_is_not_evicted_within_one_second() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
@@ -218,7 +218,7 @@ async fn incomplete_request_is_closed_after_ten_seconds() {
     let login = tokio::spawn(stage.begin().wait());
     let mut slow = stage.connect().await;
     slow.write_all(b"GET /auth/callback HTTP/1.1\r\nHost: ").await.unwrap();
-    // Connections are let in one after the other, so this one is inside now.
+    // Connections are accepted in order, so this one was accepted.
     assert_eq!(response_status(&stage.get("/").await), 404);
     clock.advance(Duration::from_secs(9));
     slow.write_all(b"l").await.unwrap();
@@ -248,7 +248,7 @@ async fn oversized_requests_are_rejected_or_closed() {
         endless,
     ] {
         let answer = stage.send(&request).await;
-        // A connection that is closed while there is more to read is reset, and the answer may go with it.
+        // A connection closed with unread data is reset, and the response may be lost.
         assert!(answer.is_empty() || matches!(response_status(&answer), 400 | 414 | 431), "{answer}");
         assert!(!login.is_finished());
     }

@@ -1,4 +1,4 @@
-//! Logins that go well, by every browser.
+//! Successful logins, with every browser.
 
 use std::io;
 use std::sync::mpsc;
@@ -155,20 +155,20 @@ async fn concurrent_callbacks_exchange_code_once() {
     login.unwrap();
     assert_eq!(stage.mock.token_requests(), 1);
     assert_eq!(response_status(&first), 200);
-    // More of them than there are places are turned away without a word, and so is who came too late.
+    // Connections above the limit are closed without a response, and so are late ones.
     let told: Vec<_> = again.iter().filter(|page| !page.is_empty()).collect();
     assert!(!told.is_empty() && told.iter().all(|page| page.contains("You are logged in")), "{again:?}");
 }
 
-/// Set in the processes that the test starts: one that logs in, and from there one that takes the part of the browser and has
-/// the URL among its arguments.
+/// Set in the processes that the test starts: one that logs in, and a child of it that acts as the
+/// browser and has the URL among its arguments.
 const CHILD_VARIABLE: &str = "WEBEX_OAUTH_TEST_BROWSER";
 
 #[cfg(unix)]
 #[tokio::test]
 async fn browser_environment_variable_selects_system_browser() {
     if std::env::var_os(CHILD_VARIABLE).is_none() {
-        // The variable has to be there when the process starts, and `%c` is how it writes a colon.
+        // The variable must be set when the process starts. `%c` represents a colon.
         let program = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
         let own = "loopback::browsers::browser_environment_variable_selects_system_browser";
         let browser = format!("{program} --exact {} --nocapture %s", own.replace(':', "%c"));

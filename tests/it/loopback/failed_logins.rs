@@ -1,4 +1,4 @@
-//! Logins that end badly, and what the user, the browser and the application are told.
+//! Failed logins: the messages for the user, the browser, and the application.
 
 use std::io;
 use std::time::Duration;
@@ -102,7 +102,7 @@ async fn callback_timeout_error_lists_possible_causes() {
     assert!(!error.to_string().contains('\n') && stage.is_closed());
 }
 
-/// The bytes that a browser begins a TLS connection with.
+/// The first bytes of a TLS connection of a browser.
 const CLIENT_HELLO: &str = "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}";
 
 #[tokio::test]

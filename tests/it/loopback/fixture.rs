@@ -1,4 +1,4 @@
-//! A mock of Webex with a redirect URI on a port that is free, and a browser made of sockets.
+//! A mock with a redirect URI on a free port, and a minimal browser.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{TcpListener, UdpSocket};
@@ -12,16 +12,16 @@ use webex_oauth::{AuthorizationUrl, BrowserLogin, ErrorKind, WebexOAuth};
 
 use crate::support::report_skipped;
 
-/// Ports below those that systems hand out by themselves, so that no connection takes one by chance.
+/// Ports below the ephemeral ones of operating systems, so that no connection takes one by chance.
 const PORT_RANGE: std::ops::Range<u16> = 20_000..30_000;
 
-/// A port of which both loopback addresses are free. It is this test's until the process ends: whoever else runs these tests
-/// sees that it is taken for UDP, which nobody here speaks.
+/// Returns a port that is free on both loopback addresses. This test owns it until the process
+/// ends: other runs see that its UDP port, which is otherwise unused here, is taken.
 pub(super) fn free_port() -> u16 {
     static RESERVED_PORTS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let count = u64::from(PORT_RANGE.end - PORT_RANGE.start);
     for _ in 0..1000 {
-        // Its seed is another each time.
+        // The seed is random.
         let number = RandomState::new().hash_one(std::process::id()) % count;
         let port = PORT_RANGE.start + u16::try_from(number).unwrap();
         let Ok(taken) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
@@ -33,15 +33,15 @@ pub(super) fn free_port() -> u16 {
     panic!("no port of {PORT_RANGE:?} is free");
 }
 
-/// Whether this machine has `[::1]`. Where it has not, all else is tested all the same.
+/// Returns `true` if this host supports `[::1]`. Otherwise, the IPv4 tests still run.
 pub(super) fn has_ipv6() -> bool {
     bind_ipv6(0).is_ok()
 }
 
-/// [`has_v6`], for a story that is not told without; where `CI` is set, that is a failure.
+/// Like [`has_ipv6`], for a test that requires it. A skipped test is a failure if `CI` is set.
 pub(super) fn has_ipv6_or_report(story: &str) -> bool {
     if !has_ipv6() {
-        report_skipped(story, "this machine has no IPv6");
+        report_skipped(story, "this host has no IPv6");
     }
     has_ipv6()
 }
@@ -50,7 +50,7 @@ fn bind_ipv6(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind(("::1", port))
 }
 
-/// A login that waits, with all that belongs to it.
+/// A waiting login, with its mock and clock.
 pub(super) struct Fixture {
     pub(super) mock: MockWebex,
     pub(super) webex: WebexOAuth,
@@ -68,7 +68,7 @@ impl Fixture {
         Self { webex: mock.client(), mock, port }
     }
 
-    /// A login without a browser.
+    /// Starts a login without a browser.
     pub(super) fn login(&self) -> BrowserLogin {
         BrowserLogin::new(&self.webex).without_browser()
     }
@@ -77,17 +77,17 @@ impl Fixture {
         self.login().begin().unwrap()
     }
 
-    /// What the browser asks this machine for once the user has agreed.
+    /// Returns the callback request that the browser sends after the user has consented.
     pub(super) fn callback_target(&self, url: &AuthorizationUrl) -> String {
         path_and_query(&self.mock.approve(url))
     }
 
-    /// Gets a page of `localhost`, as a browser does.
+    /// Requests a page of `localhost`, as a browser does.
     pub(super) async fn get(&self, target: &str) -> String {
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\nAccept: */*\r\n\r\n", self.port)).await
     }
 
-    /// A browser that has asked for a page and not read it yet.
+    /// Opens a connection that has requested a page and not read it yet.
     pub(super) async fn send_request(&self, target: &str) -> TcpStream {
         let mut stream = self.connect().await;
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", self.port);
@@ -95,10 +95,10 @@ impl Fixture {
         stream
     }
 
-    /// Sends bytes, and reads what comes until the other side closes.
+    /// Sends bytes, and reads until the other side closes the connection.
     pub(super) async fn send(&self, request: &str) -> String {
         let mut stream = self.connect().await;
-        // A server may close before all is sent.
+        // A server may close the connection before all bytes are sent.
         let _ = stream.write_all(request.as_bytes()).await;
         read_to_end(stream).await
     }
@@ -107,31 +107,31 @@ impl Fixture {
         TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
     }
 
-    /// Whether nobody listens, and anybody could.
+    /// Returns `true` if the port is free again.
     pub(super) fn is_closed(&self) -> bool {
         TcpListener::bind(("127.0.0.1", self.port)).is_ok() && (!has_ipv6() || bind_ipv6(self.port).is_ok())
     }
 }
 
-/// All that comes until the other side closes, or is gone.
+/// Reads until the other side closes or resets the connection.
 pub(super) async fn read_to_end(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The path and query of a URL.
+/// Returns the path and the query of a URL.
 pub(super) fn path_and_query(url: &str) -> String {
     let url = url::Url::parse(url).unwrap();
     format!("{}?{}", url.path(), url.query().unwrap_or_default())
 }
 
-/// The status of an answer.
+/// Returns the status of a response.
 #[track_caller]
 pub(super) fn response_status(answer: &str) -> u16 {
     let line = answer.strip_prefix("HTTP/1.1 ").or(answer.strip_prefix("HTTP/1.0 "));
     let status = line.and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
-    status.unwrap_or_else(|| panic!("no answer: {answer:?}"))
+    status.unwrap_or_else(|| panic!("no response: {answer:?}"))
 }
 
 #[track_caller]

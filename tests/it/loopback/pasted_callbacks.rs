@@ -1,4 +1,4 @@
-//! A callback from another machine's browser, pasted.
+//! Pasted callbacks, from a browser on another host.
 
 use webex_oauth::ErrorKind;
 

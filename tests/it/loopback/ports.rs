@@ -1,4 +1,4 @@
-//! Ports: which are opened, which are somebody else's, and when they are closed.
+//! Ports: which are opened, which are in use by other programs, and when they are closed.
 
 use std::net::TcpListener;
 
@@ -25,7 +25,7 @@ async fn port_in_use_on_either_loopback_address_is_rejected() {
         assert_kind(&error, ErrorKind::CallbackServer, &[&stage.mock.redirect_uri(), &hint, "register a redirect URI"]);
         assert!(error.is_misconfigured() && !error.is_retryable());
         drop(stranger);
-        assert!(stage.is_closed(), "the other address was given back");
+        assert!(stage.is_closed(), "the other address was closed");
         assert!(stage.login().begin().is_ok());
     }
 }
@@ -102,7 +102,7 @@ async fn wait_dropped_during_exchange_closes_port_and_rejects_paste() {
     login.abort();
 
     assert!(login.await.unwrap_err().is_cancelled());
-    assert_eq!(read_to_end(browser).await, "", "nobody knows how it went");
+    assert_eq!(read_to_end(browser).await, "", "the result of the login is unknown");
     assert!(stage.is_closed());
     assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
 }

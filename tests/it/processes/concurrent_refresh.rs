@@ -1,4 +1,4 @@
-//! Many processes that want the same tokens at the same moment fetch each once.
+//! Many processes that need the same tokens at the same time refresh each session once.
 
 use webex_oauth::Rotation;
 
@@ -6,7 +6,7 @@ use super::fixture::{Fixture, TOKEN_LIFETIME_WITH_SKEW};
 use super::worker::{TokenOutcome, WorkerCommand, WorkerMessage, run_worker_if_requested, test_name};
 use super::worker_process::WorkerProcess;
 
-/// Some processes, each with a clock that is wrong by so many seconds, ask again and again for what has just ended.
+/// Several processes, with clocks wrong by these seconds, ask for tokens that have just expired.
 fn refresh_concurrently(story: &str, world: &Fixture, skews: &[i64], rounds: usize) {
     let mut processes: Vec<_> = skews
         .iter()
@@ -21,15 +21,15 @@ fn refresh_concurrently(story: &str, world: &Fixture, skews: &[i64], rounds: usi
     for round in 1..=rounds {
         world.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
         for (number, process) in processes.iter_mut().enumerate() {
-            // Each in an order of its own, so that all of them win some.
+            // Each uses another order, so that each refreshes some of the sessions.
             process.send_command(&WorkerCommand::RequestTokens((number * users) / skews.len()));
         }
         let mut tokens: Option<Vec<TokenOutcome>> = None;
         for process in &mut processes {
             let WorkerMessage::Tokens { first, then } = process.receive_message("it was asked for tokens") else {
-                panic!("no answer")
+                panic!("unexpected message")
             };
-            assert_eq!(first, then, "round {round}: what it handed out first was not the last word");
+            assert_eq!(first, then, "round {round}: the first token was replaced");
             assert_eq!(
                 tokens.get_or_insert_with(|| first.clone()),
                 &first,
@@ -59,7 +59,7 @@ fn eight_processes_refresh_fifty_sessions_once_per_round() {
     refresh_concurrently(story, &Fixture::new(50, Rotation::Lenient), &[0; 8], 20);
 }
 
-/// The server rotates, so that a refresh too many would end a login.
+/// The server rotates refresh tokens, so that an extra refresh would end a session.
 #[test]
 fn clock_skew_of_5_minutes_causes_no_extra_refresh() {
     run_worker_if_requested();

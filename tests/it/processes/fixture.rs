@@ -1,4 +1,4 @@
-//! What a story has around its processes: a server with users, and a store with their logins.
+//! The fixture of the process tests: a server with users, and a store with their sessions.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use super::shared_clock::SharedClock;
 use super::worker::Task;
 use crate::support::TempDir;
 
-/// The id of the service, which is the same service at whatever address.
+/// The ID of the service, which is the same at every address.
 pub(super) const SERVICE: &str = "webex of these stories";
 
-/// How long an access token lives by the server's clock.
+/// The lifetime of an access token by the server's clock.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// After this long it has ended by every clock, however wrong.
+/// The time after which it has expired by every clock, however wrong.
 pub(super) const TOKEN_LIFETIME_WITH_SKEW: Duration = Duration::from_secs(60 * 60 + 11 * 60);
-/// More than the lease of a claim.
+/// More than the duration of a lease.
 pub(super) const LEASE_WITH_MARGIN: Duration = Duration::from_secs(61);
 
-/// A server, a store, and the same logins in both.
+/// A server, a store, and the same sessions in both.
 pub(super) struct Fixture {
     pub(super) runtime: Runtime,
     pub(super) folder: TempDir,
@@ -35,7 +35,7 @@ pub(super) struct Fixture {
     rotation: Rotation,
 }
 
-/// What the store has under a key.
+/// The stored session of a key.
 #[derive(Debug)]
 pub(super) struct StoredLogin {
     pub(super) login: String,
@@ -45,7 +45,7 @@ pub(super) struct StoredLogin {
 }
 
 impl Fixture {
-    /// A world in which this many users have logged in.
+    /// Creates a fixture with this number of logged-in users.
     pub(super) fn new(users: usize, rotation: Rotation) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let folder = TempDir::in_memory();
@@ -64,7 +64,7 @@ impl Fixture {
         world
     }
 
-    /// Lets a user log in, anew where there is a login already.
+    /// Logs a user in, and replaces an existing session.
     pub(super) fn log_in(&self, user: usize) {
         let (url, pending) = self.webex.authorize().begin().unwrap();
         let callback = Callback::parse(self.mock.approve_as(&url, &self.users[user])).unwrap();
@@ -82,7 +82,7 @@ impl Fixture {
         TokenKey::new("acme").unwrap().child(&self.users[user]).unwrap()
     }
 
-    /// What a process in this world is told; it speaks to the server itself.
+    /// Returns the task of a process in this fixture. The process connects directly to the server.
     pub(super) fn task(&self, name: &str) -> Task {
         Task {
             name: name.to_owned(),
@@ -98,20 +98,20 @@ impl Fixture {
         }
     }
 
-    /// What the store has of a user, whole.
+    /// Returns the complete stored session of a user.
     pub(super) fn stored_login(&self, user: usize) -> Option<StoredLogin> {
         let loaded = self.runtime.block_on(self.store.load(&self.key(user)));
-        let entry = loaded.unwrap_or_else(|error| panic!("the login of {} is not whole: {error}", self.users[user]))?;
+        let entry = loaded.unwrap_or_else(|error| panic!("the session of {} is damaged: {error}", self.users[user]))?;
         Some(StoredLogin::from_entry(&entry))
     }
 
-    /// Whether the server takes an access token.
+    /// Returns `true` if the server accepts an access token.
     pub(super) fn is_access_token_valid(&self, access_token: &str) -> bool {
         let token = AccessToken::new(access_token).unwrap();
         self.runtime.block_on(self.webex.person(&token)).is_ok()
     }
 
-    /// Whether the server would refresh what the store has.
+    /// Returns `true` if the server would refresh the stored tokens.
     pub(super) fn is_refreshable(&self, kept: &StoredLogin) -> bool {
         self.mock.is_refresh_token_valid(kept.tokens.refresh_token().unwrap().expose())
     }

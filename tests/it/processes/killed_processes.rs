@@ -1,7 +1,7 @@
-//! Processes that are killed while they refresh and save lose nothing that could be saved.
+//! Processes that are killed during refreshes and saves lose no tokens that could be saved.
 //!
-//! One process at a time lives: it takes over what its predecessor left, and refreshes all logins again and again, until it
-//! is killed at an instant that dice choose. What the story counts is what the server granted, against what is in the store.
+//! One process runs at a time: it continues where its predecessor was killed, and refreshes all
+//! sessions until it is killed at a random time. The test compares refreshes and stored tokens.
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,13 +16,13 @@ use super::worker_process::WorkerProcess;
 
 const USERS: usize = 6;
 const KILLS: usize = 250;
-/// How many users' refreshes are certainly interrupted between the response and the save.
+/// The number of users with a refresh that is interrupted between the response and the save.
 const TARGETED_USERS: usize = 3;
-/// A process that has begun is killed within this time; a round of refreshes takes a part of it.
+/// A process that has reported is killed within this time. A round of refreshes takes a part of it.
 const MAX_PROCESS_LIFETIME: Duration = Duration::from_millis(25);
-/// One process in so many is killed before it has said anything, while it takes over.
+/// One process in this number is killed before it has reported, during its start.
 const EARLY_KILL_INTERVAL: u64 = 5;
-/// Makes a run like an earlier one, as far as dice go.
+/// The seed with which an earlier run can be repeated.
 const SEED_VARIABLE: &str = "WEBEX_OAUTH_TEST_SEED";
 
 #[test]
@@ -45,7 +45,7 @@ fn killed_process_ends_only_unsaved_sessions_with_rotation() {
     assert_eq!(lost, unsaved);
 }
 
-/// Kills one process after the other; says how many refreshes were granted and never saved, and how many logins ended.
+/// Kills one process after the other. Returns the numbers of unsaved refreshes and lost sessions.
 fn kill_repeatedly(story: &str, rotation: Rotation) -> (u64, u64) {
     let mut dice = SeededRandom::new();
     let world = Fixture::new(USERS, rotation);
@@ -82,7 +82,7 @@ fn kill_repeatedly(story: &str, rotation: Rotation) -> (u64, u64) {
     (books.unsaved(), books.lost)
 }
 
-/// Kills a process when the server has refreshed the tokens of a user, and the response is on its way.
+/// Kills a process after the server has refreshed a user's tokens, before the response arrives.
 fn kill_before_save(story: &str, world: &Fixture, user: usize) {
     let gate = HoldingProxy::start(&world.mock);
     let mut task = world.task("the process that is killed before it saves");
@@ -93,32 +93,32 @@ fn kill_before_save(story: &str, world: &Fixture, user: usize) {
     process.send_command(&WorkerCommand::RequestTokens(0));
     held.wait();
     let words = process.kill();
-    assert!(words.is_empty(), "it has nothing to say yet: {words:?}");
+    assert!(words.is_empty(), "unexpected message: {words:?}");
 }
 
-/// What is known of all logins.
+/// The expected state of all sessions.
 struct LoginTracker<'a> {
     world: &'a Fixture,
     rotation: Rotation,
     users: Vec<TrackedUser>,
-    /// Whether the process that lives has said what it found.
+    /// `true` if the running process has reported its tokens.
     has_begun: bool,
-    /// How many logins ended.
+    /// The number of lost sessions.
     lost: u64,
 }
 
 #[derive(Default)]
 struct TrackedUser {
     login: String,
-    /// What is certainly in the store.
+    /// The generation that is certainly stored.
     generation: u64,
     /// Refreshes of earlier logins that were saved.
     earlier_refreshes: u64,
     /// Refreshes that were granted and not saved.
     unsaved: u64,
-    /// Whether the refresh token in the store is spent.
+    /// `true` if the stored refresh token is used up.
     is_lost: bool,
-    /// Whether a process has said so.
+    /// `true` if a process has reported this.
     is_reported: bool,
 }
 
@@ -131,17 +131,17 @@ impl<'a> LoginTracker<'a> {
         books
     }
 
-    /// How many refreshes were granted and never saved.
+    /// Returns the number of refreshes that were granted and never saved.
     fn unsaved(&self) -> u64 {
         self.users.iter().map(|user| user.unsaved).sum()
     }
 
-    /// A process begins.
+    /// Records the start of a process.
     fn begin_process(&mut self) {
         self.has_begun = false;
     }
 
-    /// A process says something.
+    /// Records a message of a process.
     fn record_message(&mut self, word: WorkerMessage) {
         match word {
             WorkerMessage::Tokens { first, .. } if !self.has_begun => {
@@ -159,16 +159,16 @@ impl<'a> LoginTracker<'a> {
         }
     }
 
-    /// The first thing that a process says of a login: it has a token, or it knows why not.
+    /// Checks the first report of a session: it has a token, or a known error.
     fn record_first_outcome(&mut self, number: usize, answer: &TokenOutcome) {
         let user = &mut self.users[number];
         match answer {
-            TokenOutcome::Token(_) => assert!(!user.is_lost, "user {number}: nobody can have a token"),
+            TokenOutcome::Token(_) => assert!(!user.is_lost, "user {number}: no valid token exists"),
             TokenOutcome::LoginRequired { error, was_interrupted } => {
-                assert!(user.is_lost, "user {number}: a living login is called dead: {error}");
+                assert!(user.is_lost, "user {number}: a valid session is reported as ended: {error}");
                 assert!(
                     *was_interrupted && error.contains("never saved"),
-                    "user {number}: no reason is given: {error}"
+                    "user {number}: the error contains no reason: {error}"
                 );
                 user.is_reported = true;
             }
@@ -176,7 +176,7 @@ impl<'a> LoginTracker<'a> {
         }
     }
 
-    /// A process was killed: everything is looked at, and whoever was told to log in again does.
+    /// Checks all sessions after a process was killed, and logs in the users that must do so.
     fn check_after_kill(&mut self) {
         for number in 0..USERS {
             self.check_user(number);
@@ -194,7 +194,7 @@ impl<'a> LoginTracker<'a> {
     }
 
     fn check_user(&mut self, number: usize) {
-        let kept = self.world.stored_login(number).unwrap_or_else(|| panic!("the login of user {number} is gone"));
+        let kept = self.world.stored_login(number).unwrap_or_else(|| panic!("session of user {number} is missing"));
         let user = &mut self.users[number];
         let (old, new) = (user.generation, user.generation + 1);
         assert!(kept.login == user.login && (old..=new).contains(&kept.generation), "{old} or {new}: {kept:?}");
@@ -214,7 +214,7 @@ impl<'a> LoginTracker<'a> {
 }
 
 impl Fixture {
-    /// Waits until the server has seen what was sent to it: it reads its connections in turn, and none twice before all others.
+    /// Waits until the server has processed all requests. It reads its connections in turn.
     fn wait_for_server(&self) {
         for _ in 0..4 {
             assert!(!self.is_access_token_valid("nobody's"));
@@ -223,7 +223,7 @@ impl Fixture {
 
     fn assert_no_damaged_files(&self) {
         let root = self.folder.0.join("webex-logins-v1");
-        // A process that opens the store creates a file beside the folders, and removes it.
+        // A process that opens the store creates and removes a file next to the folders.
         let shards = fs::read_dir(root).unwrap().map(|shard| shard.unwrap().path()).filter(|path| path.is_dir());
         for shard in shards {
             for file in fs::read_dir(shard).unwrap() {
@@ -238,7 +238,7 @@ impl Fixture {
     }
 }
 
-/// Random numbers that can come again (splitmix64). Their seed is said when a story fails.
+/// Reproducible random numbers (splitmix64). The seed is printed when a test fails.
 struct SeededRandom {
     seed: u64,
     state: u64,
@@ -268,7 +268,7 @@ impl SeededRandom {
 }
 
 impl Drop for SeededRandom {
-    #[expect(clippy::print_stderr, reason = "a failing story tells how to run it again")]
+    #[expect(clippy::print_stderr, reason = "a failing test prints how to repeat it")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the dice were thrown with {SEED_VARIABLE}={}", self.seed);

@@ -1,5 +1,5 @@
-//! A logout, or a new login, in one process is seen by the others: within half a minute by those that are asked, at once by
-//! those that nobody asked for a while.
+//! Other processes notice a logout or a new login: within half a minute if they are in use, and
+//! immediately if they were idle.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::fixture::Fixture;
 use super::worker::{TokenOutcome, WorkerCommand, WorkerMessage, run_worker_if_requested, test_name};
 use super::worker_process::WorkerProcess;
 
-/// How long a token is handed out before the store is asked whether it is still there.
+/// The time for which a token is served before it is compared with the store.
 const REVALIDATION_INTERVAL: Duration = Duration::from_secs(30);
-/// How long nobody must have asked, so that the next who asks waits for the store.
+/// The idle time after which the next caller waits for the store.
 const MAX_STALENESS: Duration = Duration::from_secs(5 * 60);
 
 async fn log_in(mock: &MockWebex) -> TokenSet {
@@ -35,7 +35,7 @@ async fn manager_detects_remote_removal_and_replacement_within_30_s() {
     let newer = there.put(&key, log_in(&mock).await).await.unwrap().access_token().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), old, "it serves without asking the store");
     clock.advance(REVALIDATION_INTERVAL);
-    assert_eq!(session.access_token().await.unwrap(), old, "it serves, and looks behind");
+    assert_eq!(session.access_token().await.unwrap(), old, "the cached token is served and checked");
     here.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), newer);
 
@@ -43,14 +43,14 @@ async fn manager_detects_remote_removal_and_replacement_within_30_s() {
     clock.advance(REVALIDATION_INTERVAL - Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap(), newer);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(session.access_token().await.unwrap(), newer, "it serves, and looks behind");
+    assert_eq!(session.access_token().await.unwrap(), newer, "the cached token is served and checked");
     here.wait_idle().await.unwrap();
     assert!(session.access_token().await.unwrap_err().is_login_required());
 
     let session = here.put(&key, log_in(&mock).await).await.unwrap();
     there.remove(&key).await.unwrap();
     clock.advance(MAX_STALENESS);
-    assert!(session.access_token().await.unwrap_err().is_login_required(), "the first who asks is told");
+    assert!(session.access_token().await.unwrap_err().is_login_required(), "the first caller gets the error");
     assert_eq!(mock.refreshes(), 0);
 }
 
@@ -64,7 +64,7 @@ fn process_detects_removal_by_other_process_within_30_s() {
     let mut ask = || {
         here.send_command(&WorkerCommand::RequestTokens(0));
         let WorkerMessage::Tokens { first, then } = here.receive_message("it was asked for tokens") else {
-            panic!("no answer")
+            panic!("unexpected message")
         };
         (first, then)
     };
@@ -77,7 +77,7 @@ fn process_detects_removal_by_other_process_within_30_s() {
     };
     world.clock.advance(REVALIDATION_INTERVAL);
 
-    // It serves once more while it looks, and not again.
+    // It serves the old token once more while it checks the store, and not again.
     let (first, then) = ask();
     assert_eq!(first, tokens);
     assert_eq!(then, [const { TokenOutcome::Absent }; 3]);

@@ -1,4 +1,4 @@
-//! What stands between the processes and the server, and lets nothing through before the story says so.
+//! A proxy in front of the server, which delays requests and responses until a test releases them.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use webex_oauth::testing::MockWebex;
 
 use super::worker_process::MAX_WAIT;
 
-/// A gate before a mock.
+/// A proxy in front of a mock.
 pub(super) struct HoldingProxy {
     state: Arc<ProxyState>,
     port: u16,
@@ -24,13 +24,13 @@ pub(super) struct HoldingProxy {
 
 struct ProxyState {
     client: reqwest::Client,
-    /// Where the mock is: its scheme, host and port.
+    /// The scheme, host, and port of the mock.
     origin: String,
     pending_holds: Mutex<VecDeque<PendingHold>>,
     is_unavailable: AtomicBool,
 }
 
-/// What is done to the next request.
+/// A pending delay of the next request.
 struct PendingHold {
     point: HoldPoint,
     arrived: mpsc::Sender<()>,
@@ -39,27 +39,27 @@ struct PendingHold {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HoldPoint {
-    /// The server has not seen the request yet.
+    /// Before the server receives the request.
     Request,
-    /// The server has acted on it.
+    /// After the server has processed the request.
     Response,
 }
 
-/// A request or an answer that is held back.
+/// A handle to a delayed request or response.
 pub(super) struct HoldHandle {
     arrived: mpsc::Receiver<()>,
     release: oneshot::Sender<()>,
 }
 
 impl HoldHandle {
-    /// Waits until there is something to hold.
+    /// Waits until a request or response is delayed.
     #[track_caller]
     pub(super) fn wait(&self) {
-        self.arrived.recv_timeout(MAX_WAIT).unwrap_or_else(|error| panic!("no request has come to the gate: {error}"));
+        self.arrived.recv_timeout(MAX_WAIT).unwrap_or_else(|error| panic!("no request reached the proxy: {error}"));
     }
 
     pub(super) fn release(self) {
-        // Whoever sent the request may have given up.
+        // The process that sent the request may have canceled it.
         let _ = self.release.send(());
     }
 }
@@ -84,14 +84,14 @@ impl HoldingProxy {
         format!("http://127.0.0.1:{}/v1", self.port)
     }
 
-    /// Holds the next request back, or its answer.
+    /// Delays the next request, or its response.
     pub(super) fn hold(&self, place: HoldPoint) -> HoldHandle {
         let ((arrive, arrived), (release, released)) = (mpsc::channel(), oneshot::channel());
         self.state.pending_holds.lock().unwrap().push_back(PendingHold { point: place, arrived: arrive, released });
         HoldHandle { arrived, release }
     }
 
-    /// Answers everything with 503 from now on, or not any more.
+    /// Sets whether all requests receive a 503 response.
     pub(super) fn set_unavailable(&self, is_busy: bool) {
         self.state.is_unavailable.store(is_busy, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! A clock that several processes share, and that the story moves.
+//! A clock that several processes share and the test advances.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use webex_oauth::clock::{Clock, UnixTime};
 
-/// A sleeper looks this often whether the story has moved the clock.
+/// The interval at which a sleeping task checks whether the test has advanced the clock.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The machine's clocks, both ahead by what stands in a file. Clones, and clocks of the same file in other processes, move
-/// together.
+/// The host's clocks, both ahead by the offset in a file. Clones, and clocks with the same file in
+/// other processes, share the offset.
 #[derive(Clone, Debug)]
 pub(super) struct SharedClock {
-    /// Eight bytes: by how many nanoseconds the clocks are ahead. Only one process at a time moves them.
+    /// Eight bytes: the offset in nanoseconds. Only one process at a time changes it.
     file: Arc<Mutex<File>>,
     started: Instant,
-    /// By how many seconds this process's wall clock is wrong.
+    /// The number of seconds by which this process's wall clock is wrong.
     skew: i64,
     auto_advances: bool,
 }
@@ -30,12 +30,12 @@ impl SharedClock {
         Self { file: Arc::new(Mutex::new(file)), started: Instant::now(), skew: 0, auto_advances: false }
     }
 
-    /// The same clock in a process whose wall clock is wrong.
+    /// Returns the same clock for a process with a wrong wall clock.
     pub(super) fn with_skew(self, skew: i64) -> Self {
         Self { skew, ..self }
     }
 
-    /// The same clock in the only process that runs: whoever sleeps moves it to the time when it wants to wake.
+    /// Returns the same clock for the only running process. A sleep advances it to its end.
     pub(super) fn auto_advance(self) -> Self {
         Self { auto_advances: true, ..self }
     }
@@ -45,7 +45,7 @@ impl SharedClock {
         write_offset(&file, read_offset(&file) + time);
     }
 
-    /// Moves the clock to a moment, unless that is past.
+    /// Advances the clock to a time, unless that is in the past.
     fn advance_to(&self, end: Duration) {
         let file = self.file.lock().unwrap();
         let ahead = read_offset(&file);
@@ -59,7 +59,7 @@ impl SharedClock {
 
 fn read_offset(file: &File) -> Duration {
     let mut bytes = [0; 8];
-    // A file that nobody has written to yet is empty.
+    // The file is empty until it is first written.
     let _ = file.read_at(&mut bytes, 0).unwrap();
     Duration::from_nanos(u64::from_le_bytes(bytes))
 }
@@ -82,7 +82,7 @@ impl Clock for SharedClock {
     async fn sleep(&self, duration: Duration) {
         let end = self.elapsed() + duration;
         if self.auto_advances {
-            // Others, who have something to do, come first.
+            // Other tasks that are ready run first.
             tokio::time::sleep(Duration::from_millis(1)).await;
             return self.advance_to(end);
         }

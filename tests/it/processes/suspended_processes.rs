@@ -1,5 +1,5 @@
-//! A process that is stopped beyond its claim, while the answer to its refresh is on its way, saves what it has when nobody
-//! has newer, and drops it otherwise.
+//! A process that is suspended for longer than its lease during a refresh saves its tokens if there
+//! are no newer ones, and drops them otherwise.
 
 use webex_oauth::Rotation;
 
@@ -10,7 +10,7 @@ use super::worker_process::WorkerProcess;
 
 const ROTATIONS: [Rotation; 2] = [Rotation::Lenient, Rotation::Strict];
 
-/// One user, whose token has ended, and a process that was stopped while it fetched another.
+/// One user with an expired token, and a process that was suspended during its refresh.
 struct SuspendedRefresh {
     test_name: &'static str,
     suspended: WorkerProcess,
@@ -20,7 +20,7 @@ struct SuspendedRefresh {
 }
 
 impl SuspendedRefresh {
-    /// The stopped process has sent its request. Its claim has lapsed since.
+    /// The suspended process has sent its request. Its lease has expired since.
     fn new(story: &'static str, rotation: Rotation, place: HoldPoint) -> Self {
         let world = Fixture::new(1, rotation);
         let gate = HoldingProxy::start(&world.mock);
@@ -32,12 +32,12 @@ impl SuspendedRefresh {
         stopped.send_command(&WorkerCommand::RequestTokens(0));
         held.wait();
         stopped.suspend();
-        assert!(world.stored_login(0).unwrap().has_lease_or_block, "it has not claimed what it refreshes");
+        assert!(world.stored_login(0).unwrap().has_lease_or_block, "the process holds no lease");
         world.clock.advance(LEASE_WITH_MARGIN);
         Self { test_name: story, suspended: stopped, hold: Some(held), gate, fixture: world }
     }
 
-    /// The answer comes while it is stopped.
+    /// Delivers the response while the process is suspended.
     fn with_response(story: &'static str, rotation: Rotation) -> Self {
         let mut scene = Self::new(story, rotation, HoldPoint::Response);
         scene.release();
@@ -48,14 +48,14 @@ impl SuspendedRefresh {
         self.hold.take().unwrap().release();
     }
 
-    /// Another process, which has all the time that it needs while the first stands still.
+    /// Starts another process, which is not limited by the clock while the first one is suspended.
     fn start_other_process(&self) -> WorkerProcess {
         let mut task = self.fixture.task("the other process");
         (task.server, task.is_alone) = (self.gate.uri(), true);
         WorkerProcess::start(self.test_name, &task)
     }
 
-    /// Lets the stopped process go on; says what it hands out first, and what when all is done.
+    /// Resumes the process. Returns its first token, and its token after all tasks have completed.
     fn resume(&mut self) -> (TokenOutcome, TokenOutcome) {
         self.suspended.resume();
         receive_tokens(&mut self.suspended)
@@ -69,7 +69,7 @@ impl SuspendedRefresh {
         self.fixture.mock.refreshes_for(&self.fixture.users[0])
     }
 
-    /// The one token that the store has and that everybody hands out.
+    /// Asserts that the process serves the stored token, and that the token is valid.
     fn assert_stored(&self, answer: &TokenOutcome, generation: u64) {
         let kept = self.stored_login();
         assert_eq!(*answer, TokenOutcome::Token(kept.tokens.access_token().expose().to_owned()));
@@ -80,7 +80,7 @@ impl SuspendedRefresh {
         );
     }
 
-    /// The login goes on as if nothing had happened.
+    /// Asserts that the session can still be refreshed.
     fn assert_still_refreshable(&self) {
         let before = self.stored_login().generation;
         self.fixture.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
@@ -97,7 +97,7 @@ fn request_token(process: &mut WorkerProcess) -> (TokenOutcome, TokenOutcome) {
 
 fn receive_tokens(process: &mut WorkerProcess) -> (TokenOutcome, TokenOutcome) {
     let WorkerMessage::Tokens { mut first, mut then } = process.receive_message("it was asked for a token") else {
-        panic!("no answer")
+        panic!("unexpected message")
     };
     (first.remove(0), then.remove(0))
 }
@@ -177,7 +177,7 @@ fn stopped_process_restores_session_rejected_in_other_process() {
     scene.assert_still_refreshable();
 }
 
-/// The request comes to the server after all that the other process did.
+/// The request reaches the server after all requests of the other process.
 #[test]
 fn late_request_of_stopped_process_uses_other_process_tokens() {
     run_worker_if_requested();
@@ -191,7 +191,7 @@ fn late_request_of_stopped_process_uses_other_process_tokens() {
         let (first, then) = scene.resume();
 
         if rotation == Rotation::Strict {
-            assert_eq!(first, others, "its own request was refused");
+            assert_eq!(first, others, "its own request was rejected");
         }
         assert_eq!(then, others);
         scene.assert_stored(&others, 1);

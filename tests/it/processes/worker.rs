@@ -1,4 +1,4 @@
-//! What a process does that a story has started.
+//! A worker process, which executes the commands of a test.
 
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
@@ -12,18 +12,18 @@ use super::fixture::{SERVICE, TOKEN_LIFETIME_WITH_SKEW};
 use super::shared_clock::SharedClock;
 use super::worker_process::MESSAGE_PREFIX;
 
-/// Where a process finds its [`Task`].
+/// The environment variable that contains the [`Task`] of a process.
 pub(super) const TASK_VARIABLE: &str = "WEBEX_OAUTH_TEST_TASK";
 
-/// All that a process is told when it starts.
+/// The configuration of a process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Task {
     pub(super) name: String,
     pub(super) folder: PathBuf,
     pub(super) clock: PathBuf,
-    /// By how many seconds its wall clock is wrong.
+    /// The number of seconds by which its wall clock is wrong.
     pub(super) skew: i64,
-    /// Whether no other process runs, so that nobody has to wait.
+    /// `true` if no other process runs, so that it never waits.
     pub(super) is_alone: bool,
     pub(super) server: String,
     pub(super) rotates: bool,
@@ -34,11 +34,11 @@ pub(super) struct Task {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum WorkerCommand {
-    /// Ask for the tokens of all keys at once, beginning with this one; and again when all is done.
+    /// Request the tokens of all keys, beginning with this one, and again after all tasks ended.
     RequestTokens(usize),
-    /// End the logins of all keys.
+    /// Remove the sessions of all keys.
     RemoveSessions,
-    /// Ask for the tokens of all keys, and again whenever they have ended, without end.
+    /// Request the tokens of all keys, and again whenever they have expired, forever.
     RefreshContinuously,
 }
 
@@ -49,11 +49,11 @@ pub(super) enum WorkerMessage {
         then: Vec<TokenOutcome>,
     },
     SessionsRemoved,
-    /// What the store has of each key.
+    /// The stored generation of each key.
     Generations(Vec<u64>),
 }
 
-/// What came of asking for a token.
+/// The result of a token request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum TokenOutcome {
     Token(String),
@@ -63,12 +63,12 @@ pub(super) enum TokenOutcome {
     Failed(String),
 }
 
-/// The name by which the test program knows a story.
+/// Returns the name of a test, as used by the test executable.
 pub(super) fn test_name<F>(_: F) -> &'static str {
     std::any::type_name::<F>().split_once("::").unwrap().1
 }
 
-/// Does what a story wants of this process, and does not return; returns at once where this is the story itself.
+/// Runs the worker and does not return, or returns immediately if this process is the test itself.
 pub(super) fn run_worker_if_requested() {
     let Some(task) = std::env::var_os(TASK_VARIABLE) else { return };
     let task: Task = serde_json::from_str(task.to_str().unwrap()).unwrap();
@@ -77,7 +77,7 @@ pub(super) fn run_worker_if_requested() {
     std::process::exit(0)
 }
 
-/// What the story says. When it is over, so is this process, whatever it is at.
+/// Reads the commands of the test. At the end of the input, the process exits immediately.
 fn receive_commands() -> UnboundedReceiver<WorkerCommand> {
     let (sender, receiver) = unbounded_channel();
     std::thread::spawn(move || {
@@ -155,7 +155,7 @@ impl Worker {
         }
     }
 
-    /// Asks for the tokens of these keys at once, and waits until nothing is left to do.
+    /// Requests the tokens of these keys at once, and waits until all tasks have completed.
     async fn request_tokens(&self, keys: &[TokenKey], begin: usize) -> Vec<TokenOutcome> {
         let mut asked = Vec::new();
         for number in 0..keys.len() {

@@ -1,4 +1,4 @@
-//! A process that the story holds in its hand.
+//! A worker process, controlled by a test.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout};
@@ -11,13 +11,13 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use super::worker::{TASK_VARIABLE, Task, WorkerCommand, WorkerMessage};
 use crate::support::rerun_test;
 
-/// How long anything may take before the story gives up: far more than it needs on a busy machine.
+/// The maximum time for any operation. It far exceeds the time that a busy host needs.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// What begins a line of a worker's that is none of the test program's own.
+/// The prefix of the lines of a worker, which distinguishes them from those of the test executable.
 pub(super) const MESSAGE_PREFIX: &str = "@worker ";
 
-/// A worker, which is killed when it is dropped.
+/// A worker process. It is killed on drop.
 pub(super) struct WorkerProcess {
     child: Child,
     commands: ChildStdin,
@@ -26,7 +26,7 @@ pub(super) struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Runs the test `story` again, as a worker with this task.
+    /// Runs a test again, as a worker with this task.
     pub(super) fn start(story: &str, task: &Task) -> Self {
         let mut command = rerun_test(story);
         let mut child = command.env(TASK_VARIABLE, serde_json::to_string(task).unwrap()).spawn().unwrap();
@@ -43,10 +43,10 @@ impl WorkerProcess {
     pub(super) fn send_command(&mut self, order: &WorkerCommand) {
         let line = serde_json::to_string(order).unwrap();
         writeln!(self.commands, "{line}")
-            .unwrap_or_else(|error| panic!("{} cannot be told {order:?}: {error}", self.name));
+            .unwrap_or_else(|error| panic!("{} cannot receive {order:?}: {error}", self.name));
     }
 
-    /// The next that it says, which is waited for because of `what`.
+    /// Returns the next message. `what` is the reason for waiting.
     #[track_caller]
     pub(super) fn receive_message(&mut self, what: &str) -> WorkerMessage {
         match self.messages.recv_timeout(MAX_WAIT) {
@@ -58,7 +58,7 @@ impl WorkerProcess {
         }
     }
 
-    /// Stops it (SIGSTOP): when this returns, it does nothing any more.
+    /// Suspends the process (SIGSTOP). After this function returns, the process no longer runs.
     pub(super) fn suspend(&self) {
         kill_process(self.id(), Signal::STOP).unwrap();
         let begun = Instant::now();
@@ -72,19 +72,19 @@ impl WorkerProcess {
         }
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes the process (SIGCONT).
     pub(super) fn resume(&self) {
         kill_process(self.id(), Signal::CONT).unwrap();
     }
 
-    /// Kills it (SIGKILL), and gives what it had said before and nobody had heard.
+    /// Kills the process (SIGKILL), and returns its unread messages.
     pub(super) fn kill(mut self) -> Vec<WorkerMessage> {
         self.kill_and_wait();
         self.messages.iter().collect()
     }
 
     fn kill_and_wait(&mut self) {
-        // One that has ended by itself cannot be killed, and is waited for all the same.
+        // A process that has already exited cannot be killed, and is waited for as well.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -100,7 +100,7 @@ impl Drop for WorkerProcess {
     }
 }
 
-/// What a worker says; a line that is cut off was not said.
+/// Parses a message of a worker. An incomplete line is ignored.
 fn read_messages(output: ChildStdout) -> impl Iterator<Item = WorkerMessage> {
     let mut output = BufReader::new(output);
     std::iter::from_fn(move || {

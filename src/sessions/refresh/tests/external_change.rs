@@ -41,7 +41,7 @@ enum Step {
 }
 
 impl ChangeKind {
-    /// Returns the remaining budget for this kind of change.
+    /// Returns the number of remaining changes of this kind.
     fn remaining(self, budget: &mut FaultBudget) -> &mut u8 {
         match self {
             Self::Remove => &mut budget.removals,

@@ -30,8 +30,8 @@ pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A token server that responds at once: with new tokens, or with the next of the set responses. With a status of 429 it asks for a
-/// pause of 30 seconds.
+/// A token server that responds immediately, with new tokens or with the next queued response. A
+/// response with status 429 contains a `Retry-After` of 30 seconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Server(Arc<Responses>);
 
@@ -47,7 +47,7 @@ impl Server {
         self.0.queued.lock().unwrap().push_back((status, body));
     }
 
-    /// Takes so long for each response.
+    /// Sets the latency of each response.
     pub(crate) fn set_latency(&self, clock: &ManualClock, latency: Duration) {
         *self.0.latency.lock().unwrap() = Some((clock.clone(), latency));
     }
@@ -78,7 +78,7 @@ impl Transport for Server {
     }
 }
 
-/// A store in memory that counts its loads and can be down.
+/// A store in memory that counts its loads and can be made unavailable.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store(Arc<State>);
 
@@ -99,7 +99,7 @@ impl Store {
         self.0.is_down.store(is_down, Ordering::SeqCst);
     }
 
-    /// Panics with each save from now on.
+    /// Makes each following save panic.
     pub(crate) fn set_panicking(&self) {
         self.0.is_panicking.store(true, Ordering::SeqCst);
     }
@@ -120,13 +120,13 @@ impl TokenStore for Store {
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         self.check_available()?;
-        assert!(!self.0.is_panicking.load(Ordering::SeqCst), "the store panics, as the test asked");
+        assert!(!self.0.is_panicking.load(Ordering::SeqCst), "the store panics, as requested by the test");
         self.0.entries.save(key, entry, expect).await
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
         self.check_available()?;
-        assert!(!self.0.is_panicking.load(Ordering::SeqCst), "the store panics, as the test asked");
+        assert!(!self.0.is_panicking.load(Ordering::SeqCst), "the store panics, as requested by the test");
         self.0.entries.save_head(key, head, expected).await
     }
 
@@ -140,7 +140,7 @@ impl TokenStore for Store {
     }
 }
 
-/// Jane's session, which is in the store and not yet in memory. Its access token `a0` expires after an hour.
+/// Jane's session, which is stored and not cached yet. Its access token `a0` expires after an hour.
 pub(crate) struct Fixture {
     pub(crate) clock: ManualClock,
     pub(crate) server: Server,
@@ -181,7 +181,7 @@ impl Fixture {
         fixture
     }
 
-    /// Puts this into the store, as another process.
+    /// Replaces the stored session, as another process would.
     pub(crate) async fn replace_externally(&self, known: &StoredLogin<SessionData>) {
         let entry = Entry { head: known.head.clone(), body: known.tokens.write().unwrap() };
         self.remove_externally().await;
@@ -191,7 +191,7 @@ impl Fixture {
         );
     }
 
-    /// Ends the login, as another process.
+    /// Removes the stored session, as another process would.
     pub(crate) async fn remove_externally(&self) {
         if let Some(entry) = self.load_stored().await {
             let expect = Precondition::Revision(entry.head.revision());
@@ -203,7 +203,7 @@ impl Fixture {
         self.store.0.entries.load(&self.entry.key).await.unwrap()
     }
 
-    /// The login after a refresh, with another access token.
+    /// Returns the session after a refresh, with another access token.
     pub(crate) fn next_session(&self, token: &str) -> StoredLogin<SessionData> {
         let mut known = self.session.clone();
         known.head.generation += 1;
@@ -217,7 +217,7 @@ impl Fixture {
         Ok(token.expose().to_owned())
     }
 
-    /// A caller in a separate task, which has made all possible progress.
+    /// Starts a caller in a separate task and runs all ready tasks.
     pub(crate) async fn spawn_caller(&self) -> tokio::task::JoinHandle<Result<AccessToken>> {
         let (keeper, slot) = (Arc::clone(&self.refresher), self.entry.clone());
         let caller = tokio::spawn(async move { keeper.access_token(&slot).await });
@@ -225,24 +225,24 @@ impl Fixture {
         caller
     }
 
-    /// The number of failed refreshes that were announced.
+    /// Returns the number of `RefreshFailed` events.
     pub(crate) fn refresh_failed_events(&self) -> usize {
         let events = self.events.lock().unwrap();
         events.iter().filter(|event| matches!(event, SessionEvent::RefreshFailed { .. })).count()
     }
 
-    /// Lets time pass since the store was last asked.
+    /// Advances the clock, so that the cached token becomes older.
     pub(crate) fn advance(&self, time: Duration) {
         self.clock.advance(time);
     }
 
-    /// Lets time pass, at the end of which the store is asked.
+    /// Advances the clock, and marks the cached token as just compared with the store.
     pub(crate) fn advance_and_revalidate(&self, time: Duration) {
         self.clock.advance(time);
         self.entry.touch(self.entry.epoch(), self.clock.elapsed());
     }
 
-    /// Lets another session make the client pause.
+    /// Pauses the client because of another session.
     pub(crate) fn pause_client(&self) {
         let error = Error::new(ErrorKind::Refresh, "wrong client secret").with_class(ErrorClass::Misconfigured);
         let elapsed = self.clock.elapsed();
@@ -257,7 +257,7 @@ pub(crate) fn tokens(keeper: &Refresher, token: &str, now: UnixTime) -> TokenSet
     TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
 }
 
-/// Lets all tasks come as far as they can.
+/// Runs all ready tasks.
 pub(crate) async fn run_ready_tasks() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

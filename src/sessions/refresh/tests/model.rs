@@ -2,7 +2,7 @@
 //! random walks.
 //!
 //! Concurrent changes may also modify the session: a logout, a new login, or a data update. In
-//! every state, each actor may take its next step, and faults may occur within a budget:
+//! every state, each actor may take its next step, and a limited number of faults may occur:
 //!
 //! - The store fails before a write, after it, or performs it later.
 //! - A response is late, or lost before or after the server processed the request.
@@ -91,7 +91,7 @@ impl Process {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::large_enum_variant, reason = "there are two of them in a world")]
+#[allow(clippy::large_enum_variant, reason = "a model contains only two of them")]
 enum PendingStep {
     Perform(Action<Tokens>),
     /// The server processed the request. The response arrives before this time or not at all.
@@ -250,77 +250,77 @@ impl Model {
             self.add_process_crash(who, &mut worlds);
         }
         if self.budget.suspensions > 0 {
-            let mut world = self.clone();
-            world.budget.suspensions -= 1;
-            world.was_suspended = true;
-            world.elapsed += TIMING.lease_duration + Duration::from_secs(1);
-            worlds.push(world);
+            let mut model = self.clone();
+            model.budget.suspensions -= 1;
+            model.was_suspended = true;
+            model.elapsed += TIMING.lease_duration + Duration::from_secs(1);
+            worlds.push(model);
         }
         if self.budget.delays > 0 && self.may_delay() {
-            let mut world = self.clone();
-            world.budget.delays -= 1;
-            world.elapsed += Duration::from_secs(1);
-            worlds.push(world);
+            let mut model = self.clone();
+            model.budget.delays -= 1;
+            model.elapsed += Duration::from_secs(1);
+            worlds.push(model);
         }
         if let Some((write, expect)) = &self.delayed_write {
-            let mut world = self.clone();
-            world.delayed_write = None;
-            let _ = world.write(write, *expect);
-            worlds.push(world);
+            let mut model = self.clone();
+            model.delayed_write = None;
+            let _ = model.write(write, *expect);
+            worlds.push(model);
         }
         self.add_external_steps(&mut worlds);
         if self.budget.periods > 0 && self.is_idle() {
-            let mut world = self.clone();
-            world.budget.periods -= 1;
-            world.period += 1;
-            world.had_refresh = false;
-            world.elapsed += TIMING.lease_duration + Duration::from_secs(1);
-            worlds.push(world);
+            let mut model = self.clone();
+            model.budget.periods -= 1;
+            model.period += 1;
+            model.had_refresh = false;
+            model.elapsed += TIMING.lease_duration + Duration::from_secs(1);
+            worlds.push(model);
         }
         worlds
     }
 
     fn add_process_steps(&self, who: usize, worlds: &mut Vec<Self>) {
-        let mut world = self.clone();
-        match world.processes[who].pending_step.take() {
+        let mut model = self.clone();
+        match model.processes[who].pending_step.take() {
             None if self.budget.refreshes > 0 => {
-                world.budget.refreshes -= 1;
-                world.had_refresh = true;
-                let id = LeaseId::from_bytes(world.new_id(who));
-                let Process { lease_id: claim, machine: flight, .. } = &mut world.processes[who];
-                *flight = RefreshMachine::new(id, TIMING, Some(*claim), flight.foreign_lease());
+                model.budget.refreshes -= 1;
+                model.had_refresh = true;
+                let id = LeaseId::from_bytes(model.new_id(who));
+                let Process { lease_id: claim, machine: running, .. } = &mut model.processes[who];
+                *running = RefreshMachine::new(id, TIMING, Some(*claim), running.foreign_lease());
                 *claim = id;
-                worlds.push(world.feed(who, Event::Begun));
+                worlds.push(model.feed(who, Event::Begun));
             }
             None => {}
-            // A step takes no time. A process that is suspended while time passes has a separate
-            // budget.
+            // A step takes no time. The suspension of a process while time passes is counted
+            // separately.
             Some(PendingStep::WakeAt(at)) if at > self.elapsed && self.processes[1 - who].has_step_before(at) => {}
             Some(PendingStep::WakeAt(at)) => {
-                world.elapsed = world.elapsed.max(at);
-                worlds.push(world.feed(who, Event::Waited));
+                model.elapsed = model.elapsed.max(at);
+                worlds.push(model.feed(who, Event::Waited));
             }
-            Some(PendingStep::Receive(answer, _)) => {
+            Some(PendingStep::Receive(response, _)) => {
                 if self.budget.network_faults > 0 {
                     // The response is lost after the server processed the request.
-                    let mut world = world.clone();
-                    world.budget.network_faults -= 1;
-                    let is_loss = self.is_strict && matches!(answer, RefreshResult::Granted(_));
-                    world.loss_cause = is_loss.then_some("response").or(world.loss_cause);
+                    let mut model = model.clone();
+                    model.budget.network_faults -= 1;
+                    let is_loss = self.is_strict && matches!(response, RefreshResult::Granted(_));
+                    model.loss_cause = is_loss.then_some("response").or(model.loss_cause);
                     let (is_repeatable, is_lost) = (!self.is_strict, self.is_strict);
                     let lost = RefreshResult::Transient { retry_after: None, is_repeatable, is_lost };
-                    worlds.push(world.feed(who, Event::Sent(lost)));
+                    worlds.push(model.feed(who, Event::Sent(lost)));
                 }
-                worlds.push(world.feed(who, Event::Sent(answer)));
+                worlds.push(model.feed(who, Event::Sent(response)));
             }
             Some(PendingStep::Perform(action)) => {
                 if self.budget.queues > 0 && requires_permit(&action) && self.may_delay() {
-                    let mut world = world.clone();
-                    world.budget.queues -= 1;
-                    world.elapsed += Duration::from_secs(1);
-                    worlds.push(world.feed(who, Event::Queued));
+                    let mut model = model.clone();
+                    model.budget.queues -= 1;
+                    model.elapsed += Duration::from_secs(1);
+                    worlds.push(model.feed(who, Event::Queued));
                 }
-                world.perform_action(who, action, worlds);
+                model.perform_action(who, action, worlds);
             }
         }
     }
@@ -337,41 +337,41 @@ impl Model {
                 worlds.push(self.feed(who, Event::Loaded(Ok(loaded))));
             }
             Action::Save { session: known, expect } => {
-                self.add_write_outcomes(&Write::Save(known), expect, worlds, |world, saved| {
-                    world.feed(who, Event::Saved(saved))
+                self.add_write_outcomes(&Write::Save(known), expect, worlds, |model, saved| {
+                    model.feed(who, Event::Saved(saved))
                 });
             }
             Action::Send { tokens, limit, .. } => {
                 assert!(limit > Duration::ZERO && limit <= TIMING.send_timeout);
                 if self.budget.network_faults > 0 {
                     // The request does not reach the server.
-                    let mut world = self.clone();
-                    world.budget.network_faults -= 1;
+                    let mut model = self.clone();
+                    model.budget.network_faults -= 1;
                     let later =
                         |retry_after| RefreshResult::Transient { retry_after, is_repeatable: true, is_lost: false };
-                    worlds.push(world.clone().feed(who, Event::Sent(later(None))));
+                    worlds.push(model.clone().feed(who, Event::Sent(later(None))));
                     // The server postpones the request, or rejects the client. Neither concerns the
                     // session.
-                    worlds.push(world.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
+                    worlds.push(model.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
                     worlds.push(
-                        world
+                        model
                             .clone()
                             .feed(who, Event::Sent(RefreshResult::Misconfigured { is_session_specific: false })),
                     );
                     worlds.push(
-                        world
+                        model
                             .clone()
                             .feed(who, Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })),
                     );
                     // A gateway rejects the request without a reason.
                     if self.unexplained < 3 {
-                        world.unexplained += 1;
+                        model.unexplained += 1;
                         let unexplained = RefreshResult::Rejected { code: None, reason: RejectionReason::Missing };
-                        worlds.push(world.feed(who, Event::Sent(unexplained)));
+                        worlds.push(model.feed(who, Event::Sent(unexplained)));
                     }
                 }
-                let answer = self.respond(tokens);
-                self.processes[who].pending_step = Some(PendingStep::Receive(answer, self.elapsed + limit));
+                let response = self.respond(tokens);
+                self.processes[who].pending_step = Some(PendingStep::Receive(response, self.elapsed + limit));
                 worlds.push(self);
             }
             Action::Serve { .. } => worlds.push(self.feed(who, Event::Served)),
@@ -397,9 +397,9 @@ impl Model {
             let _ = faulty.write(write, expect);
             worlds.push(tell(faulty, Err(StoreFailed)));
         }
-        let mut world = self.clone();
-        let saved = world.write(write, expect);
-        worlds.push(tell(world, Ok(saved)));
+        let mut model = self.clone();
+        let saved = model.write(write, expect);
+        worlds.push(tell(model, Ok(saved)));
     }
 
     fn write(&mut self, write: &Write, expect: Precondition) -> WriteOutcome {
@@ -423,7 +423,7 @@ impl Model {
                 self.store = None;
             }
         }
-        self.external_changes.iter_mut().flatten().for_each(|outsider| outsider.record_write(write));
+        self.external_changes.iter_mut().flatten().for_each(|change| change.record_write(write));
         WriteOutcome::Committed
     }
 
@@ -465,12 +465,12 @@ impl Model {
         if self.budget.crashes == 0 {
             return;
         }
-        let mut world = self.clone();
-        world.budget.crashes -= 1;
-        world.processes[who].pending_step = None;
+        let mut model = self.clone();
+        model.budget.crashes -= 1;
+        model.processes[who].pending_step = None;
         // The restarted process remembers nothing.
-        let claim = LeaseId::from_bytes(world.new_id(who));
-        (world.processes[who].lease_id, world.processes[who].machine) =
+        let claim = LeaseId::from_bytes(model.new_id(who));
+        (model.processes[who].lease_id, model.processes[who].machine) =
             (claim, RefreshMachine::new(claim, TIMING, None, None));
         // Tokens that only this process had. A strict server has already revoked their predecessor.
         let held = match todo {
@@ -481,8 +481,8 @@ impl Model {
         let is_stored =
             |tokens: Tokens| self.store.as_ref().is_some_and(|known| known.tokens.refresh == tokens.refresh);
         let is_newest = |tokens: Tokens| tokens.refresh == self.valid && !is_stored(tokens);
-        world.loss_cause = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(world.loss_cause);
-        worlds.push(world);
+        model.loss_cause = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(model.loss_cause);
+        worlds.push(model);
     }
 
     fn check_end(&self, outcome: &RefreshOutcome<Tokens>) {
@@ -580,7 +580,7 @@ pub(crate) const NO_FAULTS: FaultBudget = FaultBudget {
 };
 
 impl FaultBudget {
-    /// Returns `true` if the budget has no fault that could cause a second refresh.
+    /// Returns `true` if no remaining fault could cause a second refresh.
     pub(crate) fn is_single_refresh_guaranteed(self) -> bool {
         (self.store_faults, self.network_faults, self.crashes, self.suspensions) == (0, 0, 0, 0)
     }

@@ -17,7 +17,7 @@ const INVALID_CLIENT_BODY: &str = r#"{"error":"invalid_client"}"#;
 const UNAUTHORIZED_CLIENT_BODY: &str = r#"{"error":"unauthorized_client"}"#;
 const UNAVAILABLE_BODY: &str = r#"{"error":"temporarily_unavailable"}"#;
 
-/// Jane's session, whose token is cached and may be refreshed.
+/// Creates Jane's session, with a cached token that may be refreshed.
 async fn fixture() -> Fixture {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
@@ -33,18 +33,18 @@ fn requested_urgency(fixture: &Fixture) -> Urgency {
     fixture.entry.current().as_ref().unwrap().requested_urgency
 }
 
-/// Lets a refresh come to its end.
+/// Waits until a refresh ends.
 async fn finish_refresh(fixture: &Fixture) -> RefreshStatus {
-    let mut flight = fixture.refresher.start_or_join(&fixture.entry).unwrap();
-    let landing = flight.wait_for(|landing| !landing.is_running()).await.unwrap();
-    match &*landing {
+    let mut running = fixture.refresher.start_or_join(&fixture.entry).unwrap();
+    let status = running.wait_for(|status| !status.is_running()).await.unwrap();
+    match &*status {
         RefreshStatus::Done(error) => RefreshStatus::Done(error.clone()),
         RefreshStatus::Failed(error) => RefreshStatus::Failed(error.clone()),
         other => panic!("{other:?}"),
     }
 }
 
-// --- refreshes that are asked for
+// --- requested refreshes
 
 #[tokio::test]
 async fn early_refresh_request_is_discarded() {
@@ -52,7 +52,7 @@ async fn early_refresh_request_is_discarded() {
     fixture.refresher.refresh(&fixture.entry).await.unwrap();
     assert_eq!((fixture.server.requests(), requested_urgency(&fixture)), (0, Urgency::None));
     fixture.entry.shrink();
-    assert!(fixture.entry.has_no_rare_state(), "it is not tried later");
+    assert!(fixture.entry.has_no_rare_state(), "the refresh is not attempted later");
 
     let known = &fixture.session;
     assert!(!fixture.refresher.refresh_if_needed(&fixture.entry, fixture.entry.epoch(), known).await.unwrap());
@@ -67,16 +67,16 @@ async fn refresh_waits_for_other_process_but_keep_alive_does_not() {
     known.head.claim = Some(Lease { id, at: fixture.clock.now(), lease: MINUTE });
     fixture.replace_externally(&known).await;
     let epoch = fixture.entry.epoch();
-    let (keeper, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
-    let renewing = tokio::spawn(async move { keeper.refresh_if_needed(&slot, epoch, &known).await });
+    let (refresher, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
+    let renewing = tokio::spawn(async move { refresher.refresh_if_needed(&slot, epoch, &known).await });
     run_ready_tasks().await;
     assert!(renewing.is_finished());
     assert_eq!(renewing.await.unwrap().unwrap_err().kind(), ErrorKind::SessionBusy);
-    assert!(fixture.entry.is_backing_off(fixture.clock.elapsed()), "it is left to the other process for a second");
+    assert!(fixture.entry.is_backing_off(fixture.clock.elapsed()), "this process waits for the other one for a second");
     assert!(!fixture.entry.is_backing_off(fixture.clock.elapsed() + SECOND));
 
-    let (keeper, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
-    let refreshing = tokio::spawn(async move { keeper.refresh(&slot).await });
+    let (refresher, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
+    let refreshing = tokio::spawn(async move { refresher.refresh(&slot).await });
     run_ready_tasks().await;
     assert!(!refreshing.is_finished());
 }
@@ -94,29 +94,29 @@ async fn keep_alive_refresh_of_replaced_session_sends_nothing() {
 async fn keep_alive_refresh_reports_tokens_of_joined_refresh() {
     let fixture = fixture().await;
     let (slot, epoch) = (&fixture.entry, fixture.entry.epoch());
-    let departure = slot.join_or_register_refresh().1.unwrap();
-    let (keeper, known) = (Arc::clone(&fixture.refresher), fixture.session.clone());
+    let start = slot.join_or_register_refresh().1.unwrap();
+    let (refresher, known) = (Arc::clone(&fixture.refresher), fixture.session.clone());
     let renewing = tokio::spawn({
         let slot = fixture.entry.clone();
-        async move { keeper.refresh_if_needed(&slot, epoch, &known).await }
+        async move { refresher.refresh_if_needed(&slot, epoch, &known).await }
     });
     run_ready_tasks().await;
     assert!(slot.publish(epoch, Some(fixture.refresher.to_cached_token(slot, &fixture.next_session("a1")))));
-    departure.sender.send_replace(RefreshStatus::Done(None));
-    assert!(renewing.await.unwrap().unwrap(), "another refresh has brought them");
+    start.sender.send_replace(RefreshStatus::Done(None));
+    assert!(renewing.await.unwrap().unwrap(), "another refresh returned the tokens");
     assert_eq!(fixture.server.requests(), 0);
 }
 
 #[tokio::test]
 async fn refresh_joining_failed_or_empty_refresh_is_retried_once() {
     let failed = || Error::new(ErrorKind::Refresh, "failed");
-    for landing in [RefreshStatus::Done(None), RefreshStatus::Done(Some(failed())), RefreshStatus::Failed(failed())] {
+    for status in [RefreshStatus::Done(None), RefreshStatus::Done(Some(failed())), RefreshStatus::Failed(failed())] {
         let fixture = fixture().await;
-        let departure = fixture.entry.join_or_register_refresh().1.unwrap();
-        let (keeper, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
-        let refreshing = tokio::spawn(async move { keeper.refresh(&slot).await });
+        let start = fixture.entry.join_or_register_refresh().1.unwrap();
+        let (refresher, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
+        let refreshing = tokio::spawn(async move { refresher.refresh(&slot).await });
         run_ready_tasks().await;
-        departure.sender.send_replace(landing);
+        start.sender.send_replace(status);
         refreshing.await.unwrap().unwrap();
         assert_eq!((fixture.server.requests(), fixture.token().await.unwrap().as_str()), (1, "a1"));
     }
@@ -128,7 +128,7 @@ async fn failed_or_early_refresh_is_not_retried() {
     fixture.token().await.unwrap();
     let loads = fixture.store.loads();
     fixture.refresher.refresh(&fixture.entry).await.unwrap();
-    assert_eq!(fixture.store.loads() - loads, 1, "it is too early");
+    assert_eq!(fixture.store.loads() - loads, 1, "too early");
     fixture.advance_and_revalidate(MINUTE);
     fixture.server.respond(429, UNAVAILABLE_BODY);
     let loads = fixture.store.loads();
@@ -167,7 +167,7 @@ async fn failed_replacement_is_not_retried_within_one_second() {
     assert_eq!(replace(false).await, 3);
 }
 
-// --- what a refresh leaves behind
+// --- effects of a refresh
 
 #[tokio::test]
 async fn uncached_valid_token_is_returned_after_failed_refresh() {
@@ -266,7 +266,7 @@ async fn rejected_client_pauses_and_returns_retry_after() {
     fixture.advance_and_revalidate(MINUTE);
     fixture.server.respond(401, INVALID_CLIENT_BODY);
     finish_refresh(&fixture).await;
-    assert_eq!((fixture.server.requests(), fixture.refresh_failed_events()), (2, 1), "it is announced once");
+    assert_eq!((fixture.server.requests(), fixture.refresh_failed_events()), (2, 1), "the failure is reported once");
 }
 
 #[tokio::test]
@@ -274,8 +274,8 @@ async fn rejection_of_request_before_pause_does_not_extend_pause() {
     let fixture = fixture().await;
     fixture.server.set_latency(&fixture.clock, SECOND * 3);
     fixture.server.respond(401, INVALID_CLIENT_BODY);
-    let (keeper, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
-    let refreshing = tokio::spawn(async move { keeper.refresh(&slot).await });
+    let (refresher, slot) = (Arc::clone(&fixture.refresher), fixture.entry.clone());
+    let refreshing = tokio::spawn(async move { refresher.refresh(&slot).await });
     run_ready_tasks().await;
     fixture.clock.advance(SECOND);
     fixture.pause_client();
@@ -315,7 +315,7 @@ async fn unavailable_store_is_retried_with_growing_backoff() {
         finish_refresh(&fixture).await;
         let elapsed = fixture.clock.elapsed();
         let current = fixture.entry.current();
-        assert_eq!(current.as_ref().unwrap().staleness(elapsed), Duration::ZERO, "it counts as asked");
+        assert_eq!(current.as_ref().unwrap().staleness(elapsed), Duration::ZERO, "the token counts as compared");
         assert!(fixture.entry.is_backing_off(elapsed + SECOND * pause - Duration::from_millis(1)), "{pause}");
         assert!(!fixture.entry.is_backing_off(elapsed + SECOND * pause), "{pause}");
         fixture.clock.advance(MINUTE);

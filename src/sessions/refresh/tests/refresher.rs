@@ -26,7 +26,7 @@ async fn cached_token_is_returned_without_load_if_nothing_is_due() {
     fixture.advance(SECOND * 30 - MILLISECOND);
     assert!(is_cached());
     fixture.advance(MILLISECOND);
-    assert!(!is_cached(), "the store should be asked");
+    assert!(!is_cached(), "the store must be asked");
     fixture.advance_and_revalidate(SECOND);
     let token = AccessToken::new("a0").unwrap();
     fixture.entry.mark_unauthorized(&token, false);
@@ -73,7 +73,7 @@ async fn cached_token_is_revalidated_once_after_five_minutes() {
     fixture.store.set_down(false);
     fixture.advance(MINUTE * 5);
     fixture.remove_externally().await;
-    assert!(fixture.token().await.unwrap_err().is_login_required(), "another process has ended the login");
+    assert!(fixture.token().await.unwrap_err().is_login_required(), "another process removed the session");
 }
 
 #[tokio::test]
@@ -102,28 +102,28 @@ async fn paused_client_revalidates_only_old_entry_and_sends_nothing() {
     fixture.pause_client();
     fixture.remove_externally().await;
     let error = fixture.token().await.unwrap_err();
-    assert!(error.is_login_required(), "another process has ended the login {elapsed:?} later: {error}");
+    assert!(error.is_login_required(), "another process removed the session {elapsed:?} later: {error}");
     assert_eq!(fixture.server.requests(), 0);
 }
 
 #[tokio::test]
 async fn canceled_refresh_is_restarted_for_waiting_callers() {
     let fixture = Fixture::new().await;
-    let departure = fixture.entry.join_or_register_refresh().1.unwrap();
+    let start = fixture.entry.join_or_register_refresh().1.unwrap();
     let caller = fixture.spawn_caller().await;
-    drop(departure);
+    drop(start);
     assert_eq!(caller.await.unwrap().unwrap().expose(), "a0");
 }
 
 #[tokio::test]
 async fn withheld_token_is_not_returned_to_waiting_caller() {
     let fixture = Fixture::new().await;
-    let departure = fixture.entry.join_or_register_refresh().1.unwrap();
+    let start = fixture.entry.join_or_register_refresh().1.unwrap();
     let caller = fixture.spawn_caller().await;
     let current = fixture.refresher.to_cached_token(&fixture.entry, &fixture.session);
     let access_token = AccessToken::new("withheld").unwrap();
-    fixture.entry.publish(departure.epoch, Some(CachedToken { access_token, is_withheld: true, ..current }));
-    departure.sender.send_replace(RefreshStatus::Done(None));
+    fixture.entry.publish(start.epoch, Some(CachedToken { access_token, is_withheld: true, ..current }));
+    start.sender.send_replace(RefreshStatus::Done(None));
     assert_eq!(caller.await.unwrap().unwrap().expose(), "a0");
 }
 
@@ -132,8 +132,8 @@ async fn expired_unsaved_token_is_returned_for_30_seconds() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     fixture.advance_and_revalidate(HOUR);
-    let departure = fixture.entry.join_or_register_refresh().1.unwrap();
-    departure.sender.send_replace(RefreshStatus::TokensReady);
+    let start = fixture.entry.join_or_register_refresh().1.unwrap();
+    start.sender.send_replace(RefreshStatus::TokensReady);
     fixture.advance(TIMING.send_timeout);
     assert_eq!(fixture.token().await.unwrap(), "a0", "its lifetime may be shorter than that");
     fixture.advance(MILLISECOND);
@@ -142,10 +142,10 @@ async fn expired_unsaved_token_is_returned_for_30_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn hanging_refresh_is_abandoned_unless_queued() {
-    for (landing, is_kept) in [(RefreshStatus::Queued, true), (RefreshStatus::Running, false)] {
+    for (status, is_kept) in [(RefreshStatus::Queued, true), (RefreshStatus::Running, false)] {
         let fixture = Fixture::new().await;
-        let departure = fixture.entry.join_or_register_refresh().1.unwrap();
-        departure.sender.send_replace(landing);
+        let start = fixture.entry.join_or_register_refresh().1.unwrap();
+        start.sender.send_replace(status);
         assert!(fixture.token().await.unwrap_err().is_retryable());
         assert_eq!(fixture.entry.active_refresh().is_some(), is_kept);
     }
@@ -237,22 +237,22 @@ async fn session_stays_cached_while_handle_exists() {
     assert_eq!(fixture.refresher.cache.len(), 1);
 }
 
-// --- settle
+// --- waiting until idle
 
 #[tokio::test]
 async fn wait_idle_pauses_one_second_after_immediate_save_failure() {
     let fixture = Fixture::new().await;
     fixture.entry.set_unsaved(fixture.entry.epoch(), &fixture.next_session("a1"));
     fixture.store.set_panicking();
-    let keeper = Arc::clone(&fixture.refresher);
-    let settling = tokio::spawn(async move { keeper.wait_idle().await });
+    let refresher = Arc::clone(&fixture.refresher);
+    let settling = tokio::spawn(async move { refresher.wait_idle().await });
     for _ in 0..2 {
         run_ready_tasks().await;
         assert!(!settling.is_finished());
         fixture.advance_and_revalidate(SECOND);
     }
     run_ready_tasks().await;
-    assert!(settling.is_finished(), "after the third time it gives up");
+    assert!(settling.is_finished(), "`wait_idle` gives up after the third check");
     assert_eq!(settling.await.unwrap().unwrap_err().kind(), ErrorKind::Store);
 }
 
@@ -265,10 +265,10 @@ async fn wait_idle_saves_tokens_issued_while_waiting() {
     assert_eq!(fixture.load_stored().await.unwrap().head.generation(), 1);
 
     let under_way = fixture.refresher.track_task();
-    let keeper = Arc::clone(&fixture.refresher);
-    let settling = tokio::spawn(async move { keeper.wait_idle().await });
+    let refresher = Arc::clone(&fixture.refresher);
+    let settling = tokio::spawn(async move { refresher.wait_idle().await });
     run_ready_tasks().await;
-    assert!(!settling.is_finished(), "a refresh is under way");
+    assert!(!settling.is_finished(), "a refresh is in progress");
     let mut next = fixture.next_session("a2");
     next.head.generation = 2;
     fixture.entry.set_unsaved(fixture.entry.epoch(), &next);
@@ -286,7 +286,7 @@ fn wait_idle_needs_no_runtime_if_nothing_is_running() {
     assert!(matches!(settled, Poll::Ready(Ok(()))), "{settled:?}");
 }
 
-/// In tokio's paused time, which passes at once while all tasks wait.
+/// Runs in Tokio's paused time, which advances while all tasks wait.
 #[cfg(test)]
 mod paused_time {
     use tokio::time::Instant;
@@ -308,7 +308,7 @@ mod paused_time {
         let under_way = fixture.refresher.track_task();
         let begin = Instant::now();
         assert!(fixture.refresher.wait_idle().await.unwrap_err().is_retryable());
-        assert_eq!(begin.elapsed(), SECOND * 180, "a refresh does not return");
+        assert_eq!(begin.elapsed(), SECOND * 180, "a refresh does not complete");
         drop(under_way);
 
         fixture.entry.set_unsaved(fixture.entry.epoch(), &fixture.next_session("a1"));
@@ -324,14 +324,14 @@ mod paused_time {
         let other = CacheRef::new(&fixture.refresher, &key("joe"));
         fixture.store.set_down(true);
         fixture.entry.set_unsaved(fixture.entry.epoch(), &fixture.next_session("a1"));
-        let keeper = Arc::clone(&fixture.refresher);
+        let refresher = Arc::clone(&fixture.refresher);
         let begin = Instant::now();
-        let settling = tokio::spawn(async move { keeper.wait_idle().await });
+        let settling = tokio::spawn(async move { refresher.wait_idle().await });
         tokio::time::sleep(SECOND * 25).await;
         fixture.entry.record_success(fixture.entry.epoch());
         other.set_unsaved(other.epoch(), &fixture.next_session("a1"));
         assert!(settling.await.unwrap().is_err());
-        assert_eq!(begin.elapsed(), SECOND * 60, "the third look finds the first session saved");
+        assert_eq!(begin.elapsed(), SECOND * 60, "the third check finds the first session saved");
     }
 }
 

@@ -19,7 +19,7 @@ fn search_states(first: Model) -> usize {
             world.check_idle(quiet);
         }
         for next in world.successors() {
-            assert!(seen.len() < 3_000_000, "the search does not end: {world:#?}");
+            assert!(seen.len() < 3_000_000, "the search does not terminate: {world:#?}");
             if seen.insert(next.clone()) {
                 open.push(next);
             }
@@ -79,7 +79,7 @@ fn delays_within_limits_cause_one_refresh_per_generation() {
     println!("{states} states");
 }
 
-/// Searches each budget with lenient and strict rotation and with these clock differences.
+/// Searches with each set of faults, lenient and strict rotation, and these clock differences.
 fn search_all(budgets: &[FaultBudget], clocks: &[u64]) -> usize {
     let mut states = 0;
     for is_strict in [false, true] {

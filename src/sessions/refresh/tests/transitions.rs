@@ -38,9 +38,9 @@ struct Driver {
 
 impl Driver {
     fn new(need: Urgency) -> Self {
-        let flight = RefreshMachine::new(LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING, None, None);
+        let running = RefreshMachine::new(LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING, None, None);
         Self {
-            machine: flight,
+            machine: running,
             wall: NOW,
             elapsed: secs(1000),
             revisions_created: 10,
@@ -101,15 +101,15 @@ impl Driver {
     fn new_sending(need: Urgency, known: StoredLogin<u32>) -> (Self, StoredLogin<u32>) {
         let mut driver = Self::new(need);
         assert_eq!(driver.step(Event::Begun), Action::Load);
-        let Action::Save { session: claimed, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
+        let Action::Save { session: leased, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
             panic!("no lease is written");
         };
         assert_eq!(expect, Precondition::Revision(known.head.revision));
-        assert_eq!(claimed.head.claim.map(|claim| claim.id), Some(LeaseId::from_bytes(id_bytes(OWN_LEASE))));
-        assert_ne!(claimed.head.revision, known.head.revision);
+        assert_eq!(leased.head.claim.map(|claim| claim.id), Some(LeaseId::from_bytes(id_bytes(OWN_LEASE))));
+        assert_ne!(leased.head.revision, known.head.revision);
         let sent = driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
         assert_eq!(sent, Action::Send { login: known.head.login, tokens: known.tokens, limit: TIMING.send_timeout });
-        (driver, claimed)
+        (driver, leased)
     }
 
     /// Returns a driver in the sending state under a lease that it took over.
@@ -120,14 +120,14 @@ impl Driver {
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
         driver.advance(TIMING.lease_duration);
         assert_eq!(driver.step(Event::Waited), Action::Load);
-        let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
+        let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
             panic!("no takeover")
         };
         assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMING.takeover_delay));
         driver.advance(TIMING.takeover_delay);
         assert_eq!(driver.step(Event::Waited), Action::Load);
-        assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Send { .. }));
-        (driver, claimed)
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(leased.clone())))), Action::Send { .. }));
+        (driver, leased)
     }
 }
 
@@ -160,17 +160,17 @@ fn leased_by(number: u8, at: UnixTime) -> StoredLogin<u32> {
 }
 
 /// Returns the entry that releases the lease.
-fn released_session(action: Action<u32>, claimed: &StoredLogin<u32>) -> StoredLogin<u32> {
+fn released_session(action: Action<u32>, leased: &StoredLogin<u32>) -> StoredLogin<u32> {
     let Action::Save { session: known, expect } = action else { panic!("{action:?}") };
-    assert_eq!(expect, Precondition::Revision(claimed.head.revision));
-    assert_ne!(known.head.revision, claimed.head.revision);
-    assert_eq!((known.head.claim, known.head.generation, known.tokens), (None, claimed.head.generation, 0));
+    assert_eq!(expect, Precondition::Revision(leased.head.revision));
+    assert_ne!(known.head.revision, leased.head.revision);
+    assert_eq!((known.head.claim, known.head.generation, known.tokens), (None, leased.head.generation, 0));
     known
 }
 
 #[test]
 fn new_tokens_are_served_then_saved_with_new_schedule() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     let Action::Serve { session: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("the tokens are not served first")
     };
@@ -179,16 +179,16 @@ fn new_tokens_are_served_then_saved_with_new_schedule() {
     let Action::Save { session: known, expect } = driver.step(Event::Served) else {
         panic!("the tokens are not saved")
     };
-    assert_eq!((&known, expect), (&new, Precondition::Revision(claimed.head.revision)));
+    assert_eq!((&known, expect), (&new, Precondition::Revision(leased.head.revision)));
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(RefreshOutcome::Fresh(new)));
 }
 
 #[test]
 fn misconfiguration_releases_lease_without_block() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     let back = released_session(
         driver.step(Event::Sent(RefreshResult::Misconfigured { is_session_specific: false })),
-        &claimed,
+        &leased,
     );
     assert_eq!(back.head.hold, None);
     assert_eq!(
@@ -200,13 +200,13 @@ fn misconfiguration_releases_lease_without_block() {
 #[test]
 fn transient_failure_is_retried_twice_then_blocks_refresh() {
     let again = || Event::Sent(transient_failure(None, true));
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     for _ in 0..2 {
         assert_eq!(driver.step(again()), Action::Wait(secs(1)));
         driver.advance(secs(1));
         assert!(matches!(driver.step(Event::Waited), Action::Send { tokens: 0, .. }));
     }
-    let back = released_session(driver.step(again()), &claimed);
+    let back = released_session(driver.step(again()), &leased);
     let until = driver.wall + secs(3);
     assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(until)));
     // Another process wrote a lease or a block in the meantime. The failure is still reported.
@@ -220,19 +220,19 @@ fn transient_failure_is_retried_twice_then_blocks_refresh() {
 fn retry_after_or_unrepeatable_failure_blocks_without_retry() {
     for (retry_after, is_repeatable, wait) in [(Some(secs(120)), true, 120), (Some(secs(1)), true, 3), (None, false, 3)]
     {
-        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
-        let back = released_session(driver.step(Event::Sent(transient_failure(retry_after, is_repeatable))), &claimed);
+        let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
+        let back = released_session(driver.step(Event::Sent(transient_failure(retry_after, is_repeatable))), &leased);
         assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(wait))));
     }
 }
 
 #[test]
 fn rejection_is_confirmed_and_saved_with_generation_and_code() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     let rejected = Event::Sent(rejection(Some("invalid_grant")));
     assert_eq!(driver.step(rejected), Action::Load);
-    let marked = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
-    assert_eq!(marked.head.due, None, "keep-alive does not visit a rejected session");
+    let marked = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
+    assert_eq!(marked.head.due, None, "keep-alive skips a rejected session");
     assert_eq!(
         marked.head.hold,
         Some(RefreshBlock::Rejected {
@@ -247,12 +247,12 @@ fn rejection_is_confirmed_and_saved_with_generation_and_code() {
 
 #[test]
 fn rejection_after_takeover_is_dropped_if_tokens_were_saved() {
-    let (mut driver, claimed) = Driver::new_sending_after_takeover();
+    let (mut driver, leased) = Driver::new_sending_after_takeover();
     assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(secs(5)));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(leased.clone())))), Action::Wait(secs(5)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
     // The previous holder has saved in the meantime: nothing is marked.
-    let mut saved = claimed;
+    let mut saved = leased;
     saved.head.generation = 8;
     saved.tokens = 9;
     assert_eq!(driver.step(Event::Loaded(Ok(Some(saved.clone())))), Action::End(RefreshOutcome::Fresh(saved)));
@@ -458,8 +458,8 @@ fn api_401_within_minimum_interval_or_pause_does_not_refresh() {
     // A refresh that is needed for another reason still happens, and the count is kept.
     for need in [Urgency::Due, Urgency::Requested, Urgency::Expired] {
         let next = Driver::action_after_401(&counted, |driver| driver.urgency = need);
-        let Action::Save { session: claimed, .. } = next else { panic!("{need:?}: {next:?}") };
-        assert_eq!(claimed.head.unauthorized, counted.head.unauthorized);
+        let Action::Save { session: leased, .. } = next else { panic!("{need:?}: {next:?}") };
+        assert_eq!(leased.head.unauthorized, counted.head.unauthorized);
     }
     let (mut driver, _) = Driver::new_sending(Urgency::Due, counted.clone());
     let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
@@ -495,12 +495,12 @@ fn api_rejected_token_is_withheld_once_refresh_is_rejected() {
     let mut driver = Driver::new(Urgency::None);
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
-    let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) else {
+    let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) else {
         panic!("no lease")
     };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Sent(self::rejection(None)));
-    let next = driver.step(Event::Loaded(Ok(Some(claimed))));
+    let next = driver.step(Event::Loaded(Ok(Some(leased))));
     let Action::Save { session: marked, .. } = next else { panic!("{next:?}") };
     assert!(marked.head.hold.as_ref().is_some_and(|hold| hold.is_final_for(7)));
 }
@@ -509,9 +509,9 @@ fn api_rejected_token_is_withheld_once_refresh_is_rejected() {
 fn rejection_without_reason_is_final_at_fourth_attempt() {
     let mut known = stored_login();
     for (tries, minutes) in [(1, 1), (2, 5), (3, 15)] {
-        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, known.clone());
+        let (mut driver, leased) = Driver::new_sending(Urgency::Expired, known.clone());
         driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Missing }));
-        let back = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+        let back = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
         let until = NOW + secs(minutes * 60);
         assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(until)), tries));
         assert_eq!(
@@ -522,9 +522,9 @@ fn rejection_without_reason_is_final_at_fourth_attempt() {
         known.head.hold = None;
     }
     // During an outage, it is never final.
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, known.clone());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, known.clone());
     driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Outage }));
-    let back = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    let back = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
     assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(NOW + secs(60))), 3));
     // New tokens reset the count.
     let (mut driver, _) = Driver::new_sending(Urgency::Expired, known.clone());
@@ -532,19 +532,17 @@ fn rejection_without_reason_is_final_at_fourth_attempt() {
         panic!("not served")
     };
     assert_eq!(new.head.unexplained, 0);
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, known);
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, known);
     driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Missing }));
-    let marked = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    let marked = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
     assert!(marked.head.is_rejected());
 }
 
 #[test]
 fn session_specific_client_rejection_blocks_session() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
-    let back = released_session(
-        driver.step(Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })),
-        &claimed,
-    );
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
+    let back =
+        released_session(driver.step(Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })), &leased);
     assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(3))));
     assert_eq!(
         driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
@@ -554,9 +552,9 @@ fn session_specific_client_rejection_blocks_session() {
 
 #[test]
 fn lost_response_marks_session_as_interrupted() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     let lost = RefreshResult::Transient { retry_after: None, is_repeatable: false, is_lost: true };
-    assert!(released_session(driver.step(Event::Sent(lost)), &claimed).head.interrupted);
+    assert!(released_session(driver.step(Event::Sent(lost)), &leased).head.interrupted);
 }
 
 #[test]
@@ -584,28 +582,28 @@ fn failed_save_is_retried_every_2_seconds_for_10_minutes() {
 #[test]
 fn interrupted_mark_persists_until_new_tokens() {
     // New tokens clear the mark.
-    let (mut driver, claimed) = Driver::new_sending_after_takeover();
+    let (mut driver, leased) = Driver::new_sending_after_takeover();
     let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("the tokens are not served")
     };
-    assert!(claimed.head.interrupted && !new.head.interrupted);
+    assert!(leased.head.interrupted && !new.head.interrupted);
 
     // A transient failure does not clear it, so a later rejection of the old token is explained.
-    let (mut driver, claimed) = Driver::new_sending_after_takeover();
-    let mut held = released_session(driver.step(Event::Sent(transient_failure(Some(secs(9)), true))), &claimed);
+    let (mut driver, leased) = Driver::new_sending_after_takeover();
+    let mut held = released_session(driver.step(Event::Sent(transient_failure(Some(secs(9)), true))), &leased);
     assert!(held.head.interrupted);
     held.head.hold = None;
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, held);
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, held);
     driver.step(Event::Sent(rejection(None)));
-    assert!(released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
+    assert!(released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased).head.interrupted);
 
     // Not set without an earlier lease, or if this task renews its own lease.
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
-    assert!(!claimed.head.interrupted);
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
+    assert!(!leased.head.interrupted);
     driver.step(Event::Sent(transient_failure(None, true)));
     driver.advance(TIMING.send_timeout);
     assert_eq!(driver.step(Event::Waited), Action::Load);
-    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no lease") };
+    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(leased)))) else { panic!("no lease") };
     assert!(!again.head.interrupted);
     // An earlier task of this process was canceled during its refresh.
     let mut driver = Driver::new(Urgency::Expired);
@@ -617,8 +615,8 @@ fn interrupted_mark_persists_until_new_tokens() {
     );
     driver.step(Event::Begun);
     let loaded = driver.step(Event::Loaded(Ok(Some(leased_by(FOREIGN_LEASE, NOW)))));
-    let Action::Save { session: claimed, .. } = loaded else { panic!("{loaded:?}") };
-    assert!(claimed.head.interrupted);
+    let Action::Save { session: leased, .. } = loaded else { panic!("{loaded:?}") };
+    assert!(leased.head.interrupted);
     assert!(
         matches!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Send { .. }),
         "no other process holds that lease"
@@ -645,11 +643,11 @@ fn expired_lease_on_either_clock_prevents_request() {
 fn uncertain_lease_write_is_checked_and_retried_once() {
     let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
-    let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) else {
+    let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) else {
         panic!("no lease")
     };
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(leased)))), Action::Send { .. }));
 
     let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
@@ -681,10 +679,10 @@ fn missing_or_unreadable_session_ends_refresh() {
 #[test]
 fn unsaved_tokens_replace_block_but_not_newer_tokens() {
     let serving = || {
-        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+        let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
         driver.step(Event::Sent(RefreshResult::Granted(9)));
         driver.step(Event::Served);
-        (driver, claimed)
+        (driver, leased)
     };
     // Another process marked the session as rejected in the meantime, but our tokens are newer.
     let (mut driver, _) = serving();
@@ -761,7 +759,7 @@ fn tokens_found_saved_end_refresh_even_if_due() {
     driver.step(Event::Saved(Err(StoreFailed)));
     driver.step(Event::Waited);
     let found = driver.step(Event::Loaded(Ok(Some(new.clone()))));
-    assert_eq!(found, Action::End(RefreshOutcome::Fresh(new)), "the next refresh looks at what they need");
+    assert_eq!(found, Action::End(RefreshOutcome::Fresh(new)), "the next refresh checks whether they are due");
 }
 
 #[test]
@@ -784,23 +782,23 @@ fn save_retry_interval_grows_after_ten_minutes() {
 
 #[test]
 fn rejection_does_not_apply_to_new_login() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     driver.step(Event::Sent(rejection(None)));
     let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
     theirs.head.revision = Revision::from_bytes(id_bytes(70));
     driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
     driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
-    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
+    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no lease") };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Send { .. }));
-    // This is the second rejection, which is believed of the login that was sent.
+    // The second rejection, which is accepted for the login whose token was sent.
     driver.step(Event::Sent(rejection(None)));
     let mut other = stored_login();
     (other.head.login, other.head.revision) = (LoginId::from_bytes(id_bytes(3)), Revision::from_bytes(id_bytes(71)));
-    let Action::Save { session: next, .. } = driver.step(Event::Loaded(Ok(Some(other)))) else { panic!("no claim") };
-    assert!(!next.head.is_rejected() && next.head.claim.is_some() && next.head.generation == claimed.head.generation);
+    let Action::Save { session: next, .. } = driver.step(Event::Loaded(Ok(Some(other)))) else { panic!("no lease") };
+    assert!(!next.head.is_rejected() && next.head.claim.is_some() && next.head.generation == leased.head.generation);
 }
 
 #[test]
@@ -810,25 +808,25 @@ fn recovered_tokens_due_again_are_refreshed_after_save() {
     let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::BegunWithUnsaved(new));
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(stored_login())))), Action::Save { .. }));
-    let Action::Save { session: claimed, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else {
+    let Action::Save { session: leased, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else {
         panic!("no lease")
     };
-    let claim = claimed.head.claim.map(|claim| (claim.id, claim.lease));
+    let claim = leased.head.claim.map(|claim| (claim.id, claim.lease));
     assert_eq!(
-        (claim, claimed.head.generation),
+        (claim, leased.head.generation),
         (Some((LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING.lease_duration)), 8)
     );
 }
 
 #[test]
 fn rejection_after_takeover_is_confirmed_by_second_load() {
-    let (mut driver, claimed) = Driver::new_sending_after_takeover();
+    let (mut driver, leased) = Driver::new_sending_after_takeover();
     assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(TIMING.confirmation_delay));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(leased.clone())))), Action::Wait(TIMING.confirmation_delay));
     assert_eq!(driver.step(Event::Waited), Action::Load);
-    let mut due = claimed.clone();
+    let mut due = leased.clone();
     due.head.due = Some(NOW);
-    let marked = released_session(driver.step(Event::Loaded(Ok(Some(due)))), &claimed);
+    let marked = released_session(driver.step(Event::Loaded(Ok(Some(due)))), &leased);
     assert!(marked.head.is_rejected() && marked.head.due.is_none());
     // Another write came first: the new entry is evaluated.
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
@@ -836,21 +834,19 @@ fn rejection_after_takeover_is_confirmed_by_second_load() {
 
 #[test]
 fn mutual_takeover_confirms_second_rejection() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
     // Another process took the lease over and may save newer tokens soon.
     let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
     theirs.head.revision = Revision::from_bytes(id_bytes(70));
-    assert_ne!(theirs.head.revision, claimed.head.revision);
+    assert_ne!(theirs.head.revision, leased.head.revision);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
     driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
-    let Action::Save { session: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
-        panic!("no lease")
-    };
+    let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no lease") };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(leased)))), Action::Send { .. }));
     assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
     let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
     theirs.head.revision = Revision::from_bytes(id_bytes(71));
@@ -916,13 +912,13 @@ fn block_of_maximum_duration_is_applied() {
 
 #[test]
 fn queued_request_does_not_count_as_attempt() {
-    let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     assert!(matches!(driver.step(Event::Queued), Action::Send { .. }));
     for _ in 0..2 {
         assert_eq!(driver.step(Event::Sent(transient_failure(None, true))), Action::Wait(secs(1)));
         assert!(matches!(driver.step(Event::Waited), Action::Send { .. }));
     }
-    released_session(driver.step(Event::Sent(transient_failure(None, true))), &claimed);
+    released_session(driver.step(Event::Sent(transient_failure(None, true))), &leased);
 }
 
 #[test]
@@ -954,10 +950,10 @@ fn api_401_within_minimum_interval_is_not_counted() {
 #[test]
 fn outage_backoff_is_at_least_one_minute() {
     for (backoff, pause) in [(3, 60), (60, 60), (300, 300)] {
-        let (mut driver, claimed) = Driver::new_sending(Urgency::Expired, stored_login());
+        let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
         driver.backoff = secs(backoff);
         driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Outage }));
-        let back = released_session(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+        let back = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
         assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(pause))), "{backoff}");
     }
 }
