@@ -9,7 +9,7 @@ use webex_oauth_fuzz::TARGETS;
 const MAX_SEEDS: usize = 30;
 
 #[test]
-fn each_seed_is_accepted_or_refused_as_its_name_says() {
+fn corpus_seeds_match_outcome_in_file_name() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (name, target) in TARGETS {
         let mut outcomes = [0, 0];

@@ -81,7 +81,7 @@ mod tests {
     const ANSWERS: &[(&str, &str)] = &[("user", "bob@example.com"), ("decision", "deny")];
 
     #[test]
-    fn what_nobody_sees_stays_and_what_is_asked_is_answered() {
+    fn hidden_fields_keep_values_and_visible_fields_are_filled() {
         let page = r#"<p><form method="post" action="consent?a=1&amp;b=2"><input type="hidden" name="transaction" value="t&quot;1">
             <select id="user" name="user"><option value="jane@example.com" selected>Jane</option></select>
             <button name="decision" value="accept">Yes</button><button name="decision" value="deny">No</button></form>"#;
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_has_no_button_for_the_answer_is_sent_by_its_first_one() {
+    fn form_without_matching_button_uses_first_button() {
         let page = r#"<form method="post" action="/v1/signin"><input type="email" name="user" value="" required>
             <button type="submit" class="main">Sign in</button>
             <button type="submit" name="choice" value="jane@example.com">Jane</button></form>"#;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_forms_the_one_that_the_answers_fit_is_sent() {
+    fn page_with_several_forms_returns_matching_form() {
         let page = r#"<form action="a"><input type="hidden" name="user" value="jane@example.com"><button>Jane</button></form>
             <form action="b"><input type="hidden" name="user" value="bob@example.com"><button>Bob</button></form>
             <form action="c"><button name="decision" value="accept">Yes</button></form>"#;

@@ -81,7 +81,7 @@ async fn check_connection_until(browser: &Chromium, status: &str) {
 }
 
 #[test]
-fn a_customer_connects_and_only_with_the_password_set_the_page_says_so_until_it_disconnects() {
+fn connection_completes_with_password_and_ends_on_disconnect() {
     run_scenario(async |site| {
         let browser = site.browser().await;
         browser.open(&site.url("/")).await;
@@ -118,7 +118,7 @@ fn a_customer_connects_and_only_with_the_password_set_the_page_says_so_until_it_
 }
 
 #[test]
-fn a_login_that_died_at_webex_is_seen_and_a_reconnect_mends_it_by_the_same_account_alone() {
+fn revoked_connection_is_restored_only_by_same_account() {
     run_scenario(async |site| {
         let browser = open_as_administrator(site, FIRST_CUSTOMER).await;
         connect_customer(&browser, JANE).await;
@@ -147,7 +147,7 @@ fn a_login_that_died_at_webex_is_seen_and_a_reconnect_mends_it_by_the_same_accou
 }
 
 #[test]
-fn who_declines_connects_nothing() {
+fn declined_consent_connects_nothing() {
     run_scenario(async |site| {
         let browser = open_as_administrator(site, FIRST_CUSTOMER).await;
         begin_and_sign_in(&browser, "Connect Webex", JANE).await;
@@ -162,7 +162,7 @@ fn who_declines_connects_nothing() {
 }
 
 #[test]
-fn one_customers_callback_is_refused_in_another_customers_session() {
+fn callback_in_other_customers_session_is_rejected() {
     run_scenario(async |site| {
         let (first, second) =
             (open_as_administrator(site, FIRST_CUSTOMER).await, open_as_administrator(site, SECOND_CUSTOMER).await);
@@ -199,7 +199,7 @@ fn one_customers_callback_is_refused_in_another_customers_session() {
 }
 
 #[test]
-fn two_customers_connect_at_once_and_the_operator_sees_both() {
+fn two_customers_connect_independently_and_operator_sees_both() {
     run_scenario(async |site| {
         let (first, second) =
             (open_as_administrator(site, FIRST_CUSTOMER).await, open_as_administrator(site, SECOND_CUSTOMER).await);
@@ -237,7 +237,7 @@ fn two_customers_connect_at_once_and_the_operator_sees_both() {
 }
 
 #[test]
-fn going_back_after_connecting_and_consenting_again_does_no_harm() {
+fn repeated_consent_after_connection_changes_nothing() {
     run_scenario(async |site| {
         let browser = open_as_administrator(site, FIRST_CUSTOMER).await;
         connect_customer(&browser, JANE).await;
@@ -265,7 +265,7 @@ async fn begin_connection(site: &WebApplication, browser: &Chromium) {
 }
 
 #[test]
-fn several_tabs_connect_at_once_and_a_later_one_takes_the_place_of_the_first_only_with_the_same_account() {
+fn concurrent_tabs_replace_connection_only_with_same_account() {
     run_scenario(async |site| {
         let browser = open_as_administrator(site, FIRST_CUSTOMER).await;
         let first = browser.tab().await;
@@ -300,7 +300,7 @@ fn several_tabs_connect_at_once_and_a_later_one_takes_the_place_of_the_first_onl
 }
 
 #[test]
-fn a_callback_that_comes_too_late_connects_nothing_and_leads_to_another_try() {
+fn late_callback_connects_nothing_and_allows_retry() {
     run_scenario(async |site| {
         let browser = open_as_administrator(site, FIRST_CUSTOMER).await;
         for (minutes, expected, keeps_cookies) in
@@ -329,7 +329,7 @@ fn a_callback_that_comes_too_late_connects_nothing_and_leads_to_another_try() {
 }
 
 #[test]
-fn a_connection_survives_a_restart() {
+fn connection_survives_restart() {
     run_scenario(async |site| {
         let browser = open_as_administrator(site, FIRST_CUSTOMER).await;
         connect_customer(&browser, JANE).await;
@@ -351,7 +351,7 @@ fn a_connection_survives_a_restart() {
 }
 
 #[test]
-fn who_was_signed_in_at_webex_before_is_asked_who_they_are_before_a_product_is_connected() {
+fn connect_with_signed_in_browser_prompts_for_account() {
     run_scenario(async |site| {
         let browser = open_as_administrator(site, FIRST_CUSTOMER).await;
         connect_customer(&browser, JANE).await;
@@ -369,7 +369,7 @@ fn who_was_signed_in_at_webex_before_is_asked_who_they_are_before_a_product_is_c
 }
 
 #[test]
-fn a_product_is_connected_without_a_mouse() {
+fn connection_works_with_keyboard_only() {
     run_scenario(async |site| {
         let browser = site.browser().await;
         browser.open(&site.url("/")).await;

@@ -77,7 +77,7 @@ async fn error_codes(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordinary_endpoint() {
+fn pending_device_login_completes_after_approval_and_refreshes() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let clock = ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance();
@@ -112,7 +112,7 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
 }
 
 #[test]
-fn a_code_is_entered_by_hand_as_well() {
+fn user_code_entered_on_verification_page_completes_login() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let mut device = start_device_login(&server).await;
@@ -128,7 +128,7 @@ fn a_code_is_entered_by_hand_as_well() {
 }
 
 #[test]
-fn a_user_who_says_no_ends_the_login() {
+fn denied_device_login_fails_with_access_denied() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let mut device = start_device_login(&server).await;
@@ -146,7 +146,7 @@ fn a_user_who_says_no_ends_the_login() {
 }
 
 #[test]
-fn a_code_that_is_too_old_has_expired_by_the_servers_clock_or_the_devices_own() {
+fn expired_device_code_is_detected_by_server_and_client_clock() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let mut late = start_device_login(&server).await;
@@ -168,7 +168,7 @@ fn a_code_that_is_too_old_has_expired_by_the_servers_clock_or_the_devices_own() 
 }
 
 #[test]
-fn a_code_is_good_for_one_login() {
+fn used_device_code_is_rejected_with_invalid_grant() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server, Server::SECRET);
@@ -186,7 +186,7 @@ fn a_code_is_good_for_one_login() {
 }
 
 #[test]
-fn a_login_is_waited_for_after_a_restart() {
+fn stored_device_login_resumes_after_restart() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let mut device = start_device_login(&server).await;
@@ -202,7 +202,7 @@ fn a_login_is_waited_for_after_a_restart() {
 }
 
 #[test]
-fn a_wrong_client_secret_is_the_developers_mistake() {
+fn wrong_client_secret_is_reported_as_misconfiguration() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let mut device = DeviceLogin::start(&client(&server, "regenerated since")).await.unwrap();

@@ -67,7 +67,7 @@ fn example_with_variables(name: &str, variables: &[(&'static str, String)]) -> E
 }
 
 #[test]
-fn each_says_what_it_is_and_refuses_what_it_does_not_know() {
+fn single_file_examples_print_help_and_reject_unknown_arguments() {
     ExampleCommand::run_scenario(&SINGLE_FILE_EXAMPLES.map(|(name, _)| name), async {
         for (name, option) in SINGLE_FILE_EXAMPLES {
             for ask in ["--help", "-h"] {
@@ -86,7 +86,7 @@ fn each_says_what_it_is_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
-fn a_pipe_that_has_closed_ends_each_without_a_word() {
+fn closed_output_pipe_ends_examples_silently() {
     for (name, arguments) in EXAMPLE_RUNS {
         ExampleCommand::run_scenario(&[name], async {
             let over = ExampleCommand::new(name).args(arguments).with_closed_stdout().output().await;
@@ -101,7 +101,7 @@ fn a_pipe_that_has_closed_ends_each_without_a_word() {
 }
 
 #[test]
-fn each_runs_to_its_end_and_leaves_nothing_whatever_the_environment_is_like() {
+fn examples_with_invalid_environment_succeed_and_clean_up() {
     for (name, arguments) in EXAMPLE_RUNS.into_iter().filter(|(_, arguments)| !arguments.contains(&"--help")) {
         ExampleCommand::run_scenario(&[name], async {
             let mut run = ExampleCommand::new(name).args(arguments);
@@ -122,7 +122,7 @@ fn each_runs_to_its_end_and_leaves_nothing_whatever_the_environment_is_like() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_an_error() {
+fn unwritable_output_is_reported_as_error() {
     ExampleCommand::run_scenario(&["who_am_i"], async {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let over = ExampleCommand::new("who_am_i").with_stdout(full).output().await;
@@ -132,7 +132,7 @@ fn an_output_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn whoever_ends_a_demonstration_leaves_no_folder_behind() {
+fn interrupted_examples_remove_temporary_folders() {
     for (name, arguments, code) in [
         ("connect_provider", &["--port", "0"][..], 0),
         ("connect_provider", &["--port", "0", "--until-stdin-closes"], 0),
@@ -155,7 +155,7 @@ fn whoever_ends_a_demonstration_leaves_no_folder_behind() {
 }
 
 #[test]
-fn a_server_that_is_to_end_waits_for_nobody_who_never_finishes_a_request() {
+fn server_shutdown_does_not_wait_for_unfinished_request() {
     ExampleCommand::run_scenario(&["web_login"], async {
         let mut running = ExampleCommand::new("web_login").args(&["--port", "0"]).spawn();
         let address = running.wait_for_output("listening on http://").await;
@@ -171,7 +171,7 @@ fn a_server_that_is_to_end_waits_for_nobody_who_never_finishes_a_request() {
 }
 
 #[test]
-fn a_login_is_still_there_when_the_program_runs_again() {
+fn login_example_reuses_stored_session_until_revoked() {
     ExampleCommand::run_scenario(&["login"], async {
         let (mock, variables) = webex().await;
         let run = example_with_variables("login", &variables);
@@ -202,7 +202,7 @@ fn a_login_is_still_there_when_the_program_runs_again() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_named_and_not_taken_for_one_that_is_missing() {
+fn non_utf8_variable_is_reported_by_name() {
     ExampleCommand::run_scenario(&["login", "connect_provider"], async {
         let (_mock, variables) = webex().await;
         let run = example_with_variables("login", &variables).env("WEBEX_SERVICE", OsStr::from_bytes(b"\xff"));
@@ -217,7 +217,7 @@ fn a_variable_that_is_no_text_is_named_and_not_taken_for_one_that_is_missing() {
 }
 
 #[test]
-fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
+fn control_characters_in_user_name_are_never_printed() {
     ExampleCommand::run_scenario(&["tv", "who_am_i"], async {
         let (mock, variables) = webex().await;
         let mut tv = example_with_variables("tv", &variables).spawn();
@@ -241,7 +241,7 @@ fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
 }
 
 #[test]
-fn a_login_that_no_customer_has_used_for_two_months_is_kept_alive_by_the_product() {
+fn connect_provider_refreshes_session_idle_for_two_months() {
     ExampleCommand::run_scenario(&["connect_provider"], async {
         // An earlier run of the product, two months ago.
         let clock = ManualClock::new(UnixTime::from(SystemTime::now()) - DAY * 61);

@@ -134,7 +134,7 @@ fn error_responses() -> Vec<(Value, ErrorClass, Option<&'static str>, Option<u64
 }
 
 #[test]
-fn each_refusal_of_a_code_says_who_can_help() {
+fn failed_code_exchange_is_classified() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).clock(clock()).build().unwrap();
@@ -152,7 +152,7 @@ fn each_refusal_of_a_code_says_who_can_help() {
 }
 
 #[test]
-fn each_refusal_of_a_refresh_token_says_who_can_help_and_only_the_users_ends_a_login() {
+fn failed_refresh_is_classified_and_user_errors_end_session() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let clock = clock();
@@ -183,7 +183,7 @@ fn each_refusal_of_a_refresh_token_says_who_can_help_and_only_the_users_ends_a_l
 }
 
 #[test]
-fn a_refresh_is_repeated_only_where_that_is_safe() {
+fn refresh_is_retried_only_when_safe() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         for (rotation, status, after, sendings) in [
@@ -215,7 +215,7 @@ fn a_refresh_is_repeated_only_where_that_is_safe() {
 }
 
 #[test]
-fn what_an_answer_leaves_out_or_writes_oddly_costs_no_login() {
+fn incomplete_or_unusual_token_response_is_accepted() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).clock(clock()).build().unwrap();
@@ -259,7 +259,7 @@ fn what_an_answer_leaves_out_or_writes_oddly_costs_no_login() {
 }
 
 #[test]
-fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
+fn disconnect_removes_session_despite_failed_revocation() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let telling = service(&server).with_revocation_endpoint(format!("{}/revoke", server.url()));
@@ -308,7 +308,7 @@ fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
 }
 
 #[test]
-fn scopes_that_are_not_named_are_those_that_were_asked_for() {
+fn missing_scope_in_response_defaults_to_requested_scopes() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
@@ -326,7 +326,7 @@ fn scopes_that_are_not_named_are_those_that_were_asked_for() {
 }
 
 #[test]
-fn a_refresh_that_brings_no_usable_refresh_token_keeps_the_old_one() {
+fn refresh_without_usable_refresh_token_keeps_previous_one() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
@@ -346,7 +346,7 @@ fn a_refresh_that_brings_no_usable_refresh_token_keeps_the_old_one() {
 }
 
 #[test]
-fn no_redirect_of_the_token_endpoint_is_followed() {
+fn token_endpoint_redirect_is_not_followed() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         // The thief never answers.
@@ -373,7 +373,7 @@ fn no_redirect_of_the_token_endpoint_is_followed() {
 }
 
 #[test]
-fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
+fn invalid_callback_returns_specific_error_and_sends_no_request() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
@@ -419,7 +419,7 @@ fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
 }
 
 #[test]
-fn a_login_that_strangers_interrupted_is_finished_by_its_own_callback() {
+fn pending_login_survives_unrelated_callbacks() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).build().unwrap();
@@ -439,7 +439,7 @@ fn a_login_that_strangers_interrupted_is_finished_by_its_own_callback() {
 }
 
 #[test]
-fn no_secret_is_in_what_an_application_may_log_of_a_fault() {
+fn token_endpoint_errors_contain_no_secrets() {
     run_with_servers(async {
         let server = Server::oauth2_mock_server().await;
         let webex = builder(&server).clock(clock()).build().unwrap();

@@ -62,7 +62,7 @@ fn error_outcomes(shapes: [Value; ErrorFormat::ALL.len()], passing: [Value; 4]) 
 }
 
 #[test]
-fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_told_to() {
+fn openid_client_with_custom_configuration_logs_in() {
     // Webex's refusals have no `error`, so that they are no refusals to it; the application can read them in the cause.
     let nonconforming =
         |status, words| extend_object(error_report(status, words), json!({ "code": "OAUTH_RESPONSE_IS_NOT_CONFORM" }));
@@ -148,7 +148,7 @@ fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_t
 }
 
 #[test]
-fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
+fn authlib_without_hook_accepts_error_responses_as_tokens() {
     let error = |name: &str| json!({ "error": name });
     let http_error = |status: u16, retry_after: Option<&str>| json!(["HTTPError", status, retry_after]);
     let (claim, taken) = (error("InvalidClaimError"), json!({ "status": 200 }));
@@ -234,7 +234,7 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
 }
 
 #[test]
-fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens() {
+fn msal_generic_client_accepts_error_responses_as_tokens() {
     let taken = |says: [&str; 2]| json!({ "keeps": ERROR_FIELDS, "says": says, "told_as_tokens": true });
     run_and_compare(
         || ClientScript::python("msal_client.py"),
@@ -287,7 +287,7 @@ fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens()
 }
 
 #[test]
-fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
+fn wxc_sdk_drops_valid_access_token_after_failed_refresh() {
     run_and_compare(
         || ClientScript::python("wxc_sdk_client.py"),
         &json!({
@@ -319,7 +319,7 @@ fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
 }
 
 #[test]
-fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
+fn webexpythonsdk_reports_errors_with_tracking_id() {
     let tracked = |status, words| extend_object(error_report(status, words), json!({ "tracked": true }));
     run_and_compare(
         || ClientScript::python("webexpythonsdk_client.py"),
@@ -365,7 +365,7 @@ fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
 }
 
 #[test]
-fn the_snippets_for_other_languages_do_what_they_say() {
+fn snippets_print_expected_output() {
     run_with_clients(async {
         let printed = ClientScript::python("snippet.py").argument(MockWebexProcess::program()).run().await;
         assert_eq!(printed, "['jane@example.com']\n401\n");

@@ -39,7 +39,7 @@ fn with_time_after_issue(name: &str, seconds: i64) -> Value {
 const DAY: i64 = 24 * 60 * 60;
 
 #[test]
-fn each_wrong_claim_is_refused_for_its_reason_and_nothing_more_is_asked_for() {
+fn invalid_claim_is_rejected_without_further_requests() {
     run_with_servers(async {
         let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
@@ -88,7 +88,7 @@ fn each_wrong_claim_is_refused_for_its_reason_and_nothing_more_is_asked_for() {
 }
 
 #[test]
-fn a_token_without_signature_or_of_an_unknown_key_is_refused_by_the_keys() {
+fn missing_signature_or_unknown_key_is_rejected_after_key_fetch() {
     run_with_servers(async {
         let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         for (lie, reason) in [
@@ -107,7 +107,7 @@ fn a_token_without_signature_or_of_an_unknown_key_is_refused_by_the_keys() {
 }
 
 #[test]
-fn what_may_vary_is_accepted_and_the_keys_are_fetched_once() {
+fn valid_claim_variants_are_accepted_with_one_key_fetch() {
     run_with_servers(async {
         let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
@@ -129,7 +129,7 @@ fn what_may_vary_is_accepted_and_the_keys_are_fetched_once() {
 }
 
 #[test]
-fn a_refresh_is_held_against_the_login_that_it_renews() {
+fn refreshed_id_token_with_other_identity_is_rejected() {
     run_with_servers(async {
         let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
@@ -170,7 +170,7 @@ fn a_refresh_is_held_against_the_login_that_it_renews() {
 }
 
 #[test]
-fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_and_the_login_stays() {
+fn invalid_userinfo_is_rejected_and_login_remains_usable() {
     run_with_servers(async {
         let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);
@@ -218,7 +218,7 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
 }
 
 #[test]
-fn a_kept_login_whose_token_userinfo_refuses_is_refreshed_once_and_stays() {
+fn token_rejected_by_userinfo_is_refreshed_once() {
     run_with_servers(async {
         let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
         let webex = client(&server, &wire);

@@ -59,7 +59,7 @@ async fn webex_oauth_errors(mock: &MockWebex) -> [Error; 3] {
 }
 
 #[test]
-fn a_replayed_code_a_revoked_login_and_a_changed_secret_are_told_apart_by_this_crate_alone() {
+fn webex_errors_are_distinguished_unlike_in_oauth2_crate() {
     run_with_servers(async {
         let theirs = oauth2_errors(&MockWebex::start().await).await;
         for error in &theirs {

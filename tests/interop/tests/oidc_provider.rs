@@ -97,7 +97,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn a_login_brings_tokens_that_the_server_honours_with_the_scopes_that_were_asked_for() {
+fn login_returns_valid_tokens_with_requested_scopes() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
@@ -113,7 +113,7 @@ fn a_login_brings_tokens_that_the_server_honours_with_the_scopes_that_were_asked
 }
 
 #[test]
-fn the_client_proves_itself_in_the_header_or_in_the_form_and_never_in_both() {
+fn client_secret_is_sent_in_header_or_body_but_not_both() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         for (client_id, auth, scheme, has_secret) in
@@ -136,7 +136,7 @@ fn the_client_proves_itself_in_the_header_or_in_the_form_and_never_in_both() {
 }
 
 #[test]
-fn a_code_with_another_verifier_is_refused_and_the_user_must_begin_again() {
+fn code_with_wrong_verifier_is_rejected_and_requires_login() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
@@ -156,7 +156,7 @@ fn a_code_with_another_verifier_is_refused_and_the_user_must_begin_again() {
 }
 
 #[test]
-fn a_code_that_is_used_twice_is_refused_and_ends_the_login_that_it_began() {
+fn reused_code_is_rejected_and_tokens_are_revoked() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
@@ -179,7 +179,7 @@ fn a_code_that_is_used_twice_is_refused_and_ends_the_login_that_it_began() {
 }
 
 #[test]
-fn a_refresh_without_rotation_keeps_the_refresh_token() {
+fn refresh_without_rotation_keeps_refresh_token() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
@@ -195,7 +195,7 @@ fn a_refresh_without_rotation_keeps_the_refresh_token() {
 }
 
 #[test]
-fn a_rotated_refresh_token_takes_the_place_of_the_old_one_in_the_store() {
+fn rotated_refresh_token_replaces_stored_one() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (clock, store) = (clock(), MemoryStore::new());
@@ -215,7 +215,7 @@ fn a_rotated_refresh_token_takes_the_place_of_the_old_one_in_the_store() {
 }
 
 #[test]
-fn a_spent_refresh_token_that_is_used_again_ends_the_login_and_is_never_sent_once_more() {
+fn reused_refresh_token_ends_session_and_is_not_sent_again() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let clock = clock();
@@ -247,7 +247,7 @@ fn a_spent_refresh_token_that_is_used_again_ends_the_login_and_is_never_sent_onc
 }
 
 #[test]
-fn a_new_login_mends_a_login_that_was_ended() {
+fn new_login_restores_revoked_session() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let clock = clock();
@@ -266,7 +266,7 @@ fn a_new_login_mends_a_login_that_was_ended() {
 }
 
 #[test]
-fn an_exchange_with_a_wrong_client_secret_is_the_developers_mistake() {
+fn code_exchange_with_wrong_client_secret_is_misconfiguration() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = builder(&server).client_secret("regenerated since").build().unwrap();
@@ -282,7 +282,7 @@ fn an_exchange_with_a_wrong_client_secret_is_the_developers_mistake() {
 }
 
 #[test]
-fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
+fn refresh_with_wrong_client_secret_keeps_session() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (store, clock) = (MemoryStore::new(), clock());
@@ -317,7 +317,7 @@ async fn revocations(server: &Server) -> Vec<Value> {
 }
 
 #[test]
-fn a_login_that_is_disconnected_is_ended_at_the_server_and_everywhere_is_told_by_its_refresh_token() {
+fn disconnect_revokes_access_token_or_all_tokens() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         for (client_id, auth, scheme) in
@@ -356,7 +356,7 @@ fn a_login_that_is_disconnected_is_ended_at_the_server_and_everywhere_is_told_by
 }
 
 #[test]
-fn a_login_that_is_disconnected_with_a_wrong_secret_is_forgotten_here_and_the_developer_is_told() {
+fn disconnect_with_wrong_secret_removes_session_locally() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let store = MemoryStore::new();
@@ -378,7 +378,7 @@ fn a_login_that_is_disconnected_with_a_wrong_secret_is_forgotten_here_and_the_de
 }
 
 #[test]
-fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
+fn canceled_authorization_is_denied_without_token_request() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
@@ -396,7 +396,7 @@ fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_scope_that_the_server_leaves_out_is_seen_to_be_missing() {
+fn scope_omitted_by_server_is_reported_as_missing() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = builder(&server).scopes("spark:all spark:rooms_read").build().unwrap();
@@ -410,7 +410,7 @@ fn a_scope_that_the_server_leaves_out_is_seen_to_be_missing() {
 }
 
 #[test]
-fn only_the_issuer_that_was_named_may_answer() {
+fn callback_from_unexpected_issuer_is_rejected() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let ours = client(&server);
@@ -436,7 +436,7 @@ fn only_the_issuer_that_was_named_may_answer() {
 }
 
 #[test]
-fn a_kept_login_survives_restarts() {
+fn stored_session_survives_restarts() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let folder = Folder::new("restarts");
@@ -462,7 +462,7 @@ fn a_kept_login_survives_restarts() {
 }
 
 #[test]
-fn many_callers_on_an_expired_token_cause_one_refresh() {
+fn concurrent_callers_with_expired_token_refresh_once() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (clock, folder) = (OffsetClock::new(), Folder::new("callers"));
@@ -495,7 +495,7 @@ fn many_callers_on_an_expired_token_cause_one_refresh() {
 }
 
 #[test]
-fn no_token_is_handed_out_that_the_server_has_let_die() {
+fn returned_access_tokens_are_always_valid_at_server() {
     run_with_servers(async {
         let server = Server::oidc_provider(Duration::from_secs(3), "on").await;
         let webex = client(&server);

@@ -52,7 +52,7 @@ fn with_modified_part(token: &str, part: usize) -> String {
 }
 
 #[test]
-fn a_login_proves_who_it_is_and_userinfo_tells_the_rest() {
+fn login_returns_verified_id_token_and_userinfo() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
@@ -72,7 +72,7 @@ fn a_login_proves_who_it_is_and_userinfo_tells_the_rest() {
 }
 
 #[test]
-fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_kept_login_too() {
+fn verified_userinfo_email_satisfies_required_domain() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
@@ -95,7 +95,7 @@ fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_k
 }
 
 #[test]
-fn userinfo_about_another_user_is_refused() {
+fn userinfo_of_other_user_is_rejected() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
@@ -109,7 +109,7 @@ fn userinfo_about_another_user_is_refused() {
 }
 
 #[test]
-fn an_access_token_that_the_server_does_not_honour_is_refused_at_userinfo() {
+fn unknown_access_token_is_rejected_at_userinfo() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
@@ -123,7 +123,7 @@ fn an_access_token_that_the_server_does_not_honour_is_refused_at_userinfo() {
 }
 
 #[test]
-fn the_id_token_of_a_refresh_is_about_the_same_user() {
+fn refreshed_id_token_of_other_user_is_rejected() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
@@ -145,7 +145,7 @@ fn the_id_token_of_a_refresh_is_about_the_same_user() {
 }
 
 #[test]
-fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
+fn discovered_configuration_is_sufficient_for_login() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         // Where it is, and what it calls itself.
@@ -169,7 +169,7 @@ fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
 }
 
 #[test]
-fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
+fn callback_without_expected_issuer_is_rejected() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let found = builder(&server, &wire).build().unwrap().discover().await.unwrap();
@@ -191,7 +191,7 @@ fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
 }
 
 #[test]
-fn a_token_that_somebody_has_changed_is_refused() {
+fn modified_id_token_is_rejected() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();
@@ -229,7 +229,7 @@ fn a_token_that_somebody_has_changed_is_refused() {
 }
 
 #[test]
-fn es256_is_accepted_where_it_is_allowed_and_nowhere_else() {
+fn es256_is_accepted_only_if_allowed() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let usual = builder(&server, &wire).client_id("es256");
@@ -247,7 +247,7 @@ fn es256_is_accepted_where_it_is_allowed_and_nowhere_else() {
 }
 
 #[test]
-fn new_keys_of_the_server_are_fetched_once_when_they_are_needed() {
+fn rotated_keys_are_fetched_once() {
     run_with_servers(async {
         let (server, wire) = (server().await, RecordingTransport::new());
         let webex = builder(&server, &wire).build().unwrap();

@@ -10,7 +10,7 @@ fn http() -> Client {
 }
 
 #[test]
-fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_taken() {
+fn invalid_commands_are_rejected_with_reason() {
     run_with_clients(async {
         let mock = MockWebexProcess::start(&["--client-id", "C1", "--user", "eve@example.com"]).await;
         let authorize = format!("{}/authorize?response_type=code&scope=spark:all", mock.startup_value("base"));
@@ -62,7 +62,7 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
 }
 
 #[test]
-fn a_page_in_a_browser_gives_no_orders() {
+fn commands_from_browser_pages_are_rejected() {
     run_with_clients(async {
         let mock = MockWebexProcess::start(&[]).await;
         let place = format!("{}/forbid", mock.startup_value("control"));
@@ -81,7 +81,7 @@ fn a_page_in_a_browser_gives_no_orders() {
 }
 
 #[test]
-fn what_is_said_beforehand_holds() {
+fn command_line_options_configure_mock() {
     run_with_clients(async {
         let options = [
             "--client-id",
@@ -173,7 +173,7 @@ impl RelayedMock {
 const EVE: &str = "eve@example.com=Eve Doe;home=eu;organization=0r9;site=acme";
 
 #[test]
-fn a_script_says_what_comes_after_what_and_the_network_breaks_where_it_is_told_to() {
+fn scripted_faults_and_network_outages_apply_in_order() {
     run_with_clients(async {
         let world = RelayedMock::start(&[]).await;
         let script = json!({
@@ -215,7 +215,7 @@ fn a_script_says_what_comes_after_what_and_the_network_breaks_where_it_is_told_t
 }
 
 #[test]
-fn what_came_is_told_without_its_secrets() {
+fn recorded_requests_redact_secrets_by_default() {
     run_with_clients(async {
         for (options, shown) in [(&[][..], "[redacted]"), (&["--recording-secrets"], "s")] {
             let world = RelayedMock::start(options).await;
@@ -237,7 +237,7 @@ fn what_came_is_told_without_its_secrets() {
 }
 
 #[test]
-fn users_devices_and_rotation_are_as_they_were_said_to_be() {
+fn user_device_and_rotation_options_configure_mock() {
     run_with_clients(async {
         let options = ["--device-code-lifetime", "60", "--device-interval", "9", "--rotation-grace", "30"];
         let mut world = RelayedMock::start(&options).await;
@@ -264,7 +264,7 @@ fn users_devices_and_rotation_are_as_they_were_said_to_be() {
 }
 
 #[test]
-fn help_says_every_option_and_every_order() {
+fn help_lists_options_and_commands() {
     let help = std::process::Command::new(MockWebexProcess::program()).arg("--help").output().unwrap();
     let text = String::from_utf8(help.stdout).unwrap();
     assert!(help.status.success());
@@ -280,7 +280,7 @@ fn help_says_every_option_and_every_order() {
 
 /// The names that scripts in any language use: each order answers a wrong one with all that it knows.
 #[test]
-fn names_of_faults_and_places_keep_their_spelling() {
+fn fault_and_endpoint_names_are_stable() {
     let names = include_str!("order_names.txt");
     run_with_clients(async {
         let mock = MockWebexProcess::start(&[]).await;

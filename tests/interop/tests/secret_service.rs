@@ -47,16 +47,16 @@ fn error_chain(error: &Error) -> String {
 }
 
 #[test]
-fn the_keyring_store_keeps_the_contract() {
-    DesktopSession::run_scenario("the_keyring_store_keeps_the_contract", async |session| {
+fn keyring_store_passes_conformance_suite() {
+    DesktopSession::run_scenario("keyring_store_passes_conformance_suite", async |session| {
         let _keyring = session.keyring();
         conformance::run(async || store(&session).with_max_secret_size(1 << 20)).await;
     });
 }
 
 #[test]
-fn a_login_outlives_its_process_and_the_keyring() {
-    DesktopSession::run_scenario("a_login_outlives_its_process_and_the_keyring", async |session| {
+fn entry_survives_process_exit_and_keyring_restart() {
+    DesktopSession::run_scenario("entry_survives_process_exit_and_keyring_restart", async |session| {
         let login = entry(1, "{\"name\":\"Jané\"}".as_bytes());
         if session.is_other_process() {
             save_new_entry(&store(&session), &login).await;
@@ -79,7 +79,7 @@ fn a_login_outlives_its_process_and_the_keyring() {
 }
 
 #[test]
-fn two_processes_lose_none_of_each_others_changes() {
+fn concurrent_processes_lose_no_updates() {
     async fn count(store: &KeyringStore, times: u64, own: u64) {
         let mut number = own << 32;
         for _ in 0..times {
@@ -94,7 +94,7 @@ fn two_processes_lose_none_of_each_others_changes() {
             }
         }
     }
-    DesktopSession::run_scenario("two_processes_lose_none_of_each_others_changes", async |session| {
+    DesktopSession::run_scenario("concurrent_processes_lose_no_updates", async |session| {
         if session.is_other_process() {
             return count(&store(&session), 50, 2).await;
         }
@@ -111,8 +111,8 @@ fn two_processes_lose_none_of_each_others_changes() {
 }
 
 #[test]
-fn a_keyring_that_was_restarted_is_opened_anew() {
-    DesktopSession::run_scenario("a_keyring_that_was_restarted_is_opened_anew", async |session| {
+fn keyring_restart_is_retryable_and_new_store_loads_entry() {
+    DesktopSession::run_scenario("keyring_restart_is_retryable_and_new_store_loads_entry", async |session| {
         let keyring = session.keyring();
         let (login, old) = (entry(1, b"1"), store(&session));
         save_new_entry(&old, &login).await;
@@ -127,8 +127,8 @@ fn a_keyring_that_was_restarted_is_opened_anew() {
 }
 
 #[test]
-fn a_manager_keeps_and_refreshes_and_ends_a_login() {
-    DesktopSession::run_scenario("a_manager_keeps_and_refreshes_and_ends_a_login", async |session| {
+fn manager_stores_refreshes_and_removes_session() {
+    DesktopSession::run_scenario("manager_stores_refreshes_and_removes_session", async |session| {
         let _keyring = session.keyring();
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
         let mock = MockWebex::builder().clock(clock.clone()).start().await;
@@ -151,28 +151,25 @@ fn a_manager_keeps_and_refreshes_and_ends_a_login() {
 }
 
 #[test]
-fn a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help() {
-    DesktopSession::run_scenario(
-        "a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help",
-        async |session| {
-            let keyring = session.keyring();
-            let login = entry(1, b"PLANTED");
-            let store = store(&session);
-            save_new_entry(&store, &login).await;
-            keyring.lock();
+fn locked_keyring_returns_retryable_error() {
+    DesktopSession::run_scenario("locked_keyring_returns_retryable_error", async |session| {
+        let keyring = session.keyring();
+        let login = entry(1, b"PLANTED");
+        let store = store(&session);
+        save_new_entry(&store, &login).await;
+        keyring.lock();
 
-            for error in [
-                store.load(&key()).await.unwrap_err(),
-                store.save(&key(), &entry(2, b"2"), expected_revision(&login)).await.unwrap_err(),
-                store.delete(&key(), expected_revision(&login)).await.unwrap_err(),
-            ] {
-                assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
-                assert!(error_chain(&error).contains(&store.credential_user(&key())), "{}", error_chain(&error));
-                assert!(!format!("{} {error:?}", error_chain(&error)).contains("PLANTED"), "{error:?}");
-            }
+        for error in [
+            store.load(&key()).await.unwrap_err(),
+            store.save(&key(), &entry(2, b"2"), expected_revision(&login)).await.unwrap_err(),
+            store.delete(&key(), expected_revision(&login)).await.unwrap_err(),
+        ] {
+            assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+            assert!(error_chain(&error).contains(&store.credential_user(&key())), "{}", error_chain(&error));
+            assert!(!format!("{} {error:?}", error_chain(&error)).contains("PLANTED"), "{error:?}");
+        }
 
-            keyring.unlock();
-            assert_eq!(store.load(&key()).await.unwrap(), Some(login));
-        },
-    );
+        keyring.unlock();
+        assert_eq!(store.load(&key()).await.unwrap(), Some(login));
+    });
 }

@@ -12,7 +12,7 @@ const MIN_RATIO: f64 = 1.0;
 
 /// The figures are shown past the test harness; those that count are of a build with optimization, as `speed.mjs` says.
 #[test]
-fn the_mock_answers_at_least_as_many_requests_a_second_as_another() {
+fn mock_throughput_is_at_least_that_of_oauth2_mock_server() {
     // Building takes as long as it takes.
     let program = MockWebexProcess::program();
     run_with_servers(async move {

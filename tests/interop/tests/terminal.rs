@@ -79,7 +79,7 @@ const LOGGED_IN: &str = "✓ Logged in to Webex as jane@example.com";
 const NOT_LOGGED_IN: &str = "error: you are not logged in to Webex; to log in, run: cli login";
 
 #[test]
-fn a_person_logs_in_with_the_browser_that_is_opened() {
+fn login_with_opened_browser_succeeds() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -102,7 +102,7 @@ fn a_person_logs_in_with_the_browser_that_is_opened() {
 }
 
 #[test]
-fn a_person_whose_browser_is_elsewhere_pastes_the_address_that_it_ends_at() {
+fn login_with_pasted_callback_succeeds() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -121,7 +121,7 @@ fn a_person_whose_browser_is_elsewhere_pastes_the_address_that_it_ends_at() {
 }
 
 #[test]
-fn a_person_logs_in_on_another_device() {
+fn login_with_device_code_succeeds() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -138,7 +138,7 @@ fn a_person_logs_in_on_another_device() {
 }
 
 #[test]
-fn a_login_on_another_device_moves_nothing_where_nobody_looks() {
+fn device_login_with_redirected_output_shows_no_spinner() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -154,7 +154,7 @@ fn a_login_on_another_device_moves_nothing_where_nobody_looks() {
 }
 
 #[test]
-fn a_person_who_declines_is_not_logged_in() {
+fn declined_login_fails_and_stores_no_session() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -174,7 +174,7 @@ fn a_person_who_declines_is_not_logged_in() {
 }
 
 #[test]
-fn a_person_cancels_and_the_port_is_free_again() {
+fn canceled_login_releases_port() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -193,7 +193,7 @@ fn a_person_cancels_and_the_port_is_free_again() {
 }
 
 #[test]
-fn a_port_that_somebody_else_has_is_named() {
+fn occupied_port_is_reported() {
     Terminal::run_scenario(async {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let redirect_uri = format!("http://127.0.0.1:{}/callback", taken.local_addr().unwrap().port());
@@ -207,7 +207,7 @@ fn a_port_that_somebody_else_has_is_named() {
 }
 
 #[test]
-fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
+fn imported_refresh_token_is_stored_used_and_removed() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -250,7 +250,7 @@ fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
 }
 
 #[test]
-fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
+fn errors_are_printed_in_one_line_with_advice() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -282,7 +282,7 @@ fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
 }
 
 #[test]
-fn a_refresh_token_is_read_as_editors_and_shells_write_it_and_what_is_none_is_refused() {
+fn refresh_token_input_is_trimmed_and_invalid_input_rejected() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -311,7 +311,7 @@ fn a_refresh_token_is_read_as_editors_and_shells_write_it_and_what_is_none_is_re
 }
 
 #[test]
-fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
+fn control_characters_in_user_name_are_never_printed() {
     const NAME: &str = "Jane \u{1b}]0;x\u{7}\u{7f}\u{9b}31m \u{202e}eoD\u{2066} \u{1f600}é";
     Terminal::run_scenario(async {
         let port = free_port();
@@ -339,7 +339,7 @@ fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
 }
 
 #[test]
-fn nothing_moves_where_no_color_is_asked_for() {
+fn no_color_disables_spinner() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -360,7 +360,7 @@ fn nothing_moves_where_no_color_is_asked_for() {
 }
 
 #[test]
-fn a_login_that_webex_has_ended_is_shown_as_such() {
+fn revoked_session_is_shown_as_login_required() {
     Terminal::run_scenario(async {
         let mock = short_lived_webex().await;
         let mut terminal = terminal(&mock);
@@ -378,7 +378,7 @@ fn a_login_that_webex_has_ended_is_shown_as_such() {
 }
 
 #[test]
-fn a_login_is_ended_at_webex_where_that_is_asked_for() {
+fn logout_everywhere_revokes_tokens() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -396,7 +396,7 @@ fn a_login_is_ended_at_webex_where_that_is_asked_for() {
 }
 
 #[test]
-fn nothing_but_data_is_in_a_pipe_and_nobody_need_read_it() {
+fn piped_output_contains_only_data_and_may_be_closed() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
@@ -420,11 +420,11 @@ fn nothing_but_data_is_in_a_pipe_and_nobody_need_read_it() {
 }
 
 #[test]
-fn a_keyring_that_is_open_keeps_the_login() {
+fn open_keyring_stores_session() {
     if !Terminal::is_available() {
         return;
     }
-    DesktopSession::run_scenario("a_keyring_that_is_open_keeps_the_login", async |session| {
+    DesktopSession::run_scenario("open_keyring_stores_session", async |session| {
         let _keyring = session.keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);
@@ -452,11 +452,11 @@ fn a_keyring_that_is_open_keeps_the_login() {
 }
 
 #[test]
-fn a_keyring_that_is_locked_gives_way_to_a_file() {
+fn locked_keyring_falls_back_to_file() {
     if !Terminal::is_available() {
         return;
     }
-    DesktopSession::run_scenario("a_keyring_that_is_locked_gives_way_to_a_file", async |session| {
+    DesktopSession::run_scenario("locked_keyring_falls_back_to_file", async |session| {
         let keyring = session.keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);
@@ -475,11 +475,11 @@ fn a_keyring_that_is_locked_gives_way_to_a_file() {
 }
 
 #[test]
-fn a_keyring_that_does_not_answer_is_not_waited_for() {
+fn unresponsive_keyring_falls_back_to_file() {
     if !Terminal::is_available() {
         return;
     }
-    DesktopSession::run_scenario("a_keyring_that_does_not_answer_is_not_waited_for", async |session| {
+    DesktopSession::run_scenario("unresponsive_keyring_falls_back_to_file", async |session| {
         let keyring = session.keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);
@@ -496,11 +496,11 @@ fn a_keyring_that_does_not_answer_is_not_waited_for() {
 
 /// As over ssh, where there is no desktop, and so no way to its keyring.
 #[test]
-fn a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one() {
+fn unreachable_keyring_is_not_treated_as_empty() {
     if !Terminal::is_available() {
         return;
     }
-    DesktopSession::run_scenario("a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one", async |session| {
+    DesktopSession::run_scenario("unreachable_keyring_is_not_treated_as_empty", async |session| {
         let _keyring = session.keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);

@@ -35,7 +35,7 @@ fn login(webex: &WebexOAuth) -> BrowserLogin {
 }
 
 #[test]
-fn a_browser_comes_back_to_the_program_that_waits_and_says_so() {
+fn browser_callback_completes_login_and_shows_page() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server, Server::SECRET);
@@ -59,7 +59,7 @@ fn a_browser_comes_back_to_the_program_that_waits_and_says_so() {
 }
 
 #[test]
-fn a_user_who_cancels_reads_it_and_the_program_hears_it() {
+fn canceled_authorization_is_reported_to_browser_and_program() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let waiting = login(&client(&server, Server::SECRET)).begin().unwrap();
@@ -76,7 +76,7 @@ fn a_user_who_cancels_reads_it_and_the_program_hears_it() {
 }
 
 #[test]
-fn a_browser_reads_that_the_exchange_failed() {
+fn failed_code_exchange_is_shown_in_browser() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let waiting = login(&client(&server, "regenerated since")).begin().unwrap();

@@ -56,7 +56,7 @@ fn scan_qr_code(screen: &str, is_light: bool) -> String {
 }
 
 #[test]
-fn address_code_and_qr_code_are_on_one_screen_and_the_persons_name_comes_after_the_approval() {
+fn screen_shows_url_code_and_qr_code_then_user_name() {
     Terminal::run_scenario_with_example("tv", async |program| {
         for (command, is_light) in [("$TV", false), ("$TV --light", true)] {
             let mock = webex().await;
@@ -82,7 +82,7 @@ fn address_code_and_qr_code_are_on_one_screen_and_the_persons_name_comes_after_t
 }
 
 #[test]
-fn who_says_no_is_not_greeted_and_learns_how_to_begin_again() {
+fn denied_device_login_shows_retry_advice() {
     Terminal::run_scenario_with_example("tv", async |program| {
         let mock = webex().await;
         let mut terminal = terminal((80, 50), &mock, program);

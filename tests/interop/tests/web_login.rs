@@ -50,7 +50,7 @@ async fn current_user(site: &WebApplication, browser: &Chromium) -> Value {
 }
 
 #[test]
-fn who_logs_in_is_known_until_they_log_out_and_then_asked_for_nothing() {
+fn logged_in_user_is_recognized_until_logout() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         jane.open(&site.url("/")).await;
@@ -83,7 +83,7 @@ fn who_logs_in_is_known_until_they_log_out_and_then_asked_for_nothing() {
 }
 
 #[test]
-fn after_logging_out_neither_the_back_button_nor_a_bookmark_shows_anything() {
+fn pages_from_history_or_bookmark_are_rejected_after_logout() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         open_rejected_page(site, &jane, "/events").await;
@@ -102,7 +102,7 @@ fn after_logging_out_neither_the_back_button_nor_a_bookmark_shows_anything() {
 }
 
 #[test]
-fn who_declines_is_told_so_and_may_think_again() {
+fn declined_login_is_reported_and_can_be_retried() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         open_rejected_page(site, &jane, "/events?week=48").await;
@@ -122,7 +122,7 @@ fn who_declines_is_told_so_and_may_think_again() {
 }
 
 #[test]
-fn nobody_is_logged_in_silently_as_whoever_used_the_browser_before() {
+fn use_another_account_prompts_for_account_selection() {
     run_scenario(async |site| {
         let shared = site.browser().await;
         shared.open(&site.url("/")).await;
@@ -145,7 +145,7 @@ fn nobody_is_logged_in_silently_as_whoever_used_the_browser_before() {
 }
 
 #[test]
-fn who_is_signed_in_at_webex_as_somebody_else_changes_that_before_consenting() {
+fn signed_in_user_can_switch_account_before_consent() {
     run_scenario(async |site| {
         let browser = site.browser().await;
         open_rejected_page(site, &browser, "/events").await;
@@ -172,7 +172,7 @@ fn who_is_signed_in_at_webex_as_somebody_else_changes_that_before_consenting() {
 }
 
 #[test]
-fn going_back_after_the_login_and_consenting_again_does_no_harm() {
+fn repeated_consent_after_login_changes_nothing() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         jane.open(&site.url("/")).await;
@@ -192,7 +192,7 @@ fn going_back_after_the_login_and_consenting_again_does_no_harm() {
 }
 
 #[test]
-fn two_tabs_log_in_at_once_and_each_comes_back_to_its_own_page() {
+fn concurrent_logins_in_two_tabs_return_to_own_page() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         let first = jane.tab().await;
@@ -220,7 +220,7 @@ fn two_tabs_log_in_at_once_and_each_comes_back_to_its_own_page() {
 }
 
 #[test]
-fn a_callback_is_for_one_browser_and_one_time() {
+fn callback_is_accepted_once_and_only_in_same_browser() {
     run_scenario(async |site| {
         let (jane, stranger) = (site.browser().await, site.browser().await);
         open_rejected_page(site, &jane, "/events").await;
@@ -245,7 +245,7 @@ fn a_callback_is_for_one_browser_and_one_time() {
 }
 
 #[test]
-fn a_callback_that_comes_too_late_logs_nobody_in_and_leads_to_another_login() {
+fn late_callback_is_rejected_and_allows_retry() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         for (minutes, expected, cookies) in
@@ -274,7 +274,7 @@ fn a_callback_that_comes_too_late_logs_nobody_in_and_leads_to_another_login() {
 }
 
 #[test]
-fn a_login_ends_where_it_began_and_never_at_a_place_that_a_stranger_wrote() {
+fn login_returns_to_initial_page_and_never_to_other_site() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         open_rejected_page(site, &jane, "/events?week=48&x=%2F%2F").await;
@@ -294,7 +294,7 @@ fn a_login_ends_where_it_began_and_never_at_a_place_that_a_stranger_wrote() {
 }
 
 #[test]
-fn a_refusal_of_webex_stays_there_and_the_way_back_is_open() {
+fn authorization_error_does_not_redirect_to_application() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         jane.open(&site.url("/")).await;
@@ -323,7 +323,7 @@ fn a_refusal_of_webex_stays_there_and_the_way_back_is_open() {
 }
 
 #[test]
-fn a_whole_login_goes_without_a_mouse() {
+fn login_works_with_keyboard_only() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         jane.open(&site.url("/")).await;
@@ -342,7 +342,7 @@ fn a_whole_login_goes_without_a_mouse() {
 }
 
 #[test]
-fn what_is_wrong_here_is_no_matter_of_the_users() {
+fn misconfiguration_shows_generic_error_and_is_logged() {
     run_scenario(async |site| {
         let jane = site.browser().await;
         jane.open(&site.url("/")).await;
