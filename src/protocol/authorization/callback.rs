@@ -667,7 +667,7 @@ mod tests {
     #[test]
     fn error_callback_has_server_code_and_remedy() {
         for (callback, code, who) in [
-            ("error=access_denied&error_description=No+way", "access_denied", "nobody"),
+            ("error=access_denied&error_description=No+way", "access_denied", "none"),
             ("error=login_required", "login_required", "login"),
             ("error=invalid_scope", "invalid_scope", "developer"),
             ("error=invalid_request&error_description=Parameter:client_id+is+blank", "invalid_request", "developer"),
@@ -680,7 +680,7 @@ mod tests {
                 (true, false, false) => "login",
                 (false, true, false) => "developer",
                 (false, false, true) => "later",
-                _ => "nobody",
+                _ => "none",
             };
             assert_eq!((error.server().unwrap().code(), found), (Some(code), who), "{callback}");
             assert_eq!(error.is_denied(), code == "access_denied");

@@ -376,17 +376,17 @@ mod tests {
         fn restored_schedule_never_polls_earlier_or_ends_later(
             interval in 1..30_u64,
             life in 60..1000_u64,
-            expiry in (0..900_000_u64, 0..900_000_u64, 0..900_000_u64),
+            delays in (0..900_000_u64, 0..900_000_u64, 0..900_000_u64),
             fraction in 0..1000_u64,
         ) {
             let millis = Duration::from_millis;
             // The wall clock is `fraction` ahead of the monotonic clock.
             let wall = |at: Duration| WALL + (at + millis(fraction));
             let mut pace = PollSchedule::begin(Duration::ZERO, secs(interval), secs(life));
-            let asked = secs(interval) + millis(expiry.0);
+            let asked = secs(interval) + millis(delays.0);
             pace.record_slow_down(asked, None);
-            let kept_at = asked + millis(expiry.1);
-            let restored_at = kept_at + millis(expiry.2);
+            let kept_at = asked + millis(delays.1);
+            let restored_at = kept_at + millis(delays.2);
             let restored = PollSchedule::from_stored(pace.to_stored(kept_at, wall(kept_at)), restored_at, wall(restored_at));
             prop_assert!(restored.next >= pace.next.max(restored_at));
             prop_assert!(restored.deadline <= pace.deadline.max(restored_at) + secs(1));

@@ -138,7 +138,7 @@ pub fn key_set(input: &[u8]) -> bool {
             }
         }
         Err(error) => {
-            // Whoever publishes keys is sent no secret.
+            // No secret is sent to the publisher of keys.
             assert_sound_beside(error, &[]);
             assert!(matches!(error.kind(), ErrorKind::Jwks | ErrorKind::InvalidIdToken), "{error:?}");
             assert!(!error.is_login_required());

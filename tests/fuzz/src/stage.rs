@@ -28,7 +28,7 @@ pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-Zm9v";
 const VERIFIER: &str = "PLANTED-verifier-0123456789abcdefghijklmnopqrstuv";
 const PAYLOAD: &str = "PLANTED payload";
 pub(crate) const REFRESH_TOKEN: &str = "PLANTED-refresh-token-YmFy";
-/// Another one wherever somebody forgets to encode it, or encodes it twice.
+/// A secret that changes if it is not encoded, or encoded twice.
 const CLIENT_SECRET: &str = "PLANTED p+s/w%rd:1 2&x=%20";
 /// The client's credentials as Basic authentication writes them.
 const CREDENTIALS: &str = "QzE6UExBTlRFRCtwJTJCcyUyRnclMjVyZCUzQTErMiUyNnglM0QlMjUyMA==";
@@ -45,7 +45,7 @@ pub(crate) const OF_REFRESH: [&str; 4] = [REFRESH_TOKEN, ACCESS_TOKEN, CLIENT_SE
 pub(crate) const OF_CALLBACK: [&str; 3] = [STATE, NONCE, VERIFIER];
 pub(crate) const OF_ID_TOKEN: [&str; 5] = [STATE, NONCE, VERIFIER, CODE, ACCESS_TOKEN];
 
-/// More sleep than any call takes: whoever sleeps on hangs.
+/// The maximum number of sleeps. A call that sleeps more often hangs.
 const MAX_SLEEPS: u64 = 100;
 
 /// Where a request went.
@@ -195,7 +195,7 @@ impl Clock for Still {
     }
 
     async fn sleep(&self, duration: Duration) {
-        assert!(self.sleeps.fetch_add(1, Ordering::Relaxed) < MAX_SLEEPS, "somebody sleeps for ever");
+        assert!(self.sleeps.fetch_add(1, Ordering::Relaxed) < MAX_SLEEPS, "a call sleeps without end");
         let mut slept = self.slept.lock().unwrap();
         *slept = slept.saturating_add(duration);
     }

@@ -10,7 +10,7 @@ use url::{Url, form_urlencoded};
 use crate::Server;
 use crate::form::Form;
 
-/// Redirects in a row, after which somebody sends the browser round in circles.
+/// The maximum number of consecutive redirects. More indicate a redirect loop.
 const MAX_REDIRECTS: usize = 10;
 
 /// Forms in a row, after which one of them leads to itself.
@@ -106,7 +106,7 @@ impl Browser {
         let Destination::Page(url, text) = self.submit_page_form(first, |_| ()).await else {
             panic!("a device is brought nowhere")
         };
-        assert!(text.contains(">[ Abort ]<"), "nobody is asked at {url}: {text}");
+        assert!(text.contains(">[ Abort ]<"), "no consent page at {url}: {text}");
         // That button stands outside of its form.
         let press = |form: &mut Form| form.fields.push(("abort".to_owned(), "yes".to_owned()));
         match self.submit_page_form(Destination::Page(url, text), press).await {

@@ -247,7 +247,7 @@ impl Chromium {
             self.press_key(Key::Tab).await;
             let focused = self.script(script, vec![FOCUSABLE_SELECTOR.into()]).await.unwrap();
             let Some(place) = focused[0].as_u64() else { continue };
-            assert_eq!(focused[1], true, "on {name}, nobody sees that the focus is on {}", focused[2]);
+            assert_eq!(focused[1], true, "on {name}, the focus is not visible on {}", focused[2]);
             reached[usize::try_from(place).unwrap()] = true;
         }
         assert!(

@@ -75,7 +75,7 @@ impl ClientScript {
         stories
     }
 
-    /// Runs it to its end without anybody to talk to, and gives what it printed.
+    /// Runs it to its end without input, and returns its output.
     ///
     /// # Panics
     ///

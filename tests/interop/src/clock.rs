@@ -28,7 +28,7 @@ impl OffsetClock {
         Self::default()
     }
 
-    /// Moves it on at once. Whoever sleeps does not notice.
+    /// Advances the clock at once. Running sleeps are not shortened.
     pub fn advance(&self, time: Duration) {
         *self.ahead.lock().unwrap() += time;
     }

@@ -18,7 +18,7 @@ pub struct MockWebexProcess {
 }
 
 impl MockWebexProcess {
-    /// The program itself, for whoever starts it.
+    /// The path of the program.
     pub fn program() -> &'static Path {
         program()
     }
@@ -36,7 +36,7 @@ impl MockWebexProcess {
         Self { _process: process, words, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
-    /// What it said when it started, for whoever is to use it.
+    /// The JSON that the program printed when it started.
     pub fn startup_info(&self) -> &Value {
         &self.words
     }

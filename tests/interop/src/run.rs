@@ -76,7 +76,7 @@ impl ExampleCommand {
         self
     }
 
-    /// Gives it a standard output that nobody reads any more.
+    /// Closes the reading end of its standard output.
     pub fn with_closed_stdout(self) -> Self {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
@@ -102,7 +102,7 @@ impl ExampleCommand {
         ExampleOutput { code: output.status.code(), said, complaints, left: entries(self.temporary.path()) }
     }
 
-    /// Begins, with somebody who types.
+    /// Starts the program with input.
     pub fn spawn(mut self) -> ExampleProcess {
         let mut child = self.command.stdin(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());

@@ -19,10 +19,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// A secret that is another one wherever somebody forgets to encode it, or encodes it twice.
+    /// A secret that changes if it is not encoded, or encoded twice.
     pub const SECRET: &str = "p+s/w%rd:1 2&x=%20";
 
-    /// Where browsers come back to; nobody listens there.
+    /// The redirect URI. No server listens there.
     pub const REDIRECT_URI: &str = "http://localhost:5000/callback";
 
     /// The certified `oidc-provider`, which knows the clients `basic` and `post`, named after the way in which they prove who

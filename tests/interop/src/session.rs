@@ -151,7 +151,7 @@ impl Keyring {
         assert_eq!(locked, [collection]);
     }
 
-    /// Stops it, so that it answers nobody any more and nobody is told.
+    /// Stops the service without closing its connections: requests get no response.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! A terminal, which a program cannot tell from one that somebody looks at: tmux's.
+//! A terminal provided by tmux, which programs cannot distinguish from an interactive one.
 
 use std::env;
 use std::hash::{BuildHasher as _, RandomState};
@@ -89,7 +89,7 @@ impl Terminal {
         fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
         let terminal = Self { home, commands: 0 };
         let mut command = terminal.tmux();
-        // A shell that nobody closes ends by itself, and tmux with it.
+        // A shell that is not closed ends automatically, and tmux with it.
         command.args(["-f", "/dev/null", "-u", "new-session", "-d"]);
         command.args(["-x", &columns.to_string(), "-y", &lines.to_string()]);
         command.arg("-c").arg(&terminal.home).arg("timeout --foreground 180 sh");

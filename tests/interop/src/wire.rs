@@ -1,4 +1,4 @@
-//! The wire between client and server, with somebody on it who listens, and who can change what is said.
+//! A transport that records requests and responses, and can change the responses.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

@@ -175,7 +175,7 @@ fn callback_in_other_customers_session_is_rejected() {
         second.open(callback).await;
         second.wait_for_error_page("This login has expired", 400).await;
         second.check_layout("connect_provider-over").await;
-        // The same browser, in which somebody signs in for the other customer meanwhile.
+        // In the meantime, a user signs in for the other customer in the same browser.
         first.open(&site.url("/")).await;
         first.press("Sign out").await;
         sign_in(site, &first, "Administrator of cust10002").await;

@@ -191,7 +191,7 @@ fn login_example_reuses_stored_session_until_revoked() {
         assert_eq!((mock.exchanges(), mock.refreshes()), (1, 0));
         assert_eq!(running.wait_for_exit().await.code, Some(0));
 
-        // And whoever was logged out at Webex is asked to log in again.
+        // A user who was logged out at Webex is asked to log in again.
         mock.revoke("jane@example.com");
         let mut again = example_with_variables("login", &variables).env("XDG_DATA_HOME", &data).spawn();
         let url = format!("http{}", again.wait_for_output("  http").await);
@@ -270,6 +270,6 @@ fn connect_provider_refreshes_session_idle_for_two_months() {
         assert_eq!(mock.refreshes(), 1);
         running.signal("TERM").await;
         assert_eq!(running.wait_for_exit().await.code, Some(0));
-        assert_eq!(mock.refreshes(), 1, "once, by its keep-alive: nobody was there");
+        assert_eq!(mock.refreshes(), 1, "once, by its keep-alive");
     });
 }

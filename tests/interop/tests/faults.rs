@@ -54,11 +54,11 @@ enum ErrorClass {
     User,
     Developer,
     Time,
-    /// The user declined, or the callback is nobody's.
-    Nobody,
+    /// The user declined, or the callback belongs to no login.
+    Other,
 }
 
-use ErrorClass::{Developer, Nobody, Time, User};
+use ErrorClass::{Developer, Other, Time, User};
 
 /// The one helper that the error names.
 fn error_class(error: &Error) -> ErrorClass {
@@ -66,7 +66,7 @@ fn error_class(error: &Error) -> ErrorClass {
         (true, false, false) => User,
         (false, true, false) => Developer,
         (false, false, true) => Time,
-        (false, false, false) => Nobody,
+        (false, false, false) => Other,
         several => panic!("several can help, {several:?}: {error}"),
     }
 }
@@ -367,7 +367,7 @@ fn token_endpoint_redirect_is_not_followed() {
                 assert!(error.to_string().contains("a redirect, which is never followed"), "{error}");
             }
             // A connection, once made, would wait here to be accepted.
-            assert_eq!(thief.accept().map(|_| "somebody came").unwrap_err().kind(), WouldBlock, "{status}");
+            assert_eq!(thief.accept().map(|_| "a connection").unwrap_err().kind(), WouldBlock, "{status}");
         }
     });
 }
@@ -379,24 +379,24 @@ fn invalid_callback_returns_specific_error_and_sends_no_request() {
         let webex = builder(&server).build().unwrap();
         let refusal = |code: &str| json!({ "without": ["code"], "change": { "error": code } });
         for (detour, kind, who, still_waits) in [
-            (json!({ "without": ["state"] }), ErrorKind::MissingState, Nobody, true),
-            (json!({ "change": { "state": "" } }), ErrorKind::MissingState, Nobody, true),
-            (json!({ "change": { "state": "guessed" } }), ErrorKind::StateMismatch, Nobody, true),
-            (json!({ "append": { "state": "guessed" } }), ErrorKind::DuplicateParameter, Nobody, true),
-            (json!({ "append": { "code": "other" } }), ErrorKind::DuplicateParameter, Nobody, true),
-            (json!({ "append": { "code": "" } }), ErrorKind::DuplicateParameter, Nobody, true),
-            (json!({ "without": ["code"] }), ErrorKind::AmbiguousCallback, Nobody, false),
-            (json!({ "change": { "code": "" } }), ErrorKind::AmbiguousCallback, Nobody, false),
-            (json!({ "append": { "error": "access_denied" } }), ErrorKind::AmbiguousCallback, Nobody, false),
-            (json!({ "change": { "iss": "https://evil.example" } }), ErrorKind::IssuerMismatch, Nobody, false),
-            (json!({ "change": { "iss": format!("{}/", server.url()) } }), ErrorKind::IssuerMismatch, Nobody, false),
-            (refusal("access_denied"), ErrorKind::AuthorizationRejected, Nobody, false),
+            (json!({ "without": ["state"] }), ErrorKind::MissingState, Other, true),
+            (json!({ "change": { "state": "" } }), ErrorKind::MissingState, Other, true),
+            (json!({ "change": { "state": "guessed" } }), ErrorKind::StateMismatch, Other, true),
+            (json!({ "append": { "state": "guessed" } }), ErrorKind::DuplicateParameter, Other, true),
+            (json!({ "append": { "code": "other" } }), ErrorKind::DuplicateParameter, Other, true),
+            (json!({ "append": { "code": "" } }), ErrorKind::DuplicateParameter, Other, true),
+            (json!({ "without": ["code"] }), ErrorKind::AmbiguousCallback, Other, false),
+            (json!({ "change": { "code": "" } }), ErrorKind::AmbiguousCallback, Other, false),
+            (json!({ "append": { "error": "access_denied" } }), ErrorKind::AmbiguousCallback, Other, false),
+            (json!({ "change": { "iss": "https://evil.example" } }), ErrorKind::IssuerMismatch, Other, false),
+            (json!({ "change": { "iss": format!("{}/", server.url()) } }), ErrorKind::IssuerMismatch, Other, false),
+            (refusal("access_denied"), ErrorKind::AuthorizationRejected, Other, false),
             (refusal("login_required"), ErrorKind::AuthorizationRejected, User, false),
             (refusal("invalid_scope"), ErrorKind::AuthorizationRejected, Developer, false),
             (refusal("unauthorized_client"), ErrorKind::AuthorizationRejected, Developer, false),
             (refusal("server_error"), ErrorKind::AuthorizationRejected, Time, false),
             (refusal("temporarily_unavailable"), ErrorKind::AuthorizationRejected, Time, false),
-            (json!({ "change": { "more": "x".repeat(20_000) } }), ErrorKind::InvalidCallback, Nobody, true),
+            (json!({ "change": { "more": "x".repeat(20_000) } }), ErrorKind::InvalidCallback, Other, true),
         ] {
             server.send_command("detour", detour.clone()).await;
             let (url, pending) = webex.authorize().begin().unwrap();

@@ -54,7 +54,7 @@ fn extend_object(mut story: Value, more: Value) -> Value {
 }
 
 /// A story of what becomes of a refresh: at a dead refresh token in each shape that Webex writes errors in, at too many requests,
-/// at an outage with a page, at a page of somebody else, and at an answer that is lost.
+/// at an outage with a page, at a page of a third party, and at an answer that is lost.
 fn error_outcomes(shapes: [Value; ErrorFormat::ALL.len()], passing: [Value; 4]) -> Value {
     let names = ErrorFormat::ALL.iter().map(|shape| format!("{shape:?}"));
     let more = ["rate_limit", "outage", "portal", "lost"].map(str::to_owned);
@@ -116,7 +116,7 @@ fn openid_client_with_custom_configuration_logs_in() {
             "spent_code": nonconforming(400, [BAD_REQUEST, BAD_CODE]),
             "wrong_secret": nonconforming(401, BAD_SECRET),
             "device_without_client_id": nonconforming(400, ["invalid_request"; 2]),
-            // A wait ends its polling, unless somebody says `error` on the way.
+            // A wait ends its polling, unless `error` is reported in the meantime.
             "device": extend_object(nonconforming(428, ["authorization_pending"; 2]), json!({ "polls": 2 })),
             "device_with_help": { "page": true, "who": JANE, "polls": 4 },
             "device_denied_with_help": { "error": "access_denied", "page": true },

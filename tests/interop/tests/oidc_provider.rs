@@ -372,7 +372,7 @@ fn disconnect_with_wrong_secret_removes_session_locally() {
         assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
         assert!(session.status().await.unwrap().is_none());
-        assert!(is_valid_at_server(&server, token.expose()).await, "nobody could end it there");
+        assert!(is_valid_at_server(&server, token.expose()).await, "the server did not revoke it");
         assert_eq!(revocations(&server).await[0]["status"], 401);
     });
 }

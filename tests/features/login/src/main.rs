@@ -15,7 +15,7 @@ use self::webex::Webex;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// For the whole of it; nothing here waits for anybody but processes of this machine.
+/// The time limit for the whole login. It waits only for processes of this host.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::main]

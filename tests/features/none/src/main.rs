@@ -1,4 +1,4 @@
-//! What the crate gives without any feature: logins, but no identities, since nobody could prove them.
+//! The crate without features: logins, but no identities, because they cannot be verified.
 
 use webex_oauth::{ErrorKind, Service, WebexOAuth};
 
@@ -13,7 +13,7 @@ fn main() -> webex_oauth::Result<()> {
 
     let (url, _pending) = webex.authorize().begin()?;
     assert!(url.as_str().contains("&scope=spark%3Aall&") && !url.as_str().contains("nonce"), "{url}");
-    let error = webex.authorize().scopes("openid spark:all").begin().expect_err("an identity that nobody proves");
+    let error = webex.authorize().scopes("openid spark:all").begin().expect_err("ID tokens cannot be verified");
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 
     println!("{}", Service::webex().token_endpoint());
