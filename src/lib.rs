@@ -195,9 +195,9 @@ pub use crate::protocol::authorization::callback::{AcceptError, Callback};
 pub use crate::protocol::authorization::code::AuthorizationCode;
 #[cfg(feature = "oidc")]
 pub use crate::protocol::authorization::implicit::{ImplicitCallback, ImplicitLogin};
-pub use crate::protocol::authorization::pending::{PendingAuthorization, PendingId};
 #[cfg(feature = "oidc")]
-pub use crate::protocol::authorization::pending_implicit::{ImplicitResponse, PendingImplicit};
+pub use crate::protocol::authorization::implicit::{ImplicitResponse, PendingImplicit};
+pub use crate::protocol::authorization::pending::{PendingAuthorization, PendingId};
 pub use crate::protocol::authorization::request::{AuthorizationRequest, Prompt};
 pub use crate::protocol::authorization::url::AuthorizationUrl;
 pub use crate::protocol::device::authorization::DEVICE_REDIRECT_URIS;
@@ -213,14 +213,14 @@ pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, Stored
 pub use crate::service::pkce::Pkce;
 pub use crate::service::{ClientAuth, Rotation, Service};
 pub use crate::sessions::disconnect::{Disconnected, Revocation};
-pub use crate::sessions::event::SessionEvent;
 pub use crate::sessions::keep_alive::{KeepAlive, KeepAliveHandle, SweepReport};
 pub use crate::sessions::manager::{PutOptions, TokenManager, TokenManagerBuilder};
 pub use crate::sessions::session::Session;
-pub use crate::sessions::status::{SessionState, SessionStatus};
+
+pub use crate::sessions::status::{SessionEvent, SessionState, SessionStatus};
 pub use crate::token::account::{Account, AccountField, FieldSource};
-pub use crate::token::imported::ImportedTokens;
 pub use crate::token::rest_id::TokenHint;
+pub use crate::token::token_set::ImportedTokens;
 pub use crate::token::token_set::TokenSet;
 pub use {bytes, http};
 

@@ -20,13 +20,14 @@ use crate::client::login::Login;
 use crate::client::pipeline::Pipeline;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
+use crate::protocol::api_request;
 use crate::protocol::authorization::callback::{self, AcceptError, Callback};
 use crate::protocol::authorization::code::AuthorizationCode;
 #[cfg(feature = "oidc")]
+use crate::protocol::authorization::implicit::PendingImplicit;
+#[cfg(feature = "oidc")]
 use crate::protocol::authorization::implicit::{self, ImplicitCallback, ImplicitLogin};
 use crate::protocol::authorization::pending::PendingAuthorization;
-#[cfg(feature = "oidc")]
-use crate::protocol::authorization::pending_implicit::PendingImplicit;
 use crate::protocol::authorization::request::AuthorizationRequest;
 use crate::protocol::device::authorization::DeviceAuthorization;
 use crate::protocol::device::poll::PollResponse;
@@ -37,7 +38,6 @@ use crate::protocol::http_request::RequestKind;
 use crate::protocol::oidc::{Discovery, UserInfo, VerifiedIdToken, discovery, user_info};
 use crate::protocol::person::{self, Person};
 use crate::protocol::revocation::{self, RevocationScope};
-use crate::protocol::{api_request, token_expiry};
 use crate::registration::Registration;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
@@ -47,7 +47,7 @@ use crate::service::url::RedirectUri;
 use crate::service::{Rotation, Service};
 #[cfg(feature = "oidc")]
 use crate::token::account::Account;
-use crate::token::imported::ImportedTokens;
+use crate::token::token_set::ImportedTokens;
 use crate::token::token_set::{ExchangeParameters, Provenance, TokenSet};
 use crate::transport::{Limits, RetryPolicy};
 
@@ -623,8 +623,8 @@ impl WebexOAuth {
     pub async fn token_expiry(&self, access_token: &AccessToken) -> Result<UnixTime> {
         let Pipeline { registration, clock, limits, .. } = &*self.inner.pipeline;
         let pipeline = &self.inner.pipeline;
-        let request = token_expiry::token_expiry_request(registration, access_token)?;
-        let read = |reply: &Response<Bytes>| token_expiry::read_token_expiry(reply, access_token, clock.now());
+        let request = person::token_expiry_request(registration, access_token)?;
+        let read = |reply: &Response<Bytes>| person::read_token_expiry(reply, access_token, clock.now());
         pipeline.send(RequestKind::Person, RetryPolicy::IfLost, *limits, request, read).await
     }
 

@@ -4,7 +4,7 @@
 //! - `oidc` verifies ID tokens.
 //! - `authorization`, `grant`, and `device` are the flows: the authorization request and its
 //!   callback, the token endpoint, and the device grant.
-//! - `person`, `token_expiry`, `revocation`, and `api_request` are requests with an access token.
+//! - `person`, `revocation`, and `api_request` are requests with an access token.
 //! - `integration_id` and `meetings` convert IDs and credentials.
 
 pub(crate) mod http_request;
@@ -18,5 +18,4 @@ pub(crate) mod integration_id;
 pub(crate) mod person;
 pub mod meetings;
 pub(crate) mod revocation;
-pub(crate) mod token_expiry;
 pub(crate) mod api_request;

@@ -1,4 +1,5 @@
-//! The logged-in person: `GET /people/me`.
+//! The logged-in person: `GET /people/me`, and the expiry of the access token:
+//! `GET /authorizations/tokenExpiry`.
 
 use std::fmt;
 
@@ -200,6 +201,38 @@ pub(crate) fn read_person(response: &Response<Bytes>, access_token: &AccessToken
 /// The fields that identify the person. They must not be duplicated.
 const IDENTIFYING_FIELDS: [&str; 5] = ["id", "emails", "orgId", "invitePending", "type"];
 
+/// Returns the request for the expiry of the access token that authorizes it.
+pub(crate) fn token_expiry_request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
+    let endpoint = registration.api_endpoint("/authorizations/tokenExpiry")?;
+    let mut request = http_request::new_request(registration, Method::GET, &endpoint, Bytes::new())?;
+    request.headers_mut().insert(AUTHORIZATION, http_request::bearer_header(access_token)?);
+    Ok(request)
+}
+
+/// Reads the response, which contains milliseconds since the Unix epoch.
+pub(crate) fn read_token_expiry(
+    response: &Response<Bytes>,
+    access_token: &AccessToken,
+    now: UnixTime,
+) -> Result<UnixTime> {
+    let secrets = [access_token.expose()];
+    if !response.status().is_success() {
+        return Err(error_from_response(RequestKind::Person, response, &secrets, now));
+    }
+    let body = value::parse_object(response.body());
+    let end = body.as_ref().and_then(|body| value::whole_number(body.get("exp")?));
+    end.map(|milliseconds| UnixTime::from_secs(milliseconds / 1000)).ok_or_else(|| {
+        let problem = "invalid response from the token expiry endpoint";
+        error_response::invalid_response_error(
+            RequestKind::Person,
+            response,
+            problem,
+            &"missing `exp` in milliseconds",
+            &secrets,
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +246,7 @@ mod tests {
     fn person_has_text_booleans_and_unknown_fields() {
         let person = read_body(
             r#"{"id":"P1","emails":["","jane@example.com",7],"displayName":"Jane Smith","firstName":"Jane","orgId":"O1",
-            "invitePending":"false","loginEnabled":true,"type":"person","shoeSize":37,"nickName":""}"#,
+        "invitePending":"false","loginEnabled":true,"type":"person","shoeSize":37,"nickName":""}"#,
         )
         .unwrap();
         assert_eq!((person.id(), person.email(), person.emails().count()), ("P1", Some("jane@example.com"), 1));

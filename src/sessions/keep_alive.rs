@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use crate::clock::{MAX_CLOCK_SKEW, MIN_PLAUSIBLE_TIME, UnixTime};
 use crate::error::{Error, ErrorKind, Result, Transience};
 use crate::random;
-use crate::sessions::event::SessionEvent;
 use crate::sessions::manager::TokenManager;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
 use crate::sessions::refresh::shared::CacheRef;
 use crate::sessions::refresh::steps::StoredLogin;
+use crate::sessions::status::SessionEvent;
 use crate::store::TokenKey;
 use crate::trace::{as_dyn_error, event};
 

@@ -10,15 +10,15 @@ use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::AccessToken;
-use crate::sessions::event::SessionEvent;
 use crate::sessions::refresh::policy::after_login;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
 use crate::sessions::refresh::shared::{CacheRef, EventListener, Refresher};
 use crate::sessions::refresh::steps::StoredLogin;
 use crate::sessions::refresh::update::{CompareAndSwap, InvalidateOnDrop};
 use crate::sessions::session::Session;
+use crate::sessions::status::SessionEvent;
 use crate::store::{Entry, Head, TokenIndex, TokenKey, TokenStore, traits};
-use crate::token::imported::ImportedTokens;
+use crate::token::token_set::ImportedTokens;
 use crate::token::token_set::TokenSet;
 use crate::trace::event;
 

@@ -1,15 +1,13 @@
 //! Stored sessions: the token manager, its sessions, and their refresh.
 //!
-//! - `event` is the public event of a session.
+//! - `status` describes a session, with its events.
 //! - `refresh` keeps the access tokens valid.
-//! - `status` describes a session.
 //! - `disconnect` removes a session and revokes its tokens.
 //! - `session` is a handle to one session, and `manager` manages all sessions of a client.
 //! - `keep_alive` refreshes idle sessions before they expire.
 
-pub(crate) mod event;
-pub(crate) mod refresh;
 pub(crate) mod status;
+pub(crate) mod refresh;
 pub(crate) mod disconnect;
 pub(crate) mod session;
 pub(crate) mod manager;

@@ -17,7 +17,7 @@ use crate::testing::message::Fields;
 use crate::testing::model::authorization::Authorization;
 use crate::testing::model::devices::Decision;
 use crate::testing::model::state::{State, StepContext};
-use crate::testing::pages::error_page::ErrorPage;
+use crate::testing::pages::document::ErrorPage;
 use crate::testing::registry::{MockIntegration, MockService};
 use crate::testing::request_log::MockRequest;
 use crate::testing::rules::authorize::{self, RequestRejection};

@@ -194,15 +194,15 @@ pub(crate) mod mock;
 pub use crate::testing::builder::MockWebexBuilder;
 pub use crate::testing::endpoint::MockEndpoint;
 pub use crate::testing::endpoint_script::{EndpointScript, RequestExpectation, ScriptedFault};
-pub use crate::testing::faults::callback::CallbackFault;
-pub use crate::testing::faults::device::{DevicePollFault, DeviceStartFault};
 pub use crate::testing::faults::fault::Fault;
-pub use crate::testing::faults::openid::{DiscoveryFault, JwksFault, UserInfoFault};
+pub use crate::testing::faults::named::{
+    CallbackFault, DevicePollFault, DeviceStartFault, DiscoveryFault, JwksFault, UserInfoFault,
+};
 pub use crate::testing::faults::response_override::RetryAfter;
 pub use crate::testing::faults::token_response::{IdTokenFault, TokensFault};
 pub use crate::testing::faults::webex_error::{ErrorFormat, WebexError};
 pub use crate::testing::message::DeviceErrorFormat;
 pub use crate::testing::mock::MockWebex;
-pub use crate::testing::pages::error_page::ErrorPage;
+pub use crate::testing::pages::document::ErrorPage;
 pub use crate::testing::registry::{MockIntegration, MockService, MockUser};
 pub use crate::testing::request_log::MockRequest;

@@ -1,4 +1,4 @@
-//! Token sets: the tokens of a login, and the comparison of their accounts.
+//! Token sets: the tokens of a login, tokens from elsewhere, and the comparison of their accounts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::scope::Scope;
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, IdToken, RefreshToken, StoredString};
 use crate::service::Service;
-use crate::token::account::{Account, Identity};
+use crate::token::account::{Account, Identity, check_site_name};
 #[cfg(feature = "oidc")]
 use crate::token::account::{Profile, Subject};
 use crate::token::response::TokenResponse;
@@ -372,9 +372,203 @@ impl TokenSet {
 }
 
 #[cfg(test)]
+mod whose_tests {
+    use super::Provenance;
+    use super::*;
+    use crate::clock::UnixTime;
+    use crate::registration::ClientIdentity;
+    use crate::scope::Scopes;
+    use crate::service::Service;
+    use crate::token::account::Identity;
+    use crate::token::response::TokenResponse;
+    use std::sync::Arc;
+
+    fn tokens(more: &str, person: Option<&str>) -> TokenSet {
+        let owner = Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() });
+        let now = UnixTime::from_secs(1_700_000_000);
+        let receipt = Provenance {
+            client: owner,
+            service: &Service::webex(),
+            requested_scopes: Scopes::new(),
+            exchange: None,
+            now,
+        };
+        let json = if more.contains("access_token") {
+            format!("{{{more}}}")
+        } else {
+            format!(r#"{{"access_token":"a",{more}"x":1}}"#)
+        };
+        let mut tokens = TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
+        if let Some(id) = person {
+            tokens.set_person(Identity { id: id.to_owned(), ..Identity::default() });
+        }
+        tokens
+    }
+
+    fn id_token(sub: &str) -> String {
+        format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(format!(r#"{{"sub":"{sub}"}}"#)))
+    }
+
+    fn opaque_token(organization: &str) -> String {
+        format!(r#""access_token":"x_PF84_{organization}""#)
+    }
+
+    #[test]
+    fn accounts_differ_only_if_shared_identifiers_differ() {
+        let (one, two) = ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "3f2504e0-4f89-11d3-9a0c-0305e82c3302");
+        let subjects = format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(r#"{"sub":"b","sub":"a"}"#));
+        for (what, own, other, differs) in [
+            ("nothing", tokens("", None), tokens("", None), false),
+            ("persons", tokens("", Some("P1")), tokens("", Some("P2")), true),
+            ("one person", tokens("", Some("P1")), tokens("", Some("P1")), false),
+            ("a person and no person", tokens("", Some("P1")), tokens("", None), false),
+            ("subjects", tokens(&id_token("a"), None), tokens(&id_token("b"), None), true),
+            ("one subject", tokens(&id_token("a"), None), tokens(&id_token("a"), None), false),
+            ("an unreadable subject", tokens(r#""id_token":"h.%%.s","#, None), tokens(&id_token("a"), None), false),
+            ("users", tokens(r#""userid":7,"#, None), tokens(r#""userid":8,"#, None), true),
+            (
+                "undecodable users",
+                tokens("\"userid\":\"\\ud800\",", None),
+                tokens("\"userid\":\"\\udbff\",", None),
+                true,
+            ),
+            ("a duplicate subject", tokens(&subjects, None), tokens(&id_token("b"), None), false),
+            ("sites", tokens(r#""siteid":7,"#, None), tokens(r#""siteid":"8","#, None), true),
+            ("organizations", tokens(&opaque_token(one), None), tokens(&opaque_token(two), None), true),
+            ("one organization", tokens(&opaque_token(one), None), tokens(&opaque_token(one), None), false),
+            ("no organization", tokens(&opaque_token("consumer"), None), tokens(&opaque_token(one), None), true),
+            (
+                "one person, moved",
+                tokens(&opaque_token(one), Some("P1")),
+                tokens(&opaque_token(two), Some("P1")),
+                false,
+            ),
+        ] {
+            assert_eq!(own.belongs_to_other_account(&other), differs, "{what}");
+            assert_eq!(other.belongs_to_other_account(&own), differs, "{what}, reversed");
+        }
+    }
+}
+
+/// Tokens that were obtained outside this crate, for
+/// [`TokenManager::import`](crate::TokenManager::import).
+///
+/// Only the refresh token is required. With an access token, importing sends no request.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::clock::UnixTime;
+/// use webex_oauth::{AccessToken, ImportedTokens, RefreshToken};
+///
+/// # fn main() -> webex_oauth::Result<()> {
+/// let tokens = ImportedTokens::new(RefreshToken::new("the-refresh-token")?)
+///     .access_token(AccessToken::new("the-access-token")?, UnixTime::from_secs(1_700_000_000))
+///     .scopes("spark:all spark:kms".parse()?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "tokens are stored by `TokenManager::import`"]
+pub struct ImportedTokens {
+    pub(crate) refresh_token: RefreshToken,
+    refresh_token_expires_at: Option<UnixTime>,
+    access_token: Option<(AccessToken, UnixTime)>,
+    scopes: Scopes,
+    pub(crate) site: Option<String>,
+}
+
+impl ImportedTokens {
+    /// Creates imported tokens from a refresh token alone.
+    pub fn new(refresh_token: RefreshToken) -> Self {
+        Self { refresh_token, refresh_token_expires_at: None, access_token: None, scopes: Scopes::new(), site: None }
+    }
+
+    /// Sets the access token and its expiry. An expired token is ignored.
+    pub fn access_token(mut self, token: AccessToken, expires_at: UnixTime) -> Self {
+        self.access_token = Some((token, expires_at));
+        self
+    }
+
+    /// Sets the expiry of the refresh token. If it is unknown, [`KeepAlive`](crate::KeepAlive)
+    /// refreshes the session in its next sweep.
+    pub fn refresh_token_expires_at(mut self, expires_at: UnixTime) -> Self {
+        self.refresh_token_expires_at = Some(expires_at);
+        self
+    }
+
+    /// Sets the granted scopes. They are unknown by default.
+    pub fn scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
+    /// Sets the name of the user's Webex Meetings site, the first label of its host name. Webex
+    /// Meetings requires it for refreshing. Other services ignore it.
+    pub fn site(mut self, site: impl Into<String>) -> Self {
+        self.site = Some(site.into());
+        self
+    }
+
+    /// Checks the site, and drops it if the service does not use it.
+    pub(crate) fn validate(mut self, service: &Service) -> Result<Self> {
+        self.site.as_deref().map_or(Ok(()), check_site_name)?;
+        self.site = self.site.filter(|_| service.must_prefix_site());
+        Ok(self)
+    }
+}
+
+impl TokenSet {
+    /// Creates a token set from imported tokens, or returns `None` if there is no valid access
+    /// token.
+    pub(crate) fn from_imported(
+        owner: &Arc<ClientIdentity>,
+        tokens: &ImportedTokens,
+        now: UnixTime,
+    ) -> Result<Option<Self>> {
+        let valid = |(_, expires_at): &(AccessToken, UnixTime)| *expires_at > now;
+        let Some((access_token, expires_at)) = tokens.access_token.clone().filter(valid) else { return Ok(None) };
+        let set = Self {
+            client: Arc::clone(owner),
+            access_token,
+            expires_at: Some(expires_at),
+            refresh_token: None,
+            refresh_token_expires_at: None,
+            has_stated_refresh_expiry: false,
+            granted: None,
+            requested_scopes: Scopes::new(),
+            id_token: None,
+            received_at: now,
+            account: Account::default(),
+            exchange: None,
+            extra: Map::new(),
+            unknown: Map::new(),
+        };
+        Ok(Some(set.with_imported_values(tokens)))
+    }
+
+    /// Adds the values that only the imported tokens contain: the refresh token (unless a response
+    /// replaced it), the scopes, and the site.
+    pub(crate) fn with_imported_values(mut self, tokens: &ImportedTokens) -> Self {
+        let is_imported =
+            self.refresh_token.get_or_insert_with(|| tokens.refresh_token.clone()) == &tokens.refresh_token;
+        if is_imported && self.refresh_token_expires_at.is_none() {
+            self.refresh_token_expires_at = tokens.refresh_token_expires_at;
+        }
+        if self.granted.is_none() && !tokens.scopes.is_empty() {
+            self.granted = Some(tokens.scopes.clone());
+        }
+        // The next refresh reads the site from the issuer, as after a login.
+        if let (None, Some(site)) = (&self.account.iss, &tokens.site) {
+            self.account.iss = Some(format!("https://{site}.webex.com"));
+        }
+        self
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::imported::ImportedTokens;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -396,7 +590,7 @@ mod tests {
     }
 
     const FULL: &str = r#"{"access_token":"a","expires_in":100,"refresh_token":"r","refresh_token_expires_in":5000,
-        "scope":"spark:kms spark:all","id_token":"i","email":"jane@example.com","siteid":7,"odd":1}"#;
+    "scope":"spark:kms spark:all","id_token":"i","email":"jane@example.com","siteid":7,"odd":1}"#;
 
     #[test]
     fn expiry_is_absolute_and_scope_differences_are_returned() {
@@ -527,84 +721,5 @@ mod tests {
         let json = r#"{"access_token":"hunter2","refresh_token":"hunter2","id_token":"hunter2","odd":"hunter2"}"#;
         let shown = format!("{:?}", tokens(&Service::webex(), json));
         assert!(!shown.contains("hunter2") && shown.contains("odd"), "{shown}");
-    }
-}
-
-#[cfg(test)]
-mod whose_tests {
-    use super::Provenance;
-    use super::*;
-    use crate::clock::UnixTime;
-    use crate::registration::ClientIdentity;
-    use crate::scope::Scopes;
-    use crate::service::Service;
-    use crate::token::account::Identity;
-    use crate::token::response::TokenResponse;
-    use std::sync::Arc;
-
-    fn tokens(more: &str, person: Option<&str>) -> TokenSet {
-        let owner = Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() });
-        let now = UnixTime::from_secs(1_700_000_000);
-        let receipt = Provenance {
-            client: owner,
-            service: &Service::webex(),
-            requested_scopes: Scopes::new(),
-            exchange: None,
-            now,
-        };
-        let json = if more.contains("access_token") {
-            format!("{{{more}}}")
-        } else {
-            format!(r#"{{"access_token":"a",{more}"x":1}}"#)
-        };
-        let mut tokens = TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
-        if let Some(id) = person {
-            tokens.set_person(Identity { id: id.to_owned(), ..Identity::default() });
-        }
-        tokens
-    }
-
-    fn id_token(sub: &str) -> String {
-        format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(format!(r#"{{"sub":"{sub}"}}"#)))
-    }
-
-    fn opaque_token(organization: &str) -> String {
-        format!(r#""access_token":"x_PF84_{organization}""#)
-    }
-
-    #[test]
-    fn accounts_differ_only_if_shared_identifiers_differ() {
-        let (one, two) = ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "3f2504e0-4f89-11d3-9a0c-0305e82c3302");
-        let subjects = format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(r#"{"sub":"b","sub":"a"}"#));
-        for (what, own, other, differs) in [
-            ("nothing", tokens("", None), tokens("", None), false),
-            ("persons", tokens("", Some("P1")), tokens("", Some("P2")), true),
-            ("one person", tokens("", Some("P1")), tokens("", Some("P1")), false),
-            ("a person and no person", tokens("", Some("P1")), tokens("", None), false),
-            ("subjects", tokens(&id_token("a"), None), tokens(&id_token("b"), None), true),
-            ("one subject", tokens(&id_token("a"), None), tokens(&id_token("a"), None), false),
-            ("an unreadable subject", tokens(r#""id_token":"h.%%.s","#, None), tokens(&id_token("a"), None), false),
-            ("users", tokens(r#""userid":7,"#, None), tokens(r#""userid":8,"#, None), true),
-            (
-                "undecodable users",
-                tokens("\"userid\":\"\\ud800\",", None),
-                tokens("\"userid\":\"\\udbff\",", None),
-                true,
-            ),
-            ("a duplicate subject", tokens(&subjects, None), tokens(&id_token("b"), None), false),
-            ("sites", tokens(r#""siteid":7,"#, None), tokens(r#""siteid":"8","#, None), true),
-            ("organizations", tokens(&opaque_token(one), None), tokens(&opaque_token(two), None), true),
-            ("one organization", tokens(&opaque_token(one), None), tokens(&opaque_token(one), None), false),
-            ("no organization", tokens(&opaque_token("consumer"), None), tokens(&opaque_token(one), None), true),
-            (
-                "one person, moved",
-                tokens(&opaque_token(one), Some("P1")),
-                tokens(&opaque_token(two), Some("P1")),
-                false,
-            ),
-        ] {
-            assert_eq!(own.belongs_to_other_account(&other), differs, "{what}");
-            assert_eq!(other.belongs_to_other_account(&own), differs, "{what}, reversed");
-        }
     }
 }

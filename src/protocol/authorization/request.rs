@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::authorization::pending::{Payload, PendingAuthorization, Stopwatch};
 #[cfg(feature = "oidc")]
-use crate::protocol::authorization::pending_implicit::{ImplicitResponse, PendingImplicit};
+use crate::protocol::authorization::implicit::{ImplicitResponse, PendingImplicit};
+use crate::protocol::authorization::pending::{Payload, PendingAuthorization, Stopwatch};
 use crate::protocol::authorization::url::{AuthorizationUrl, QueryBuilder, check_parameter, check_suffix, check_text};
 use crate::random;
 use crate::registration::Registration;

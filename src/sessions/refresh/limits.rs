@@ -397,9 +397,8 @@ mod tests {
 
     #[test]
     fn rejections_with_different_codes_are_counted_separately() {
-        let with_code = |code: &str| {
-            error().with_server(crate::error::server_error::ServerError::new(None, Some(code.to_owned()), None))
-        };
+        let with_code =
+            |code: &str| error().with_server(crate::error::ServerError::new(None, Some(code.to_owned()), None));
         let state = ClientState::default();
         assert!(!state.count_rejection(&key("one"), &with_code("invalid_scope"), secs(0)));
         assert!(!state.count_rejection(&key("two"), &with_code("unauthorized_client"), secs(0)));

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorClass, ErrorKind};
-use crate::sessions::event::SessionEvent;
 use crate::sessions::refresh::cache_entry::CacheEntry;
 use crate::sessions::refresh::policy::{MAX_BACKOFF, MIN_BACKOFF, max_backoff};
 use crate::sessions::refresh::rare_state::RefreshStatus;
 use crate::sessions::refresh::record::SessionData;
 use crate::sessions::refresh::steps::{RefreshOutcome, StoredLogin, TIMING, Urgency};
 use crate::sessions::refresh::task::RefreshTask;
+use crate::sessions::status::SessionEvent;
 use crate::store::entry::RefreshBlock;
 use crate::trace::{as_dyn_error, event};
 

@@ -13,13 +13,13 @@ use tokio::sync::watch;
 use crate::client::WebexOAuth;
 use crate::clock::MIN_PLAUSIBLE_TIME;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::sessions::event::SessionEvent;
 use crate::sessions::refresh::cache::Cache;
 use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken};
 use crate::sessions::refresh::limits::{ClientState, Limiter, RefreshCandidate};
 use crate::sessions::refresh::policy::{Expiry, is_plausible};
 use crate::sessions::refresh::record::{SessionData, TimedStore};
 use crate::sessions::refresh::steps::{StoredLogin, Urgency};
+use crate::sessions::status::SessionEvent;
 use crate::store::{TokenKey, TokenStore};
 
 /// The time after which an unused token is dropped from memory.

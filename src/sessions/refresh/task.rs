@@ -11,7 +11,6 @@ use crate::clock::UnixTime;
 use crate::error::{Delivery, Error, ErrorClass, ErrorKind, Result};
 use crate::random;
 use crate::service::Rotation;
-use crate::sessions::event::SessionEvent;
 use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken, NewRefresh};
 use crate::sessions::refresh::limits::Permit;
 use crate::sessions::refresh::machine::RefreshMachine;
@@ -22,6 +21,7 @@ use crate::sessions::refresh::shared::{ActiveTask, Refresher};
 use crate::sessions::refresh::steps::{
     Action, Event, RefreshResult, RejectionReason, StepContext, StoreFailed, StoredLogin, TIMING, Urgency,
 };
+use crate::sessions::status::SessionEvent;
 use crate::store::entry::{LeaseId, LoginId};
 use crate::store::{Entry, Precondition, Revision, WriteOutcome};
 use crate::trace::{as_dyn_error, event};

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::testing::browser_session::SignedIn;
-use crate::testing::faults::callback::{CallbackFault, CallbackParameters};
+use crate::testing::faults::named::{CallbackFault, CallbackParameters};
 use crate::testing::message::{Body, Fields};
 use crate::testing::pages::{FormPostPage, Page};
 

@@ -3,11 +3,10 @@
 //! - `authorization` is a validated authorization request, with the consents of users.
 //! - `browser` is a login in progress in a browser, and `devices` are the logins of devices.
 //! - `state` contains the users, integrations, codes, grants, and tokens.
-//! - `rotation` replaces refresh tokens, and `self_contained` issues JWTs as access tokens.
+//! - `tokens` replaces refresh tokens, and issues JWTs as access tokens.
 
 pub(crate) mod authorization;
 pub(crate) mod browser;
 pub(crate) mod devices;
 pub(crate) mod state;
-pub(crate) mod rotation;
-pub(crate) mod self_contained;
+pub(crate) mod tokens;

@@ -1,16 +1,15 @@
 //! HTML pages.
 //!
-//! - `document` contains the parts common to all pages.
-//! - `error_page` is the page for an invalid authorization request.
+//! - `document` contains the parts common to all pages, and the page for an invalid authorization
+//!   request.
 //! - `login` contains the sign-in page, the consent page, and the page for the code of a device.
 
 use crate::html::escape_html;
 use crate::testing::pages::document::Document;
-use crate::testing::pages::error_page::ErrorPage;
+use crate::testing::pages::document::ErrorPage;
 use crate::testing::pages::login::{ConsentPage, SignInPage, UserCodePage};
 
 pub(crate) mod document;
-pub(crate) mod error_page;
 pub(crate) mod login;
 
 /// A page shown to a browser.

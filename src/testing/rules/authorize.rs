@@ -14,10 +14,10 @@ use crate::testing::model::authorization::{
 };
 use crate::testing::model::browser::LoginStep;
 use crate::testing::model::state::{State, StepContext};
-use crate::testing::pages::error_page::ErrorPage;
+use crate::testing::pages::document::ErrorPage;
 use crate::testing::pages::login::SignInReason;
 use crate::testing::registry::MockService;
-use crate::testing::rules::id_token;
+use crate::testing::rules::openid;
 
 /// The rejection of an authorization request before the user is asked.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) fn grant_authorization(
         let code = state.issue_code(authorization, user, moment);
         (Some(code.clone()), vec![("code", code)])
     } else {
-        (None, id_token::response_parameters(&authorization, user, state, moment.now))
+        (None, openid::response_parameters(&authorization, user, state, moment.now))
     };
     DecisionResponse {
         response: way_back.response_with_fault(

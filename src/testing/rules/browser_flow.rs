@@ -10,7 +10,7 @@ use crate::testing::model::browser::{LoginStep, LoginTransaction, Purpose, Trans
 use crate::testing::model::devices::Decision;
 use crate::testing::model::state::{State, StepContext};
 use crate::testing::pages::Page;
-use crate::testing::pages::error_page::ErrorPage;
+use crate::testing::pages::document::ErrorPage;
 use crate::testing::pages::login::{AccountOption, ConsentPage, Problem, SignInPage, SignInReason, UserCodePage};
 use crate::testing::rules::authorize::{self, DecisionResponse, NextAction, RequestRejection};
 use crate::testing::rules::device;

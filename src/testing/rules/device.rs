@@ -10,7 +10,7 @@ use crate::testing::message::{Body, Fields, RestError, RuleResult};
 use crate::testing::model::authorization::Consent;
 use crate::testing::model::devices::{Devices, PollResult};
 use crate::testing::model::state::{State, StepContext};
-use crate::testing::pages::error_page::ErrorPage;
+use crate::testing::pages::document::ErrorPage;
 use crate::testing::rules::authorize::{self, has_spark};
 use crate::testing::rules::token;
 

@@ -1,9 +1,8 @@
 //! The rules of the simulated Webex: the response to each request, without I/O.
 //!
-//! - `id_token` creates ID tokens.
+//! - `openid` creates ID tokens, and contains discovery, WebFinger, userinfo, and logout.
 //! - `authorize` validates authorization requests, and `browser_flow` shows the pages.
 //! - `token` is the token endpoint, and `device` the device grant.
-//! - `openid` contains discovery, WebFinger, userinfo, and logout.
 
 use serde_json::json;
 
@@ -18,12 +17,11 @@ use crate::testing::rules::device::{DEVICE_AUTHORIZATION_PATH, DEVICE_TOKEN_PATH
 use crate::testing::rules::openid::LOGOUT;
 use crate::testing::token_codec;
 
-pub(crate) mod id_token;
+pub(crate) mod openid;
 pub(crate) mod authorize;
 pub(crate) mod token;
 pub(crate) mod device;
 pub(crate) mod browser_flow;
-pub(crate) mod openid;
 
 /// Responds to a request.
 pub(crate) fn respond(request: &Request, state: &mut State, context: &mut StepContext<'_>) -> Reply {
@@ -201,7 +199,7 @@ fn bearer_token(authorization: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::service::Rotation;
-    use crate::testing::pages::error_page::ErrorPage;
+    use crate::testing::pages::document::ErrorPage;
     use crate::testing::registry::Integration;
     use crate::testing::registry::MockService;
     use base64::Engine as _;

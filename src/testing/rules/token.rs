@@ -13,11 +13,11 @@ use crate::scope::{Scope, Scopes};
 use crate::testing::faults::fault::NamedFault;
 use crate::testing::message::{Body, Fields, RestError, RuleResult};
 use crate::testing::model::authorization::{Authentication, Binding};
-use crate::testing::model::self_contained;
 use crate::testing::model::state::{Grant, State, StepContext};
+use crate::testing::model::tokens;
 use crate::testing::registry::MockService;
 use crate::testing::rules::authorize::has_spark;
-use crate::testing::rules::id_token::{self, IdTokenInput};
+use crate::testing::rules::openid::{self, IdTokenInput};
 use crate::testing::token_codec;
 
 /// Responds to a request to the token endpoint.
@@ -52,7 +52,7 @@ pub(crate) fn respond_to_token_request(
             access_token: tokens["access_token"].as_str(),
             code: form.get("code"),
         };
-        if let Some(id_token) = id_token::issue_id_token(&wanted, state, moment.now) {
+        if let Some(id_token) = openid::issue_id_token(&wanted, state, moment.now) {
             tokens["id_token"] = id_token.into();
         }
     }
@@ -220,7 +220,7 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
 /// Returns the response to a login: a new access token, and the refresh token with its remaining
 /// lifetime.
 pub(crate) fn login_response(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
-    let (access_token, life) = if self_contained::is_requested(form, state) {
+    let (access_token, life) = if tokens::is_requested(form, state) {
         state.issue_self_contained(id, now)
     } else {
         (state.issue_access_token(id, now), state.lifetimes.access_token)
@@ -230,7 +230,7 @@ pub(crate) fn login_response(id: u64, form: &Fields, state: &mut State, now: Uni
 
 /// Returns the response to a refresh, which may repeat an access token.
 fn refresh_response(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
-    if self_contained::is_requested(form, state) {
+    if tokens::is_requested(form, state) {
         return login_response(id, form, state, now);
     }
     let (access_token, life) = state.renew_access_token(id, now);

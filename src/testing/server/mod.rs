@@ -1,7 +1,6 @@
 //! The HTTP server: wiremock accepts connections, and the rules respond.
 //!
 //! - `relay` produces the connection faults that wiremock does not support.
-//! - `respond` selects the response: the reply of the rules, or a scripted fault.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,20 +9,23 @@ use std::time::Duration;
 use std::{io, thread};
 
 use http::{HeaderMap, HeaderName, header};
+use serde_json::json;
 use tokio::runtime::Handle;
 use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate, matchers};
 
 use crate::clock::Clock;
 use crate::random;
-use crate::testing::browser_session;
-use crate::testing::faults::delivery::{self, ResponseDelivery};
-use crate::testing::message::{Fields, RawResponse, Request, TRACKING_ID};
+use crate::testing::endpoint::MockEndpoint;
+use crate::testing::faults::fault::Fault;
+use crate::testing::faults::response_override::{OverrideContext, REDIRECT_TARGET};
+use crate::testing::faults::response_override::{RELAY_HEADER, ResponseDelivery};
+use crate::testing::message::{Fields, JSON, RawResponse, Request, TRACKING_ID};
 use crate::testing::model::state::{State, StepContext};
+use crate::testing::request_log::MockRequest;
 use crate::testing::server::relay::Relay;
-use crate::testing::server::respond::PreparedResponse;
+use crate::testing::{browser_session, rules, token_codec};
 
 pub(crate) mod relay;
-pub(crate) mod respond;
 
 /// The number of requests after which wiremock's own request log is cleared.
 ///
@@ -152,7 +154,7 @@ impl Responder {
         }
         let mut context =
             StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random_bytes };
-        respond::prepare_response(&read_request(request), &mut lock_ignoring_poison(&self.state), &mut context)
+        prepare_response(&read_request(request), &mut lock_ignoring_poison(&self.state), &mut context)
     }
 
     fn clear_stored_requests(&self) {
@@ -222,7 +224,7 @@ const HANG_DELAY: Duration = Duration::from_secs(365 * 86_400);
 fn response_template(outgoing: PreparedResponse) -> ResponseTemplate {
     let mut template = raw_response_template(outgoing.response);
     if let Some(order) = outgoing.delivery.to_header() {
-        template = template.insert_header(delivery::RELAY_HEADER, order);
+        template = template.insert_header(RELAY_HEADER, order);
     }
     let delay = if outgoing.delivery == ResponseDelivery::Hanging { Some(HANG_DELAY) } else { outgoing.delay };
     match delay {
@@ -238,4 +240,71 @@ fn raw_response_template(raw: RawResponse) -> ResponseTemplate {
         None => template,
     };
     raw.headers.into_iter().fold(template, |template, (name, value)| template.append_header(name, value))
+}
+
+/// A response and its delivery.
+pub(crate) struct PreparedResponse {
+    pub(crate) response: RawResponse,
+    pub(crate) delay: Option<Duration>,
+    pub(crate) delivery: ResponseDelivery,
+}
+
+impl PreparedResponse {
+    fn complete(answer: RawResponse) -> Self {
+        Self { response: answer, delay: None, delivery: ResponseDelivery::Complete }
+    }
+
+    fn status(&self) -> Option<u16> {
+        (!matches!(self.delivery, ResponseDelivery::Lost | ResponseDelivery::Hanging)).then_some(self.response.status)
+    }
+}
+
+/// Responds to a request and logs it.
+pub(crate) fn prepare_response(
+    request: &Request,
+    state: &mut State,
+    context: &mut StepContext<'_>,
+) -> PreparedResponse {
+    if request.path.starts_with(REDIRECT_TARGET) {
+        state.request_log.followed_redirects += 1;
+        return PreparedResponse::complete(other_users_tokens());
+    }
+    let position = MockEndpoint::from_request(request, state.service);
+    state.request_log.count(position.as_ref(), &request.path);
+    let fault = state.fault_script.take(position.as_ref(), &request.path);
+    let outgoing = match &fault {
+        Some(fault) => apply_fault(fault, request, state, context),
+        None => PreparedResponse::complete(RawResponse::from_reply(rules::respond(request, state, context))),
+    };
+    state.request_log.log(|shows_secrets| {
+        let fault = fault.map(|fault| fault.to_string());
+        MockRequest::new(request, position, shows_secrets).with_outcome(outgoing.status(), fault)
+    });
+    outgoing
+}
+
+fn apply_fault(fault: &Fault, request: &Request, state: &mut State, context: &mut StepContext<'_>) -> PreparedResponse {
+    let reply = fault.processes_request.then(|| rules::respond(request, state, context));
+    let mut answer = match reply.filter(|_| fault.keeps_mock_response) {
+        Some(reply) => RawResponse::from_reply(reply),
+        None => RawResponse::with_tracking_id(204, tracking_id(request, context)),
+    };
+    let room = OverrideContext { origin: &state.origin, path: &request.path, now: context.now };
+    fault.response_override.apply(&mut answer, &room);
+    PreparedResponse { response: answer, delay: fault.delay, delivery: fault.delivery }
+}
+
+fn tracking_id(request: &Request, context: &mut StepContext<'_>) -> String {
+    match &request.tracking_id {
+        Some(id) => id.clone(),
+        None => format!("ROUTER_{}", token_codec::uuid(&(context.random)())),
+    }
+}
+
+/// Returns the response at the target of a redirect, with tokens that belong to another user.
+fn other_users_tokens() -> RawResponse {
+    let tokens = json!({"access_token": "another-users", "refresh_token": "another-users", "expires_in": 1_209_599});
+    let mut raw = RawResponse::empty(200);
+    raw.write(JSON, tokens.to_string());
+    raw
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::testing::faults::delivery::{ConnectionFault, RELAY_HEADER, ResponseDelivery};
+use crate::testing::faults::response_override::{ConnectionFault, RELAY_HEADER, ResponseDelivery};
 
 /// A running relay. It stops when it is dropped.
 pub(crate) struct Relay(UnboundedSender<Command>);
