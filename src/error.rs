@@ -193,6 +193,9 @@ pub enum ErrorKind {
     /// The request for the person's details failed. The tokens are unchanged. Check the remedy
     /// predicates of [`Error`].
     PersonRequest,
+    /// The Webex API rejected a request, or its response does not have the expected type. Check the
+    /// remedy predicates of [`Error`], and [`Error::server`] for the status and Webex's message.
+    ApiRequest,
     /// The ID token is invalid: its signature or the claim that the message names. The user is not
     /// authenticated. Begin a new login, and check for an attack.
     ///

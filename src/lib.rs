@@ -30,8 +30,8 @@
 //! # }
 //! ```
 //!
-//! Call the Webex API with [`Session::send`], or with any HTTP client. In reqwest, add
-//! `.bearer_auth(token.expose())`.
+//! Call the Webex API with [`Session::get_json`], [`Session::request`], and [`Session::list`], or
+//! with any HTTP client: see [`guide::api`].
 //!
 //! # I am building a …
 //!
@@ -212,6 +212,7 @@ pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredString};
 pub use crate::service::pkce::Pkce;
 pub use crate::service::{ClientAuth, Rotation, Service};
+pub use crate::sessions::api::{ApiRequest, ItemStream};
 pub use crate::sessions::disconnect::{Disconnected, Revocation};
 pub use crate::sessions::keep_alive::{KeepAlive, KeepAliveHandle, SweepReport};
 pub use crate::sessions::manager::{PutOptions, TokenManager, TokenManagerBuilder};

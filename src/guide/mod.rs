@@ -6,6 +6,7 @@
 //! - [`terminals`]: login in a local browser for terminal programs.
 //! - [`devices`]: login on a device without a browser.
 //! - [`tokens`]: kinds of access tokens, and stored sessions.
+//! - [`api`]: calls to the Webex API.
 //! - `testing` (feature `testing`): tests of logins, denials, expiry, and outages.
 //!
 //! # Log events
@@ -22,8 +23,9 @@
 //! The span `webex_oauth::request` covers one request and its repetitions. Its fields are
 //! `endpoint`, `host`, `path`, `attempt`, `status`, `tracking_id`, and `elapsed_ms`. `endpoint` is
 //! `exchange`, `refresh`, `device_code`, `device`, `person`, `revocation`, `keys`, `userinfo`,
-//! `discovery`, or `api` for [`Session::send`](crate::Session::send).
+//! `discovery`, or `api` for requests of a [`Session`](crate::Session) to the Webex API.
 
+pub mod api;
 pub mod cookies;
 pub mod devices;
 pub mod register;

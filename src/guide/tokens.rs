@@ -45,19 +45,20 @@
 //! the session always yields a valid access token.
 //!
 //! ```
-//! use webex_oauth::bytes::Bytes;
+//! use serde_json::Value;
 //! use webex_oauth::store::{FileStore, TokenKey};
-//! use webex_oauth::{TokenManager, TokenSet, WebexOAuth, http};
+//! use webex_oauth::{TokenManager, TokenSet, WebexOAuth};
 //!
 //! async fn connect(webex: WebexOAuth, tokens: TokenSet) -> webex_oauth::Result<()> {
 //!     let manager = TokenManager::new(webex, FileStore::for_application("acme-rooms")?)?;
 //!     let key = TokenKey::new("cust10001")?.child("jane")?;
 //!     let session = manager.put(&key, tokens).await?;
 //!
-//!     let token = session.access_token().await?; // today, next week, after a restart
-//!     let request = http::Request::get("https://webexapis.com/v1/rooms");
-//!     let request = request.body(Bytes::new()).unwrap();
-//!     let response = session.send(request).await?; // repeats the request after a 401
+//!     // Today, next week, after a restart: the token is refreshed if necessary.
+//!     let mut rooms = session.list::<Value>("rooms");
+//!     while let Some(room) = rooms.try_next().await? {
+//!         println!("{}", room["title"]);
+//!     }
 //!     Ok(())
 //! }
 //! ```
@@ -73,6 +74,10 @@
 //!   and saving is retried.
 //! - **Choose one key per Webex account**, not per browser session. Each session refreshes its own
 //!   tokens, and Webex allows 750 valid access tokens per account.
+//! - **API calls.** [`Session::get_json`](crate::Session::get_json),
+//!   [`Session::request`](crate::Session::request), and
+//!   [`Session::list`](crate::Session::list): see [`guide::api`](crate::guide::api). For your own
+//!   reqwest client, use `middleware::BearerMiddleware` (feature `middleware`).
 //! - **Status.** [`Session::status`](crate::Session::status) sends no request: it returns the
 //!   account, the scopes, the expiry, and the last failure.
 //!   [`Session::check`](crate::Session::check) asks Webex whether the session is still valid.

@@ -1,15 +1,25 @@
-//! Requests to the Webex API, restricted to the hosts that may receive an access token.
+//! Requests to the Webex API: paths below the base URL, the hosts that may receive an access token,
+//! responses, and pagination.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, USER_AGENT};
-use http::{Request, Uri};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LINK, USER_AGENT};
+use http::{HeaderMap, Request, Response, Uri};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use url::Url;
 
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::value;
+use crate::protocol::error_response::{self, RequestKind};
 use crate::protocol::http_request;
 use crate::registration::Registration;
 use crate::secret::AccessToken;
-use crate::service::url::is_plain_http_allowed;
+use crate::service::url::{has_authority, has_only_url_characters, is_plain_http_allowed};
 
 /// Checks that an access token may be sent to `uri`.
 ///
@@ -59,6 +69,253 @@ pub(crate) fn authorized_request(
     Ok(request)
 }
 
+/// Returns the URL of `path`, which is relative to the base URL of the service, or absolute and on an
+/// API host of the service.
+///
+/// Everything that a URL parser would change or that leaves the base URL is rejected: an access
+/// token would be sent to another place than the path shows.
+pub(crate) fn api_url(registration: &Registration, path: &str) -> Result<Url> {
+    let (place, query) = path.split_once('?').map_or((path, None), |(place, query)| (place, Some(query)));
+    let invalid = |why: &str| {
+        // A query may contain personal data.
+        Error::new(ErrorKind::InvalidInput, format!("invalid API path {place:?}: {why}"))
+    };
+    if !has_only_url_characters(place) || !query.unwrap_or_default().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(invalid("percent-encode it; add query parameters with `.query(..)`"));
+    }
+    if place.is_empty() {
+        return Err(invalid("it is empty"));
+    }
+    if path.contains('#') {
+        return Err(invalid("percent-encode \"#\""));
+    }
+    let is_absolute = place.contains("://");
+    let segments = if is_absolute { place.splitn(4, '/').nth(3).unwrap_or_default() } else { relative_path(place) };
+    if !is_absolute && segments.split('/').next().is_some_and(|first| first.contains(':')) {
+        return Err(invalid("it is neither a path nor a URL with \"://\""));
+    }
+    if place.starts_with("//") || segments.contains("//") || segments.starts_with('/') {
+        return Err(invalid("it has an empty segment; an ID may be missing"));
+    }
+    if segments.split('/').any(is_dot_segment) {
+        return Err(invalid("it has a `.` or `..` segment"));
+    }
+    let url = if is_absolute {
+        if !has_authority(place) {
+            return Err(invalid("it is not a complete URL"));
+        }
+        Url::parse(path).map_err(|_| invalid("it is not a valid URL"))?
+    } else {
+        below_base(registration, segments, query)?
+    };
+    let uri = url.as_str().parse().map_err(|_| invalid("it is not a valid URL"))?;
+    check_token_destination(registration, &uri)?;
+    Ok(url)
+}
+
+/// Returns a path without its leading slash.
+fn relative_path(path: &str) -> &str {
+    path.strip_prefix('/').unwrap_or(path)
+}
+
+/// Appends a path to the base URL. A path that begins with the path of the base URL, such as
+/// `/v1/rooms`, is not appended twice.
+fn below_base(registration: &Registration, path: &str, query: Option<&str>) -> Result<Url> {
+    let mut url = registration.api_endpoint("")?.url().clone();
+    let base = url.path().trim_end_matches('/').to_owned();
+    let own = base.strip_prefix('/').and_then(|base| path.strip_prefix(base)?.strip_prefix('/'));
+    url.set_path(&format!("{base}/{}", own.unwrap_or(path)));
+    url.set_query(query);
+    Ok(url)
+}
+
+/// Returns `true` for `.` and `..`, also percent-encoded or next to an encoded slash.
+fn is_dot_segment(segment: &str) -> bool {
+    let decoded = segment.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    decoded.split('/').any(|part| matches!(part, "." | ".."))
+}
+
+/// Adds the fields of `parameters` to the query of `url`.
+///
+/// `parameters` is a struct, a map, or a list of pairs. `None` is skipped.
+pub(crate) fn add_query(url: &mut Url, parameters: &impl Serialize) -> Result<()> {
+    let invalid = |why: String| Error::new(ErrorKind::InvalidInput, format!("invalid query parameters: {why}"));
+    let parameters = serde_json::to_value(parameters).map_err(|_| invalid("they cannot be serialized".to_owned()))?;
+    let mut pairs = Vec::new();
+    match parameters {
+        Value::Null => {}
+        Value::Object(fields) => pairs.extend(fields),
+        Value::Array(list) => {
+            for pair in list {
+                match serde_json::from_value::<(String, Value)>(pair) {
+                    Ok(pair) => pairs.push(pair),
+                    Err(_) => return Err(invalid("the list must contain pairs of a name and a value".to_owned())),
+                }
+            }
+        }
+        _ => return Err(invalid("use a struct, a map, or a list of pairs".to_owned())),
+    }
+    let mut added = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        match value {
+            Value::Null => {}
+            Value::String(text) => added.push((name, text)),
+            Value::Bool(_) | Value::Number(_) => added.push((name, value.to_string())),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(invalid(format!("{name:?} is not a string, a number, or a Boolean")));
+            }
+        }
+    }
+    // An empty list adds no "?".
+    if !added.is_empty() {
+        url.query_pairs_mut().extend_pairs(added);
+    }
+    Ok(())
+}
+
+/// Reads a response as JSON. An empty body is `null`.
+pub(crate) fn read_api_response<T: DeserializeOwned>(
+    response: &Response<Bytes>,
+    token: &AccessToken,
+    now: UnixTime,
+) -> Result<T> {
+    check_api_status(response, token, now)?;
+    if response.body().is_empty() {
+        return serde_json::from_str("null").map_err(|_| {
+            response_error("response has no body: use `fetch::<()>` or `send`".to_owned(), response, token)
+        });
+    }
+    let json = value::decode_json(response.body());
+    serde_json::from_slice(&json).map_err(|error| unexpected_json_error(&error, response, token))
+}
+
+/// Returns the error of an error response, if it is one.
+fn check_api_status(response: &Response<Bytes>, token: &AccessToken, now: UnixTime) -> Result<()> {
+    if response.status().is_success() {
+        return Ok(());
+    }
+    Err(error_response::error_from_response(RequestKind::Api, response, &[token.expose()], now))
+}
+
+/// Returns the error for a body that is not JSON or does not have the expected type.
+fn unexpected_json_error(error: &serde_json::Error, response: &Response<Bytes>, token: &AccessToken) -> Error {
+    if !error.is_data() {
+        let problem = "invalid response from the API";
+        let secrets = [token.expose()];
+        return error_response::invalid_response_error(RequestKind::Api, response, problem, &"not JSON", &secrets);
+    }
+    response_error(type_mismatch(error), response, token)
+}
+
+/// Describes why JSON does not have the expected type. Values of the response are not quoted.
+fn type_mismatch(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let names_field = ["missing field", "duplicate field"].iter().any(|known| text.starts_with(known));
+    let (line, column) = (error.line(), error.column());
+    let problem = text.split(" at line ").next().filter(|_| names_field).unwrap_or("value of another type");
+    if line == 0 {
+        return format!("response does not have the expected type: {problem}");
+    }
+    format!("response does not have the expected type: {problem} at line {line} column {column}")
+}
+
+/// Returns an error about the content of a response with a success status.
+fn response_error(message: String, response: &Response<Bytes>, token: &AccessToken) -> Error {
+    let tracking_id = http_request::received_tracking_id(response, None, &[token.expose()]);
+    Error::new(ErrorKind::ApiRequest, message).with_tracking_id(tracking_id)
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct ApiPage {
+    pub(crate) items: Vec<Box<RawValue>>,
+    /// The URL of the next page.
+    pub(crate) next: Option<Url>,
+}
+
+/// Reads a page: the items in `member`, and the link to the next page.
+///
+/// `first` is the URL of the first page, and `current` that of this page.
+pub(crate) fn read_api_page(
+    response: &Response<Bytes>,
+    member: &str,
+    (first, current): (&Url, &Url),
+    token: &AccessToken,
+    now: UnixTime,
+) -> Result<ApiPage> {
+    check_api_status(response, token, now)?;
+    let json = value::decode_json(response.body());
+    let mismatch = |error: serde_json::Error| unexpected_json_error(&error, response, token);
+    let page: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&json).map_err(mismatch)?;
+    let next = next_page(response.headers(), first, current);
+    match page.get(member).filter(|value| is_list(value)) {
+        Some(items) => Ok(ApiPage { items: serde_json::from_str(items.get()).map_err(mismatch)?, next }),
+        None => {
+            let lists = page.iter().filter(|(_, value)| is_list(value)).map(|(name, _)| format!("`{name}`"));
+            let lists = lists.collect::<Vec<_>>().join(", ");
+            let lists = if lists.is_empty() { "none".to_owned() } else { lists };
+            let message = format!("response has no list `{member}`: name the member with `list_at` (found {lists})");
+            Err(response_error(message, response, token))
+        }
+    }
+}
+
+fn is_list(value: &RawValue) -> bool {
+    value.get().starts_with('[')
+}
+
+/// Reads one item of a page.
+pub(crate) fn read_api_item<T: DeserializeOwned>(item: &RawValue) -> Result<T> {
+    serde_json::from_str(item.get())
+        .map_err(|error| Error::new(ErrorKind::ApiRequest, type_mismatch(&error).replacen("response", "item", 1)))
+}
+
+/// Returns the URL of the next page: the `Link` with the relation `next` (RFC 8288).
+///
+/// Webex has sent `max=null`, which the next request rejects, and links without parameters of the
+/// first request, which changes the result. The former is removed, and the latter are added.
+fn next_page(headers: &HeaderMap, first: &Url, current: &Url) -> Option<Url> {
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let target = links.flat_map(|links| split_unquoted(links, ',')).find_map(link_target_of_next)?;
+    let mut next = current.join(target).ok()?;
+    let sent: Vec<(String, String)> = next.query_pairs().into_owned().collect();
+    let mut pairs: Vec<_> = sent.iter().filter(|(name, value)| !(name == "max" && value == "null")).cloned().collect();
+    let is_missing = |name: &str| pairs.iter().all(|(own, _)| own != name);
+    let forgotten: Vec<_> = first.query_pairs().into_owned().filter(|(name, _)| is_missing(name)).collect();
+    pairs.extend(forgotten);
+    // The encoding of a complete link is left as it is.
+    if pairs != sent {
+        next.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    Some(next)
+}
+
+/// Splits a part of a `Link` header at a separator that is neither quoted nor within a URL.
+fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_url) = (false, false);
+    text.split(move |c| {
+        match c {
+            '"' if !is_url => is_quoted = !is_quoted,
+            '<' if !is_quoted => is_url = true,
+            '>' if !is_quoted => is_url = false,
+            _ => {}
+        }
+        c == separator && !is_quoted && !is_url
+    })
+}
+
+/// Returns the target of a link whose relation is `next`.
+fn link_target_of_next(link: &str) -> Option<&str> {
+    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next =
+        split_unquoted(parameters, ';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
+            let relations = value.trim().trim_matches('"');
+            name.trim().eq_ignore_ascii_case("rel")
+                && relations.split_ascii_whitespace().any(|relation| relation.eq_ignore_ascii_case("next"))
+        });
+    is_next.then_some(target)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +351,34 @@ mod tests {
             ("/v1/rooms", false),
         ] {
             assert_eq!(check_token_destination(&registration, &uri.parse().unwrap()).is_ok(), fits, "{uri}");
+        }
+    }
+
+    #[test]
+    fn next_page_is_the_link_with_relation_next() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let first = url("https://webexapis.com/v1/rooms?max=2&type=group");
+        let current = url("https://webexapis.com/v1/rooms?cursor=1&max=2&type=group");
+        for (headers, next) in [
+            (vec![], None),
+            (vec!["<https://webexapis.com/v1/rooms?a>; rel=\"prev\""], None),
+            (vec!["https://webexapis.com/v1/rooms?cursor=2; rel=next"], None),
+            (vec!["<rooms?cursor=2&max=2&type=group>; rel=next"], Some("rooms?cursor=2&max=2&type=group")),
+            (vec!["</v1/rooms?cursor=2&max=2&type=x>; REL=\"first Next\""], Some("rooms?cursor=2&max=2&type=x")),
+            (vec!["<a>; rel=prev", "<rooms?cursor=2>; rel=next"], Some("rooms?cursor=2&max=2&type=group")),
+            (
+                vec!["<a,b>; title=\"x, <y>; rel=next\"; rel=prev, <rooms?max=null&type=>; rel=next"],
+                Some("rooms?type=&max=2"),
+            ),
+            // The encoding of a complete link is kept.
+            (vec!["<rooms?cursor=a,b%2C&max=2&type=+>; rel=next"], Some("rooms?cursor=a,b%2C&max=2&type=+")),
+        ] {
+            let mut map = HeaderMap::new();
+            for header in &headers {
+                map.append(LINK, HeaderValue::from_static(header));
+            }
+            let next = next.map(|next| url("https://webexapis.com/v1/").join(next).unwrap());
+            assert_eq!(next_page(&map, &first, &current), next, "{headers:?}");
         }
     }
 }

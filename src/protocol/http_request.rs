@@ -186,6 +186,8 @@ pub(crate) enum RequestKind {
     DeviceToken,
     /// A request for the person's details, with an access token.
     Person,
+    /// Another request to the Webex API, with an access token.
+    Api,
     /// The revocation of a token.
     Revocation,
     /// A request for the key set (JWKS).
@@ -208,6 +210,7 @@ impl RequestKind {
             Self::DeviceAuthorization => "device_code",
             Self::DeviceToken => "device",
             Self::Person => "person",
+            Self::Api => "api",
             Self::Revocation => "revocation",
             #[cfg(feature = "oidc")]
             Self::Jwks => "keys",
@@ -221,7 +224,7 @@ impl RequestKind {
     /// Returns `true` if the request is for a protected resource and contains an access token.
     pub(crate) fn is_resource_request(self) -> bool {
         match self {
-            Self::Person => true,
+            Self::Person | Self::Api => true,
             #[cfg(feature = "oidc")]
             Self::UserInfo => true,
             _ => false,
@@ -240,6 +243,7 @@ impl RequestKind {
             Self::Refresh => ErrorKind::Refresh,
             Self::DeviceAuthorization | Self::DeviceToken => ErrorKind::DeviceGrant,
             Self::Person => ErrorKind::PersonRequest,
+            Self::Api => ErrorKind::ApiRequest,
             Self::Revocation => ErrorKind::Revocation,
             #[cfg(feature = "oidc")]
             Self::Jwks => ErrorKind::Jwks,

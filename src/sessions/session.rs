@@ -237,14 +237,19 @@ impl Session {
     /// }
     /// ```
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        self.send_with_token(&request).await.map(|(response, _)| response)
+    }
+
+    /// Implements [`send`](Self::send). Also returns the access token of the last attempt.
+    pub(crate) async fn send_with_token(&self, request: &Request<Bytes>) -> Result<(Response<Bytes>, AccessToken)> {
         let webex = self.webex();
         api_request::check_token_destination(webex.registration(), request.uri())?;
         let call = |token: AccessToken| {
             let request = request.clone();
-            async move { webex.send_api_request(request, &token).await }
+            async move { Ok((webex.send_api_request(request, &token).await?, token)) }
         };
-        let is_unauthorized = |reply: &Result<Response<Bytes>>| {
-            reply.as_ref().is_ok_and(|reply| reply.status() == StatusCode::UNAUTHORIZED)
+        let is_unauthorized = |reply: &Result<(Response<Bytes>, AccessToken)>| {
+            reply.as_ref().is_ok_and(|(response, _)| response.status() == StatusCode::UNAUTHORIZED)
         };
         self.with_token(call, is_unauthorized).await
     }

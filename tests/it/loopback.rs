@@ -2,6 +2,7 @@
 
 mod attacks;
 mod browsers;
+mod device_fallback;
 mod failed_logins;
 mod pasted_callbacks;
 mod ports;

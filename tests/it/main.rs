@@ -14,6 +14,7 @@ mod api_401;
 mod architecture;
 mod builder_settings;
 mod api_calls;
+mod api_requests;
 mod clock_corrections;
 mod clock_faults;
 mod conformance;

@@ -43,16 +43,19 @@
 use std::time::Duration;
 use std::{fmt, io};
 
+use tokio::sync::oneshot;
 use url::Url;
 
 use crate::client::WebexOAuth;
 use crate::client::login::Login;
 use crate::error::{Error, ErrorKind, Result};
+use crate::login::device::device_login::DeviceLogin;
 use crate::login::loopback::listen::LoopbackRedirect;
 use crate::login::loopback::receiver::{CallbackReceiver, WaitGuard};
 use crate::login::loopback::server::{Browser, BrowserFailureHandler};
 use crate::protocol::authorization::request::AuthorizationRequest;
 use crate::protocol::authorization::url::AuthorizationUrl;
+use crate::trace::event;
 
 pub(crate) mod listen;
 pub(crate) mod page;
@@ -278,6 +281,76 @@ impl BrowserLogin {
     /// Panics under the same conditions as [`wait`](WaitingLogin::wait).
     pub async fn run(self) -> Result<Login> {
         self.begin()?.wait().await
+    }
+
+    /// Logs in with the browser on this host, or with a [device code](DeviceLogin) if there is none.
+    ///
+    /// `show_code` shows [`DeviceLogin::verification_uri`] and [`DeviceLogin::user_code`] to the
+    /// user. It is called if
+    ///
+    /// - the program runs over SSH (`SSH_CONNECTION` is set), unless
+    ///   [`open_with`](Self::open_with) was called,
+    /// - the browser cannot be opened, or
+    /// - no port of the redirect URIs is free.
+    ///
+    /// The device login requests the scopes of the client: changes by
+    /// [`customize_request`](Self::customize_request) do not apply to it. It requires four more
+    /// redirect URIs, see [`guide::devices`](crate::guide::devices).
+    ///
+    /// # Errors
+    ///
+    /// - The errors of [`run`](Self::run), except those that lead to a device login.
+    /// - The errors of [`DeviceLogin::start`] and [`DeviceLogin::wait`].
+    ///
+    /// # Panics
+    ///
+    /// Panics under the same conditions as [`wait`](WaitingLogin::wait).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use webex_oauth::{BrowserLogin, WebexOAuth};
+    ///
+    /// # async fn log_in(webex: &WebexOAuth) -> webex_oauth::Result<()> {
+    /// let login = BrowserLogin::new(webex)
+    ///     .run_or_device(|device| {
+    ///         println!("Open {} and enter {}", device.verification_uri(), device.user_code());
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run_or_device(mut self, show_code: impl FnOnce(&DeviceLogin)) -> Result<Login> {
+        let webex = self.webex.clone();
+        if !self.is_without_local_browser() {
+            let (report, failed) = oneshot::channel();
+            let handler = self.on_browser_failure.take();
+            self.on_browser_failure = Some(Box::new(move |url, error| {
+                if let Some(handler) = handler {
+                    handler(url, error);
+                }
+                _ = report.send(());
+            }));
+            match self.begin() {
+                Ok(waiting) => tokio::select! {
+                    outcome = waiting.wait() => return outcome,
+                    // Without a failure, the sender is dropped, and this branch is disabled.
+                    Ok(()) = failed => {}
+                },
+                Err(error) if error.kind() == ErrorKind::CallbackServer => {}
+                Err(error) => return Err(error),
+            }
+        }
+        event!(DEBUG, "no browser on this host: starting a device login");
+        let mut device = DeviceLogin::start(&webex).await?;
+        show_code(&device);
+        device.wait().await
+    }
+
+    /// Returns `true` if a browser that is opened here would not be visible to the user.
+    fn is_without_local_browser(&self) -> bool {
+        let opens_here = matches!(self.browser, Browser::Custom(_));
+        !opens_here && std::env::var_os("SSH_CONNECTION").is_some()
     }
 
     fn effective_timeout(&self) -> Result<Duration> {

@@ -20,7 +20,7 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use crate::clock::UnixTime;
-use crate::error::server_error::is_intermediary;
+use crate::error::is_intermediary;
 use crate::error::{Error, ErrorClass, ServerError};
 use crate::json::value::{self, has_replacement_character};
 use crate::protocol::error_response::description::{
@@ -161,6 +161,7 @@ fn resource_error_message(asked: RequestKind, remedy: Option<ErrorClass>) -> &'s
         (_, Some(ErrorClass::Misconfigured)) => {
             "request is not allowed with this access token: a scope or a role is missing"
         }
+        (RequestKind::Api, _) => "request rejected: check its path, parameters, and body",
         _ => "request rejected: the response contains no reason",
     }
 }
@@ -303,7 +304,7 @@ fn classify_json(asked: RequestKind, status: StatusCode, code: Option<&str>, tex
 fn classify_unrecognized(asked: RequestKind) -> Option<ErrorClass> {
     match asked {
         RequestKind::Exchange | RequestKind::Refresh | RequestKind::DeviceToken => Some(ErrorClass::LoginRequired),
-        RequestKind::Person => None,
+        RequestKind::Person | RequestKind::Api => None,
         // A login does not change the outcome of these requests.
         RequestKind::Revocation | RequestKind::DeviceAuthorization => Some(ErrorClass::Misconfigured),
         #[cfg(feature = "oidc")]
