@@ -1,14 +1,14 @@
-//! JSON, read without the crate's help.
+//! JSON parsing without the crate.
 //!
-//! A byte order mark and text that is not UTF-8 are read as the crate reads them. What serde_json rejects even then, such as
-//! half of a surrogate pair, cannot be judged here.
+//! A byte order mark and invalid UTF-8 are handled as in the crate. Input that serde_json rejects nevertheless, for example with
+//! an unpaired surrogate, cannot be checked here.
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// An object in which no name stands twice, as far as serde_json can read it.
-pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
+/// Parses accepted input as an object without duplicate names. Returns `None` if serde_json cannot parse it.
+pub(crate) fn parse_object(json: &[u8]) -> Option<Map<String, Value>> {
     struct Names(Vec<String>);
 
     impl<'de> Deserialize<'de> for Names {
@@ -34,8 +34,8 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
 
     let text = String::from_utf8_lossy(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json));
     let value: Value = serde_json::from_str(&text).ok()?;
-    let Value::Object(object) = value else { panic!("what is accepted is an object: {text}") };
+    let Value::Object(object) = value else { panic!("accepted input is not an object: {text}") };
     let Names(names) = serde_json::from_str(&text).unwrap();
-    assert_eq!(names.len(), object.len(), "what is accepted has no name twice");
+    assert_eq!(names.len(), object.len(), "accepted input has duplicate names");
     Some(object)
 }

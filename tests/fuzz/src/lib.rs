@@ -1,33 +1,34 @@
-//! What the crate makes of input that nobody foresaw, through its public face alone.
+//! Fuzz targets for input from the network, the browser, and stores. They use only the public API of the crate.
 //!
-//! Each target is a function of bytes that panics where the crate breaks a promise, and says whether the input was
-//! accepted. A file of `targets/` hands it to the fuzzer; `tests/corpus.rs` runs it over the seeds of `corpus/`, whose names
-//! say what becomes of them.
+//! Each target is a function of bytes that panics if the crate violates a guarantee, and returns `true` if the input was
+//! accepted. The files in `targets/` pass the functions to the fuzzer. `tests/corpus.rs` runs them over the seeds in `corpus/`,
+//! whose names begin with the expected outcome.
 //!
-//! - `stage` is a client whose server answers as it was told; `answer` is such an answer, written as text.
-//! - `leak` holds every error against the secrets that were about; `signer` signs ID tokens, and judges them by itself; `json`
-//!   reads what was accepted once more.
-//! - `logins`, `identity`, `service`, `stored` and `words` are the targets.
+//! - `fixture` contains a client with a simulated server; `response` parses the server's responses from the input.
+//! - `secret_leak` checks errors and `Debug` output for secrets; `signer` signs and verifies ID tokens without the crate;
+//!   `json` parses accepted input without the crate.
+//! - `logins`, `identity`, `service`, `stored`, and `string_formats` contain the targets.
 
-mod answer;
 mod json;
-mod leak;
+mod response;
 mod signer;
-mod stage;
+
+mod fixture;
+mod secret_leak;
 
 mod identity;
 mod logins;
 mod service;
 mod stored;
-mod words;
+mod string_formats;
 
 pub use crate::identity::{id_token, id_token_claims, key_set, user_info};
 pub use crate::logins::{callback, person, retry_after, token_response};
 pub use crate::service::{discovery, web_finger};
 pub use crate::stored::{stored_login, stored_pending, stored_tokens};
-pub use crate::words::{integration_id, scopes, security_context};
+pub use crate::string_formats::{integration_id, scopes, security_context};
 
-/// A target: whether the input was accepted.
+/// A fuzz target. It returns `true` if the input was accepted.
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets, by name.

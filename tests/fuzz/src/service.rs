@@ -1,4 +1,4 @@
-//! What a service says of itself, and of whose issuer a user's is.
+//! Targets for discovery documents and WebFinger responses.
 
 use http::Response;
 use serde_json::Value;
@@ -6,48 +6,48 @@ use url::Url;
 use webex_oauth::oidc::Discovery;
 use webex_oauth::{ErrorKind, Service, WebexOAuth};
 
-use crate::answer;
-use crate::json::object;
-use crate::leak::assert_sound_beside;
-use crate::stage::{ISSUER, Place, Stage, wait};
+use crate::fixture::{Endpoint, Fixture, ISSUER, block_on};
+use crate::json::parse_object;
+use crate::response::parse_response;
+use crate::secret_leak::check_error_for_secrets;
 
 const ISSUERS: [&str; 2] = [ISSUER, "https://idbroker-eu.webex.com/idb"];
 const ISSUER_HOSTS: [&str; 2] = ["idbroker.webex.com", "idbroker-eu.webex.com"];
-/// Where secrets may be sent, and the browser.
-const OWN_HOST: &str = "webexapis.com";
+/// The host that secrets and the browser may be sent to.
+const SERVICE_HOST: &str = "webexapis.com";
 
-/// A discovery document. Accepted is only one of an issuer of the service whose addresses are all https, and on the
-/// service's own hosts; those are then good for a client.
+/// Parses a discovery document. Only a document of a trusted issuer whose endpoints all use HTTPS and the hosts of the service
+/// is accepted. A client can be built with these endpoints.
 pub fn discovery(input: &[u8]) -> bool {
-    let (stage, answer) = stage(input);
-    let found = wait(stage.webex.discover());
+    let (fixture, response) = fixture_with_response(input);
+    let found = block_on(fixture.webex.discover());
     match &found {
         Ok(found) => {
-            assert!(answer.status().is_success());
+            assert!(response.status().is_success());
             assert!(ISSUERS.contains(&found.issuer().unwrap()));
-            if let Some(document) = object(answer.body()) {
+            if let Some(document) = parse_object(response.body()) {
                 assert_eq!(document["issuer"], found.issuer().unwrap());
                 assert!(document.iter().all(|(name, value)| found.field(name) == Some(value)));
-                let refuses_silence =
+                let requires_issuer =
                     document.get("authorization_response_iss_parameter_supported") == Some(&true.into());
-                assert!(!refuses_silence || found.is_issuer_in_callbacks());
+                assert!(!requires_issuer || found.is_issuer_in_callbacks());
             }
-            check_addresses(found);
+            check_endpoints(found);
             let service = service().with_discovery(found);
-            WebexOAuth::builder().service(service).client_id("C1").build().expect("what was accepted can be used");
+            WebexOAuth::builder().service(service).client_id("C1").build().expect("accepted endpoints can be used");
         }
-        // Whoever is asked is sent no secret.
         Err(error) => {
-            assert_sound_beside(error, &[]);
+            // A discovery request contains no secret.
+            check_error_for_secrets(error, &[]);
             assert!(error.kind() == ErrorKind::Discovery && !error.is_login_required(), "{error:?}");
         }
     }
-    assert!(stage.requests(Place::Discovery) <= 3);
+    assert!(fixture.request_count(Endpoint::Discovery) <= 3);
     found.is_ok()
 }
 
-fn check_addresses(found: &Discovery) {
-    let at_service = [
+fn check_endpoints(found: &Discovery) {
+    let service_endpoints = [
         found.authorization_endpoint(),
         found.token_endpoint(),
         found.user_info_endpoint(),
@@ -55,52 +55,52 @@ fn check_addresses(found: &Discovery) {
         found.device_authorization_endpoint(),
         found.introspection_endpoint(),
     ];
-    for url in at_service.into_iter().flatten() {
-        assert!(is_at(url, &[OWN_HOST]), "{url}");
+    for url in service_endpoints.into_iter().flatten() {
+        assert!(is_https_url_at(url, &[SERVICE_HOST]), "{url}");
     }
     for url in [found.revocation_endpoint(), found.end_session_endpoint()].into_iter().flatten() {
-        assert!(is_at(url, &[OWN_HOST, ISSUER_HOSTS[0], ISSUER_HOSTS[1]]), "{url}");
+        assert!(is_https_url_at(url, &[SERVICE_HOST, ISSUER_HOSTS[0], ISSUER_HOSTS[1]]), "{url}");
     }
 }
 
-/// Whether an address is https, at one of these hosts, with no other port and nobody's name in it.
-fn is_at(url: &str, hosts: &[&str]) -> bool {
-    let url = Url::parse(url).expect("what is accepted is a URL");
-    let is_bare = url.port().is_none() && url.username().is_empty() && url.password().is_none();
-    url.scheme() == "https" && is_bare && hosts.contains(&url.host_str().unwrap())
+/// Returns `true` if a URL uses HTTPS, one of `hosts`, and the default port, and has no user info.
+fn is_https_url_at(url: &str, hosts: &[&str]) -> bool {
+    let url = Url::parse(url).expect("an accepted endpoint is a URL");
+    let has_only_host = url.port().is_none() && url.username().is_empty() && url.password().is_none();
+    url.scheme() == "https" && has_only_host && hosts.contains(&url.host_str().unwrap())
 }
 
-/// An answer about a user's home. Accepted is only a link to an issuer of the service.
+/// Parses a WebFinger response. Only a link to a trusted issuer is accepted.
 pub fn web_finger(input: &[u8]) -> bool {
-    let (stage, answer) = stage(input);
-    let home = wait(stage.webex.home_issuer("jane@example.com"));
-    match &home {
-        Ok(home) => {
-            assert!(answer.status().is_success() && ISSUERS.contains(&home.as_str()), "{home}");
-            let is_home = |link: &Value| {
-                link["rel"] == "http://openid.net/specs/connect/1.0/issuer" && link["href"] == home.as_str()
+    let (fixture, response) = fixture_with_response(input);
+    let issuer = block_on(fixture.webex.home_issuer("jane@example.com"));
+    match &issuer {
+        Ok(issuer) => {
+            assert!(response.status().is_success() && ISSUERS.contains(&issuer.as_str()), "{issuer}");
+            let is_issuer_link = |link: &Value| {
+                link["rel"] == "http://openid.net/specs/connect/1.0/issuer" && link["href"] == issuer.as_str()
             };
-            if let Some(answer) = object(answer.body()) {
-                let links = answer["links"].as_array().cloned().unwrap();
-                assert!(links.iter().any(is_home), "{links:?}");
+            if let Some(document) = parse_object(response.body()) {
+                let links = document["links"].as_array().cloned().unwrap();
+                assert!(links.iter().any(is_issuer_link), "{links:?}");
             }
         }
         Err(error) => {
-            assert_sound_beside(error, &[]);
+            check_error_for_secrets(error, &[]);
             assert!(error.kind() == ErrorKind::Discovery && !error.is_login_required(), "{error:?}");
         }
     }
-    assert!(stage.requests(Place::Discovery) <= 3);
-    home.is_ok()
+    assert!(fixture.request_count(Endpoint::Discovery) <= 3);
+    issuer.is_ok()
 }
 
 fn service() -> Service {
     Service::webex().with_issuers(ISSUERS)
 }
 
-/// A client whose service answers so when it is asked.
-fn stage(input: &[u8]) -> (Stage, Response<bytes::Bytes>) {
-    let (stage, answer) = (Stage::at(service()), answer::read(input));
-    stage.answer(Place::Discovery, answer.clone());
-    (stage, answer)
+/// Returns a fixture whose discovery endpoint responds with the input, and the parsed response.
+fn fixture_with_response(input: &[u8]) -> (Fixture, Response<bytes::Bytes>) {
+    let (fixture, response) = (Fixture::with_service(service()), parse_response(input));
+    fixture.set_response(Endpoint::Discovery, response.clone());
+    (fixture, response)
 }

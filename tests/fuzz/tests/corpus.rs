@@ -1,11 +1,11 @@
-//! The seeds, each with the outcome that its name says: without a fuzzer, on any toolchain.
+//! Runs the targets over the seeds without a fuzzer, on any toolchain, and compares the outcomes with the file names.
 
 use std::fs;
 use std::path::Path;
 
 use webex_oauth_fuzz::TARGETS;
 
-/// As many as a folder holds at most: seeds are picked, not gathered.
+/// The maximum number of seeds of a target. Seeds are chosen by hand, not collected from the fuzzer.
 const MAX_SEEDS: usize = 30;
 
 #[test]
@@ -17,7 +17,7 @@ fn corpus_seeds_match_outcome_in_file_name() {
             let path = seed.unwrap().path();
             let file = path.file_name().unwrap().to_str().unwrap();
             let is_good = file.starts_with("good-");
-            assert!(is_good || file.starts_with("bad-"), "{name}/{file} says no outcome");
+            assert!(is_good || file.starts_with("bad-"), "{name}/{file} has no outcome in its name");
             assert_eq!(target(&fs::read(&path).unwrap()), is_good, "{name}/{file}");
             outcomes[usize::from(is_good)] += 1;
         }

@@ -1,4 +1,4 @@
-//! A client whose server answers as it was told, at a time that stands still.
+//! A client with a simulated server and a simulated clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -33,78 +33,78 @@ const CLIENT_SECRET: &str = "PLANTED p+s/w%rd:1 2&x=%20";
 /// The client's credentials as Basic authentication writes them.
 const CREDENTIALS: &str = "QzE6UExBTlRFRCtwJTJCcyUyRnclMjVyZCUzQTErMiUyNnglM0QlMjUyMA==";
 
-/// What nothing may show.
+/// All secrets of the fixture. No output may contain them.
 pub(crate) const SECRETS: [&str; 9] =
     [STATE, NONCE, CODE, ACCESS_TOKEN, VERIFIER, PAYLOAD, REFRESH_TOKEN, CLIENT_SECRET, CREDENTIALS];
 
-/// What the exchange of a code sends, what a refresh does, what the browser brings, and what an ID token
-/// comes with: a hostile server may write the
-/// others into its answers as well as any other word.
-pub(crate) const OF_EXCHANGE: [&str; 4] = [CODE, VERIFIER, CLIENT_SECRET, CREDENTIALS];
-pub(crate) const OF_REFRESH: [&str; 4] = [REFRESH_TOKEN, ACCESS_TOKEN, CLIENT_SECRET, CREDENTIALS];
-pub(crate) const OF_CALLBACK: [&str; 3] = [STATE, NONCE, VERIFIER];
-pub(crate) const OF_ID_TOKEN: [&str; 5] = [STATE, NONCE, VERIFIER, CODE, ACCESS_TOKEN];
+/// The secrets that each kind of error must not contain: those of a code exchange, of a refresh, of a callback, and of an ID
+/// token. A malicious server may put the others into its response like any other string.
+pub(crate) const EXCHANGE_SECRETS: [&str; 4] = [CODE, VERIFIER, CLIENT_SECRET, CREDENTIALS];
+pub(crate) const REFRESH_SECRETS: [&str; 4] = [REFRESH_TOKEN, ACCESS_TOKEN, CLIENT_SECRET, CREDENTIALS];
+pub(crate) const CALLBACK_SECRETS: [&str; 3] = [STATE, NONCE, VERIFIER];
+pub(crate) const ID_TOKEN_SECRETS: [&str; 5] = [STATE, NONCE, VERIFIER, CODE, ACCESS_TOKEN];
 
 /// The maximum number of sleeps. A call that sleeps more often hangs.
 const MAX_SLEEPS: u64 = 100;
 
-/// Where a request went.
+/// The endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Endpoint {
     Token,
-    Keys,
+    Jwks,
     UserInfo,
     Discovery,
     Person,
 }
 
-/// One client, one server, one moment.
-pub(crate) struct Stage {
+/// A client, its server, and its clock.
+pub(crate) struct Fixture {
     pub(crate) webex: WebexOAuth,
-    server: Server,
+    transport: MockTransport,
 }
 
-impl Stage {
-    /// With a server that hands out tokens, and the keys of [`signer::key_set`].
+impl Fixture {
+    /// Creates a fixture whose server issues tokens and publishes the keys of [`signer::key_set`].
     pub(crate) fn new() -> Self {
-        Self::at(Service::webex())
+        Self::with_service(Service::webex())
     }
 
-    pub(crate) fn at(service: Service) -> Self {
-        let server = Server::default();
+    pub(crate) fn with_service(service: Service) -> Self {
+        let transport = MockTransport::default();
         let webex = WebexOAuth::builder()
             .service(service)
             .client_id(CLIENT_ID)
             .client_secret(CLIENT_SECRET)
             .redirect_uri("http://localhost:5000/callback")
             .scopes("spark:all openid email")
-            .transport(server.clone())
-            .clock(Still::default())
+            .transport(transport.clone())
+            .clock(SimulatedClock::default())
             .id_token_algorithms([SigningAlgorithm::Rs256, SigningAlgorithm::Es256])
             .build()
             .unwrap();
-        Self { webex, server }
+        Self { webex, transport }
     }
 
-    /// Answers so from now on.
-    pub(crate) fn answer(&self, place: Place, answer: Response<Bytes>) {
-        self.server.0.lock().unwrap().answers.retain(|(other, _)| *other != place);
-        self.server.0.lock().unwrap().answers.push((place, answer));
+    /// Sets the response of an endpoint.
+    pub(crate) fn set_response(&self, endpoint: Endpoint, response: Response<Bytes>) {
+        let mut state = self.transport.0.lock().unwrap();
+        state.responses.retain(|(other, _)| *other != endpoint);
+        state.responses.push((endpoint, response));
     }
 
-    /// Answers the token endpoint with tokens and this ID token.
-    pub(crate) fn grant(&self, id_token: &str) {
+    /// Sets a token response with this ID token.
+    pub(crate) fn set_id_token(&self, id_token: &str) {
         let tokens = json!({"access_token": ACCESS_TOKEN, "expires_in": 1000, "refresh_token": REFRESH_TOKEN,
             "id_token": id_token});
-        self.answer(Place::Token, Response::new(tokens.to_string().into()));
+        self.set_response(Endpoint::Token, Response::new(tokens.to_string().into()));
     }
 
-    /// How many requests went to a place.
-    pub(crate) fn requests(&self, place: Place) -> usize {
-        self.server.0.lock().unwrap().requests.iter().filter(|other| **other == place).count()
+    /// Returns the number of requests to an endpoint.
+    pub(crate) fn request_count(&self, endpoint: Endpoint) -> usize {
+        self.transport.0.lock().unwrap().requests.iter().filter(|other| **other == endpoint).count()
     }
 
-    /// A login that waits for its callback; with a nonce, it waits for an ID token, too.
+    /// Returns a pending authorization. With a nonce, it requires an ID token.
     pub(crate) fn pending(&self, nonce: Option<&str>) -> PendingAuthorization {
         let stored = json!({"v": 1, "service": self.webex.service().id(), "client_id": CLIENT_ID, "state": STATE,
             "nonce": nonce, "code_verifier": VERIFIER, "code_challenge_method": "S256", "payload": PAYLOAD,
@@ -112,13 +112,13 @@ impl Stage {
         PendingAuthorization::from_stored(&stored.to_string()).unwrap()
     }
 
-    /// What becomes of a login whose callback is as it should be.
+    /// Completes a login with a valid callback.
     pub(crate) fn log_in(&self, nonce: Option<&str>) -> Result<Login, Error> {
         let callback = Callback::parse(format!("code={CODE}&state={STATE}")).unwrap();
-        wait(self.webex.login(self.pending(nonce), callback))
+        block_on(self.webex.login(self.pending(nonce), callback))
     }
 
-    /// The tokens of an earlier login.
+    /// Returns the tokens of an earlier login.
     pub(crate) fn tokens(&self) -> TokenSet {
         let stored = json!({"v": 1, "service": self.webex.service().id(), "client_id": CLIENT_ID,
             "access_token": ACCESS_TOKEN, "refresh_token": REFRESH_TOKEN, "received_at": NOW - 1000});
@@ -126,66 +126,69 @@ impl Stage {
     }
 }
 
-/// Runs a future to its end; nothing in here waits for anything but itself.
-pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+/// Runs a future to completion. No future of the fixture waits for real I/O or time.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     static RUNTIME: LazyLock<Runtime> =
         LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap());
     RUNTIME.block_on(future)
 }
 
-/// Answers each place as it was told.
+/// A transport that returns the configured response of each endpoint, or 404.
 #[derive(Clone, Debug)]
-struct Server(Arc<Mutex<Desk>>);
+struct MockTransport(Arc<Mutex<TransportState>>);
 
 #[derive(Debug)]
-struct Desk {
-    answers: Vec<(Place, Response<Bytes>)>,
-    requests: Vec<Place>,
+struct TransportState {
+    responses: Vec<(Endpoint, Response<Bytes>)>,
+    requests: Vec<Endpoint>,
 }
 
-impl Default for Server {
+impl Default for MockTransport {
     fn default() -> Self {
         static KEYS: LazyLock<Bytes> = LazyLock::new(|| signer::key_set().to_string().into());
         let tokens = json!({"access_token": ACCESS_TOKEN, "expires_in": 1000, "refresh_token": REFRESH_TOKEN});
-        let answers =
-            vec![(Place::Token, Response::new(tokens.to_string().into())), (Place::Keys, Response::new(KEYS.clone()))];
-        Self(Arc::new(Mutex::new(Desk { answers, requests: Vec::new() })))
+        let responses = vec![
+            (Endpoint::Token, Response::new(tokens.to_string().into())),
+            (Endpoint::Jwks, Response::new(KEYS.clone())),
+        ];
+        Self(Arc::new(Mutex::new(TransportState { responses, requests: Vec::new() })))
     }
 }
 
 #[async_trait]
-impl Transport for Server {
+impl Transport for MockTransport {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
-        let place = match request.uri().path() {
-            path if path.ends_with("/access_token") => Place::Token,
-            path if path.ends_with("/userinfo") => Place::UserInfo,
-            path if path.contains("verification") => Place::Keys,
-            path if path.contains("/.well-known/") => Place::Discovery,
-            _ => Place::Person,
+        let endpoint = match request.uri().path() {
+            path if path.ends_with("/access_token") => Endpoint::Token,
+            path if path.ends_with("/userinfo") => Endpoint::UserInfo,
+            path if path.contains("verification") => Endpoint::Jwks,
+            path if path.contains("/.well-known/") => Endpoint::Discovery,
+            _ => Endpoint::Person,
         };
-        if place == Place::Token {
+        if endpoint == Endpoint::Token {
             assert_eq!(request.headers()["authorization"], format!("Basic {CREDENTIALS}"));
         }
-        let mut desk = self.0.lock().unwrap();
-        desk.requests.push(place);
-        let answer = desk.answers.iter().find(|(other, _)| *other == place).map(|(_, answer)| answer.clone());
-        Ok(answer.unwrap_or_else(|| {
-            let mut absent = Response::new(Bytes::from_static(b"{}"));
-            *absent.status_mut() = http::StatusCode::NOT_FOUND;
-            absent
+        let mut state = self.0.lock().unwrap();
+        state.requests.push(endpoint);
+        let response =
+            state.responses.iter().find(|(other, _)| *other == endpoint).map(|(_, response)| response.clone());
+        Ok(response.unwrap_or_else(|| {
+            let mut not_found = Response::new(Bytes::from_static(b"{}"));
+            *not_found.status_mut() = http::StatusCode::NOT_FOUND;
+            not_found
         }))
     }
 }
 
-/// A clock that only those who sleep move.
+/// A clock that advances only by sleeping.
 #[derive(Debug, Default)]
-struct Still {
+struct SimulatedClock {
     slept: Mutex<Duration>,
-    sleeps: AtomicU64,
+    sleep_count: AtomicU64,
 }
 
 #[async_trait]
-impl Clock for Still {
+impl Clock for SimulatedClock {
     fn now(&self) -> UnixTime {
         UnixTime::from_secs(NOW) + self.elapsed()
     }
@@ -195,7 +198,7 @@ impl Clock for Still {
     }
 
     async fn sleep(&self, duration: Duration) {
-        assert!(self.sleeps.fetch_add(1, Ordering::Relaxed) < MAX_SLEEPS, "a call sleeps without end");
+        assert!(self.sleep_count.fetch_add(1, Ordering::Relaxed) < MAX_SLEEPS, "more than {MAX_SLEEPS} sleeps");
         let mut slept = self.slept.lock().unwrap();
         *slept = slept.saturating_add(duration);
     }

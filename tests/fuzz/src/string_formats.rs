@@ -1,15 +1,17 @@
-//! Values with a written form.
+//! Targets for values that are parsed from strings.
 
 use webex_oauth::meetings::{SecurityContext, User};
 use webex_oauth::{AccessToken, ApplicationId, ErrorKind, RefreshToken, Scope, Scopes};
 
-use crate::leak::assert_sound;
+use crate::secret_leak::check_error;
 
-/// An integration id, read and made.
+/// Parses and creates an integration ID.
 pub fn integration_id(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
-    for made in [ApplicationId::new(text), ApplicationId::new("C1").unwrap().with_cluster(text)].into_iter().flatten() {
-        assert_eq!(made.to_string().parse::<ApplicationId>().unwrap(), made);
+    for created in
+        [ApplicationId::new(text), ApplicationId::new("C1").unwrap().with_cluster(text)].into_iter().flatten()
+    {
+        assert_eq!(created.to_string().parse::<ApplicationId>().unwrap(), created);
     }
     if let Ok(token) = AccessToken::new(text) {
         let hint = token.hint();
@@ -24,19 +26,19 @@ pub fn integration_id(input: &[u8]) -> bool {
         Ok(id) => {
             assert_eq!(id.to_string().parse::<ApplicationId>().unwrap(), id);
             assert!(!id.client_id().contains('/') && !id.cluster().contains('/'));
-            let again = ApplicationId::new(id.client_id()).unwrap().with_cluster(id.cluster()).unwrap();
-            assert_eq!(again, id);
+            let reparsed = ApplicationId::new(id.client_id()).unwrap().with_cluster(id.cluster()).unwrap();
+            assert_eq!(reparsed, id);
             true
         }
         Err(error) => {
-            assert_sound(&error);
+            check_error(&error);
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             false
         }
     }
 }
 
-/// Scopes: one, several, and those of an authorization URL.
+/// Parses a scope, a list of scopes, and the scopes of an authorization URL.
 pub fn scopes(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
     if let Ok(scope) = text.parse::<Scope>() {
@@ -53,7 +55,7 @@ pub fn scopes(input: &[u8]) -> bool {
             true
         }
         Err(error) => {
-            assert_sound(&error);
+            check_error(&error);
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             false
         }
@@ -61,20 +63,20 @@ pub fn scopes(input: &[u8]) -> bool {
 }
 
 fn check_scopes(scopes: &Scopes) {
-    let written = scopes.to_string();
-    let again: Scopes = written.parse().unwrap();
-    assert_eq!((again.to_string(), &again), (written.clone(), scopes));
-    assert_eq!(scopes.len(), written.split_whitespace().count());
-    assert!(scopes.without(&again).is_empty() && scopes.iter().all(|scope| scopes.contains(scope)));
-    let mut once: Vec<_> = scopes.iter().collect();
-    once.sort();
-    once.dedup();
-    assert_eq!(once.len(), scopes.len(), "each stands once");
-    assert!(scopes.iter().all(|scope| scope.as_str().parse::<Scope>().is_ok_and(|again| again == *scope)));
+    let formatted = scopes.to_string();
+    let reparsed: Scopes = formatted.parse().unwrap();
+    assert_eq!((reparsed.to_string(), &reparsed), (formatted.clone(), scopes));
+    assert_eq!(scopes.len(), formatted.split_whitespace().count());
+    assert!(scopes.without(&reparsed).is_empty() && scopes.iter().all(|scope| scopes.contains(scope)));
+    let mut unique: Vec<_> = scopes.iter().collect();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), scopes.len(), "duplicate scopes");
+    assert!(scopes.iter().all(|scope| scope.as_str().parse::<Scope>().is_ok_and(|reparsed| reparsed == *scope)));
 }
 
-/// A user's name for the XML API, and the name of a site. Accepted is a name that XML can carry, and it comes out of the XML
-/// as it went in.
+/// Creates a security context for the XML API with the input as the user name and as the site name. Only a name that XML can
+/// represent is accepted, and it survives a round trip through the XML.
 pub fn security_context(input: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(input) else { return false };
     let token = AccessToken::new("PLANTED<access>&token").unwrap();
@@ -86,7 +88,7 @@ pub fn security_context(input: &[u8]) -> bool {
         let context = match SecurityContext::new("acme", user, &token) {
             Ok(context) => context,
             Err(error) => {
-                assert_sound(&error);
+                check_error(&error);
                 assert_eq!(error.kind(), ErrorKind::InvalidInput);
                 return false;
             }
@@ -98,10 +100,10 @@ pub fn security_context(input: &[u8]) -> bool {
              <webExAccessToken>PLANTED&lt;access&gt;&amp;token</webExAccessToken></securityContext>"
         );
         let (before, after) = expected.split_once("{}").unwrap();
-        let inside = xml.expose().strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap();
-        assert!(!inside.contains(['<', '>', '\r']));
-        let read = inside.replace("&#13;", "\r").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-        assert_eq!(read, name);
+        let escaped = xml.expose().strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap();
+        assert!(!escaped.contains(['<', '>', '\r']));
+        let unescaped = escaped.replace("&#13;", "\r").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        assert_eq!(unescaped, name);
     }
     true
 }
