@@ -1,4 +1,4 @@
-"""Authlib, on requests. Webex's refusals have no `error`, and without a hook it keeps them as if they were tokens."""
+"""Authlib with requests. Webex's error responses have no `error`; without a hook, Authlib treats them as tokens."""
 
 import time
 
@@ -9,22 +9,22 @@ from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from telling import (
+from harness import (
     AUTHORIZE,
-    DEVICE_START,
+    DEVICE_AUTHORIZATION,
     DEVICE_TOKEN,
     SCOPES,
     TOKEN,
     WEBEX,
-    answer_device,
     approve,
-    bad_answers,
-    caught,
-    hidden,
-    order,
-    tell,
+    complete_device_login,
+    error_outcomes,
+    expect_error,
+    report,
+    send_command,
+    token_owner,
     visit,
-    who,
+    with_other_secret,
 )
 
 SECRET = WEBEX["client_secret"]
@@ -41,91 +41,91 @@ def client(hook=True, method="client_secret_basic", scope=SCOPES):
         code_challenge_method="S256",
     )
     if hook:
-        # What an application at Webex needs: whatever is no success is no token.
+        # Applications for Webex need this hook: a response without a success status contains no tokens.
         for name in ("access_token_response", "refresh_token_response"):
-            session.register_compliance_hook(name, checked)
+            session.register_compliance_hook(name, raise_for_status)
     return session
 
 
-def checked(response):
+def raise_for_status(response):
     response.raise_for_status()
     return response
 
 
-def begin(session, browser=approve, **parameters):
-    """Up to the callback; gives what the exchange takes."""
+def authorize(session, browser=approve, **parameters):
+    """Runs a login up to the callback, and returns the arguments of the code exchange."""
     verifier = generate_token(48)
     url, state = session.create_authorization_url(AUTHORIZE, code_verifier=verifier, **parameters)
     return {"authorization_response": browser(url), "code_verifier": verifier, "state": state}
 
 
-def login(session, browser=approve, **parameters):
-    return session.fetch_token(TOKEN, **begin(session, browser, **parameters))
+def log_in(session, browser=approve, **parameters):
+    return session.fetch_token(TOKEN, **authorize(session, browser, **parameters))
 
 
-def refusal(error):
-    """What Webex says, as an application with the hook gets to see it."""
+def error_report(error):
+    """Returns the details of an error response, as an application with the hook receives them."""
     assert isinstance(error, requests.HTTPError), repr(error)
     body = error.response.json()
-    return {"status": error.response.status_code, "says": body["message"], "about": body["errors"][0]["description"]}
+    return {"status": error.response.status_code, "message": body["message"], "description": body["errors"][0]["description"]}
 
 
-def consents(url):
+def accept_consent(url):
     return visit(url, user="jane@example.com", decision="accept")
 
 
 session = client()
-tokens = dict(login(session, consents))
-tell(
+tokens = dict(log_in(session, accept_consent))
+report(
     "login",
     fields=sorted(tokens),
-    lives=[tokens["expires_in"], tokens["refresh_token_expires_in"]],
+    lifetimes=[tokens["expires_in"], tokens["refresh_token_expires_in"]],
     scope=tokens["scope"],
-    who=who(tokens["access_token"]),
+    user=token_owner(tokens["access_token"]),
 )
 
-tokens = dict(login(client(method="client_secret_post")))
-tell("secret_in_the_form", who=who(tokens["access_token"]))
+tokens = dict(log_in(client(method="client_secret_post")))
+report("secret_in_body", user=token_owner(tokens["access_token"]))
 
-new = dict(session.refresh_token(TOKEN))
-tell(
+new_tokens = dict(session.refresh_token(TOKEN))
+report(
     "refresh",
-    is_new=new["access_token"] != tokens["access_token"],
-    keeps_refresh_token=new["refresh_token"] == tokens["refresh_token"],
-    who=[who(new["access_token"]), who(tokens["access_token"])],
+    is_new=new_tokens["access_token"] != tokens["access_token"],
+    keeps_refresh_token=new_tokens["refresh_token"] == tokens["refresh_token"],
+    users=[token_owner(new_tokens["access_token"]), token_owner(tokens["access_token"])],
 )
 
-# It refreshes by itself, when its own clock says so.
+# Authlib refreshes automatically when the token has expired by the local clock.
 session.token["expires_at"] = int(time.time()) - 1
-answer = session.get(f"{WEBEX['base']}/people/me")
-tell("refresh_by_itself", status=answer.status_code, is_new=session.token["access_token"] != new["access_token"])
+response = session.get(f"{WEBEX['base']}/people/me")
+report("automatic_refresh", status=response.status_code, is_new=session.token["access_token"] != new_tokens["access_token"])
 
-order("fault", tokens="MissingRefreshToken")
-kept = session.refresh_token(TOKEN)["refresh_token"]
-tell("refresh_without_refresh_token", keeps_the_old_one=kept == tokens["refresh_token"])
+send_command("fault", tokens="MissingRefreshToken")
+refresh_token = session.refresh_token(TOKEN)["refresh_token"]
+report("refresh_without_refresh_token", keeps_refresh_token=refresh_token == tokens["refresh_token"])
 
-# A token without a type is a bearer to it.
+# Authlib treats a token without a type as a bearer token.
 for name in ("MissingTokenType", "OddTokenType"):
-    order("fault", tokens=name)
-    login(session)
-    tell(name, status=session.get(f"{WEBEX['base']}/people/me").status_code)
+    send_command("fault", tokens=name)
+    log_in(session)
+    report(name, status=session.get(f"{WEBEX['base']}/people/me").status_code)
 
-begun = begin(session)
-session.fetch_token(TOKEN, **begun)
-tell("spent_code", **refusal(caught(session.fetch_token, TOKEN, **begun)))
+arguments = authorize(session)
+session.fetch_token(TOKEN, **arguments)
+report("used_code", **error_report(expect_error(session.fetch_token, TOKEN, **arguments)))
 
-begun = begin(session)
-tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(session.fetch_token, TOKEN, **begun))))
+arguments = authorize(session)
+report("wrong_secret", **error_report(with_other_secret(SECRET, lambda: expect_error(session.fetch_token, TOKEN, **arguments))))
 
-begun = begin(session)
-order("fault", callback="OtherState")
-error = caught(login, session)
-tell("another_state", error=type(error).__name__)
+arguments = authorize(session)
+send_command("fault", callback="OtherState")
+error = expect_error(log_in, session)
+report("state_mismatch", error=type(error).__name__)
 
-# Without the hook, it takes each refusal for a token, unless it has `error` or is no JSON.
-naive = client(hook=False)
-login(naive)
-refresh_token = naive.token["refresh_token"]
+# Without the hook, Authlib treats error responses as tokens unless they have `error` or are not JSON.
+session_without_hook = client(hook=False)
+log_in(session_without_hook)
+refresh_token = session_without_hook.token["refresh_token"]
 
 
 def outcome(refresh):
@@ -137,25 +137,25 @@ def outcome(refresh):
         return [type(error).__name__, getattr(error, "error", None)]
 
 
-for name, session_with in (("bad_answers_without_hook", naive), ("bad_answers", session)):
-    refresh = lambda: dict(session_with.refresh_token(TOKEN, refresh_token=refresh_token))
-    tell(name, **bad_answers(refresh, outcome))
+for name, own_session in (("error_outcomes_without_hook", session_without_hook), ("error_outcomes", session)):
+    refresh = lambda: dict(own_session.refresh_token(TOKEN, refresh_token=refresh_token))
+    report(name, **error_outcomes(refresh, outcome))
 
-order("revoke")
-kept = dict(naive.refresh_token(TOKEN))
-tell("revoked_without_hook", keeps=sorted(kept), says=kept["message"])
+send_command("revoke")
+tokens = dict(session_without_hook.refresh_token(TOKEN))
+report("revoked_without_hook", fields=sorted(tokens), message=tokens["message"])
 
-tell("revoked", **refusal(caught(session.refresh_token, TOKEN)), who=who(session.token["access_token"]))
+report("revoked", **error_report(expect_error(session.refresh_token, TOKEN)), user=token_owner(session.token["access_token"]))
 
-# It sees no code in a callback that says `access_denied`, and asks for tokens of the client's own instead.
-refused = begin(client(), lambda url: visit(url, user="bob@example.com", decision="deny"))
-tell("denied", **refusal(caught(client().fetch_token, TOKEN, **refused)))
-kept = dict(client(hook=False).fetch_token(TOKEN, **refused))
-tell("denied_without_hook", keeps=sorted(kept), says=kept["errors"][0]["description"])
+# If a callback has `access_denied` instead of a code, Authlib requests tokens with the grant `client_credentials`.
+denied = authorize(client(), lambda url: visit(url, user="bob@example.com", decision="deny"))
+report("denied", **error_report(expect_error(client().fetch_token, TOKEN, **denied)))
+tokens = dict(client(hook=False).fetch_token(TOKEN, **denied))
+report("denied_without_hook", fields=sorted(tokens), message=tokens["errors"][0]["description"])
 
-# OpenID Connect is the application's to do: the keys, the signature, the claims.
+# The application fetches the keys and verifies the signature and the claims.
 def identify(nonce, expected_nonce=None):
-    tokens = login(client(scope="openid email"), nonce=nonce)
+    tokens = log_in(client(scope="openid email"), nonce=nonce)
     keys = KeySet.import_key_set(requests.get(f"{WEBEX['base']}/verification").json())
     decoded = jwt.decode(tokens["id_token"], keys, algorithms=["RS256"])
     options = {"iss": {"value": WEBEX["issuers"][0]}, "aud": {"value": WEBEX["client_id"]}}
@@ -164,52 +164,52 @@ def identify(nonce, expected_nonce=None):
     claims.validate()
     session = client()
     session.token = tokens
-    told = session.get(f"{WEBEX['base']}/userinfo").json()
-    assert told["sub"] == claims["sub"]
-    return claims, told
+    user_info = session.get(f"{WEBEX['base']}/userinfo").json()
+    assert user_info["sub"] == claims["sub"]
+    return claims, user_info
 
 
-claims, told = identify("n-1")
+claims, user_info = identify("n-1")
 discovered = requests.get(f"{WEBEX['base']}/.well-known/openid-configuration").json()
-tell(
+report(
     "id_token",
     claims=sorted(claims),
     issuer=claims["iss"] == WEBEX["issuers"][0],
     discovered_issuer=discovered["issuer"] == claims["iss"],
-    userinfo={"email": told["email"], "email_verified": told["email_verified"]},
+    userinfo={"email": user_info["email"], "email_verified": user_info["email_verified"]},
 )
-tell("another_nonce", error=type(caught(identify, "n-2", "n-3")).__name__)
+report("nonce_mismatch", error=type(expect_error(identify, "n-2", "n-3")).__name__)
 for name in ("BadSignature", "WrongIssuer", "WrongAudience", "Expired", "Unsigned", "UnknownKey"):
-    order("fault", id_token=name)
-    error = caught(identify, "n-4")
-    tell(name, error=type(error).__name__)
+    send_command("fault", id_token=name)
+    error = expect_error(identify, "n-4")
+    report(name, error=type(error).__name__)
 
-# The device grant is a grant like others to it: the application polls, and a wait (428) is an HTTP error to the hook.
-device = client()
+# Authlib has no polling for the device grant. The application polls, and a pending login (428) is an HTTP error.
+device_session = client()
 
 
-def start():
+def start_device_login():
     form = {"client_id": WEBEX["client_id"], "scope": SCOPES}
-    return requests.post(DEVICE_START, form).json()
+    return requests.post(DEVICE_AUTHORIZATION, form).json()
 
 
-def poll(session, started):
+def poll(session, device):
     grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": WEBEX["client_id"]}
-    return session.fetch_token(DEVICE_TOKEN, device_code=started["device_code"], **grant)
+    return session.fetch_token(DEVICE_TOKEN, device_code=device["device_code"], **grant)
 
 
-started = start()
-pending = refusal(caught(poll, device, started))
-seen = answer_device(started, "accept")
-tokens = dict(poll(device, started))
-tell("device", pending=pending, page=seen, fields=sorted(tokens), who=who(tokens["access_token"]))
-order("advance", seconds=2)
-tell("device_spent", **refusal(caught(poll, device, started)))
-started = start()
-order("fault", device_poll="SlowDown(Description)")
-tell("device_too_fast", **refusal(caught(poll, device, started)))
-tell("device_without_hook", keeps=sorted(dict(poll(client(hook=False), start()))))
-started = start()
-tell("device_denied", page=answer_device(started, "deny"), **refusal(caught(poll, device, started)))
-in_form = client(method="client_secret_post")
-tell("device_secret_in_the_form", **refusal(caught(poll, in_form, start())))
+device = start_device_login()
+pending = error_report(expect_error(poll, device_session, device))
+is_confirmed = complete_device_login(device, "accept")
+tokens = dict(poll(device_session, device))
+report("device", pending=pending, is_confirmed=is_confirmed, fields=sorted(tokens), user=token_owner(tokens["access_token"]))
+send_command("advance", seconds=2)
+report("used_device_code", **error_report(expect_error(poll, device_session, device)))
+device = start_device_login()
+send_command("fault", device_poll="SlowDown(Description)")
+report("device_slow_down", **error_report(expect_error(poll, device_session, device)))
+report("device_without_hook", fields=sorted(dict(poll(client(hook=False), start_device_login()))))
+device = start_device_login()
+report("device_denied", is_confirmed=complete_device_login(device, "deny"), **error_report(expect_error(poll, device_session, device)))
+session_with_post = client(method="client_secret_post")
+report("device_secret_in_body", **error_report(expect_error(poll, session_with_post, start_device_login())))

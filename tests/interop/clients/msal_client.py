@@ -1,4 +1,4 @@
-"""MSAL's generic client. Its own door, `oidc_authority`, takes https alone; Webex's refusals, having no `error`, are tokens to it."""
+"""The generic client of MSAL. `oidc_authority` requires HTTPS. Webex's error responses have no `error`; MSAL treats them as tokens."""
 
 import json
 import logging
@@ -7,38 +7,38 @@ import msal
 import requests
 from msal.oauth2cli.oidc import Client
 
-from telling import (
+from harness import (
     AUTHORIZE,
-    DEVICE_START,
+    DEVICE_AUTHORIZATION,
     DEVICE_TOKEN,
     SCOPES,
     TOKEN,
     WEBEX,
-    answer_device,
     approve,
-    bad_answers,
-    caught,
-    hidden,
-    order,
-    parameters,
-    tell,
+    callback_parameters,
+    complete_device_login,
+    error_outcomes,
+    expect_error,
+    report,
+    send_command,
+    token_owner,
     visit,
-    who,
+    with_other_secret,
 )
 
-# It logs tracebacks of what it raises.
+# MSAL logs tracebacks of the exceptions that it raises.
 logging.disable(logging.CRITICAL)
 
 SECRET = WEBEX["client_secret"]
 
-error = caught(
+error = expect_error(
     msal.ConfidentialClientApplication, WEBEX["client_id"], client_credential=SECRET, oidc_authority=WEBEX["base"]
 )
-tell("oidc_authority", error=type(error).__name__, wants_https="https url" in str(error))
+report("oidc_authority", error=type(error).__name__, requires_https="https url" in str(error))
 
 
-class Answer:
-    """An answer, as MSAL wants it of an HTTP client that is not its own."""
+class Response:
+    """A response of a custom HTTP client for MSAL."""
 
     def __init__(self, text):
         self.status_code, self.text, self.headers = 200, text, {}
@@ -47,169 +47,168 @@ class Answer:
         pass
 
 
-class Https:
-    """Brings the mock's discovery document to a client that asks for it at Webex's own address."""
+class DiscoveryHttpClient:
+    """An HTTP client that returns the mock's discovery document for the URL of Webex."""
 
-    REAL = "https://webexapis.com/v1"
+    WEBEX_BASE = "https://webexapis.com/v1"
 
     def __init__(self):
-        self.asked = []
+        self.requested_urls = []
 
     def get(self, url, **_):
-        self.asked.append(url)
-        text = requests.get(url.replace(self.REAL, WEBEX["base"])).text
-        return Answer(text.replace(WEBEX["base"].removesuffix("/v1"), "https://idbroker-b-us.webex.com"))
+        self.requested_urls.append(url)
+        text = requests.get(url.replace(self.WEBEX_BASE, WEBEX["base"])).text
+        return Response(text.replace(WEBEX["base"].removesuffix("/v1"), "https://idbroker-b-us.webex.com"))
 
     def post(self, url, **_):
-        raise AssertionError(f"it goes on to {url}")
+        raise AssertionError(f"unexpected request to {url}")
 
     def close(self):
         pass
 
 
-https = Https()
-error = caught(
+http_client = DiscoveryHttpClient()
+error = expect_error(
     msal.ConfidentialClientApplication,
     WEBEX["client_id"],
     client_credential=SECRET,
-    oidc_authority=Https.REAL,
-    http_client=https,
+    oidc_authority=DiscoveryHttpClient.WEBEX_BASE,
+    http_client=http_client,
 )
-tell("oidc_authority_at_webex", asked=https.asked, error=type(error).__name__, about_issuer="issuer" in str(error))
+report("oidc_authority_at_webex", requested_urls=http_client.requested_urls, error=type(error).__name__, mentions_issuer="issuer" in str(error))
 
-events = []
+token_events = []
 
 
 def client(**settings):
     configuration = {"authorization_endpoint": AUTHORIZE, "token_endpoint": TOKEN}
-    return Client(configuration, WEBEX["client_id"], on_obtaining_tokens=events.append, **settings)
+    return Client(configuration, WEBEX["client_id"], on_obtaining_tokens=token_events.append, **settings)
 
 
-def begin(own, browser=approve, scope=SCOPES):
-    flow = own.initiate_auth_code_flow(scope=scope.split(), redirect_uri=WEBEX["redirect_uri"])
-    return flow, parameters(browser(flow["auth_uri"]))
+def authorize(application, browser=approve, scope=SCOPES):
+    flow = application.initiate_auth_code_flow(scope=scope.split(), redirect_uri=WEBEX["redirect_uri"])
+    return flow, callback_parameters(browser(flow["auth_uri"]))
 
 
-def login(own, browser=approve, scope=SCOPES):
-    return own.obtain_token_by_auth_code_flow(*begin(own, browser, scope))
+def log_in(application, browser=approve, scope=SCOPES):
+    return application.obtain_token_by_auth_code_flow(*authorize(application, browser, scope))
 
 
-def consents(url):
+def accept_consent(url):
     return visit(url, user="jane@example.com", decision="accept")
 
 
 basic = client(client_secret=SECRET)
-# It adds `openid` to the scopes that it was told.
-tokens = login(basic, consents)
-tell(
+# MSAL adds `openid` to the scopes.
+tokens = log_in(basic, accept_consent)
+report(
     "login",
     fields=sorted(tokens),
-    lives=[tokens["expires_in"], tokens["refresh_token_expires_in"]],
+    lifetimes=[tokens["expires_in"], tokens["refresh_token_expires_in"]],
     scope=sorted(tokens["scope"].split()),
-    who=who(tokens["access_token"]),
+    user=token_owner(tokens["access_token"]),
 )
 
-in_form = client(default_body={"client_secret": SECRET})
-tell("secret_in_the_form", who=who(login(in_form)["access_token"]))
+post = client(default_body={"client_secret": SECRET})
+report("secret_in_body", user=token_owner(log_in(post)["access_token"]))
 
-new = basic.obtain_token_by_refresh_token(tokens["refresh_token"])
-tell(
+new_tokens = basic.obtain_token_by_refresh_token(tokens["refresh_token"])
+report(
     "refresh",
-    is_new=new["access_token"] != tokens["access_token"],
-    keeps_refresh_token=new["refresh_token"] == tokens["refresh_token"],
-    who=[who(new["access_token"]), who(tokens["access_token"])],
+    is_new=new_tokens["access_token"] != tokens["access_token"],
+    keeps_refresh_token=new_tokens["refresh_token"] == tokens["refresh_token"],
+    users=[token_owner(new_tokens["access_token"]), token_owner(tokens["access_token"])],
 )
 
-tokens = login(basic, scope="openid email")
+tokens = log_in(basic, scope="openid email")
 claims = tokens["id_token_claims"]
-tell("id_token", claims=sorted(claims), issuer=claims["iss"] == WEBEX["issuers"][0])
+report("id_token", claims=sorted(claims), issuer=claims["iss"] == WEBEX["issuers"][0])
 
-order("fault", id_token="BadSignature")
-tell("BadSignature", taken="id_token_claims" in login(basic, scope="openid"))
+send_command("fault", id_token="BadSignature")
+report("BadSignature", accepted="id_token_claims" in log_in(basic, scope="openid"))
 
-flow, callback = begin(basic, lambda url: visit(url, user="bob@example.com", decision="deny"))
-tell("denied", **basic.obtain_token_by_auth_code_flow(flow, callback))
+flow, callback = authorize(basic, lambda url: visit(url, user="bob@example.com", decision="deny"))
+report("denied", **basic.obtain_token_by_auth_code_flow(flow, callback))
 
-order("fault", callback="OtherState")
-error = caught(login, basic)
-tell("another_state", error=type(error).__name__, says=str(error).split(":")[0])
+send_command("fault", callback="OtherState")
+error = expect_error(log_in, basic)
+report("state_mismatch", error=type(error).__name__, message=str(error).split(":")[0])
 
 
-def refusal(call):
-    """What it gives back, and whether it told the application that there are tokens."""
-    before = len(events)
-    kept = call()
+def error_report(call):
+    """Returns the details of an error response, and whether MSAL notified the application of tokens."""
+    before = len(token_events)
+    tokens = call()
     return {
-        "keeps": sorted(kept),
-        "says": [kept["message"], kept["errors"][0]["description"]],
-        "told_as_tokens": len(events) > before,
+        "fields": sorted(tokens),
+        "message": [tokens["message"], tokens["errors"][0]["description"]],
+        "reported_as_tokens": len(token_events) > before,
     }
 
 
-flow, callback = begin(basic)
+flow, callback = authorize(basic)
 basic.obtain_token_by_auth_code_flow(flow, callback)
-tell("spent_code", **refusal(lambda: basic.obtain_token_by_auth_code_flow(flow, callback)))
+report("used_code", **error_report(lambda: basic.obtain_token_by_auth_code_flow(flow, callback)))
 
-flow, callback = begin(basic)
-tell("wrong_secret", **hidden(SECRET, lambda: refusal(lambda: basic.obtain_token_by_auth_code_flow(flow, callback))))
+flow, callback = authorize(basic)
+report("wrong_secret", **with_other_secret(SECRET, lambda: error_report(lambda: basic.obtain_token_by_auth_code_flow(flow, callback))))
 
 
+# MSAL checks only `error` while it polls. A pending login (428) ends its polling, and the error response is treated as tokens.
+class DeviceHttpClient:
+    """An HTTP client that adds the standard `error` to error responses. `on_pending` is called while the login is pending."""
 
-# The device grant: it looks for `error` alone, so that a wait (428) ends its polling, with the refusal for tokens.
-class Patient:
-    """An HTTP client that says `error` where Webex says it with a status, or in other words; `on_wait` is called at a wait."""
-
-    def __init__(self, on_wait=None):
-        self.on_wait = on_wait
+    def __init__(self, on_pending=None):
+        self.on_pending = on_pending
 
     def post(self, url, **request):
-        answer = requests.post(url, **request)
-        if answer.ok:
-            return answer
-        body = answer.json()
-        code = "authorization_pending" if answer.status_code == 428 else body["errors"][0]["description"]
-        if answer.status_code == 428 and self.on_wait:
-            self.on_wait()
-        return Answer(json.dumps({**body, "error": code}))
+        response = requests.post(url, **request)
+        if response.ok:
+            return response
+        body = response.json()
+        code = "authorization_pending" if response.status_code == 428 else body["errors"][0]["description"]
+        if response.status_code == 428 and self.on_pending:
+            self.on_pending()
+        return Response(json.dumps({**body, "error": code}))
 
     def close(self):
         pass
 
 
-def device(http_client=None):
-    configuration = {"device_authorization_endpoint": DEVICE_START, "token_endpoint": DEVICE_TOKEN}
-    own = Client(configuration, WEBEX["client_id"], client_secret=SECRET, http_client=http_client)
-    flow = own.initiate_device_flow(SCOPES.split())
-    # It would wait by the machine's clock.
-    return own, {**flow, "interval": 0}
+def start_device_login(http_client=None):
+    configuration = {"device_authorization_endpoint": DEVICE_AUTHORIZATION, "token_endpoint": DEVICE_TOKEN}
+    application = Client(configuration, WEBEX["client_id"], client_secret=SECRET, http_client=http_client)
+    flow = application.initiate_device_flow(SCOPES.split())
+    # MSAL would sleep in real time.
+    return application, {**flow, "interval": 0}
 
 
-own, flow = device()
-kept = own.obtain_token_by_device_flow(flow)
-tell("device", keeps=sorted(kept), says=kept["message"], polls=order("counts")["device_polls"])
+application, flow = start_device_login()
+tokens = application.obtain_token_by_device_flow(flow)
+report("device", fields=sorted(tokens), message=tokens["message"], polls=send_command("counts")["device_polls"])
 
-seen = []
-own, flow = device(Patient(lambda: seen.append(answer_device(flow, "accept"))))
-tokens = own.obtain_token_by_device_flow(flow)
-tell("device_with_help", page=seen, who=who(tokens["access_token"]), polls=order("counts")["device_polls"])
+confirmations = []
+application, flow = start_device_login(DeviceHttpClient(lambda: confirmations.append(complete_device_login(flow, "accept"))))
+tokens = application.obtain_token_by_device_flow(flow)
+report("device_with_adapter", is_confirmed=confirmations, user=token_owner(tokens["access_token"]), polls=send_command("counts")["device_polls"])
 
-own, flow = device(Patient(lambda: seen.append(answer_device(flow, "deny"))))
-tell("device_denied_with_help", error=own.obtain_token_by_device_flow(flow)["error"], page=seen[1:])
+application, flow = start_device_login(DeviceHttpClient(lambda: confirmations.append(complete_device_login(flow, "deny"))))
+report("device_denied_with_adapter", error=application.obtain_token_by_device_flow(flow)["error"], is_confirmed=confirmations[1:])
 
-tokens = login(basic)
+tokens = log_in(basic)
 
 
 def outcome(refresh):
     try:
-        kept = refresh()
+        tokens = refresh()
     except requests.HTTPError as error:
         return ["HTTPError", error.response.status_code]
     except Exception as error:
         return [type(error).__name__]
-    return kept.get("error") or sorted(kept)
+    return tokens.get("error") or sorted(tokens)
 
 
-tell("bad_answers", **bad_answers(lambda: basic.obtain_token_by_refresh_token(tokens["refresh_token"]), outcome))
+report("error_outcomes", **error_outcomes(lambda: basic.obtain_token_by_refresh_token(tokens["refresh_token"]), outcome))
 
-order("revoke")
-tell("revoked", **refusal(lambda: basic.obtain_token_by_refresh_token(tokens["refresh_token"])))
+send_command("revoke")
+report("revoked", **error_report(lambda: basic.obtain_token_by_refresh_token(tokens["refresh_token"])))

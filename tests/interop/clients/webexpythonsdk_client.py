@@ -1,27 +1,27 @@
-"""webexpythonsdk, what most Python programs for Webex use: it exchanges and refreshes, and leaves the browser to the application."""
+"""webexpythonsdk, the most common Python library for Webex. It exchanges codes and refreshes tokens, but the application opens the browser."""
 
 from urllib.parse import urlencode
 
 from webexpythonsdk import WebexAPI
 from webexpythonsdk.exceptions import ApiError, RateLimitError
 
-from telling import (
+from harness import (
     AUTHORIZE,
     SCOPES,
     WEBEX,
     approve,
-    bad_answers,
-    caught,
-    hidden,
-    order,
-    parameters,
-    tell,
+    callback_parameters,
+    error_outcomes,
+    expect_error,
+    report,
+    send_command,
+    token_owner,
     visit,
-    who,
+    with_other_secret,
 )
 
 SECRET = WEBEX["client_secret"]
-# It joins this and the endpoints as a browser joins links: without the slash it would ask at another address.
+# The SDK resolves endpoints relative to this URL, so it needs the trailing slash.
 BASE = WEBEX["base"] + "/"
 CLIENT = {"client_id": WEBEX["client_id"], "client_secret": SECRET}
 
@@ -31,25 +31,25 @@ def authorization_url():
     return f"{AUTHORIZE}?{urlencode({'response_type': 'code', 'state': 'a state', **request})}"
 
 
-def code(browser=approve):
-    return parameters(browser(authorization_url()))["code"]
+def authorization_code(browser=approve):
+    return callback_parameters(browser(authorization_url()))["code"]
 
 
-def refusal(error):
+def error_report(error):
     assert type(error) is ApiError, repr(error)
-    tracked = error.tracking_id.startswith("ROUTER_")
-    return {"status": error.status_code, "says": error.message, "about": error.details["errors"][0]["description"], "tracked": tracked}
+    has_tracking_id = error.tracking_id.startswith("ROUTER_")
+    return {"status": error.status_code, "message": error.message, "description": error.details["errors"][0]["description"], "has_tracking_id": has_tracking_id}
 
 
 # A login in one call.
 api = WebexAPI(
     base_url=BASE,
-    oauth_code=code(lambda url: visit(url, user="jane@example.com", decision="accept")),
+    oauth_code=authorization_code(lambda url: visit(url, user="jane@example.com", decision="accept")),
     redirect_uri=WEBEX["redirect_uri"],
     **CLIENT,
 )
 person = api.people.me()
-tell("login", who=[person.emails[0], person.displayName, person.lastName, person.type])
+report("login", person=[person.emails[0], person.displayName, person.lastName, person.type])
 
 
 def exchange(code):
@@ -60,65 +60,65 @@ def refresh(tokens):
     return api.access_tokens.refresh(refresh_token=tokens.refresh_token, **CLIENT)
 
 
-tokens = exchange(code())
-tell("exchange", lives=tokens.expires_in, who=who(tokens.access_token))
+tokens = exchange(authorization_code())
+report("exchange", lifetime=tokens.expires_in, user=token_owner(tokens.access_token))
 
-new = refresh(tokens)
-tell(
+new_tokens = refresh(tokens)
+report(
     "refresh",
-    is_new=new.access_token != tokens.access_token,
-    keeps_refresh_token=new.refresh_token == tokens.refresh_token,
-    who=[who(new.access_token), who(tokens.access_token)],
+    is_new=new_tokens.access_token != tokens.access_token,
+    keeps_refresh_token=new_tokens.refresh_token == tokens.refresh_token,
+    users=[token_owner(new_tokens.access_token), token_owner(tokens.access_token)],
 )
 
-order("fault", tokens="OddTokenType")
-tell("OddTokenType", who=who(refresh(tokens).access_token))
+send_command("fault", tokens="OddTokenType")
+report("OddTokenType", user=token_owner(refresh(tokens).access_token))
 
-order("fault", tokens="MissingRefreshToken")
-tell("refresh_without_refresh_token", keeps_the_old_one=refresh(tokens).refresh_token == tokens.refresh_token)
+send_command("fault", tokens="MissingRefreshToken")
+report("refresh_without_refresh_token", keeps_refresh_token=refresh(tokens).refresh_token == tokens.refresh_token)
 
-spent = code()
-exchange(spent)
-tell("spent_code", **refusal(caught(exchange, spent)))
+used = authorization_code()
+exchange(used)
+report("used_code", **error_report(expect_error(exchange, used)))
 
-good = code()
-tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(exchange, good))))
+valid = authorization_code()
+report("wrong_secret", **error_report(with_other_secret(SECRET, lambda: expect_error(exchange, valid))))
 
-tell("denied", **parameters(visit(authorization_url(), user="bob@example.com", decision="deny")))
+report("denied", **callback_parameters(visit(authorization_url(), user="bob@example.com", decision="deny")))
 
-late = code()
-order("advance", seconds=500)
-tell("late_code", who=who(exchange(late).access_token))
-late = code()
-order("advance", seconds=600)
-tell("expired_code", **refusal(caught(exchange, late)))
+code = authorization_code()
+send_command("advance", seconds=500)
+report("code_before_expiry", user=token_owner(exchange(code).access_token))
+code = authorization_code()
+send_command("advance", seconds=600)
+report("expired_code", **error_report(expect_error(exchange, code)))
 
 
 def outcome(refresh):
-    error = caught(refresh, tokens)
+    error = expect_error(refresh, tokens)
     if isinstance(error, RateLimitError):
         return ["RateLimitError", error.status_code, error.retry_after]
     if isinstance(error, ApiError):
-        # Without the address and the tracking id.
+        # Without the URL and the tracking ID.
         return ["ApiError", error.status_code, error.message and error.message.split(" (")[0]]
     return [type(error).__name__]
 
 
-tell("bad_answers", **bad_answers(refresh, outcome))
+report("error_outcomes", **error_outcomes(refresh, outcome))
 
-impatient = WebexAPI(access_token=tokens.access_token, base_url=BASE, wait_on_rate_limit=False)
-order("answer", at="person", error="TooManyRequests", retry_after=7)
-tell("rate_limit_of_the_api", retry_after=caught(impatient.people.me).retry_after, who=impatient.people.me().emails[0])
+api_without_waiting = WebexAPI(access_token=tokens.access_token, base_url=BASE, wait_on_rate_limit=False)
+send_command("answer", at="person", error="TooManyRequests", retry_after=7)
+report("api_rate_limit", retry_after=expect_error(api_without_waiting.people.me).retry_after, user=api_without_waiting.people.me().emails[0])
 
-order("expire")
-tell("expired_access_token", **refusal(caught(api.people.me)))
-tell("refresh_after_that", who=who(refresh(tokens).access_token))
+send_command("expire")
+report("expired_access_token", **error_report(expect_error(api.people.me)))
+report("refresh_after_expiry", user=token_owner(refresh(tokens).access_token))
 
-order("revoke")
-tell("revoked", **refusal(caught(refresh, tokens)))
+send_command("revoke")
+report("revoked", **error_report(expect_error(refresh, tokens)))
 
-tokens = exchange(code())
-order("advance", seconds=tokens.expires_in)
-tell("old_access_token", who=who(tokens.access_token), and_after_a_refresh=who(refresh(tokens).access_token))
-order("advance", seconds=tokens.refresh_token_expires_in - tokens.expires_in)
-tell("old_refresh_token", **refusal(caught(refresh, tokens)))
+tokens = exchange(authorization_code())
+send_command("advance", seconds=tokens.expires_in)
+report("access_token_after_lifetime", user=token_owner(tokens.access_token), user_after_refresh=token_owner(refresh(tokens).access_token))
+send_command("advance", seconds=tokens.refresh_token_expires_in - tokens.expires_in)
+report("refresh_token_after_lifetime", **error_report(expect_error(refresh, tokens)))

@@ -1,4 +1,4 @@
-"""wxc_sdk, by an engineer of Cisco's: its `Integration`, which sends no PKCE."""
+"""The `Integration` of wxc_sdk, by a Cisco engineer. It does not use PKCE."""
 
 import datetime
 
@@ -7,25 +7,25 @@ from wxc_sdk import WebexSimpleApi
 from wxc_sdk.integration import Integration
 from wxc_sdk.rest import RestSession
 
-from telling import (
+from harness import (
     AUTHORIZE,
     SCOPES,
     TOKEN,
     WEBEX,
     approve,
-    bad_answers,
-    caught,
-    hidden,
-    order,
-    parameters,
-    tell,
+    callback_parameters,
+    error_outcomes,
+    expect_error,
+    report,
+    send_command,
+    token_owner,
     visit,
-    who,
+    with_other_secret,
 )
 
 SECRET = WEBEX["client_secret"]
 
-# It has no setting for this address.
+# The SDK has no setting for this URL.
 RestSession.BASE = WEBEX["base"]
 
 integration = Integration(
@@ -38,82 +38,81 @@ integration = Integration(
 )
 
 
-def code(browser=approve):
-    callback = parameters(browser(integration.auth_url(state="a state")))
+def authorization_code(browser=approve):
+    callback = callback_parameters(browser(integration.auth_url(state="a state")))
     assert callback["state"] == "a state"
     return callback["code"]
 
 
-def refusal(error):
+def error_report(error):
     assert isinstance(error, requests.HTTPError), repr(error)
     body = error.response.json()
-    return {"status": error.response.status_code, "says": body["message"], "about": body["errors"][0]["description"]}
+    return {"status": error.response.status_code, "message": body["message"], "description": body["errors"][0]["description"]}
 
 
-tokens = integration.tokens_from_code(code(lambda url: visit(url, user="jane@example.com", decision="accept")))
+tokens = integration.tokens_from_code(authorization_code(lambda url: visit(url, user="jane@example.com", decision="accept")))
 with WebexSimpleApi(tokens=tokens) as api:
     person = api.people.me()
-tell(
+report(
     "login",
-    lives=[tokens.expires_in, tokens.refresh_token_expires_in],
+    lifetimes=[tokens.expires_in, tokens.refresh_token_expires_in],
     scope=tokens.scope,
-    who=[person.emails[0], person.display_name, person.first_name],
-    days=round(tokens.remaining / 86400),
+    person=[person.emails[0], person.display_name, person.first_name],
+    days_remaining=round(tokens.remaining / 86400),
 )
 
-old = tokens.model_copy()
-# It refreshes what lives less than five minutes more.
+old_tokens = tokens.model_copy()
+# The SDK refreshes tokens that expire within five minutes.
 tokens.expires_at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=299)
-changed = integration.validate_tokens(tokens)
-tell(
+is_refreshed = integration.validate_tokens(tokens)
+report(
     "refresh",
-    changed=changed,
-    is_new=tokens.access_token != old.access_token,
-    keeps_refresh_token=tokens.refresh_token == old.refresh_token,
-    who=[who(tokens.access_token), who(old.access_token)],
+    is_refreshed=is_refreshed,
+    is_new=tokens.access_token != old_tokens.access_token,
+    keeps_refresh_token=tokens.refresh_token == old_tokens.refresh_token,
+    users=[token_owner(tokens.access_token), token_owner(old_tokens.access_token)],
 )
-tell("no_refresh", changed=integration.validate_tokens(tokens))
+report("refresh_of_valid_token", is_refreshed=integration.validate_tokens(tokens))
 
-order("fault", tokens="OddTokenType")
-tell("OddTokenType", error=type(caught(integration.refresh, tokens)).__name__)
-order("fault", tokens="MissingTokenType")
+send_command("fault", tokens="OddTokenType")
+report("OddTokenType", error=type(expect_error(integration.refresh, tokens)).__name__)
+send_command("fault", tokens="MissingTokenType")
 integration.refresh(tokens)
-tell("MissingTokenType", who=who(tokens.access_token))
+report("MissingTokenType", user=token_owner(tokens.access_token))
 
-order("fault", tokens="MissingRefreshToken")
-keeper = old.model_copy()
-integration.refresh(keeper)
-tell("refresh_without_refresh_token", keeps_the_old_one=keeper.refresh_token == old.refresh_token)
+send_command("fault", tokens="MissingRefreshToken")
+copy = old_tokens.model_copy()
+integration.refresh(copy)
+report("refresh_without_refresh_token", keeps_refresh_token=copy.refresh_token == old_tokens.refresh_token)
 
-callback = parameters(visit(integration.auth_url(state="a state"), user="bob@example.com", decision="deny"))
-tell("denied", **callback)
+callback = callback_parameters(visit(integration.auth_url(state="a state"), user="bob@example.com", decision="deny"))
+report("denied", **callback)
 
-spent = code()
-integration.tokens_from_code(spent)
-tell("spent_code", **refusal(caught(integration.tokens_from_code, spent)))
+used = authorization_code()
+integration.tokens_from_code(used)
+report("used_code", **error_report(expect_error(integration.tokens_from_code, used)))
 
-good = code()
-tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(integration.tokens_from_code, good))))
+valid = authorization_code()
+report("wrong_secret", **error_report(with_other_secret(SECRET, lambda: expect_error(integration.tokens_from_code, valid))))
 
-# A refusal costs the application its access token, though that one is good: a wrong secret is not the user's fault.
-victim = tokens.model_copy()
-hidden(SECRET, lambda: caught(integration.refresh, victim))
-tell("wrong_secret_at_refresh", access_token=victim.access_token, who=who(tokens.access_token))
-
+# A failed refresh removes the access token, which is still valid.
+copy = tokens.model_copy()
+with_other_secret(SECRET, lambda: expect_error(integration.refresh, copy))
+report("refresh_with_wrong_secret", access_token=copy.access_token, user=token_owner(tokens.access_token))
 
 
 def outcome(refresh):
-    """What it ends with, and whether the good access token is still there."""
-    victim = tokens.model_copy()
-    error = caught(refresh, victim)
+    """Returns the error, and whether the valid access token is still there."""
+    copy = tokens.model_copy()
+    error = expect_error(refresh, copy)
     status = [error.response.status_code] if isinstance(error, requests.HTTPError) else []
-    return [type(error).__name__, *status, victim.access_token is not None]
+    return [type(error).__name__, *status, copy.access_token is not None]
 
 
-tell("bad_answers", **bad_answers(integration.refresh, outcome))
+report("error_outcomes", **error_outcomes(integration.refresh, outcome))
 
-order("revoke")
-tell("revoked", **refusal(caught(integration.refresh, tokens)), access_token=tokens.access_token)
-with WebexSimpleApi(tokens=old) as api:
-    error = caught(api.people.me)
-tell("revoked_access_token", error=type(error).__name__, status=error.response.status_code, says=error.detail.message)
+send_command("revoke")
+report("revoked", **error_report(expect_error(integration.refresh, tokens)), access_token=tokens.access_token)
+with WebexSimpleApi(tokens=old_tokens) as api:
+    error = expect_error(api.people.me)
+report("revoked_access_token", error=type(error).__name__, status=error.response.status_code, message=error.detail.message)

@@ -1,11 +1,11 @@
-// `oauth2-mock-server` as a fault injector: its hooks spoil the redirect and the answers of the token endpoint, of userinfo, and
-// of the endpoint that ends tokens, as the test orders.
+// `oauth2-mock-server` with fault injection: control commands change redirects, ID tokens, and the responses of the token,
+// userinfo, and revocation endpoints.
 
 import { randomUUID } from 'node:crypto';
 
 import { OAuth2Server } from 'oauth2-mock-server';
 
-import { openDesk } from './desk.mjs';
+import { serveCommands } from './control.mjs';
 
 const server = new OAuth2Server();
 await server.issuer.keys.generate('RS256');
@@ -13,100 +13,100 @@ await server.start(0, '127.0.0.1');
 const url = `http://127.0.0.1:${server.address().port}`;
 server.issuer.url = url;
 
-let fault = {};
-let detour = {};
-let lie = {};
-let grudge = {};
-let gossip = {};
-let revocations = 0;
-const requests = [];
+let tokenFault = {};
+let callbackFault = {};
+let idTokenFault = {};
+let revocationFault = {};
+let userInfoFault = {};
+let revocationCount = 0;
+const tokenRequests = [];
 
 server.service.on('beforeTokenSigning', ({ header, payload }) => {
-  // Without it, two tokens of one second are the same.
+  // Otherwise, two tokens that are issued within a second are equal.
   payload.jti = randomUUID();
-  // The access tokens of this server are for nobody in particular.
+  // Only ID tokens have an audience.
   if (!payload.aud) return;
-  const { claims = {}, without = [], kid } = lie;
+  const { claims = {}, without = [], kid } = idTokenFault;
   Object.assign(payload, claims);
   for (const name of without) delete payload[name];
-  for (const [name, seconds] of Object.entries(lie.later ?? {})) payload[name] = (payload.iat ?? 0) + seconds;
+  for (const [name, seconds] of Object.entries(idTokenFault.later ?? {})) payload[name] = (payload.iat ?? 0) + seconds;
   if (kid) header.kid = kid;
 });
 
-/** Says of a token that it is signed in another way, and takes its signature away. */
-function unsigned(token, alg) {
+/** Replaces the algorithm of a token and removes its signature. */
+function removeSignature(token, alg) {
   const [header, payload] = token.split('.');
   const fields = JSON.parse(Buffer.from(header, 'base64url'));
   return `${Buffer.from(JSON.stringify({ ...fields, alg })).toString('base64url')}.${payload}.`;
 }
 
-server.service.on('beforeResponse', (answer, request) => {
-  requests.push(request.body.grant_type);
-  const { status, headers = {}, text, body = {}, without = [] } = fault;
+server.service.on('beforeResponse', (response, request) => {
+  tokenRequests.push(request.body.grant_type);
+  const { status, headers = {}, text, body = {}, without = [] } = tokenFault;
   const { res } = request;
-  if (lie.unsigned) answer.body.id_token = unsigned(answer.body.id_token, lie.unsigned);
-  if (status) answer.statusCode = status;
+  if (idTokenFault.unsigned) response.body.id_token = removeSignature(response.body.id_token, idTokenFault.unsigned);
+  if (status) response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   if (text !== undefined) {
-    // The server means to send JSON; this is the place where a proxy would put its own page.
+    // The server would send JSON. A proxy would replace it with its own page.
     res.json = () => res.end(text);
     return;
   }
-  Object.assign(answer.body, body);
-  for (const name of without) delete answer.body[name];
-  if (fault.only) answer.body = fault.only;
+  Object.assign(response.body, body);
+  for (const name of without) delete response.body[name];
+  if (tokenFault.only) response.body = tokenFault.only;
 });
 
-server.service.on('beforeUserinfo', (answer, { res }) => {
-  const { status, headers = {}, text, body = {}, without = [] } = gossip;
-  if (status) answer.statusCode = status;
+server.service.on('beforeUserinfo', (response, { res }) => {
+  const { status, headers = {}, text, body = {}, without = [] } = userInfoFault;
+  if (status) response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
-  // As at the token endpoint.
+  // Replaces the JSON, as for the token endpoint.
   if (text !== undefined) res.json = () => res.end(text);
-  Object.assign(answer.body, body);
-  for (const name of without) delete answer.body[name];
+  Object.assign(response.body, body);
+  for (const name of without) delete response.body[name];
 });
 
-server.service.on('beforeRevoke', (answer, { res }) => {
-  revocations += 1;
-  const { status, headers = {}, text } = grudge;
-  if (status) answer.statusCode = status;
+server.service.on('beforeRevoke', (response, { res }) => {
+  revocationCount += 1;
+  const { status, headers = {}, text } = revocationFault;
+  if (status) response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
-  // The server means to send nothing.
+  // The server would send an empty body.
   if (text !== undefined) res.send = () => res.end(text);
 });
 
 server.service.on('beforeAuthorizeRedirect', ({ url }) => {
-  const { without = [], change = {}, append = {} } = detour;
+  const { without = [], change = {}, append = {} } = callbackFault;
   for (const name of without) url.searchParams.delete(name);
   for (const [name, value] of Object.entries(change)) url.searchParams.set(name, value);
   for (const [name, value] of Object.entries(append)) url.searchParams.append(name, value);
 });
 
-await openDesk(
+await serveCommands(
   {
-    /** What is wrong with every answer of the token endpoint from now on; `{}` is nothing. */
-    fault: (order) => {
-      fault = order;
+    /** Sets the fault of all later token responses. `{}` is no fault. */
+    token_fault: (fault) => {
+      tokenFault = fault;
     },
-    /** What is wrong with every ID token from now on. */
-    lie: (order) => {
-      lie = order;
+    /** Sets the fault of all later ID tokens. */
+    id_token_fault: (fault) => {
+      idTokenFault = fault;
     },
-    /** What is wrong with every redirect from now on. */
-    detour: (order) => {
-      detour = order;
+    /** Sets the fault of all later redirects to the application. */
+    callback_fault: (fault) => {
+      callbackFault = fault;
     },
-    /** What is wrong with every answer of the revocation endpoint from now on. */
-    grudge: (order) => {
-      grudge = order;
+    /** Sets the fault of all later revocation responses. */
+    revocation_fault: (fault) => {
+      revocationFault = fault;
     },
-    /** What is wrong with every answer of userinfo from now on. */
-    gossip: (order) => {
-      gossip = order;
+    /** Sets the fault of all later userinfo responses. */
+    user_info_fault: (fault) => {
+      userInfoFault = fault;
     },
-    requests: () => requests,
-    revocations: () => revocations,
+    token_requests: () => tokenRequests,
+    revocation_count: () => revocationCount,
   },
   url,
 );

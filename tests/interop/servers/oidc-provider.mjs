@@ -1,29 +1,29 @@
-// A certified authorization server, `oidc-provider`, registered with the clients that the tests have.
+// The certified authorization server `oidc-provider`.
 //
-//   CLIENTS               JSON: what oidc-provider calls `clients`
+//   CLIENTS               the setting `clients` of oidc-provider, as JSON
 //   SCOPES                separated by spaces
-//   ACCESS_TOKEN_SECONDS  how long access tokens live
+//   ACCESS_TOKEN_SECONDS  lifetime of access tokens
 //   ROTATION              `on` or `off`
 
 import { generateKeyPairSync } from 'node:crypto';
 
 import { Provider } from 'oidc-provider';
 
-import { address, listen, openDesk } from './desk.mjs';
+import { baseUrl, listen, serveCommands } from './control.mjs';
 
 const { CLIENTS, SCOPES, ACCESS_TOKEN_SECONDS, ROTATION } = process.env;
 
-// The server's clock, which a story can set forward.
-const rightNow = Date.now;
-let ahead = 0;
-Date.now = () => rightNow() + ahead;
+// The offset of the server's clock, which a control command changes.
+const systemNow = Date.now;
+let clockOffset = 0;
+Date.now = () => systemNow() + clockOffset;
 
-let answer;
-const server = await listen((request, response) => answer(request, response));
-const url = address(server);
+let handler;
+const server = await listen((request, response) => handler(request, response));
+const url = baseUrl(server);
 
-/** A new key for each algorithm that the clients have their ID tokens signed with. */
-function keys() {
+/** Generates a key for each signature algorithm of the clients. */
+function generateKeys() {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
   return { keys: [{ ...rsa, use: 'sig' }, { ...ec, use: 'sig' }] };
@@ -35,7 +35,7 @@ const settings = {
   cookies: { keys: ['a key for the cookies of a test'] },
   pkce: { required: () => true },
   rotateRefreshToken: ROTATION === 'on',
-  // By default both hang on the scope `offline_access`, which Webex does not have.
+  // By default, both depend on the scope `offline_access`, which Webex does not have.
   issueRefreshToken: async () => true,
   expiresWithSession: async () => false,
   ttl: { AccessToken: Number(ACCESS_TOKEN_SECONDS), DeviceCode: 600 },
@@ -54,8 +54,8 @@ const settings = {
   }),
 };
 
-// What came to the token endpoint and to the one that ends tokens, and what became of it; values of secrets are left out.
-const requests = [];
+// The requests to the token and revocation endpoints with their results, without secrets.
+const tokenRequests = [];
 const revocations = [];
 async function record(ctx, next) {
   await next();
@@ -69,41 +69,41 @@ async function record(ctx, next) {
   };
   switch (ctx.oidc?.route) {
     case 'token':
-      requests.push({ grant: ctx.oidc.params?.grant_type, ...entry });
+      tokenRequests.push({ grant: ctx.oidc.params?.grant_type, ...entry });
       break;
     case 'revocation':
-      revocations.push({ hint: ctx.oidc.params?.token_type_hint, ended: kind(ctx.oidc.entities), ...entry });
+      revocations.push({ hint: ctx.oidc.params?.token_type_hint, token_kind: tokenKind(ctx.oidc.entities), ...entry });
       break;
   }
 }
 
-/** Which kind of token a request was about, by the server's own book. */
-function kind(entities) {
+/** Returns the kind of the token that the server has found for a request. */
+function tokenKind(entities) {
   return ['AccessToken', 'RefreshToken'].find((name) => entities[name]) ?? null;
 }
 
 let provider;
-/** Opens the server, or opens it again with other keys; it then knows nothing of what it issued before. */
-function open() {
-  provider = new Provider(url, { ...settings, jwks: keys() });
+/** Starts or restarts the provider with new keys. After a restart, all earlier tokens are unknown. */
+function startProvider() {
+  provider = new Provider(url, { ...settings, jwks: generateKeys() });
   provider.use(record);
-  answer = provider.callback();
+  handler = provider.callback();
 }
-open();
+startProvider();
 
-await openDesk(
+await serveCommands(
   {
-    requests: () => requests,
+    token_requests: () => tokenRequests,
     revocations: () => revocations,
-    /** From now on it is later by so many seconds. */
+    /** Advances the server's clock. */
     advance: ({ seconds }) => {
-      ahead += seconds * 1000;
-      return ahead;
+      clockOffset += seconds * 1000;
+      return clockOffset;
     },
-    /** Signs with new keys from now on, and publishes no others. */
-    rotate: open,
-    /** Whether the server still honours a token, by its own book. */
-    honours: async ({ token }) => {
+    /** Replaces the signing keys. */
+    rotate_keys: startProvider,
+    /** Returns `true` if a token is valid. */
+    is_token_valid: async ({ token }) => {
       const found = (await provider.AccessToken.find(token)) ?? (await provider.RefreshToken.find(token));
       return Boolean(found?.isValid);
     },

@@ -1,4 +1,4 @@
-//! A browser without a screen: it keeps cookies, follows redirects as far as the application, and fills forms in.
+//! A minimal HTTP browser: it stores cookies, follows redirects up to the redirect URI of the application, and fills in forms.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ use crate::form::Form;
 /// The maximum number of consecutive redirects. More indicate a redirect loop.
 const MAX_REDIRECTS: usize = 10;
 
-/// Forms in a row, after which one of them leads to itself.
+/// The maximum number of consecutive forms. More indicate a form that leads to itself.
 const MAX_FORMS: usize = 5;
 
-/// One person's browser.
+/// A browser with its own cookies.
 #[derive(Debug)]
 pub struct Browser {
     http: Client,
-    /// By name alone: each test has one browser, and each browser one server.
+    /// The cookies by name only, because each browser uses a single server.
     cookies: BTreeMap<String, String>,
 }
 
-/// Where a walk has led.
+/// The result of a navigation.
 enum Destination {
-    /// To a page of the server, whose address and text these are.
+    /// A page of the server, with its URL and its HTML.
     Page(Url, String),
-    /// Back to the application, with this URL.
+    /// A redirect to the application, with the callback URL.
     Application(String),
 }
 
@@ -40,105 +40,105 @@ impl Default for Browser {
 }
 
 impl Browser {
-    /// One without cookies.
+    /// Creates a browser without cookies.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Opens a URL that leads to the application without a question; gives what the application gets.
+    /// Opens a URL that redirects to the application, and returns the callback URL.
     ///
     /// # Panics
     ///
-    /// When there is a page on the way.
+    /// Panics if the server shows a page.
     pub async fn authorize(&mut self, url: &str) -> String {
         match self.open(url).await {
             Destination::Application(callback) => callback,
-            Destination::Page(url, text) => panic!("{url} shows a page: {text}"),
+            Destination::Page(url, html) => panic!("{url} shows a page: {html}"),
         }
     }
 
-    /// Signs in at oidc-provider as `login` and consents; gives what the application gets.
+    /// Signs in at oidc-provider as `user`, consents, and returns the callback URL.
     ///
     /// # Panics
     ///
-    /// When the pages are not those of oidc-provider.
-    pub async fn consent(&mut self, authorization_url: &str, login: &str) -> String {
-        let mut place = self.open(authorization_url).await;
+    /// Panics if the pages are not those of oidc-provider.
+    pub async fn consent(&mut self, authorization_url: &str, user: &str) -> String {
+        let mut destination = self.open(authorization_url).await;
         loop {
-            let (url, text) = match place {
+            let (url, html) = match destination {
                 Destination::Application(callback) => return callback,
-                Destination::Page(url, text) => (url, text),
+                Destination::Page(url, html) => (url, html),
             };
-            let form = if text.contains(r#"name="prompt" value="login""#) {
-                vec![("prompt", "login"), ("login", login), ("password", "x")]
+            let form = if html.contains(r#"name="prompt" value="login""#) {
+                vec![("prompt", "login"), ("login", user), ("password", "x")]
             } else {
-                assert!(text.contains(r#"name="prompt" value="consent""#), "no form at {url}: {text}");
+                assert!(html.contains(r#"name="prompt" value="consent""#), "no form at {url}: {html}");
                 vec![("prompt", "consent")]
             };
-            let action = attribute(&text, "action").expect("the form has an action");
-            place = self.submit(url.join(&action).unwrap(), &form).await;
+            let action = attribute(&html, "action").expect("the form has an action");
+            destination = self.submit(url.join(&action).unwrap(), &form).await;
         }
     }
 
-    /// Opens oidc-provider's first page, and leaves by "Cancel"; gives what the application gets, or what it shows where it is a
-    /// server that answers.
+    /// Opens the first page of oidc-provider and cancels. Returns the callback URL, or the page of an application that listens
+    /// at its redirect URI as an error.
     ///
     /// # Panics
     ///
-    /// As [`consent`](Self::consent).
+    /// Panics if the pages are not those of oidc-provider.
     pub async fn cancel(&mut self, authorization_url: &str) -> Result<String, String> {
-        let Destination::Page(url, text) = self.open(authorization_url).await else { panic!("no page") };
-        let mut links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let Destination::Page(url, html) = self.open(authorization_url).await else { panic!("no page") };
+        let mut links = html.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
         let link = links.find(|link| link.ends_with("/abort")).expect("the page has a link to cancel");
         match self.open(url.join(link).unwrap().as_str()).await {
             Destination::Application(callback) => Ok(callback),
-            Destination::Page(_, text) => Err(text),
+            Destination::Page(_, html) => Err(html),
         }
     }
 
-    /// Opens oidc-provider's page for a device, and says that this is no device of its user's; gives the last page.
+    /// Opens the device verification page of oidc-provider, aborts, and returns the HTML of the last page.
     ///
     /// # Panics
     ///
-    /// When the pages are not those of oidc-provider.
+    /// Panics if the pages are not those of oidc-provider.
     pub async fn abort_device(&mut self, verification_uri: &str) -> String {
         let first = self.open(verification_uri).await;
-        let Destination::Page(url, text) = self.submit_page_form(first, |_| ()).await else {
-            panic!("a device is brought nowhere")
+        let Destination::Page(url, html) = self.submit_page_form(first, |_| ()).await else {
+            panic!("unexpected redirect to the application")
         };
-        assert!(text.contains(">[ Abort ]<"), "no consent page at {url}: {text}");
-        // That button stands outside of its form.
-        let press = |form: &mut Form| form.fields.push(("abort".to_owned(), "yes".to_owned()));
-        match self.submit_page_form(Destination::Page(url, text), press).await {
-            Destination::Page(_, text) => text,
-            Destination::Application(callback) => panic!("a device is not brought to {callback}"),
+        assert!(html.contains(">[ Abort ]<"), "no consent page at {url}: {html}");
+        // The button is outside its form.
+        let press_abort = |form: &mut Form| form.fields.push(("abort".to_owned(), "yes".to_owned()));
+        match self.submit_page_form(Destination::Page(url, html), press_abort).await {
+            Destination::Page(_, html) => html,
+            Destination::Application(callback) => panic!("unexpected redirect to {callback}"),
         }
     }
 
-    /// Sends the only form of a page, after a last change.
-    async fn submit_page_form(&mut self, place: Destination, change: impl FnOnce(&mut Form)) -> Destination {
-        let Destination::Page(url, text) = place else { panic!("no page") };
-        let mut form = Form::find(&text, &[]).unwrap_or_else(|| panic!("no form at {url}: {text}"));
-        change(&mut form);
+    /// Submits the only form of a page after an edit.
+    async fn submit_page_form(&mut self, destination: Destination, edit: impl FnOnce(&mut Form)) -> Destination {
+        let Destination::Page(url, html) = destination else { panic!("no page") };
+        let mut form = Form::find(&html, &[]).unwrap_or_else(|| panic!("no form at {url}: {html}"));
+        edit(&mut form);
         self.submit(url.join(&form.action).unwrap(), &form.pairs()).await
     }
 
-    /// Opens a page and fills in whatever forms it shows, one after the other, with these answers, names and values; gives what
-    /// the application gets, or the last page where there is no way back to it.
+    /// Opens a page, and fills in and submits consecutive forms with `inputs`, which are names and values. Returns the callback
+    /// URL, or the HTML of the last page as an error if there is no redirect to the application.
     ///
     /// # Panics
     ///
-    /// When a form leads to itself.
-    pub async fn fill_in(&mut self, url: &str, answers: &[(&str, &str)]) -> Result<String, String> {
-        let mut place = self.open(url).await;
+    /// Panics if there are too many forms.
+    pub async fn fill_in(&mut self, url: &str, inputs: &[(&str, &str)]) -> Result<String, String> {
+        let mut destination = self.open(url).await;
         for _ in 0..MAX_FORMS {
-            let (url, text) = match place {
+            let (url, html) = match destination {
                 Destination::Application(callback) => return Ok(callback),
-                Destination::Page(url, text) => (url, text),
+                Destination::Page(url, html) => (url, html),
             };
-            let Some(form) = Form::find(&text, answers) else { return Err(text) };
+            let Some(form) = Form::find(&html, inputs) else { return Err(html) };
             let mut action = url.join(&form.action).unwrap();
-            place = if form.is_query {
+            destination = if form.is_query {
                 action.query_pairs_mut().clear().extend_pairs(form.pairs());
                 self.open(action.as_str()).await
             } else {
@@ -161,14 +161,18 @@ impl Browser {
 
     async fn follow_redirects(&mut self, mut request: RequestBuilder, mut url: Url) -> Destination {
         for _ in 0..MAX_REDIRECTS {
-            let answer = request.header(COOKIE, self.cookie_header()).send().await.unwrap();
-            for cookie in answer.headers().get_all(SET_COOKIE) {
+            let response = request.header(COOKIE, self.cookie_header()).send().await.unwrap();
+            for cookie in response.headers().get_all(SET_COOKIE) {
                 self.store_cookie(cookie.to_str().unwrap());
             }
-            let Some(location) = answer.headers().get(LOCATION) else {
-                // The application may have to say that something failed.
-                assert!(answer.status() == StatusCode::OK || url.path() == "/callback", "{} of {url}", answer.status());
-                return Destination::Page(url, answer.text().await.unwrap());
+            let Some(location) = response.headers().get(LOCATION) else {
+                // The application may respond to the callback with an error page.
+                assert!(
+                    response.status() == StatusCode::OK || url.path() == "/callback",
+                    "{} of {url}",
+                    response.status()
+                );
+                return Destination::Page(url, response.text().await.unwrap());
             };
             let location = location.to_str().unwrap();
             if location.starts_with(Server::REDIRECT_URI) {
@@ -182,7 +186,7 @@ impl Browser {
 
     fn store_cookie(&mut self, cookie: &str) {
         let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-        // An empty value is how the server takes a cookie away.
+        // The server deletes a cookie by setting an empty value.
         if value.is_empty() {
             self.cookies.remove(name);
         } else {
@@ -195,7 +199,7 @@ impl Browser {
     }
 }
 
-/// An attribute of the first element that has it.
+/// Returns the value of an attribute of the first element that has it.
 fn attribute(html: &str, name: &str) -> Option<String> {
     Some(html.split_once(&format!("{name}=\""))?.1.split('"').next()?.replace("&amp;", "&"))
 }

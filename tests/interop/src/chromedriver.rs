@@ -9,27 +9,26 @@ use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities as _;
 use thirtyfour::{ChromeCapabilities, LoggingPrefsLogLevel, WebDriver};
 use tokio::sync::Mutex;
 
-use crate::folder::Folder;
 use crate::process::Process;
+use crate::temp_folder::TempFolder;
 
-/// Ends with its standard input, and with it chromedriver and what that has started: whatever becomes of the tests, no browser
-/// outlives them.
+/// Stops chromedriver and its browsers when standard input is closed, so that no browser outlives the tests.
 const SCRIPT: &str = "chromedriver --port=0 & cat >/dev/null; kill $!; wait; kill -KILL 0";
 
-/// What the last line begins with that it writes when it starts.
+/// The prefix of the line that chromedriver prints once it has started.
 const STARTED_PREFIX: &str = "ChromeDriver was started successfully on port ";
 
-/// A running chromedriver, with the browsers that it has opened. They end when this is dropped.
+/// A running chromedriver and its browsers. They are stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Chromedriver {
     process: Process,
     port: u16,
-    /// Where it and its browsers put everything, each its own profile. It goes last.
-    _folder: Folder,
+    /// The folder for all files, including the browser profiles. It is dropped last.
+    _folder: TempFolder,
 }
 
 impl Chromedriver {
-    /// The one of all stories that are being told, or a new one.
+    /// Returns the chromedriver that all running scenarios share, or starts one.
     pub(crate) async fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Chromedriver>> = Mutex::const_new(Weak::new());
         let mut shared = SHARED.lock().await;
@@ -42,7 +41,7 @@ impl Chromedriver {
     }
 
     async fn start() -> Self {
-        let folder = Folder::new("chromium");
+        let folder = TempFolder::new("chromium");
         let mut command = Command::new("sh");
         command
             .args(["-c", SCRIPT])
@@ -50,26 +49,26 @@ impl Chromedriver {
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap())
             .env("LANG", "C.UTF-8");
-        for place in ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
-            command.env(place, folder.path());
+        for variable in ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
+            command.env(variable, folder.path());
         }
         let port = |line: &str| line.strip_prefix(STARTED_PREFIX)?.trim_end_matches('.').parse().ok();
         let (process, port) = Process::start_until(command, port).await.unwrap();
         Self { process, port, _folder: folder }
     }
 
-    /// A browser that knows nothing.
+    /// Opens a browser with a new profile.
     pub(crate) async fn open(&self) -> WebDriver {
-        let mut wanted = ChromeCapabilities::new();
+        let mut capabilities = ChromeCapabilities::new();
         for argument in
             ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"]
         {
-            wanted.add_arg(argument).unwrap();
+            capabilities.add_arg(argument).unwrap();
         }
-        wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
+        capabilities.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let address = format!("http://127.0.0.1:{}", self.port);
-        WebDriver::builder(address, wanted).client(http).connect().await.unwrap()
+        WebDriver::builder(address, capabilities).client(http).connect().await.unwrap()
     }
 }
 
@@ -79,7 +78,7 @@ impl Drop for Chromedriver {
     }
 }
 
-/// Whether a browser can be driven here; if not, why.
+/// Returns an error if chromedriver or Chromium is not installed.
 pub(crate) fn check_installed() -> Result<(), String> {
     for program in ["chromedriver", "chromium"] {
         let run = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -1,4 +1,4 @@
-//! One person's browser, with a screen and a keyboard: what is asked of it is what a person sees and does.
+//! Chromium, controlled through chromedriver. Its methods correspond to what a user sees and does.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -9,26 +9,26 @@ use std::{env, fs};
 use serde_json::{Value, json};
 use thirtyfour::{Key, WebDriver, WebElement, WindowHandle};
 
-/// How long something may take to appear, on a machine that is busy with other things.
+/// The maximum time to wait for a page or an element. It is long because the host may be busy.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A small telephone, by day and by night, and a usual window; in CSS pixels.
+/// The widths in CSS pixels and color schemes of a small phone, in light and dark mode, and of a desktop window.
 const VIEWPORTS: [(u32, &str); 3] = [(360, "light"), (360, "dark"), (1400, "light")];
 
-/// What the keyboard can reach.
+/// The selector of the elements that must be reachable with the keyboard.
 const FOCUSABLE_SELECTOR: &str = "a[href], button, input:not([type=hidden]), select, [tabindex='0']";
 
-/// One person's browser. Another one's shares nothing with it.
+/// A browser with its own profile.
 #[derive(Debug)]
 pub struct Chromium {
     driver: WebDriver,
-    /// The addresses of pages that came with a status that the story expects.
+    /// The URLs of pages with an error status that the scenario expects.
     expected_error_urls: Mutex<Vec<String>>,
-    /// How often something was pressed that leads to another page.
+    /// The number of navigations, which marks the pages.
     navigation_count: AtomicU64,
 }
 
-/// One of its tabs.
+/// A tab of a browser.
 #[derive(Debug)]
 pub struct Tab(WindowHandle);
 
@@ -37,35 +37,35 @@ impl Chromium {
         Self { driver, expected_error_urls: Mutex::default(), navigation_count: AtomicU64::new(0) }
     }
 
-    /// Types an address.
-    pub async fn open(&self, address: &str) {
-        self.driver.goto(address).await.unwrap();
+    /// Opens a URL.
+    pub async fn open(&self, url: &str) {
+        self.driver.goto(url).await.unwrap();
     }
 
-    /// Presses the browser's own button.
+    /// Goes back in the history.
     pub async fn back(&self) {
         self.driver.back().await.unwrap();
     }
 
-    /// What stands in the address bar.
-    pub async fn address(&self) -> String {
+    /// Returns the URL in the address bar.
+    pub async fn url(&self) -> String {
         self.driver.current_url().await.unwrap().into()
     }
 
-    /// Waits for a page with this title, which comes with the status of an error.
+    /// Waits for a page with this title and checks its error status.
     ///
     /// # Panics
     ///
-    /// When it has another status.
+    /// Panics if the page has another status.
     pub async fn wait_for_error_page(&self, title: &str, expected: u16) {
         self.wait_for_page(title).await;
         let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
         assert_eq!(self.script(script, vec![]).await, Some(expected.into()), "the status of {title:?}");
-        let address = self.address().await;
-        self.expected_error_urls.lock().unwrap().push(address);
+        let url = self.url().await;
+        self.expected_error_urls.lock().unwrap().push(url);
     }
 
-    /// The text of an element, as it is shown, once there is one.
+    /// Waits for an element and returns its visible text.
     pub async fn text(&self, id: &str) -> String {
         self.wait(&format!("#{id}"), async || self.find_text(id).await).await
     }
@@ -81,133 +81,134 @@ impl Chromium {
         self.wait_for_any_page(&[title]).await;
     }
 
-    /// Waits for a page with one of these titles, and gives that.
+    /// Waits for a page with one of these titles and returns the title.
     pub async fn wait_for_any_page<'a>(&self, titles: &[&'a str]) -> &'a str {
         let found = async || {
-            let shown = self.driver.title().await.ok()?;
-            titles.iter().find(|title| **title == shown).copied()
+            let current = self.driver.title().await.ok()?;
+            titles.iter().find(|title| **title == current).copied()
         };
         self.wait(&format!("page {titles:?}"), found).await
     }
 
-    /// Whether there is an element of this id.
+    /// Returns `true` if there is an element with this ID.
     pub async fn has(&self, id: &str) -> bool {
         self.find_text(id).await.is_some()
     }
 
-    /// All that is shown.
+    /// Returns the visible text of the page.
     pub async fn page_text(&self) -> String {
         let text = self.script("return document.body.innerText", vec![]).await.unwrap();
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// The page as JSON, where it is no page.
+    /// Parses a JSON response that is shown as a page.
     pub async fn json(&self) -> Value {
         let text = self.script("return document.querySelector('pre').textContent", vec![]).await.unwrap();
         serde_json::from_str(text.as_str().unwrap()).unwrap()
     }
 
-    /// Clicks on the button or link whose words begin with these, once there is one, and waits for the page that it leads to:
-    /// an address typed while the old page is still being left may lose against it.
-    pub async fn press(&self, words: &str) {
-        let script = "const shown = [...document.querySelectorAll('a[href], button')].filter(e => e.checkVisibility());
-            const exact = shown.filter(e => e.innerText.trim() === arguments[0]);
-            const found = exact.length ? exact : shown.filter(e => e.innerText.trim().startsWith(arguments[0]));
+    /// Waits for a button or link whose text begins with `label`, clicks it, and waits for the next page. Without that wait, a URL
+    /// that is opened next could be overridden by the pending navigation.
+    pub async fn press(&self, label: &str) {
+        let script =
+            "const visible = [...document.querySelectorAll('a[href], button')].filter(e => e.checkVisibility());
+            const exact = visible.filter(e => e.innerText.trim() === arguments[0]);
+            const found = exact.length ? exact : visible.filter(e => e.innerText.trim().startsWith(arguments[0]));
             return found.length === 1 ? found[0] : null";
-        let found = self.element(&format!("one button or link {words:?}"), script, words).await;
+        let found = self.element(&format!("one button or link {label:?}"), script, label).await;
         self.wait_for_navigation(async || found.click().await.unwrap()).await;
     }
 
-    /// Types into the field of this label, in place of what it holds.
+    /// Replaces the value of the field with this label.
     pub async fn fill(&self, label: &str, text: &str) {
         let field = self.find_field(label).await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
 
-    /// Chooses of the list of this label.
-    pub async fn choose(&self, label: &str, option: &str) {
-        // The keyboard finds an option by how it begins.
+    /// Selects an option in the list with this label.
+    pub async fn select(&self, label: &str, option: &str) {
+        // Typing selects the option that begins with the typed text.
         self.find_field(label).await.send_keys(option).await.unwrap();
     }
 
-    /// Types on, wherever the focus is.
+    /// Types into the focused element.
     pub async fn type_keys(&self, text: &str) {
         self.driver.action_chain().send_keys(text).perform().await.unwrap();
     }
 
-    /// Presses the Enter key, wherever the focus is, and waits for the page that it leads to.
+    /// Presses the Enter key and waits for the next page.
     pub async fn press_enter(&self) {
         self.wait_for_navigation(async || self.press_key(Key::Enter).await).await;
     }
 
-    /// Presses the key with the arrow that points down, wherever the focus is.
+    /// Presses the Down key.
     pub async fn press_arrow_down(&self) {
         self.press_key(Key::Down).await;
     }
 
-    /// Presses the Tab key until the focus is on the button or link with these words, and then Enter.
-    pub async fn press_enter_on(&self, words: &str) {
-        self.tab_to(words).await;
+    /// Moves the focus to the button or link with this text with the Tab key, and presses Enter.
+    pub async fn press_enter_on(&self, label: &str) {
+        self.tab_to(label).await;
         self.press_enter().await;
     }
 
-    /// Presses the Tab key until the focus is on the button or link with these words, or on the field of this label.
-    pub async fn tab_to(&self, words: &str) {
+    /// Presses the Tab key until the button or link with this text, or the field with this label, has the focus.
+    pub async fn tab_to(&self, label: &str) {
         let script = "const e = document.activeElement; return e.labels?.length ? e.labels[0].innerText : e.innerText";
         let reached = async || {
             let focused = self.script(script, vec![]).await?;
-            if focused.as_str()?.trim() == words {
+            if focused.as_str()?.trim() == label {
                 return Some(());
             }
             self.press_key(Key::Tab).await;
             None
         };
-        self.wait(&format!("the focus on {words:?}"), reached).await;
+        self.wait(&format!("focus on {label:?}"), reached).await;
     }
 
-    /// The tab that is looked at.
+    /// Returns the current tab.
     pub async fn tab(&self) -> Tab {
         Tab(self.driver.window().await.unwrap())
     }
 
-    /// Opens another tab, and looks at it.
+    /// Opens a new tab and switches to it.
     pub async fn new_tab(&self) -> Tab {
         let tab = Tab(self.driver.new_tab().await.unwrap());
         self.switch_to(&tab).await;
         tab
     }
 
-    /// Looks at another tab.
+    /// Switches to another tab.
     pub async fn switch_to(&self, tab: &Tab) {
         self.driver.switch_to_window(tab.0.clone()).await.unwrap();
     }
 
-    /// The names of the cookies that are sent with the page's address.
-    pub async fn cookies(&self) -> Vec<String> {
+    /// Returns the names of the cookies for the current URL.
+    pub async fn cookie_names(&self) -> Vec<String> {
         self.driver.get_all_cookies().await.unwrap().into_iter().map(|cookie| cookie.name).collect()
     }
 
-    /// Forgets the cookies whose names begin so, of those that are sent with the page's address, and says how many there were.
+    /// Deletes the cookies for the current URL whose names begin with `prefix`, and returns their number.
     pub async fn delete_cookies_with_prefix(&self, prefix: &str) -> usize {
-        let names: Vec<_> = self.cookies().await.into_iter().filter(|name| name.starts_with(prefix)).collect();
+        let names: Vec<_> = self.cookie_names().await.into_iter().filter(|name| name.starts_with(prefix)).collect();
         for name in &names {
             self.driver.delete_cookie(name).await.unwrap();
         }
         names.len()
     }
 
-    /// Forgets all cookies that are sent with the page's address.
+    /// Deletes all cookies for the current URL.
     pub async fn delete_cookies(&self) {
         self.driver.delete_all_cookies().await.unwrap();
     }
 
-    /// Looks at the page closely: nothing of it lies outside of a narrow window or of a wide one, and whatever the keyboard
-    /// reaches shows it. Pictures of it go into the target folder.
+    /// Checks that the page fits into all viewports, and that every focusable element is reachable with the Tab key and shows its
+    /// focus. Saves screenshots of the page in the target folder.
     ///
     /// # Panics
     ///
-    /// When it is not so.
+    /// Panics if a check fails.
     pub async fn check_layout(&self, name: &str) {
         for (width, scheme) in VIEWPORTS {
             self.capture_screenshot(name, width, scheme).await;
@@ -220,47 +221,47 @@ impl Chromium {
     async fn capture_screenshot(&self, name: &str, width: u32, scheme: &str) {
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.command("Emulation.setEmulatedMedia", media).await;
-        let screen = |height| json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.command("Emulation.setDeviceMetricsOverride", screen(600)).await;
+        let metrics = |height| json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.command("Emulation.setDeviceMetricsOverride", metrics(600)).await;
         let sizes = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth, e.scrollHeight]";
         let sizes: Vec<u32> = serde_json::from_value(self.script(sizes, vec![]).await.unwrap()).unwrap();
-        let [wanted, there, height] = sizes[..] else { panic!("{sizes:?}") };
-        assert!(wanted <= there, "{name} is {wanted} pixels wide in a window of {width}, of which {there} are free");
-        self.command("Emulation.setDeviceMetricsOverride", screen(height)).await;
+        let [content_width, window_width, height] = sizes[..] else { panic!("{sizes:?}") };
+        assert!(content_width <= window_width, "{name}: {content_width} pixels wide, in a window of {window_width}");
+        self.command("Emulation.setDeviceMetricsOverride", metrics(height)).await;
         let folder = screenshot_folder();
         fs::create_dir_all(&folder).unwrap();
         self.driver.screenshot(&folder.join(format!("{name}-{width}-{scheme}.png"))).await.unwrap();
     }
 
-    /// Goes through the page with the Tab key.
+    /// Checks the focus of each element with the Tab key.
     async fn check_keyboard_focus(&self, name: &str) {
         let count = "return document.querySelectorAll(arguments[0]).length";
         let count = self.script(count, vec![FOCUSABLE_SELECTOR.into()]).await.unwrap().as_u64().unwrap();
         let script = "const e = document.activeElement, all = [...document.querySelectorAll(arguments[0])];
             const style = getComputedStyle(e), box = e.getBoundingClientRect();
-            const isSeen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
+            const isVisible = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
                 && box.bottom > 0 && box.top < innerHeight;
-            return [all.indexOf(e), isSeen, e.outerHTML.slice(0, 200)]";
+            return [all.indexOf(e), isVisible, e.outerHTML.slice(0, 200)]";
         let mut reached = vec![false; usize::try_from(count).unwrap()];
-        // The browser's own controls, or the page itself, may be on the way.
+        // The focus may also be on the page itself or on a control of the browser.
         for _ in 0..count + 3 {
             self.press_key(Key::Tab).await;
             let focused = self.script(script, vec![FOCUSABLE_SELECTOR.into()]).await.unwrap();
-            let Some(place) = focused[0].as_u64() else { continue };
+            let Some(index) = focused[0].as_u64() else { continue };
             assert_eq!(focused[1], true, "on {name}, the focus is not visible on {}", focused[2]);
-            reached[usize::try_from(place).unwrap()] = true;
+            reached[usize::try_from(index).unwrap()] = true;
         }
         assert!(
             reached.iter().all(|reached| *reached),
-            "on {name}, the keyboard reaches of {FOCUSABLE_SELECTOR}: {reached:?}"
+            "on {name}, elements of {FOCUSABLE_SELECTOR} that have been focused: {reached:?}"
         );
     }
 
-    /// What is in the browser's console, beside pages that were to be refused.
+    /// Returns the messages in the browser's console, except those about expected error pages.
     pub(crate) async fn console_errors(&self) -> Vec<String> {
-        let (log, refusals) = (self.driver.browser_log().await.unwrap(), self.expected_error_urls.lock().unwrap());
+        let (log, expected_urls) = (self.driver.browser_log().await.unwrap(), self.expected_error_urls.lock().unwrap());
         let is_expected = |message: &str| {
-            refusals.iter().any(|address| message.starts_with(&format!("{address} - Failed to load resource: ")))
+            expected_urls.iter().any(|url| message.starts_with(&format!("{url} - Failed to load resource: ")))
         };
         log.into_iter().map(|entry| entry.message).filter(|message| !is_expected(message)).collect()
     }
@@ -276,7 +277,7 @@ impl Chromium {
     async fn find_field(&self, label: &str) -> WebElement {
         let script =
             "return [...document.querySelectorAll('label')].find(l => l.innerText.trim() === arguments[0])?.control";
-        self.element(&format!("a field {label:?}"), script, label).await
+        self.element(&format!("field {label:?}"), script, label).await
     }
 
     async fn find_text(&self, id: &str) -> Option<String> {
@@ -284,13 +285,13 @@ impl Chromium {
         Some(text.as_str()?.trim().to_owned())
     }
 
-    async fn element(&self, what: &str, script: &str, argument: &str) -> WebElement {
+    async fn element(&self, description: &str, script: &str, argument: &str) -> WebElement {
         let find = async || self.driver.execute(script, vec![argument.into()]).await.ok()?.element().ok();
-        self.wait(what, find).await
+        self.wait(description, find).await
     }
 
     async fn script(&self, script: &str, arguments: Vec<Value>) -> Option<Value> {
-        // A page that is about to go runs no more scripts.
+        // Scripts fail while the browser leaves the page.
         Some(self.driver.execute(script, arguments).await.ok()?.json().clone())
     }
 
@@ -298,33 +299,37 @@ impl Chromium {
         self.driver.cdp().send_raw(name, parameters).await.unwrap();
     }
 
-    /// Does what leads to another page, and waits until that is there.
-    async fn wait_for_navigation(&self, act: impl AsyncFnOnce()) {
-        // A page that one goes back to may come with what was written on it before.
+    /// Performs an action that leads to another page, and waits until that page is loaded.
+    async fn wait_for_navigation(&self, action: impl AsyncFnOnce()) {
+        // A page from the history may still have an earlier mark, so each mark is different.
         let mark = Value::from(self.navigation_count.fetch_add(1, Ordering::Relaxed));
-        self.script("window.isLeftBy = arguments[0]", vec![mark.clone()]).await;
-        act().await;
-        let script = "return window.isLeftBy !== arguments[0] && document.readyState === 'complete'";
-        let is_there = async || self.script(script, vec![mark.clone()]).await?.as_bool()?.then_some(());
-        self.wait("other page", is_there).await;
+        self.script("window.navigationMark = arguments[0]", vec![mark.clone()]).await;
+        action().await;
+        let script = "return window.navigationMark !== arguments[0] && document.readyState === 'complete'";
+        let is_loaded = async || self.script(script, vec![mark.clone()]).await?.as_bool()?.then_some(());
+        self.wait("other page", is_loaded).await;
     }
 
-    /// Asks until there is an answer, or no patience left.
-    async fn wait<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-        let begin = Instant::now();
+    /// Polls until there is a value.
+    ///
+    /// # Panics
+    ///
+    /// Panics after [`WAIT_TIMEOUT`].
+    async fn wait<T>(&self, description: &str, poll: impl AsyncFn() -> Option<T>) -> T {
+        let start = Instant::now();
         loop {
-            if let Some(answer) = ask().await {
-                return answer;
+            if let Some(value) = poll().await {
+                return value;
             }
-            if begin.elapsed() > WAIT_TIMEOUT {
-                panic!("there is no {what} at {}:\n{}", self.address().await, self.page_text().await);
+            if start.elapsed() > WAIT_TIMEOUT {
+                panic!("there is no {description} at {}:\n{}", self.url().await, self.page_text().await);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// In the target folder, which this program is in too: `<target>/debug/deps/<program>`.
+/// Returns a folder in the target folder. The path of this program is `<target>/debug/deps/<program>`.
 fn screenshot_folder() -> PathBuf {
-    env::current_exe().unwrap().ancestors().nth(3).expect("cargo has built this program").join("pages")
+    env::current_exe().unwrap().ancestors().nth(3).expect("this program is in the target folder").join("pages")
 }

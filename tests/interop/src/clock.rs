@@ -1,4 +1,4 @@
-//! The machine's clocks, which a story moves ahead.
+//! A clock with an adjustable offset.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -6,35 +6,35 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use webex_oauth::clock::{Clock, UnixTime};
 
-/// Clocks that run as the machine's do, and that [`advance`](Self::advance) moves. Clones move together.
+/// The clock of the host plus an offset, which [`advance`](Self::advance) increases. Clones share the offset.
 ///
-/// For several managers at one store: whoever waits for another one's request to a real server must wait as long as that
-/// takes, and no clock that skips what is slept shows them the same time.
+/// It is required when several managers share a store: a manager that waits for a request of another one to a real server must
+/// sleep in real time. With a clock that skips sleeps, the managers would see different times.
 #[derive(Clone, Debug)]
 pub struct OffsetClock {
-    begun: Instant,
-    ahead: Arc<Mutex<Duration>>,
+    started: Instant,
+    offset: Arc<Mutex<Duration>>,
 }
 
 impl Default for OffsetClock {
     fn default() -> Self {
-        Self { begun: Instant::now(), ahead: Arc::default() }
+        Self { started: Instant::now(), offset: Arc::default() }
     }
 }
 
 impl OffsetClock {
-    /// One that is right.
+    /// Creates a clock without an offset.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Advances the clock at once. Running sleeps are not shortened.
     pub fn advance(&self, time: Duration) {
-        *self.ahead.lock().unwrap() += time;
+        *self.offset.lock().unwrap() += time;
     }
 
     fn offset(&self) -> Duration {
-        *self.ahead.lock().unwrap()
+        *self.offset.lock().unwrap()
     }
 }
 
@@ -45,7 +45,7 @@ impl Clock for OffsetClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.begun.elapsed() + self.offset()
+        self.started.elapsed() + self.offset()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -1,4 +1,4 @@
-//! A process that plays a server: it says where everything is when it starts, and does not outlive the test.
+//! Server processes, which print their addresses when they start and do not outlive the test.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -10,31 +10,32 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-/// For a process that hangs before it listens.
+/// The time limit for a process to start listening.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For a process that hangs when it is to end.
+/// The time limit for a process to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running process. It ends when this is dropped, also by a panic, and when the test process ends in any other way, if it
-/// ends with its standard input.
+/// A running process. It is killed on drop. If the test process is killed, only a process that stops when its standard input is
+/// closed stops as well.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    /// What it has written to its standard output.
+    /// The standard output so far.
     stdout: Arc<Mutex<String>>,
-    /// Gathers what the process writes to its standard error, for a test that fails.
+    /// Collects standard error, which is printed if the test fails.
     stderr_reader: Option<JoinHandle<String>>,
 }
 
 impl Process {
-    /// Starts it, and gives the JSON of its first line.
+    /// Starts a process and parses its first line as JSON.
     pub(crate) async fn start(command: Command) -> (Self, Value) {
         let (process, line) = Self::start_until(command, |line| Some(line.to_owned())).await.unwrap();
         (process, serde_json::from_str(&line).unwrap())
     }
 
-    /// Starts it, and gives what is found in the first line in which there is something; if there is none, what it said.
+    /// Starts a process and returns what `find` returns for the first matching line. If the process ends before, its output is
+    /// returned as an error.
     pub(crate) async fn start_until<T: Send + 'static>(
         mut command: Command,
         find: impl Fn(&str) -> Option<T> + Send + 'static,
@@ -42,18 +43,18 @@ impl Process {
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let complaints = thread::spawn(move || {
+        let stderr_reader = thread::spawn(move || {
             let mut text = Vec::new();
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let process = Self { child, stdout: Arc::default(), stderr_reader: Some(complaints) };
+        let process = Self { child, stdout: Arc::default(), stderr_reader: Some(stderr_reader) };
 
-        let ((sender, receiver), said) = (oneshot::channel(), Arc::clone(&process.stdout));
+        let ((sender, receiver), output) = (oneshot::channel(), Arc::clone(&process.stdout));
         thread::spawn(move || {
             let mut sender = Some(sender);
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                _ = writeln!(said.lock().unwrap(), "{line}");
+                _ = writeln!(output.lock().unwrap(), "{line}");
                 if let Some(found) = sender.as_ref().and_then(|_| find(&line)) {
                     _ = sender.take().unwrap().send(found);
                 }
@@ -65,16 +66,16 @@ impl Process {
         }
     }
 
-    /// Has it end with its standard input; one that does not is ended when this is dropped.
+    /// Closes standard input and waits for the process to end. If it does not end in time, it is killed on drop.
     pub(crate) fn stop(&mut self) {
         drop(self.child.stdin.take());
-        let begin = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begin.elapsed() < STOP_TIMEOUT {
+        let start = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < STOP_TIMEOUT {
             thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// What it has written to its standard output so far.
+    /// Returns the standard output so far.
     pub(crate) fn stdout(&self) -> String {
         self.stdout.lock().unwrap().clone()
     }
@@ -84,9 +85,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let complaints = self.stderr_reader.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let stderr = self.stderr_reader.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         if thread::panicking() {
-            eprintln!("a process's own words:\n{}{complaints}", self.stdout());
+            eprintln!("output of a process:\n{}{stderr}", self.stdout());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A foreign server: a script of `servers/`, in a process of its own that does not outlive the test.
+//! The authorization servers in `servers/`, as processes that do not outlive the test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::order;
+use crate::control;
 use crate::process::Process;
 
-/// A running server. It ends when this is dropped, also by a panic, and when the test process ends in any other way.
+/// A running authorization server. It stops on drop, and when the test process ends.
 #[derive(Debug)]
 pub struct Server {
     _process: Process,
@@ -25,9 +25,9 @@ impl Server {
     /// The redirect URI. No server listens there.
     pub const REDIRECT_URI: &str = "http://localhost:5000/callback";
 
-    /// The certified `oidc-provider`, which knows the clients `basic` and `post`, named after the way in which they prove who
-    /// they are, `es256`, named after how its ID tokens are signed, and `native`, whose browser comes back to `/callback` at any port of
-    /// `localhost`. All have the secret [`Server::SECRET`], and the others the redirect URI [`Server::REDIRECT_URI`].
+    /// Starts the certified `oidc-provider`. Its clients are `basic` and `post`, named after their authentication methods,
+    /// `es256`, named after the signature algorithm of its ID tokens, and `native`, which may use `/callback` on any port of
+    /// `localhost`. All have the secret [`Server::SECRET`]; the others have the redirect URI [`Server::REDIRECT_URI`].
     pub async fn oidc_provider(access_token_lifetime: Duration, rotation: &str) -> Self {
         let clients: Vec<_> = [("basic", "basic", "RS256"), ("post", "post", "RS256"), ("es256", "basic", "ES256")]
             .into_iter()
@@ -46,7 +46,7 @@ impl Server {
                 "client_id": "native",
                 "client_secret": Self::SECRET,
                 "application_type": "native",
-                // Of such a client any port will do.
+                // The port is ignored for a native client.
                 "redirect_uris": ["http://localhost/callback"],
                 "grant_types": ["authorization_code", "refresh_token"],
                 "response_types": ["code"],
@@ -61,48 +61,48 @@ impl Server {
         Self::start("oidc-provider.mjs", &environment).await
     }
 
-    /// `oauth2-mock-server`, which does what it is told, however wrong.
+    /// Starts `oauth2-mock-server`, which injects faults.
     pub async fn oauth2_mock_server() -> Self {
         Self::start("oauth2-mock-server.mjs", &[]).await
     }
 
-    /// Its address, without a slash at the end.
+    /// Returns the base URL, without a trailing slash.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Gives the script an order; its answer is the script's.
+    /// Sends a control command to the script and returns its result.
     ///
     /// # Panics
     ///
-    /// When the script fails.
-    pub async fn send_command(&self, name: &str, what: Value) -> Value {
-        order::send_command(&self.http, &self.control_url, name, what).await
+    /// Panics if the command fails.
+    pub async fn send_command(&self, name: &str, parameters: Value) -> Value {
+        control::send_command(&self.http, &self.control_url, name, parameters).await
     }
 
-    /// What came to the token endpoint so far, in order.
-    pub async fn requests(&self) -> Vec<Value> {
-        self.send_command("requests", Value::Null).await.as_array().unwrap().clone()
+    /// Returns the requests to the token endpoint so far, in order.
+    pub async fn token_requests(&self) -> Vec<Value> {
+        self.send_command("token_requests", Value::Null).await.as_array().unwrap().clone()
     }
 
     async fn start(script: &str, environment: &[(&str, String)]) -> Self {
         let mut command = Command::new("node");
         command
             .args(["--no-warnings", script])
-            .current_dir(folder())
+            .current_dir(servers_folder())
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .env_remove("NODE_OPTIONS");
-        let (process, places) = Process::start(command).await;
-        let place = |name: &str| places[name].as_str().unwrap().to_owned();
+        let (process, startup_info) = Process::start(command).await;
+        let url = |name: &str| startup_info[name].as_str().unwrap().to_owned();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { _process: process, url: place("url"), control_url: place("desk"), http }
+        Self { _process: process, url: url("url"), control_url: url("control"), http }
     }
 }
 
-/// Whether the servers can be started here; if not, why.
+/// Returns an error if a server or Node.js is not installed.
 pub(crate) fn check_installed() -> Result<(), String> {
     for package in ["oidc-provider", "oauth2-mock-server"] {
-        if !folder().join("node_modules").join(package).is_dir() {
+        if !servers_folder().join("node_modules").join(package).is_dir() {
             return Err(format!("{package} is missing in tests/interop/servers/node_modules"));
         }
     }
@@ -110,6 +110,6 @@ pub(crate) fn check_installed() -> Result<(), String> {
     node.map(drop).map_err(|error| format!("node cannot be run: {error}"))
 }
 
-fn folder() -> PathBuf {
+fn servers_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("servers")
 }

@@ -10,86 +10,87 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::{example, story};
+use crate::{example, scenario};
 
-/// How long something may take to appear, on a machine that is busy with other things.
+/// The maximum time to wait for output. It is long because the host may be busy.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// A shell in a terminal of its own, in which `$CLI` is the example `cli`. It ends when this is dropped.
+/// A shell in its own terminal. `$CLI` is the example `cli`. It is closed on drop.
 #[derive(Debug)]
 pub struct Terminal {
     home: PathBuf,
-    commands: usize,
+    command_count: usize,
 }
 
-/// What a command left on the screen.
+/// The result of a command.
 #[derive(Debug)]
 pub struct CommandOutput {
-    /// What it wrote, as a person sees it: both of its outputs, without what moved or vanished.
+    /// The standard output and standard error on the screen, without overwritten text.
     pub text: String,
-    /// Its exit code.
+    /// The exit code.
     pub code: i32,
 }
 
 impl Terminal {
-    /// Whether tmux is there. Where it is not it says so; with the variable `CI` set, it fails.
+    /// Returns `true` if tmux is installed, and builds the example `cli`. If tmux is not installed, a warning is printed; with the
+    /// environment variable `CI`, the test fails.
     pub fn is_available() -> bool {
-        if story::can_run(check_installed(), "install the Debian package tmux") {
-            // Building takes as long as it takes.
-            program();
+        if scenario::can_run(check_installed(), "install the Debian package tmux") {
+            // Building is not part of the time limit.
+            cli_path();
             return true;
         }
         false
     }
 
-    /// Tells a story that needs a terminal, where there is one.
+    /// Runs a scenario that requires a terminal.
     ///
     /// # Panics
     ///
-    /// When the story does, or when it takes longer than a minute.
-    pub fn run_scenario(story: impl Future<Output = ()>) {
+    /// Panics if the scenario panics or takes longer than a minute.
+    pub fn run_scenario(scenario: impl Future<Output = ()>) {
         if Self::is_available() {
-            story::run_scenario(story);
+            scenario::run_scenario(scenario);
         }
     }
 
-    /// [`tell`](Self::tell), about another example, whose program the story is given.
+    /// Builds another example and runs a scenario with the path of the program.
     ///
     /// # Panics
     ///
-    /// As [`tell`](Self::tell).
-    pub fn run_scenario_with_example(example: &str, story: impl AsyncFnOnce(String)) {
-        if story::can_run(check_installed(), "install the Debian package tmux") {
-            story::run_scenario(story(example::program_path(example).to_str().unwrap().to_owned()));
+    /// Panics if the scenario panics or takes longer than a minute.
+    pub fn run_scenario_with_example(example: &str, scenario: impl AsyncFnOnce(String)) {
+        if scenario::can_run(check_installed(), "install the Debian package tmux") {
+            scenario::run_scenario(scenario(example::program_path(example).to_str().unwrap().to_owned()));
         }
     }
 
-    /// Opens one with nothing from outside but these variables.
+    /// Opens a terminal with only these environment variables.
     ///
     /// # Panics
     ///
-    /// When it cannot be opened.
+    /// Panics if it cannot be opened.
     pub fn open<'a>(variables: impl IntoIterator<Item = (&'a str, String)>) -> Self {
-        let cli = ("CLI", program().to_str().unwrap().to_owned());
+        let cli = ("CLI", cli_path().to_str().unwrap().to_owned());
         Self::with_size((200, 100), variables.into_iter().chain([cli]))
     }
 
-    /// [`open`](Self::open), with so many columns and lines, and without the example.
+    /// Opens a terminal with this number of columns and lines, and without `$CLI`.
     ///
     /// # Panics
     ///
-    /// When it cannot be opened.
+    /// Panics if it cannot be opened.
     pub fn with_size<'a>(
         (columns, lines): (usize, usize),
         variables: impl IntoIterator<Item = (&'a str, String)>,
     ) -> Self {
-        // Its seed is another each time. A socket's path must be short.
+        // Each `RandomState` has different keys. The path is short because paths of sockets are limited.
         let number = RandomState::new().hash_one(std::process::id());
         let home = env::temp_dir().join(format!("webex-oauth-tmux-{number:016x}"));
         fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
-        let terminal = Self { home, commands: 0 };
+        let terminal = Self { home, command_count: 0 };
         let mut command = terminal.tmux();
-        // A shell that is not closed ends automatically, and tmux with it.
+        // The timeout ends the shell, and tmux with it, if the terminal is not closed.
         command.args(["-f", "/dev/null", "-u", "new-session", "-d"]);
         command.args(["-x", &columns.to_string(), "-y", &lines.to_string()]);
         command.arg("-c").arg(&terminal.home).arg("timeout --foreground 180 sh");
@@ -99,63 +100,63 @@ impl Terminal {
         terminal
     }
 
-    /// The folder that is the shell's home.
+    /// Returns the home folder of the shell.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Types a command, and waits for its end.
+    /// Runs a command and waits until it ends.
     ///
     /// # Panics
     ///
-    /// When it does not end in time.
+    /// Panics if it does not end in time.
     pub fn run(&mut self, command: &str) -> CommandOutput {
-        self.begin(command);
+        self.start_command(command);
         self.wait_for_exit()
     }
 
-    /// Types a command, on a clean screen.
+    /// Clears the screen and starts a command.
     ///
     /// # Panics
     ///
-    /// When tmux does not obey.
-    pub fn begin(&mut self, command: &str) {
-        self.commands += 1;
-        // What is typed is shown as well, so it must not look like what it makes.
-        let number = self.commands;
+    /// Panics if tmux fails.
+    pub fn start_command(&mut self, command: &str) {
+        self.command_count += 1;
+        // The terminal echoes the command line, which must therefore not contain the markers that it prints.
+        let number = self.command_count;
         let line = format!("clear; printf 'begin %s\\n' {number}; {command}; printf 'end %s=%s\\n' {number} $?");
         self.press(&["-l", &line]);
         self.press(&["Enter"]);
     }
 
-    /// Presses keys, by tmux's names for them.
+    /// Presses keys, by their tmux names.
     ///
     /// # Panics
     ///
-    /// When tmux does not obey.
+    /// Panics if tmux fails.
     pub fn press(&self, keys: &[&str]) {
         check_tmux_output(self.tmux().arg("send-keys").args(keys).output());
     }
 
-    /// Waits until the command that was begun writes something, and gives the rest of the word that it begins.
+    /// Waits until the running command prints `text`, and returns the rest of the word.
     ///
     /// # Panics
     ///
-    /// When it does not in time.
-    pub fn wait_for_output(&self, wanted: &str) -> String {
-        self.wait_for_match(wanted, |said| {
-            let (_, rest) = said.split_once(wanted)?;
-            // A line that is being written may lack its end.
+    /// Panics if the text does not appear in time.
+    pub fn wait_for_output(&self, text: &str) -> String {
+        self.wait_for_match(text, |output| {
+            let (_, rest) = output.split_once(text)?;
+            // The line may not be complete yet.
             let (word, _) = rest.split_once(char::is_whitespace)?;
             Some(word.to_owned())
         })
     }
 
-    /// Waits until there is a whole line in a file of the shell's home, and gives the first.
+    /// Waits until a file in the home folder contains a complete line, and returns the first line.
     ///
     /// # Panics
     ///
-    /// When there is none in time.
+    /// Panics if there is no line in time.
     pub fn wait_for_line(&self, file: &str) -> String {
         let path = self.home.join(file);
         poll_until(|| {
@@ -164,61 +165,63 @@ impl Terminal {
         })
     }
 
-    /// Writes down from now on whatever reaches the terminal.
+    /// Starts recording everything that is sent to the terminal.
     ///
     /// # Panics
     ///
-    /// When tmux does not obey.
-    pub fn record(&self) {
+    /// Panics if tmux fails.
+    pub fn start_recording(&self) {
         check_tmux_output(
             self.tmux().arg("pipe-pane").arg(format!("cat > '{}'", self.home.join("record").display())).output(),
         );
     }
 
-    /// All that the command that is over has sent to the terminal, also what moved or vanished.
+    /// Returns everything that the last command has sent to the terminal, including overwritten text.
     ///
     /// # Panics
     ///
-    /// When it was not recorded.
+    /// Panics if it was not recorded.
     pub fn recorded_output(&self) -> String {
-        let marks = (format!("begin {}\r\n", self.commands), format!("end {}=", self.commands));
+        let markers = (format!("begin {}\r\n", self.command_count), format!("end {}=", self.command_count));
         poll_until(|| {
-            let sent = String::from_utf8_lossy(&fs::read(self.home.join("record")).unwrap_or_default()).into_owned();
-            let found = sent.split_once(&marks.0).and_then(|(_, rest)| Some(rest.split_once(&marks.1)?.0.to_owned()));
-            found.ok_or_else(|| format!("the command was not recorded: {sent:?}"))
+            let recording =
+                String::from_utf8_lossy(&fs::read(self.home.join("record")).unwrap_or_default()).into_owned();
+            let output =
+                recording.split_once(&markers.0).and_then(|(_, rest)| Some(rest.split_once(&markers.1)?.0.to_owned()));
+            output.ok_or_else(|| format!("the command was not recorded: {recording:?}"))
         })
     }
 
-    /// Waits for the end of the command that was begun.
+    /// Waits until the running command ends.
     ///
     /// # Panics
     ///
-    /// When it does not end in time.
+    /// Panics if it does not end in time.
     pub fn wait_for_exit(&self) -> CommandOutput {
-        let mark = format!("end {}=", self.commands);
-        self.wait_for_match(&mark, |said| {
-            let (before, rest) = said.rsplit_once(&mark)?;
+        let marker = format!("end {}=", self.command_count);
+        self.wait_for_match(&marker, |output| {
+            let (before, rest) = output.rsplit_once(&marker)?;
             let code = rest.lines().next()?.trim_end().parse().ok()?;
             Some(CommandOutput { text: before.trim_end().to_owned(), code })
         })
     }
 
-    /// What is on the screen, with lines that were too long for it in one piece again.
+    /// Returns the contents of the screen, with wrapped lines joined.
     ///
     /// # Panics
     ///
-    /// When tmux does not obey.
+    /// Panics if tmux fails.
     pub fn screen(&self) -> String {
         let output = check_tmux_output(self.tmux().args(["capture-pane", "-p", "-J"]).output());
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn wait_for_match<T>(&self, wanted: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        let mark = format!("begin {}\n", self.commands);
+    fn wait_for_match<T>(&self, description: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let marker = format!("begin {}\n", self.command_count);
         poll_until(|| {
             let screen = self.screen();
-            let found = screen.split_once(&mark).and_then(|(_, said)| find(said));
-            found.ok_or_else(|| format!("{wanted:?} has not appeared:\n{screen}"))
+            let found = screen.split_once(&marker).and_then(|(_, output)| find(output));
+            found.ok_or_else(|| format!("{description:?} has not appeared:\n{screen}"))
         })
     }
 
@@ -236,13 +239,13 @@ impl Drop for Terminal {
     }
 }
 
-/// Asks until there is an answer, or no patience left.
-fn poll_until<T>(ask: impl Fn() -> Result<T, String>) -> T {
-    let begin = Instant::now();
+/// Polls until there is a value. Panics with the last error after [`WAIT_TIMEOUT`].
+fn poll_until<T>(poll: impl Fn() -> Result<T, String>) -> T {
+    let start = Instant::now();
     loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(why) => assert!(begin.elapsed() < WAIT_TIMEOUT, "{why}"),
+        match poll() {
+            Ok(value) => return value,
+            Err(reason) => assert!(start.elapsed() < WAIT_TIMEOUT, "{reason}"),
         }
         thread::sleep(Duration::from_millis(20));
     }
@@ -259,8 +262,8 @@ fn check_installed() -> Result<(), String> {
     run.map(drop).map_err(|error| format!("tmux cannot be run: {error}"))
 }
 
-/// Builds the example, once for all tests, and says where it is.
-fn program() -> &'static Path {
+/// Builds the example `cli`, once for all tests, and returns its path.
+fn cli_path() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| example::build_example("cli"))
 }

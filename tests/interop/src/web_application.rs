@@ -1,5 +1,4 @@
-//! The crate's web applications as strangers run them: an example, and the mock that its users log in at, each in a process of
-//! its own.
+//! The web application examples and the mock, each as a process.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -11,20 +10,20 @@ use serde_json::{Value, json};
 
 use crate::chromedriver::{self, Chromedriver};
 use crate::chromium::Chromium;
-use crate::folder::Folder;
 use crate::process::Process;
-use crate::{MockWebexProcess, example, mock_webex, story};
+use crate::temp_folder::TempFolder;
+use crate::{MockWebexProcess, example, mock_process, scenario};
 
-/// A story of a browser has many pages, and each may take its time.
+/// The time limit of a browser scenario. It is long because each scenario has many pages.
 const SCENARIO_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Stories that are told at once: each has a browser or two.
+/// The slots for concurrent scenarios. Each scenario has one or two browsers.
 static SCENARIO_SLOTS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
-/// How often another program may be faster at taking a port that was free.
+/// The maximum number of ports to try. Another program may take a port that was free.
 const MAX_PORT_ATTEMPTS: usize = 10;
 
-/// Whom and what the mock knows.
+/// The users and scopes of the mock.
 const MOCK_OPTIONS: [&str; 6] = [
     "--user",
     "jane@example.com",
@@ -43,91 +42,94 @@ pub struct WebApplication {
     port: u16,
     browsers: Mutex<Vec<Arc<Chromium>>>,
     driver: Arc<Chromedriver>,
-    /// Where it keeps what survives a restart.
-    data: Folder,
+    /// The data folder, which survives a restart.
+    data: TempFolder,
 }
 
 impl WebApplication {
-    /// Tells a story about an example, which is running when it begins. At its end, no browser may have complained.
+    /// Starts an example, runs a scenario, and checks that the consoles of the browsers contain no errors.
     ///
-    /// Where there is no browser that can be driven it says so, and passes; with the variable `CI` set, it fails.
+    /// If Chromium or chromedriver is not installed, a warning is printed and the test passes. With the environment variable `CI`,
+    /// it fails.
     ///
     /// # Panics
     ///
-    /// When the story does, or when it takes longer than five minutes.
-    pub fn run_scenario(name: &'static str, story: impl AsyncFnOnce(&mut WebApplication)) {
-        if !story::can_run(chromedriver::check_installed(), "install the Debian packages chromium and chromium-driver")
-        {
+    /// Panics if the scenario panics, takes longer than five minutes, or leaves errors in a console.
+    pub fn run_scenario(name: &'static str, scenario: impl AsyncFnOnce(&mut WebApplication)) {
+        if !scenario::can_run(
+            chromedriver::check_installed(),
+            "install the Debian packages chromium and chromium-driver",
+        ) {
             return;
         }
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let seat = NEXT.fetch_add(1, Ordering::Relaxed) % SCENARIO_SLOTS.len();
-        let _seat = SCENARIO_SLOTS[seat].lock().unwrap_or_else(PoisonError::into_inner);
-        // Building takes as long as it takes.
-        mock_webex::program();
+        let slot = NEXT.fetch_add(1, Ordering::Relaxed) % SCENARIO_SLOTS.len();
+        let _slot = SCENARIO_SLOTS[slot].lock().unwrap_or_else(PoisonError::into_inner);
+        // Building is not part of the time limit.
+        mock_process::program_path();
         example::program_path(name);
-        story::run_with_timeout(SCENARIO_TIMEOUT, async {
+        scenario::run_with_timeout(SCENARIO_TIMEOUT, async {
             let mut application = Self::start(name).await;
-            story(&mut application).await;
+            scenario(&mut application).await;
             application.close().await;
         });
     }
 
     async fn start(name: &'static str) -> Self {
         let driver = Chromedriver::shared().await;
-        let mut said = String::new();
+        let mut output = String::new();
         for _ in 0..MAX_PORT_ATTEMPTS {
             let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
             let mock = MockWebexProcess::start_with_redirect_uri(&redirect_uri(port), &MOCK_OPTIONS).await;
-            let data = Folder::new("application");
+            let data = TempFolder::new("application");
             match Process::start_until(command(name, port, &mock, &data), parse_listening_line).await {
                 Ok((process, _)) => {
                     let process = Some(process);
                     return Self { process, mock, name, port, browsers: Mutex::default(), driver, data };
                 }
-                Err(words) => said = words,
+                Err(failed_output) => output = failed_output,
             }
         }
-        panic!("{name} does not start: {said}");
+        panic!("{name} does not start: {output}");
     }
 
-    /// Another person's browser.
-    pub async fn browser(&self) -> Arc<Chromium> {
+    /// Opens a browser with a new profile.
+    pub async fn open_browser(&self) -> Arc<Chromium> {
         let browser = Arc::new(Chromium::new(self.driver.open().await));
         self.browsers.lock().unwrap().push(Arc::clone(&browser));
         browser
     }
 
-    /// The address of a page of it.
+    /// Returns the URL of a page.
     pub fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }
 
-    /// One of the words that the mock said when it started.
+    /// Returns a string field of the mock's startup info.
     pub fn startup_value(&self, name: &str) -> &str {
         self.mock.startup_value(name)
     }
 
-    /// Gives the mock an order, and gives its answer.
-    pub async fn send_command(&self, name: &str, what: Value) -> Value {
-        self.mock.send_command(name, what).await
+    /// Sends a control command to the mock and returns its result.
+    pub async fn send_command(&self, name: &str, parameters: Value) -> Value {
+        self.mock.send_command(name, parameters).await
     }
 
-    /// How many requests for tokens have come to the mock.
-    pub async fn token_requests(&self) -> u64 {
+    /// Returns the number of token requests to the mock.
+    pub async fn token_request_count(&self) -> u64 {
         self.send_command("counts", json!({})).await["token_requests"].as_u64().unwrap()
     }
 
-    /// What it has written for its operators.
+    /// Returns the standard output of the application, which contains its log.
     pub fn stdout(&self) -> String {
         self.process.as_ref().map(Process::stdout).unwrap_or_default()
     }
 
-    /// Kills it, and starts it again.
+    /// Kills the application and starts it again.
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// Panics if it does not start.
     pub async fn restart(&mut self) {
         self.process = None;
         let command = command(self.name, self.port, &self.mock, &self.data);
@@ -137,14 +139,14 @@ impl WebApplication {
 
     async fn close(self) {
         for browser in self.browsers.into_inner().unwrap() {
-            let complaints = browser.console_errors().await;
-            Arc::into_inner(browser).expect("the story is over").close().await;
-            assert!(complaints.is_empty(), "the browser complains:\n{}", complaints.join("\n"));
+            let errors = browser.console_errors().await;
+            Arc::into_inner(browser).expect("the scenario keeps no browser").close().await;
+            assert!(errors.is_empty(), "errors in the browser console:\n{}", errors.join("\n"));
         }
     }
 }
 
-fn command(name: &'static str, port: u16, mock: &MockWebexProcess, data: &Folder) -> Command {
+fn command(name: &'static str, port: u16, mock: &MockWebexProcess, data: &TempFolder) -> Command {
     let mut command = Command::new(example::program_path(name));
     command.args(["--until-stdin-closes", "--port", &port.to_string(), "--data"]).arg(data.path());
     command.env_clear().env("WEBEX_CLIENT_ID", mock.startup_value("client_id"));
@@ -154,7 +156,7 @@ fn command(name: &'static str, port: u16, mock: &MockWebexProcess, data: &Folder
     command
 }
 
-/// What the line has that says where it listens.
+/// Returns the address in a line that reports where the application listens.
 fn parse_listening_line(line: &str) -> Option<String> {
     line.strip_prefix("listening on ").map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! The example `connect_provider` in a real browser, with the mock's own pages: a customer connects Webex, and only that one.
+//! The example `connect_provider` in Chromium, with the pages of the mock: administrators connect their customer to Webex.
 
 #![cfg(target_os = "linux")]
 
@@ -20,40 +20,40 @@ const NOT_CONNECTED: &str = "Not connected to Webex";
 const CONNECTED: &str = "Connected to Webex. Logged in as jane@example.com and connected to cust10001";
 const LOGIN_REQUIRED: &str = "Not connected to Webex: jane@example.com must log in again";
 
-fn run_scenario(story: impl AsyncFnOnce(&mut WebApplication)) {
-    WebApplication::run_scenario("connect_provider", story);
+fn run_scenario(scenario: impl AsyncFnOnce(&mut WebApplication)) {
+    WebApplication::run_scenario("connect_provider", scenario);
 }
 
-/// Signs in at the product.
-async fn sign_in(site: &WebApplication, browser: &Chromium, who: &str) {
+/// Signs in to the product.
+async fn sign_in(site: &WebApplication, browser: &Chromium, account: &str) {
     browser.open(&site.url("/")).await;
     browser.wait_for_page("Settings and maintenance").await;
-    browser.choose("Sign in as", who).await;
+    browser.select("Sign in as", account).await;
     browser.press("Sign in").await;
 }
 
-/// A browser in which the administrator of this customer is signed in.
+/// Opens a browser in which the administrator of a customer is signed in.
 async fn open_as_administrator(site: &WebApplication, customer: &str) -> std::sync::Arc<Chromium> {
-    let browser = site.browser().await;
+    let browser = site.open_browser().await;
     sign_in(site, &browser, &format!("Administrator of {customer}")).await;
     browser.wait_for_page(&format!("Webex Meetings for {customer}")).await;
     browser
 }
 
-/// Signs in at the mock's first page; who has consented before is not asked again.
+/// Signs in on the first page of the mock. A user who has consented before is not asked again.
 async fn sign_in_to_webex(browser: &Chromium, email: &str) {
     browser.fill("E-mail address", email).await;
     browser.press("Sign in").await;
 }
 
-/// Goes from the customer's page through the mock's first page.
+/// Presses a button on the page of a customer and signs in on the first page of the mock.
 async fn begin_and_sign_in(browser: &Chromium, button: &str, email: &str) {
     browser.press(button).await;
     browser.wait_for_page(ACCOUNT_PAGE).await;
     sign_in_to_webex(browser, email).await;
 }
 
-/// Connects this customer for the first time.
+/// Connects a customer for the first time.
 async fn connect_customer(browser: &Chromium, email: &str) {
     begin_and_sign_in(browser, "Connect Webex", email).await;
     browser.wait_for_page(CONSENT_PAGE).await;
@@ -66,7 +66,7 @@ async fn save_meeting_password(browser: &Chromium) {
     browser.press("Save").await;
 }
 
-/// Checks the connection until the page says this: no token is refreshed after a 401 before it is 30 seconds old.
+/// Checks the connection until the page contains `status`. After a 401, a token younger than 30 seconds is not refreshed.
 async fn check_connection_until(browser: &Chromium, status: &str) {
     for _ in 0..30 {
         browser.press("Check connection").await;
@@ -83,13 +83,13 @@ async fn check_connection_until(browser: &Chromium, status: &str) {
 #[test]
 fn connection_completes_with_password_and_ends_on_disconnect() {
     run_scenario(async |site| {
-        let browser = site.browser().await;
+        let browser = site.open_browser().await;
         browser.open(&site.url("/")).await;
         browser.wait_for_page("Settings and maintenance").await;
         browser.check_layout("connect_provider-sign-in").await;
         sign_in(site, &browser, "Administrator of cust10001").await;
         browser.wait_for_text("status", NOT_CONNECTED).await;
-        browser.check_layout("connect_provider-none").await;
+        browser.check_layout("connect_provider-not-connected").await;
         connect_customer(&browser, JANE).await;
         assert!(!browser.page_text().await.contains("connected to cust10001"), "{}", browser.page_text().await);
         browser.check_layout("connect_provider-unconfigured").await;
@@ -97,16 +97,16 @@ fn connection_completes_with_password_and_ends_on_disconnect() {
         browser.fill("Meeting password", "  short  ").await;
         browser.press("Save").await;
         browser.wait_for_error_page("The meeting password was not saved", 400).await;
-        browser.check_layout("connect_provider-short").await;
+        browser.check_layout("connect_provider-short-password").await;
         browser.press("Back to the settings").await;
         save_meeting_password(&browser).await;
         browser.wait_for_text("status", CONNECTED).await;
         assert!(!browser.page_text().await.contains(PASSWORD));
-        assert_eq!(browser.address().await, site.url("/"));
+        assert_eq!(browser.url().await, site.url("/"));
         browser.check_layout("connect_provider-connected").await;
         browser.press("Check connection").await;
         browser.wait_for_text("status", CONNECTED).await;
-        assert_eq!(site.token_requests().await, 1);
+        assert_eq!(site.token_request_count().await, 1);
 
         browser.press("Disconnect").await;
         browser.wait_for_text("status", NOT_CONNECTED).await;
@@ -128,8 +128,7 @@ fn revoked_connection_is_restored_only_by_same_account() {
         site.send_command("revoke", json!({ "user": JANE })).await;
         check_connection_until(&browser, LOGIN_REQUIRED).await;
         browser.wait_for_text("status", LOGIN_REQUIRED).await;
-        browser.check_layout("connect_provider-dead").await;
-        // It is Bob who sits here.
+        browser.check_layout("connect_provider-login-required").await;
         begin_and_sign_in(&browser, "Reconnect", BOB).await;
         browser.wait_for_page(CONSENT_PAGE).await;
         browser.press("Accept").await;
@@ -142,7 +141,7 @@ fn revoked_connection_is_restored_only_by_same_account() {
         browser.wait_for_page(CONSENT_PAGE).await;
         browser.press("Accept").await;
         browser.wait_for_text("status", CONNECTED).await;
-        assert!(site.stdout().contains("must log in"), "the operators read it: {}", site.stdout());
+        assert!(site.stdout().contains("must log in"), "the log contains it: {}", site.stdout());
     });
 }
 
@@ -154,7 +153,7 @@ fn declined_consent_connects_nothing() {
         browser.wait_for_page(CONSENT_PAGE).await;
         browser.press("Deny").await;
         browser.wait_for_error_page("Webex is not connected", 403).await;
-        assert_eq!(site.token_requests().await, 0);
+        assert_eq!(site.token_request_count().await, 0);
         browser.check_layout("connect_provider-declined").await;
         browser.press("Back to the settings").await;
         browser.wait_for_text("status", NOT_CONNECTED).await;
@@ -168,13 +167,13 @@ fn callback_in_other_customers_session_is_rejected() {
             (open_as_administrator(site, FIRST_CUSTOMER).await, open_as_administrator(site, SECOND_CUSTOMER).await);
         first.press("Connect Webex").await;
         first.wait_for_page(ACCOUNT_PAGE).await;
-        let approved = site.send_command("approve", json!({ "url": first.address().await, "user": JANE })).await;
+        let approved = site.send_command("approve", json!({ "url": first.url().await, "user": JANE })).await;
         let callback = approved["callback"].as_str().unwrap();
 
-        // Another browser: this login never began there.
+        // The login was not started in this browser.
         second.open(callback).await;
         second.wait_for_error_page("This login has expired", 400).await;
-        second.check_layout("connect_provider-over").await;
+        second.check_layout("connect_provider-expired").await;
         // In the meantime, a user signs in for the other customer in the same browser.
         first.open(&site.url("/")).await;
         first.press("Sign out").await;
@@ -183,14 +182,14 @@ fn callback_in_other_customers_session_is_rejected() {
         first.open(callback).await;
         first.wait_for_error_page("This login belongs to another customer", 403).await;
         first.check_layout("connect_provider-other-customer").await;
-        // And once more, for the first again: it is over.
+        // The rejected callback has ended the login, also for the first customer.
         first.press("Back to the settings").await;
         first.press("Sign out").await;
         sign_in(site, &first, "Administrator of cust10001").await;
         first.open(callback).await;
         first.wait_for_error_page("This login has expired", 400).await;
 
-        assert_eq!(site.token_requests().await, 0, "the code was never exchanged");
+        assert_eq!(site.token_request_count().await, 0, "no code is exchanged");
         for browser in [&first, &second] {
             browser.press("Back to the settings").await;
             browser.wait_for_text("status", NOT_CONNECTED).await;
@@ -217,7 +216,7 @@ fn two_customers_connect_independently_and_operator_sees_both() {
         second.open(&site.url("/")).await;
         second.wait_for_text("status", "Connected to Webex as bob@example.com. One step is left:").await;
 
-        // The operator looks at all of them, and touches none.
+        // The operator sees all customers, but cannot connect any.
         second.press("Sign out").await;
         sign_in(site, &second, "Operator of this product").await;
         second.wait_for_page("Customers").await;
@@ -232,7 +231,7 @@ fn two_customers_connect_independently_and_operator_sees_both() {
         second.open(&site.url("/auth/cisco/callback?code=x&state=y")).await;
         second.wait_for_error_page("For administrators of a customer", 403).await;
         second.check_layout("connect_provider-administrators").await;
-        assert_eq!(site.token_requests().await, 2);
+        assert_eq!(site.token_request_count().await, 2);
     });
 }
 
@@ -243,7 +242,7 @@ fn repeated_consent_after_connection_changes_nothing() {
         connect_customer(&browser, JANE).await;
 
         browser.back().await;
-        // The browser shows the page that it has kept, or the mock says that it is over.
+        // The browser shows the page from its cache, or the mock reports that it has expired.
         if browser.wait_for_any_page(&[CONSENT_PAGE, EXPIRED_PAGE]).await == CONSENT_PAGE {
             browser.press("Accept").await;
         }
@@ -253,11 +252,11 @@ fn repeated_consent_after_connection_changes_nothing() {
         browser.wait_for_text("status", "Connected to Webex as jane@example.com. One step is left:").await;
         save_meeting_password(&browser).await;
         browser.wait_for_text("status", CONNECTED).await;
-        assert_eq!(site.token_requests().await, 1);
+        assert_eq!(site.token_request_count().await, 1);
     });
 }
 
-/// Begins to connect in the tab that is looked at, up to the mock's first page.
+/// Starts to connect in the current tab, up to the first page of the mock.
 async fn begin_connection(site: &WebApplication, browser: &Chromium) {
     browser.open(&site.url("/")).await;
     browser.press("Connect Webex").await;
@@ -289,13 +288,13 @@ fn concurrent_tabs_replace_connection_only_with_same_account() {
         browser.wait_for_error_page("This is another Webex account", 409).await;
         browser.press("Back to the settings").await;
         browser.wait_for_text("status", CONNECTED).await;
-        // What was set before stays.
+        // The meeting password is kept.
         browser.switch_to(&third).await;
         sign_in_to_webex(&browser, JANE).await;
         browser.wait_for_text("status", CONNECTED).await;
 
-        assert_eq!(site.token_requests().await, 3);
-        assert_eq!(browser.delete_cookies_with_prefix("webex-login-").await, 0, "nothing waits");
+        assert_eq!(site.token_request_count().await, 3);
+        assert_eq!(browser.delete_cookies_with_prefix("webex-login-").await, 0, "no pending login");
     });
 }
 
@@ -307,22 +306,22 @@ fn late_callback_connects_nothing_and_allows_retry() {
             [(20, "Webex is not connected", true), (0, "This login has expired", false)]
         {
             begin_connection(site, &browser).await;
-            let approved = site.send_command("approve", json!({ "url": browser.address().await, "user": JANE })).await;
+            let approved = site.send_command("approve", json!({ "url": browser.url().await, "user": JANE })).await;
             site.send_command("advance", json!({ "seconds": minutes * 60 })).await;
             if !keeps_cookies {
-                // The browser drops them when their time is over; who is signed in at the product still is.
+                // The browser deletes expired login cookies, but the session cookie of the product remains.
                 browser.open(&site.url("/")).await;
                 assert_eq!(browser.delete_cookies_with_prefix("webex-login-").await, 1);
             }
             browser.open(approved["callback"].as_str().unwrap()).await;
             browser.wait_for_error_page(expected, 400).await;
             browser
-                .check_layout(if keeps_cookies { "connect_provider-late" } else { "connect_provider-over-late" })
+                .check_layout(if keeps_cookies { "connect_provider-late" } else { "connect_provider-late-expired" })
                 .await;
             browser.press("Back to the settings").await;
             browser.wait_for_text("status", NOT_CONNECTED).await;
         }
-        assert_eq!(site.token_requests().await, 1, "the one whose code was dead");
+        assert_eq!(site.token_request_count().await, 1, "only the expired code");
         begin_and_sign_in(&browser, "Connect Webex", JANE).await;
         browser.wait_for_text("status", "Connected to Webex as jane@example.com. One step is left:").await;
     });
@@ -338,7 +337,7 @@ fn connection_survives_restart() {
 
         site.restart().await;
 
-        // Who was signed in at the product is not known any more; the connection is.
+        // Sign-ins to the product do not survive a restart, but connections do.
         sign_in(site, &browser, "Administrator of cust10001").await;
         browser.wait_for_text("status", CONNECTED).await;
         site.send_command("expire", json!({ "user": JANE })).await;
@@ -360,7 +359,7 @@ fn connect_with_signed_in_browser_prompts_for_account() {
 
         browser.press("Connect Webex").await;
         browser.wait_for_page(ACCOUNT_PAGE).await;
-        assert_eq!(site.token_requests().await, 1, "nothing happened in silence");
+        assert_eq!(site.token_request_count().await, 1, "no login without interaction");
         browser.press("bob").await;
         browser.wait_for_page(CONSENT_PAGE).await;
         browser.press("Accept").await;
@@ -371,7 +370,7 @@ fn connect_with_signed_in_browser_prompts_for_account() {
 #[test]
 fn connection_works_with_keyboard_only() {
     run_scenario(async |site| {
-        let browser = site.browser().await;
+        let browser = site.open_browser().await;
         browser.open(&site.url("/")).await;
         browser.tab_to("Sign in as").await;
         browser.press_arrow_down().await;

@@ -1,4 +1,4 @@
-//! The examples as processes: what they answer when they are asked, what they mind, how they end, and what they leave behind.
+//! The examples as processes: help, arguments, environment variables, exit codes, signals, and temporary files.
 
 #![cfg(target_os = "linux")]
 
@@ -16,7 +16,7 @@ use webex_oauth_interop::{ExampleCommand, free_port};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Those that are one file, each with an option that it has.
+/// The examples that consist of one file, each with an option that its help lists.
 const SINGLE_FILE_EXAMPLES: [(&str, &str); 6] = [
     ("custom_store", "--help"),
     ("keep_alive", "--help"),
@@ -26,7 +26,7 @@ const SINGLE_FILE_EXAMPLES: [(&str, &str); 6] = [
     ("who_am_i", "--help"),
 ];
 
-/// Ways in which each example comes to an end by itself.
+/// Runs of the examples that end without input.
 const EXAMPLE_RUNS: [(&str, &[&str]); 14] = [
     ("custom_store", &[]),
     ("keep_alive", &[]),
@@ -44,10 +44,10 @@ const EXAMPLE_RUNS: [(&str, &[&str]); 14] = [
     ("tv", &["--help"]),
 ];
 
-/// What its owner wrote, and what a terminal would obey.
+/// A user name with control characters and bidirectional overrides.
 const NAME: &str = "Jane \u{1b}]0;x\u{7}\u{9b}31m \u{202e}eoD\u{2066}";
 
-/// A Webex with that person, and what tells a program of it.
+/// Starts a mock with a user of that name, and returns it with the environment variables for an example.
 async fn webex() -> (MockWebex, Vec<(&'static str, String)>) {
     let mock = MockWebex::builder().user(MockUser::new("jane@example.com").name(NAME));
     let mock = mock.redirect_uri(format!("http://localhost:{}/callback", free_port())).start().await;
@@ -70,16 +70,16 @@ fn example_with_variables(name: &str, variables: &[(&'static str, String)]) -> E
 fn single_file_examples_print_help_and_reject_unknown_arguments() {
     ExampleCommand::run_scenario(&SINGLE_FILE_EXAMPLES.map(|(name, _)| name), async {
         for (name, option) in SINGLE_FILE_EXAMPLES {
-            for ask in ["--help", "-h"] {
-                let over = ExampleCommand::new(name).args(&[ask]).output().await;
-                assert_eq!((over.code, over.complaints.as_str()), (Some(0), ""), "{name} {ask}");
-                assert!(over.said.contains(&format!("Usage: {name}")), "{}", over.said);
-                assert!(over.said.contains(option) && over.said.lines().count() < 14, "{}", over.said);
+            for option_name in ["--help", "-h"] {
+                let output = ExampleCommand::new(name).args(&[option_name]).output().await;
+                assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{name} {option_name}");
+                assert!(output.stdout.contains(&format!("Usage: {name}")), "{}", output.stdout);
+                assert!(output.stdout.contains(option) && output.stdout.lines().count() < 14, "{}", output.stdout);
             }
-            for strange in ["--sing", "dance"] {
-                let over = ExampleCommand::new(name).args(&[strange]).output().await;
-                assert_eq!((over.code, over.said.as_str()), (Some(2), ""), "{name} {strange}");
-                assert!(over.complaints.contains(strange), "{}", over.complaints);
+            for unknown in ["--sing", "dance"] {
+                let output = ExampleCommand::new(name).args(&[unknown]).output().await;
+                assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{name} {unknown}");
+                assert!(output.stderr.contains(unknown), "{}", output.stderr);
             }
         }
     });
@@ -89,13 +89,13 @@ fn single_file_examples_print_help_and_reject_unknown_arguments() {
 fn closed_output_pipe_ends_examples_silently() {
     for (name, arguments) in EXAMPLE_RUNS {
         ExampleCommand::run_scenario(&[name], async {
-            let over = ExampleCommand::new(name).args(arguments).with_closed_stdout().output().await;
+            let output = ExampleCommand::new(name).args(arguments).with_closed_stdout().output().await;
 
-            assert_eq!(over.code, Some(0), "{name} {arguments:?}: {}", over.complaints);
-            // The demonstration talks to people on its standard error.
-            let is_quiet = over.complaints.is_empty() || name == "cli" && !over.complaints.contains("panicked");
-            assert!(is_quiet, "{name} {arguments:?}: {}", over.complaints);
-            assert!(over.left.is_empty(), "{name} {arguments:?}: {:?}", over.left);
+            assert_eq!(output.code, Some(0), "{name} {arguments:?}: {}", output.stderr);
+            // The demo prints messages for users to standard error.
+            let is_silent = output.stderr.is_empty() || name == "cli" && !output.stderr.contains("panicked");
+            assert!(is_silent, "{name} {arguments:?}: {}", output.stderr);
+            assert!(output.remaining_files.is_empty(), "{name} {arguments:?}: {:?}", output.remaining_files);
         });
     }
 }
@@ -113,10 +113,10 @@ fn examples_with_invalid_environment_succeed_and_clean_up() {
             }
             let run = run.env("WEBEX_REVOCATION_URL", OsStr::from_bytes(b"\xff"));
 
-            let over = run.output().await;
+            let output = run.output().await;
 
-            assert_eq!(over.code, Some(0), "{name}: {}{}", over.said, over.complaints);
-            assert!(over.left.is_empty(), "{name}: {:?}", over.left);
+            assert_eq!(output.code, Some(0), "{name}: {}{}", output.stdout, output.stderr);
+            assert!(output.remaining_files.is_empty(), "{name}: {:?}", output.remaining_files);
         });
     }
 }
@@ -124,10 +124,10 @@ fn examples_with_invalid_environment_succeed_and_clean_up() {
 #[test]
 fn unwritable_output_is_reported_as_error() {
     ExampleCommand::run_scenario(&["who_am_i"], async {
-        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let over = ExampleCommand::new("who_am_i").with_stdout(full).output().await;
-        assert_eq!(over.code, Some(1));
-        assert!(over.complaints.starts_with("error: ") && over.complaints.lines().count() == 1, "{}", over.complaints);
+        let full_device = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = ExampleCommand::new("who_am_i").with_stdout(full_device).output().await;
+        assert_eq!(output.code, Some(1));
+        assert!(output.stderr.starts_with("error: ") && output.stderr.lines().count() == 1, "{}", output.stderr);
     });
 }
 
@@ -141,14 +141,14 @@ fn interrupted_examples_remove_temporary_folders() {
     ] {
         for signal in ["INT", "TERM"] {
             ExampleCommand::run_scenario(&[name], async {
-                let running = ExampleCommand::new(name).args(arguments).spawn();
-                running.wait_for_temp_files().await;
+                let process = ExampleCommand::new(name).args(arguments).spawn();
+                process.wait_for_temp_files().await;
 
-                running.signal(signal).await;
+                process.signal(signal).await;
 
-                let over = running.wait_for_exit().await;
-                assert_eq!(over.code, Some(code), "{name} {signal}: {}{}", over.said, over.complaints);
-                assert!(over.left.is_empty(), "{name} {signal}: {:?}", over.left);
+                let output = process.wait_for_exit().await;
+                assert_eq!(output.code, Some(code), "{name} {signal}: {}{}", output.stdout, output.stderr);
+                assert!(output.remaining_files.is_empty(), "{name} {signal}: {:?}", output.remaining_files);
             });
         }
     }
@@ -157,16 +157,16 @@ fn interrupted_examples_remove_temporary_folders() {
 #[test]
 fn server_shutdown_does_not_wait_for_unfinished_request() {
     ExampleCommand::run_scenario(&["web_login"], async {
-        let mut running = ExampleCommand::new("web_login").args(&["--port", "0"]).spawn();
-        let address = running.wait_for_output("listening on http://").await;
-        let mut visitor = TcpStream::connect(&address).await.unwrap();
-        visitor.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HT").await.unwrap();
-        let mut answer = [0; 8];
-        visitor.read_exact(&mut answer).await.unwrap();
+        let mut process = ExampleCommand::new("web_login").args(&["--port", "0"]).spawn();
+        let address = process.wait_for_output("listening on http://").await;
+        let mut connection = TcpStream::connect(&address).await.unwrap();
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HT").await.unwrap();
+        let mut response = [0; 8];
+        connection.read_exact(&mut response).await.unwrap();
 
-        running.signal("TERM").await;
+        process.signal("TERM").await;
 
-        assert_eq!(running.wait_for_exit().await.code, Some(0));
+        assert_eq!(process.wait_for_exit().await.code, Some(0));
     });
 }
 
@@ -176,28 +176,28 @@ fn login_example_reuses_stored_session_until_revoked() {
         let (mock, variables) = webex().await;
         let run = example_with_variables("login", &variables);
         let data = run.temp_folder().to_owned();
-        let mut running = run.env("XDG_DATA_HOME", &data).spawn();
-        let url = format!("http{}", running.wait_for_output("  http").await);
+        let mut process = run.env("XDG_DATA_HOME", &data).spawn();
+        let url = format!("http{}", process.wait_for_output("  http").await);
         let browser = reqwest::Client::builder().no_proxy().build().unwrap();
         assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
-        running.wait_for_output("Logged in as jane@example.com").await;
-        running.wait_for_output("Not refreshed: the access token is less than 30 seconds old").await;
-        running.wait_for_output("The access token is valid until").await;
+        process.wait_for_output("Logged in as jane@example.com").await;
+        process.wait_for_output("Not refreshed: the access token is less than 30 seconds old").await;
+        process.wait_for_output("The access token is valid until").await;
 
-        let over = example_with_variables("login", &variables).env("XDG_DATA_HOME", &data).output().await;
+        let output = example_with_variables("login", &variables).env("XDG_DATA_HOME", &data).output().await;
 
-        assert_eq!(over.code, Some(0), "{}{}", over.said, over.complaints);
-        assert!(over.said.starts_with("Still logged in.\n"), "{}", over.said);
+        assert_eq!(output.code, Some(0), "{}{}", output.stdout, output.stderr);
+        assert!(output.stdout.starts_with("Still logged in.\n"), "{}", output.stdout);
         assert_eq!((mock.exchanges(), mock.refreshes()), (1, 0));
-        assert_eq!(running.wait_for_exit().await.code, Some(0));
+        assert_eq!(process.wait_for_exit().await.code, Some(0));
 
-        // A user who was logged out at Webex is asked to log in again.
+        // After a revocation at Webex, the user must log in again.
         mock.revoke("jane@example.com");
-        let mut again = example_with_variables("login", &variables).env("XDG_DATA_HOME", &data).spawn();
-        let url = format!("http{}", again.wait_for_output("  http").await);
+        let mut second_process = example_with_variables("login", &variables).env("XDG_DATA_HOME", &data).spawn();
+        let url = format!("http{}", second_process.wait_for_output("  http").await);
         assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
-        again.wait_for_output("Logged in as jane@example.com").await;
-        assert_eq!(again.wait_for_exit().await.code, Some(0));
+        second_process.wait_for_output("Logged in as jane@example.com").await;
+        assert_eq!(second_process.wait_for_exit().await.code, Some(0));
     });
 }
 
@@ -206,13 +206,13 @@ fn non_utf8_variable_is_reported_by_name() {
     ExampleCommand::run_scenario(&["login", "connect_provider"], async {
         let (_mock, variables) = webex().await;
         let run = example_with_variables("login", &variables).env("WEBEX_SERVICE", OsStr::from_bytes(b"\xff"));
-        let over = run.output().await;
-        assert_eq!((over.code, over.complaints.as_str()), (Some(1), "error: WEBEX_SERVICE is not valid UTF-8\n"));
+        let output = run.output().await;
+        assert_eq!((output.code, output.stderr.as_str()), (Some(1), "error: WEBEX_SERVICE is not valid UTF-8\n"));
 
         let run = ExampleCommand::new("connect_provider").args(&["--port", "0"]);
-        let over = run.env("CONNECT_STORE_KEY", OsStr::from_bytes(b"\xff")).output().await;
-        assert_eq!((over.code, over.said.as_str()), (Some(1), "error: CONNECT_STORE_KEY is not valid UTF-8\n"));
-        assert!(over.left.is_empty());
+        let output = run.env("CONNECT_STORE_KEY", OsStr::from_bytes(b"\xff")).output().await;
+        assert_eq!((output.code, output.stdout.as_str()), (Some(1), "error: CONNECT_STORE_KEY is not valid UTF-8\n"));
+        assert!(output.remaining_files.is_empty());
     });
 }
 
@@ -224,18 +224,24 @@ fn control_characters_in_user_name_are_never_printed() {
         let code = tv.wait_for_output(" and enter ").await;
         mock.approve_device(code.trim_end_matches('.'));
         let tv = tv.wait_for_exit().await;
-        assert_eq!(tv.code, Some(0), "{}{}", tv.said, tv.complaints);
-        assert!(tv.said.ends_with("Hello, Jane ?]0;x??31m ?eoD?!\n"), "{}", tv.said);
+        assert_eq!(tv.code, Some(0), "{}{}", tv.stdout, tv.stderr);
+        assert!(tv.stdout.ends_with("Hello, Jane ?]0;x??31m ?eoD?!\n"), "{}", tv.stdout);
 
-        let mut who = example_with_variables("who_am_i", &variables).spawn();
-        let url = format!("http{}", who.wait_for_output("  http").await);
-        who.write_line(&mock.approve(url)).await;
-        let who = who.wait_for_exit().await;
-        assert_eq!(who.code, Some(0), "{}{}", who.said, who.complaints);
-        assert!(who.said.contains("Jane \\u{1b}]0;x\\u{7}\\u{9b}31m \\u{202e}eoD\\u{2066}"), "{}", who.said);
+        let mut who_am_i = example_with_variables("who_am_i", &variables).spawn();
+        let url = format!("http{}", who_am_i.wait_for_output("  http").await);
+        who_am_i.write_line(&mock.approve(url)).await;
+        let who_am_i = who_am_i.wait_for_exit().await;
+        assert_eq!(who_am_i.code, Some(0), "{}{}", who_am_i.stdout, who_am_i.stderr);
+        assert!(
+            who_am_i.stdout.contains("Jane \\u{1b}]0;x\\u{7}\\u{9b}31m \\u{202e}eoD\\u{2066}"),
+            "{}",
+            who_am_i.stdout
+        );
 
-        for said in [tv.said.replace("\u{1b}[K", "").replace('\r', ""), who.said] {
-            assert!(!said.contains(|c: char| c != '\n' && (c.is_control() || NAME[5..].contains(c) && !c.is_ascii())));
+        for output in [tv.stdout.replace("\u{1b}[K", "").replace('\r', ""), who_am_i.stdout] {
+            assert!(
+                !output.contains(|c: char| c != '\n' && (c.is_control() || NAME[5..].contains(c) && !c.is_ascii()))
+            );
         }
     });
 }
@@ -243,7 +249,7 @@ fn control_characters_in_user_name_are_never_printed() {
 #[test]
 fn connect_provider_refreshes_session_idle_for_two_months() {
     ExampleCommand::run_scenario(&["connect_provider"], async {
-        // An earlier run of the product, two months ago.
+        // An earlier run of the example, two months ago.
         let clock = ManualClock::new(UnixTime::from(SystemTime::now()) - DAY * 61);
         let mock = MockWebex::builder().clock(clock.clone()).start().await;
         let service = Service::webex().with_base_url(mock.uri());
@@ -264,12 +270,12 @@ fn connect_provider_refreshes_session_idle_for_two_months() {
 
         let run = run.args(&["--port", "0", "--data", data.to_str().unwrap()]).env("CONNECT_STORE_KEY", secret);
         let run = run.env("WEBEX_CLIENT_ID", mock.client_id()).env("WEBEX_BASE_URL", mock.uri());
-        let mut running = run.env("WEBEX_CLIENT_SECRET", mock.client_secret()).spawn();
-        running.wait_for_output("\"cust10001\": session refreshed").await;
+        let mut process = run.env("WEBEX_CLIENT_SECRET", mock.client_secret()).spawn();
+        process.wait_for_output("\"cust10001\": session refreshed").await;
 
         assert_eq!(mock.refreshes(), 1);
-        running.signal("TERM").await;
-        assert_eq!(running.wait_for_exit().await.code, Some(0));
-        assert_eq!(mock.refreshes(), 1, "once, by its keep-alive");
+        process.signal("TERM").await;
+        assert_eq!(process.wait_for_exit().await.code, Some(0));
+        assert_eq!(mock.refreshes(), 1, "a single refresh, by the keep-alive task");
     });
 }

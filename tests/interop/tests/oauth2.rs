@@ -1,4 +1,4 @@
-//! The general client `oauth2`, beside this crate: what each makes of three refusals of Webex. The README speaks of it.
+//! A comparison with the general client `oauth2`: the errors for three error responses of Webex. The README refers to it.
 
 use oauth2::basic::{BasicClient, BasicErrorResponse};
 use oauth2::{
@@ -10,17 +10,17 @@ use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, PendingAuthorization};
 use webex_oauth_interop::run_with_servers;
 
-/// Sends a request of that client.
+/// Sends a request of the `oauth2` client.
 async fn send_oauth2_request(request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
-    let answer = reqwest::Client::builder().no_proxy().build()?.execute(request.try_into()?).await?;
-    let mut response = oauth2::http::Response::builder().status(answer.status());
-    for (name, value) in answer.headers() {
+    let received = reqwest::Client::builder().no_proxy().build()?.execute(request.try_into()?).await?;
+    let mut response = oauth2::http::Response::builder().status(received.status());
+    for (name, value) in received.headers() {
         response = response.header(name, value);
     }
-    Ok(response.body(answer.bytes().await?.to_vec()).unwrap())
+    Ok(response.body(received.bytes().await?.to_vec()).unwrap())
 }
 
-/// What it says of a replayed code, of a user who has revoked the login, and of a changed secret.
+/// Returns the errors of `oauth2` for a used code, a revoked refresh token, and a changed client secret.
 async fn oauth2_errors(mock: &MockWebex) -> [RequestTokenError<reqwest::Error, BasicErrorResponse>; 3] {
     let client = BasicClient::new(ClientId::new(mock.client_id()))
         .set_client_secret(ClientSecret::new(mock.client_secret()))
@@ -32,43 +32,44 @@ async fn oauth2_errors(mock: &MockWebex) -> [RequestTokenError<reqwest::Error, B
     let (_, code) = callback.query_pairs().into_owned().find(|(name, _)| name == "code").unwrap();
     let code = AuthorizationCode::new(code);
     let tokens = client.exchange_code(code.clone()).request_async(&send_oauth2_request).await.unwrap();
-    let replayed = client.exchange_code(code).request_async(&send_oauth2_request).await.unwrap_err();
+    let used_code = client.exchange_code(code).request_async(&send_oauth2_request).await.unwrap_err();
 
     let token = RefreshToken::new(tokens.refresh_token().unwrap().secret().clone());
     mock.revoke("jane@example.com");
     let revoked = client.exchange_refresh_token(&token).request_async(&send_oauth2_request).await.unwrap_err();
     mock.change_secret("another");
     let changed = client.exchange_refresh_token(&token).request_async(&send_oauth2_request).await.unwrap_err();
-    [replayed, revoked, changed]
+    [used_code, revoked, changed]
 }
 
-/// What this crate says of them.
+/// Returns the errors of this crate in the same cases.
 async fn webex_oauth_errors(mock: &MockWebex) -> [Error; 3] {
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
-    let (callback, kept) = (mock.approve(&url), pending.to_stored().unwrap());
+    let (callback, stored) = (mock.approve(&url), pending.to_stored().unwrap());
     let login = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap();
-    let pending = PendingAuthorization::from_stored(kept.expose()).unwrap();
-    let replayed = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap_err();
+    let pending = PendingAuthorization::from_stored(stored.expose()).unwrap();
+    let used_code = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap_err();
 
     mock.revoke("jane@example.com");
     let revoked = webex.refresh(login.tokens()).await.unwrap_err();
     mock.change_secret("another");
     let changed = webex.refresh(login.tokens()).await.unwrap_err();
-    [replayed, revoked, changed]
+    [used_code, revoked, changed]
 }
 
 #[test]
 fn webex_errors_are_distinguished_unlike_in_oauth2_crate() {
     run_with_servers(async {
-        let theirs = oauth2_errors(&MockWebex::start().await).await;
-        for error in &theirs {
+        let oauth2_errors = oauth2_errors(&MockWebex::start().await).await;
+        for error in &oauth2_errors {
             assert!(matches!(error, RequestTokenError::Parse(..)), "{error:?}");
         }
-        assert_eq!(theirs.map(|error| error.to_string()), ["Failed to parse server response"; 3]);
+        assert_eq!(oauth2_errors.map(|error| error.to_string()), ["Failed to parse server response"; 3]);
 
-        let ours = webex_oauth_errors(&MockWebex::start().await).await;
-        let asked = ours.each_ref().map(|error| (error.is_login_required(), error.is_misconfigured()));
-        assert_eq!(asked, [(true, false), (true, false), (false, true)], "{ours:?}");
+        let webex_oauth_errors = webex_oauth_errors(&MockWebex::start().await).await;
+        let predicates =
+            webex_oauth_errors.each_ref().map(|error| (error.is_login_required(), error.is_misconfigured()));
+        assert_eq!(predicates, [(true, false), (true, false), (false, true)], "{webex_oauth_errors:?}");
     });
 }

@@ -1,5 +1,5 @@
-//! Logins at the certified authorization server `oidc-provider`: PKCE, one-time codes, rotating refresh tokens, both ways
-//! of proving the client, issuers in callbacks (RFC 9207).
+//! Logins at the certified authorization server `oidc-provider`: PKCE, one-time codes, rotation of refresh tokens, client
+//! authentication, revocation, and issuers in callbacks (RFC 9207).
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,7 @@ use webex_oauth_interop::{Browser, OffsetClock, Server, run_with_servers};
 const HOUR: Duration = Duration::from_secs(3600);
 const SCOPES: &str = "spark:all spark:people_read";
 
-/// How somebody who is not at Webex describes the server to the crate. The first line moves what the others do not name.
+/// Returns a service for the server. The base URL applies to all endpoints that are not set explicitly.
 fn service(server: &Server) -> Service {
     Service::webex()
         .with_base_url(server.url())
@@ -49,22 +49,22 @@ fn key() -> TokenKey {
     TokenKey::new("jane").unwrap()
 }
 
-/// A clock that the test moves; a pause before a second try takes it no time.
+/// Returns a clock that advances by sleeping and by the test.
 fn clock() -> ManualClock {
     ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance()
 }
 
-/// Jane's login, kept in `store` by a manager of `webex`.
+/// Logs in as Jane and stores the session with a new manager.
 async fn store_login(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Session) {
     let manager = TokenManager::new(webex.clone(), store).unwrap();
     let session = manager.put(&key(), log_in(webex).await).await.unwrap();
     (manager, session)
 }
 
-/// Another token than the present one, for which the server has to be asked, as after a 401.
+/// Invalidates the access token, as after a 401, and returns a new one.
 ///
-/// Time passes before: more than the minimum age of a token that is refreshed, and than the first three pauses between such
-/// refreshes, which are up to 20 minutes long.
+/// The clock is advanced before, by more than the minimum age of a token that is refreshed, and by more than the backoff of the
+/// first three such refreshes, which is up to 20 minutes.
 async fn invalidate_and_refresh(session: &Session, clock: &ManualClock) -> Result<AccessToken, Error> {
     clock.advance(Duration::from_secs(25 * 60));
     session.invalidate(&session.access_token().await?);
@@ -72,14 +72,14 @@ async fn invalidate_and_refresh(session: &Session, clock: &ManualClock) -> Resul
 }
 
 async fn is_valid_at_server(server: &Server, token: &str) -> bool {
-    server.send_command("honours", json!({ "token": token })).await.as_bool().unwrap()
+    server.send_command("is_token_valid", json!({ "token": token })).await.as_bool().unwrap()
 }
 
 async fn refresh_count(server: &Server) -> usize {
-    server.requests().await.iter().filter(|request| request["grant"] == "refresh_token").count()
+    server.token_requests().await.iter().filter(|request| request["grant"] == "refresh_token").count()
 }
 
-/// A folder of this test's own, gone with it.
+/// A temporary folder, which is removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -125,7 +125,7 @@ fn client_secret_is_sent_in_header_or_body_but_not_both() {
             let tokens = log_in(&webex).await;
             webex.refresh(&tokens).await.unwrap();
 
-            let requests = server.requests().await;
+            let requests = server.token_requests().await;
             for request in &requests[requests.len() - 2..] {
                 assert_eq!((&request["status"], &request["authorization"]), (&json!(200), &scheme), "{request}");
                 let fields = request["fields"].as_array().unwrap();
@@ -151,7 +151,7 @@ fn code_with_wrong_verifier_is_rejected_and_requires_login() {
         assert_eq!(error.kind(), ErrorKind::CodeExchange);
         assert!(error.is_login_required(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
-        assert_eq!(server.requests().await.len(), 1);
+        assert_eq!(server.token_requests().await.len(), 1);
     });
 }
 
@@ -162,12 +162,12 @@ fn reused_code_is_rejected_and_tokens_are_revoked() {
         let webex = client(&server);
         let (url, pending) = webex.authorize().begin().unwrap();
         let callback = Browser::new().consent(url.as_str(), "jane").await;
-        // An application that forgets to remove the pending authorization before it exchanges.
-        let again = PendingAuthorization::from_stored(pending.to_stored().unwrap().expose()).unwrap();
+        // The application has not removed the pending authorization before the code exchange.
+        let copy = PendingAuthorization::from_stored(pending.to_stored().unwrap().expose()).unwrap();
         let first = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap().into_tokens();
         assert!(is_valid_at_server(&server, first.access_token().expose()).await);
 
-        let error = webex.login(again, Callback::parse(&callback).unwrap()).await.unwrap_err();
+        let error = webex.login(copy, Callback::parse(&callback).unwrap()).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::CodeExchange);
         assert!(error.is_login_required(), "{error}");
@@ -203,7 +203,7 @@ fn rotated_refresh_token_replaces_stored_one() {
         let (manager, _) = store_login(&webex, store.clone()).await;
         manager.wait_idle().await.unwrap();
         drop(manager);
-        // Each manager knows only what the one before it has stored, and a spent token would end the login.
+        // Each manager loads the tokens that the previous one has stored. A used refresh token would end the session.
         for round in 1..=4 {
             let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
             let token = invalidate_and_refresh(&manager.session(&key()), &clock).await.unwrap();
@@ -228,7 +228,7 @@ fn reused_refresh_token_ends_session_and_is_not_sent_again() {
 
         let error = webex.refresh(&stolen).await.unwrap_err();
         assert!(error.is_login_required(), "{error}");
-        assert!(!is_valid_at_server(&server, token.expose()).await, "the server ends the whole family");
+        assert!(!is_valid_at_server(&server, token.expose()).await, "the server revokes the token family");
 
         let error = invalidate_and_refresh(&session, &clock).await.unwrap_err();
         assert_eq!((error.kind(), error.is_login_required()), (ErrorKind::Refresh, true), "{error}");
@@ -237,12 +237,12 @@ fn reused_refresh_token_ends_session_and_is_not_sent_again() {
             matches!(&state, SessionState::LoginRequired { code: Some(code), since: Some(_), .. } if code == "invalid_grant"),
             "{state:?}"
         );
-        let sent = refresh_count(&server).await;
+        let count = refresh_count(&server).await;
         for _ in 0..3 {
             assert!(session.access_token().await.unwrap_err().is_login_required());
         }
         manager.wait_idle().await.unwrap();
-        assert_eq!(refresh_count(&server).await, sent);
+        assert_eq!(refresh_count(&server).await, count);
     });
 }
 
@@ -286,10 +286,10 @@ fn refresh_with_wrong_client_secret_keeps_session() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (store, clock) = (MemoryStore::new(), clock());
-        let right = builder(&server).clock(clock.clone()).build().unwrap();
-        store_login(&right, store.clone()).await.0.wait_idle().await.unwrap();
-        let wrong = builder(&server).client_secret("regenerated since").clock(clock.clone()).build().unwrap();
-        let manager = TokenManager::new(wrong, store.clone()).unwrap();
+        let webex = builder(&server).clock(clock.clone()).build().unwrap();
+        store_login(&webex, store.clone()).await.0.wait_idle().await.unwrap();
+        let misconfigured = builder(&server).client_secret("regenerated since").clock(clock.clone()).build().unwrap();
+        let manager = TokenManager::new(misconfigured, store.clone()).unwrap();
         let session = manager.session(&key());
 
         clock.advance(Duration::from_secs(30));
@@ -300,14 +300,14 @@ fn refresh_with_wrong_client_secret_keeps_session() {
         assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
         manager.wait_idle().await.unwrap();
         drop(manager);
-        let manager = TokenManager::new(right, store).unwrap();
+        let manager = TokenManager::new(webex, store).unwrap();
         clock.advance(HOUR);
         let token = manager.access_token(&key()).await.unwrap();
         assert!(is_valid_at_server(&server, token.expose()).await);
     });
 }
 
-/// A service that can be told of the end of a login (RFC 7009).
+/// Returns a service with a revocation endpoint (RFC 7009).
 fn with_revocation(server: &Server) -> Service {
     service(server).with_revocation_endpoint(format!("{}/token/revocation", server.url()))
 }
@@ -326,19 +326,20 @@ fn disconnect_revokes_access_token_or_all_tokens() {
             let webex = builder(&server).client_id(client_id).service(with_revocation(&server).with_client_auth(auth));
             let webex = webex.build().unwrap();
             let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-            let (here, there) = (log_in(&webex).await, log_in(&webex).await);
-            let session = manager.put(&key(), here.clone()).await.unwrap();
-            let other = manager.put(&TokenKey::new("desk").unwrap(), there.clone()).await.unwrap();
-            assert!(is_valid_at_server(&server, here.access_token().expose()).await);
+            let (tokens, other_tokens) = (log_in(&webex).await, log_in(&webex).await);
+            let session = manager.put(&key(), tokens.clone()).await.unwrap();
+            let other = manager.put(&TokenKey::new("other").unwrap(), other_tokens.clone()).await.unwrap();
+            assert!(is_valid_at_server(&server, tokens.access_token().expose()).await);
 
             assert!(matches!(session.disconnect().await.unwrap().revocation, Revocation::Revoked));
 
-            assert!(!is_valid_at_server(&server, here.access_token().expose()).await);
+            assert!(!is_valid_at_server(&server, tokens.access_token().expose()).await);
             assert!(session.status().await.unwrap().is_none());
-            let (access, refresh) = (there.access_token().expose(), there.refresh_token().unwrap().expose());
+            let (access, refresh) =
+                (other_tokens.access_token().expose(), other_tokens.refresh_token().unwrap().expose());
             assert!(
                 is_valid_at_server(&server, access).await && is_valid_at_server(&server, refresh).await,
-                "another login lives on"
+                "the tokens of another login remain valid"
             );
 
             assert!(matches!(other.disconnect_everywhere().await.unwrap().revocation, Revocation::Revoked));
@@ -346,9 +347,9 @@ fn disconnect_revokes_access_token_or_all_tokens() {
             assert!(!is_valid_at_server(&server, access).await && !is_valid_at_server(&server, refresh).await);
             assert!(other.status().await.unwrap().is_none());
             let requests = revocations(&server).await;
-            let ended = [("access_token", "AccessToken"), ("refresh_token", "RefreshToken")];
-            for (request, (hint, kind)) in requests[requests.len() - 2..].iter().zip(ended) {
-                assert_eq!((&request["hint"], &request["ended"]), (&json!(hint), &json!(kind)), "{request}");
+            let expected = [("access_token", "AccessToken"), ("refresh_token", "RefreshToken")];
+            for (request, (hint, kind)) in requests[requests.len() - 2..].iter().zip(expected) {
+                assert_eq!((&request["hint"], &request["token_kind"]), (&json!(hint), &json!(kind)), "{request}");
                 assert_eq!((&request["status"], &request["authorization"]), (&json!(200), &scheme), "{request}");
             }
         }
@@ -360,10 +361,10 @@ fn disconnect_with_wrong_secret_removes_session_locally() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
         let store = MemoryStore::new();
-        let right = builder(&server).service(with_revocation(&server)).build().unwrap();
-        store_login(&right, store.clone()).await.0.wait_idle().await.unwrap();
-        let wrong = builder(&server).service(with_revocation(&server)).client_secret("regenerated since");
-        let session = TokenManager::new(wrong.build().unwrap(), store).unwrap().session(&key());
+        let webex = builder(&server).service(with_revocation(&server)).build().unwrap();
+        store_login(&webex, store.clone()).await.0.wait_idle().await.unwrap();
+        let misconfigured = builder(&server).service(with_revocation(&server)).client_secret("regenerated since");
+        let session = TokenManager::new(misconfigured.build().unwrap(), store).unwrap().session(&key());
         let token = session.access_token().await.unwrap();
 
         let Revocation::Failed(error) = session.disconnect().await.unwrap().revocation else { panic!("revoked") };
@@ -385,13 +386,13 @@ fn canceled_authorization_is_denied_without_token_request() {
         let (url, pending) = webex.authorize().payload(&"/rooms").begin().unwrap();
         let callback = Callback::parse(Browser::new().cancel(url.as_str()).await.unwrap()).unwrap();
 
-        let refused = webex.accept(pending, callback).unwrap_err();
+        let rejected = webex.accept(pending, callback).unwrap_err();
 
-        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("/rooms"));
-        let error = Error::from(refused);
+        assert_eq!(rejected.payload::<String>().unwrap().as_deref(), Some("/rooms"));
+        let error = Error::from(rejected);
         assert_eq!(error.kind(), ErrorKind::AuthorizationRejected);
         assert!(error.is_denied() && !error.is_login_required() && !error.is_misconfigured(), "{error}");
-        assert!(server.requests().await.is_empty());
+        assert!(server.token_requests().await.is_empty());
     });
 }
 
@@ -403,7 +404,7 @@ fn scope_omitted_by_server_is_reported_as_missing() {
 
         let tokens = log_in(&webex).await;
 
-        // This server leaves out what it does not know (RFC 6749 section 3.3).
+        // The server omits unknown scopes (RFC 6749 section 3.3).
         assert_eq!(tokens.scopes().unwrap().to_string(), "spark:all");
         assert_eq!(tokens.missing_scopes().to_string(), "spark:rooms_read");
     });
@@ -413,25 +414,25 @@ fn scope_omitted_by_server_is_reported_as_missing() {
 fn callback_from_unexpected_issuer_is_rejected() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
-        let ours = client(&server);
-        let stranger = Service::webex()
+        let webex = client(&server);
+        let service_without_issuer = Service::webex()
             .with_base_url(server.url())
             .with_authorization_endpoint(format!("{}/auth", server.url()))
             .with_token_endpoint(format!("{}/token", server.url()));
-        let strangers = builder(&server).service(stranger).build().unwrap();
-        let attack = |callback: String| callback.replace("iss=http", "iss=https");
-        for (webex, forged) in [(&strangers, false), (&ours, true)] {
+        let webex_without_issuer = builder(&server).service(service_without_issuer).build().unwrap();
+        let change_issuer = |callback: String| callback.replace("iss=http", "iss=https");
+        for (webex, changes_issuer) in [(&webex_without_issuer, false), (&webex, true)] {
             let (url, pending) = webex.authorize().begin().unwrap();
             let callback = Browser::new().consent(url.as_str(), "jane").await;
             assert!(callback.contains("&iss=http"), "{callback}");
-            let callback = if forged { attack(callback) } else { callback };
+            let callback = if changes_issuer { change_issuer(callback) } else { callback };
 
             let error = webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap_err();
 
             assert_eq!(error.kind(), ErrorKind::IssuerMismatch);
             assert!(error.to_string().contains("Service::with_issuer"), "{error}");
         }
-        assert!(server.requests().await.is_empty());
+        assert!(server.token_requests().await.is_empty());
     });
 }
 
@@ -486,9 +487,13 @@ fn concurrent_callers_with_expired_token_refresh_once() {
 
         manager.wait_idle().await.unwrap();
         second.wait_idle().await.unwrap();
-        let count = |wanted: &AccessToken| tokens.iter().filter(|token| *token == wanted).count();
-        let (expired, first, sent) = (count(&old), count(&tokens[0]), refresh_count(&server).await);
-        assert_eq!((expired, first), (0, 500), "callers with the expired token, with the first one; {sent} refreshes");
+        let count = |expected: &AccessToken| tokens.iter().filter(|token| *token == expected).count();
+        let (expired, first, refreshes) = (count(&old), count(&tokens[0]), refresh_count(&server).await);
+        assert_eq!(
+            (expired, first),
+            (0, 500),
+            "callers with the expired token and with the first one; {refreshes} refreshes"
+        );
         assert!(is_valid_at_server(&server, tokens[0].expose()).await);
         assert_eq!(refresh_count(&server).await, 1);
     });
@@ -501,16 +506,16 @@ fn returned_access_tokens_are_always_valid_at_server() {
         let webex = client(&server);
         let (_manager, session) = store_login(&webex, MemoryStore::new()).await;
         let mut seen = vec![session.access_token().await.unwrap()];
-        // Three lives, by the clocks of the machine and of the server.
+        // Three lifetimes, by the real clocks of the client and the server.
         while seen.len() < 4 {
-            let asked = Instant::now();
+            let start = Instant::now();
             let token = session.access_token().await.unwrap();
-            let is_honoured = is_valid_at_server(&server, token.expose()).await;
-            // A host that stood still in between has to be asked again.
-            if asked.elapsed() > Duration::from_millis(500) {
+            let is_valid = is_valid_at_server(&server, token.expose()).await;
+            // After a delay, the token may have expired in the meantime.
+            if start.elapsed() > Duration::from_millis(500) {
                 continue;
             }
-            assert!(is_honoured, "the server does not know a token that was returned just now");
+            assert!(is_valid, "the returned token is not valid at the server");
             if seen.last() != Some(&token) {
                 seen.push(token);
             }

@@ -1,4 +1,4 @@
-//! Logins in a Secret Service, GNOME's, over a bus: each story in a session of its own.
+//! `KeyringStore` with the Secret Service of GNOME. Each scenario has its own desktop session.
 
 #![cfg(target_os = "linux")]
 
@@ -13,7 +13,7 @@ use webex_oauth::{Callback, Error, ErrorKind, TokenManager};
 use webex_oauth_interop::DesktopSession;
 use zbus_secret_service_keyring_store::Store as SecretService;
 
-/// A store of this session, over a connection of its own.
+/// Opens a store in a session, with its own connection.
 fn store(session: &DesktopSession) -> KeyringStore {
     KeyringStore::with_lock_folder(SecretService::new().unwrap(), "acme-rooms", session.folder()).unwrap()
 }
@@ -22,7 +22,7 @@ fn key() -> TokenKey {
     TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
 }
 
-/// An entry of a revision that is only its own. A store never asks where it comes from.
+/// Returns an entry with a unique revision. Stores do not check the origin of an entry.
 fn entry(number: u64, body: &[u8]) -> Entry {
     let head = format!(r#"{{"v":1,"revision":"{number:032x}","login":"{:032x}","generation":{number}}}"#, 7);
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
@@ -49,7 +49,7 @@ fn error_chain(error: &Error) -> String {
 #[test]
 fn keyring_store_passes_conformance_suite() {
     DesktopSession::run_scenario("keyring_store_passes_conformance_suite", async |session| {
-        let _keyring = session.keyring();
+        let _keyring = session.start_keyring();
         conformance::run(async || store(&session).with_max_secret_size(1 << 20)).await;
     });
 }
@@ -62,15 +62,18 @@ fn entry_survives_process_exit_and_keyring_restart() {
             save_new_entry(&store(&session), &login).await;
             std::process::exit(0);
         }
-        let keyring = session.keyring();
+        let keyring = session.start_keyring();
         assert!(session.other_process().status().unwrap().success());
         assert_eq!(store(&session).load(&key()).await.unwrap(), Some(login.clone()));
         drop(keyring);
 
-        let keyring = session.locked_keyring();
+        let keyring = session.start_locked_keyring();
         let store = store(&session);
         let error = store.load(&key()).await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "locked is not empty: {error:?}");
+        assert!(
+            error.kind() == ErrorKind::Store && error.is_retryable(),
+            "a locked keyring is not an empty one: {error:?}"
+        );
         keyring.unlock();
         assert_eq!(store.load(&key()).await.unwrap(), Some(login.clone()));
         assert_eq!(store.delete(&key(), expected_revision(&login)).await.unwrap(), WriteOutcome::Committed);
@@ -80,15 +83,15 @@ fn entry_survives_process_exit_and_keyring_restart() {
 
 #[test]
 fn concurrent_processes_lose_no_updates() {
-    async fn count(store: &KeyringStore, times: u64, own: u64) {
-        let mut number = own << 32;
+    async fn increment(store: &KeyringStore, times: u64, process: u64) {
+        let mut number = process << 32;
         for _ in 0..times {
             loop {
                 number += 1;
-                let kept = store.load(&key()).await.unwrap().unwrap();
-                let sum: u64 = std::str::from_utf8(kept.body.expose()).unwrap().parse().unwrap();
+                let stored = store.load(&key()).await.unwrap().unwrap();
+                let sum: u64 = std::str::from_utf8(stored.body.expose()).unwrap().parse().unwrap();
                 let next = entry(number, (sum + 1).to_string().as_bytes());
-                if store.save(&key(), &next, expected_revision(&kept)).await.unwrap() == WriteOutcome::Committed {
+                if store.save(&key(), &next, expected_revision(&stored)).await.unwrap() == WriteOutcome::Committed {
                     break;
                 }
             }
@@ -96,14 +99,14 @@ fn concurrent_processes_lose_no_updates() {
     }
     DesktopSession::run_scenario("concurrent_processes_lose_no_updates", async |session| {
         if session.is_other_process() {
-            return count(&store(&session), 50, 2).await;
+            return increment(&store(&session), 50, 2).await;
         }
-        let _keyring = session.keyring();
+        let _keyring = session.start_keyring();
         let store = store(&session);
         save_new_entry(&store, &entry(1, b"0")).await;
         let mut other = session.other_process().spawn().unwrap();
 
-        count(&store, 50, 1).await;
+        increment(&store, 50, 1).await;
 
         assert!(other.wait().unwrap().success());
         assert_eq!(store.load(&key()).await.unwrap().unwrap().body.expose(), b"100");
@@ -113,15 +116,15 @@ fn concurrent_processes_lose_no_updates() {
 #[test]
 fn keyring_restart_is_retryable_and_new_store_loads_entry() {
     DesktopSession::run_scenario("keyring_restart_is_retryable_and_new_store_loads_entry", async |session| {
-        let keyring = session.keyring();
-        let (login, old) = (entry(1, b"1"), store(&session));
-        save_new_entry(&old, &login).await;
+        let keyring = session.start_keyring();
+        let (login, old_store) = (entry(1, b"1"), store(&session));
+        save_new_entry(&old_store, &login).await;
         drop(keyring);
-        let _keyring = session.keyring();
+        let _keyring = session.start_keyring();
 
-        let error = old.load(&key()).await.unwrap_err();
+        let error = old_store.load(&key()).await.unwrap_err();
 
-        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "no logout: {error:?}");
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "not a login error: {error:?}");
         assert_eq!(store(&session).load(&key()).await.unwrap(), Some(login));
     });
 }
@@ -129,7 +132,7 @@ fn keyring_restart_is_retryable_and_new_store_loads_entry() {
 #[test]
 fn manager_stores_refreshes_and_removes_session() {
     DesktopSession::run_scenario("manager_stores_refreshes_and_removes_session", async |session| {
-        let _keyring = session.keyring();
+        let _keyring = session.start_keyring();
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
         let mock = MockWebex::builder().clock(clock.clone()).start().await;
         let webex = mock.client();
@@ -153,7 +156,7 @@ fn manager_stores_refreshes_and_removes_session() {
 #[test]
 fn locked_keyring_returns_retryable_error() {
     DesktopSession::run_scenario("locked_keyring_returns_retryable_error", async |session| {
-        let keyring = session.keyring();
+        let keyring = session.start_keyring();
         let login = entry(1, b"PLANTED");
         let store = store(&session);
         save_new_entry(&store, &login).await;

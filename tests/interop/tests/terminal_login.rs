@@ -1,5 +1,4 @@
-//! Logins of a program in a terminal at the certified authorization server `oidc-provider`: its pages, its redirects, and the
-//! port of this machine that they lead to.
+//! `BrowserLogin` at the certified authorization server `oidc-provider`: the redirect to the loopback interface and its page.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -26,7 +25,7 @@ fn client(server: &Server, secret: &str) -> WebexOAuth {
         .unwrap()
 }
 
-/// A login that shows its URL itself, at one of some ports that were free a moment ago.
+/// Returns a login that does not open a browser, with redirect URIs on several ports that were free.
 fn login(webex: &WebexOAuth) -> BrowserLogin {
     let listeners: Vec<_> = (0..8).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
     let ports = listeners.iter().map(|listener| listener.local_addr().unwrap().port());
@@ -48,7 +47,7 @@ fn browser_callback_completes_login_and_shows_page() {
         let (tokens, page) = (login.unwrap().into_tokens(), page.unwrap_err());
         assert!(page.contains("Acme"), "{page}");
         assert_eq!(
-            server.send_command("honours", serde_json::json!({ "token": tokens.access_token().expose() })).await,
+            server.send_command("is_token_valid", serde_json::json!({ "token": tokens.access_token().expose() })).await,
             true
         );
         let tokens = webex.refresh(&tokens).await.unwrap();
@@ -71,7 +70,7 @@ fn canceled_authorization_is_reported_to_browser_and_program() {
         let error = login.unwrap_err();
         assert_eq!((error.kind(), error.is_denied()), (ErrorKind::AuthorizationRejected, true), "{error}");
         assert!(page.unwrap_err().contains("Acme"));
-        assert!(server.requests().await.is_empty());
+        assert!(server.token_requests().await.is_empty());
     });
 }
 

@@ -1,4 +1,4 @@
-//! The example `tv` in a real terminal: what stands on the screen while it waits, and what when the person has answered.
+//! The example `tv` in a terminal: the screen while the login is pending, and after the user has decided.
 
 #![cfg(target_os = "linux")]
 
@@ -7,8 +7,7 @@ use std::time::Duration;
 use webex_oauth::testing::MockWebex;
 use webex_oauth_interop::Terminal;
 
-/// Columns and lines: a QR code of an address as long as Webex's has 25, or two more where the code in it is of letters and
-/// digits that take more room; the words around it and the shell's own need the rest.
+/// Columns and lines. The QR code of a URL of Webex has 25 lines, or 27 with some user codes. The rest is for the text.
 const SCREEN_SIZE: (usize, usize) = (80, 40);
 
 async fn webex() -> MockWebex {
@@ -26,9 +25,9 @@ fn terminal(size: (usize, usize), mock: &MockWebex, program: String) -> Terminal
     Terminal::with_size(size, variables)
 }
 
-/// What a phone reads on this screen; `is_light` says whether the terminal writes dark on light.
+/// Decodes the QR code on a screen. `is_light` is `true` for dark text on a light background.
 fn scan_qr_code(screen: &str, is_light: bool) -> String {
-    // Half a line is one row, and of a character that is not drawn the terminal's ground is seen.
+    // Each line has two rows of modules. A space shows the background of the terminal.
     let halves = |character: char| match character {
         '█' => [true, true],
         '▀' => [true, false],
@@ -51,7 +50,7 @@ fn scan_qr_code(screen: &str, is_light: bool) -> String {
             },
         );
     let grids = image.detect_grids();
-    assert_eq!(grids.len(), 1, "a phone finds one code on the screen:\n{screen}");
+    assert_eq!(grids.len(), 1, "one QR code on the screen:\n{screen}");
     grids[0].decode().unwrap().1
 }
 
@@ -62,7 +61,7 @@ fn screen_shows_url_code_and_qr_code_then_user_name() {
             let mock = webex().await;
             let mut terminal = terminal(SCREEN_SIZE, &mock, program.clone());
 
-            terminal.begin(command);
+            terminal.start_command(command);
             let code = terminal.wait_for_output("and enter ").trim_end_matches('.').to_owned();
             terminal.wait_for_output("Waiting");
 
@@ -74,9 +73,9 @@ fn screen_shows_url_code_and_qr_code_then_user_name() {
             assert!(!screen.contains("Hello") && mock.exchanges() == 0, "{screen}");
 
             mock.approve_device(&code);
-            let ended = terminal.wait_for_exit();
-            assert!(ended.code == 0 && ended.text.ends_with("\nHello, Jane Doe!"), "{}", ended.text);
-            assert_eq!(scan_qr_code(&terminal.screen(), is_light), link, "all of it is still there");
+            let output = terminal.wait_for_exit();
+            assert!(output.code == 0 && output.text.ends_with("\nHello, Jane Doe!"), "{}", output.text);
+            assert_eq!(scan_qr_code(&terminal.screen(), is_light), link, "the QR code is still visible");
         }
     });
 }
@@ -86,14 +85,14 @@ fn denied_device_login_shows_retry_advice() {
     Terminal::run_scenario_with_example("tv", async |program| {
         let mock = webex().await;
         let mut terminal = terminal((80, 50), &mock, program);
-        terminal.begin("$TV");
+        terminal.start_command("$TV");
         let code = terminal.wait_for_output("and enter ").trim_end_matches('.').to_owned();
 
         mock.deny_device(code);
 
-        let ended = terminal.wait_for_exit();
-        assert_eq!(ended.code, 1, "{}", ended.text);
-        assert!(ended.text.contains("Start again for a new code.\nerror: "), "{}", ended.text);
-        assert!(!ended.text.contains("Hello"), "{}", ended.text);
+        let output = terminal.wait_for_exit();
+        assert_eq!(output.code, 1, "{}", output.text);
+        assert!(output.text.contains("Start again for a new code.\nerror: "), "{}", output.text);
+        assert!(!output.text.contains("Hello"), "{}", output.text);
     });
 }

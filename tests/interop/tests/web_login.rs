@@ -1,4 +1,4 @@
-//! The example `web_login` in a real browser, with the mock's own pages: what a person sees and does there, and what came of it.
+//! The example `web_login` in Chromium, with the pages of the mock.
 
 #![cfg(target_os = "linux")]
 
@@ -18,11 +18,11 @@ const ERROR_PAGE: &str = "We've encountered an error - MockWebex";
 const LOG_IN_BUTTON: &str = "Log in with Webex";
 const NOT_LOGGED_IN: &str = "You are not logged in.";
 
-fn run_scenario(story: impl AsyncFnOnce(&mut WebApplication)) {
-    WebApplication::run_scenario("web_login", story);
+fn run_scenario(scenario: impl AsyncFnOnce(&mut WebApplication)) {
+    WebApplication::run_scenario("web_login", scenario);
 }
 
-/// Signs in at the mock, and stands before its question.
+/// Signs in at the mock, up to the consent page.
 async fn sign_in(browser: &Chromium, email: &str) {
     browser.wait_for_page(SIGN_IN_PAGE).await;
     browser.fill("E-mail address", email).await;
@@ -30,20 +30,20 @@ async fn sign_in(browser: &Chromium, email: &str) {
     browser.wait_for_page(CONSENT_PAGE).await;
 }
 
-/// Logs in for the first time, from the page that is shown.
+/// Logs in for the first time, from the current page.
 async fn log_in(browser: &Chromium, email: &str) {
     browser.press(LOG_IN_BUTTON).await;
     sign_in(browser, email).await;
     browser.press("Accept").await;
 }
 
-/// Opens a page that is only for those who are logged in, and is told so.
+/// Opens a page that requires a login, and checks that it is rejected.
 async fn open_rejected_page(site: &WebApplication, browser: &Chromium, path: &str) {
     browser.open(&site.url(path)).await;
     browser.wait_for_error_page("Please log in", 401).await;
 }
 
-/// Who the application says is logged in.
+/// Returns the email address of the user that is logged in to the application.
 async fn current_user(site: &WebApplication, browser: &Chromium) -> Value {
     browser.open(&site.url("/api/current_user")).await;
     browser.json().await["email"].clone()
@@ -52,7 +52,7 @@ async fn current_user(site: &WebApplication, browser: &Chromium) -> Value {
 #[test]
 fn logged_in_user_is_recognized_until_logout() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         jane.open(&site.url("/")).await;
         jane.wait_for_text("who", NOT_LOGGED_IN).await;
         jane.check_layout("web_login-home").await;
@@ -64,28 +64,28 @@ fn logged_in_user_is_recognized_until_logout() {
         jane.press("Accept").await;
 
         jane.wait_for_text("who", "jane").await;
-        assert_eq!(jane.address().await, site.url("/"), "the code is not in the address bar");
+        assert_eq!(jane.url().await, site.url("/"), "the code is not in the address bar");
         assert!(jane.page_text().await.contains("Logged in as jane (jane@example.com)."), "{}", jane.page_text().await);
-        assert!(!jane.cookies().await.iter().any(|name| name.starts_with("webex-login-")), "nothing waits");
+        assert!(!jane.cookie_names().await.iter().any(|name| name.starts_with("webex-login-")), "no pending login");
         jane.check_layout("web_login-logged-in").await;
         jane.press("See your events").await;
         jane.wait_for_page("Your events").await;
         jane.check_layout("web_login-events").await;
-        assert_eq!((site.token_requests().await, current_user(site, &jane).await), (1, json!(JANE)));
+        assert_eq!((site.token_request_count().await, current_user(site, &jane).await), (1, json!(JANE)));
 
         jane.open(&site.url("/events")).await;
         jane.press("Log out").await;
         jane.wait_for_text("who", NOT_LOGGED_IN).await;
         jane.press(LOG_IN_BUTTON).await;
         jane.wait_for_text("who", "jane").await;
-        assert_eq!(site.token_requests().await, 2, "in silence, with a code of its own");
+        assert_eq!(site.token_request_count().await, 2, "without interaction, with a new code");
     });
 }
 
 #[test]
 fn pages_from_history_or_bookmark_are_rejected_after_logout() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         open_rejected_page(site, &jane, "/events").await;
         log_in(&jane, JANE).await;
         jane.wait_for_page("Your events").await;
@@ -104,50 +104,50 @@ fn pages_from_history_or_bookmark_are_rejected_after_logout() {
 #[test]
 fn declined_login_is_reported_and_can_be_retried() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         open_rejected_page(site, &jane, "/events?week=48").await;
         jane.press(LOG_IN_BUTTON).await;
         sign_in(&jane, JANE).await;
         jane.press("Deny").await;
 
         jane.wait_for_error_page("You did not log in", 403).await;
-        assert_eq!(site.token_requests().await, 0);
+        assert_eq!(site.token_request_count().await, 0);
         jane.check_layout("web_login-declined").await;
         jane.press(LOG_IN_BUTTON).await;
         jane.wait_for_page(CONSENT_PAGE).await;
         jane.press("Accept").await;
         jane.wait_for_page("Your events").await;
-        assert_eq!(jane.address().await, site.url("/events?week=48"), "as before the first try");
+        assert_eq!(jane.url().await, site.url("/events?week=48"), "the page before the first attempt");
     });
 }
 
 #[test]
 fn use_another_account_prompts_for_account_selection() {
     run_scenario(async |site| {
-        let shared = site.browser().await;
-        shared.open(&site.url("/")).await;
-        log_in(&shared, JANE).await;
-        shared.wait_for_text("who", "jane").await;
-        shared.press("Log out").await;
-        shared.wait_for_text("who", NOT_LOGGED_IN).await;
+        let browser = site.open_browser().await;
+        browser.open(&site.url("/")).await;
+        log_in(&browser, JANE).await;
+        browser.wait_for_text("who", "jane").await;
+        browser.press("Log out").await;
+        browser.wait_for_text("who", NOT_LOGGED_IN).await;
 
-        // Jane is signed in at Webex still, and has consented.
-        shared.press("Use another account").await;
-        shared.wait_for_page(ACCOUNT_PAGE).await;
-        shared.check_layout("mock-choose").await;
-        assert_eq!(site.token_requests().await, 1);
-        shared.press("bob").await;
-        shared.wait_for_page(CONSENT_PAGE).await;
-        shared.press("Accept").await;
-        shared.wait_for_text("who", "bob").await;
-        assert_eq!(current_user(site, &shared).await, BOB);
+        // Jane is still signed in at Webex and has consented.
+        browser.press("Use another account").await;
+        browser.wait_for_page(ACCOUNT_PAGE).await;
+        browser.check_layout("mock-choose").await;
+        assert_eq!(site.token_request_count().await, 1);
+        browser.press("bob").await;
+        browser.wait_for_page(CONSENT_PAGE).await;
+        browser.press("Accept").await;
+        browser.wait_for_text("who", "bob").await;
+        assert_eq!(current_user(site, &browser).await, BOB);
     });
 }
 
 #[test]
 fn signed_in_user_can_switch_account_before_consent() {
     run_scenario(async |site| {
-        let browser = site.browser().await;
+        let browser = site.open_browser().await;
         open_rejected_page(site, &browser, "/events").await;
         browser.press(LOG_IN_BUTTON).await;
         sign_in(&browser, JANE).await;
@@ -167,34 +167,34 @@ fn signed_in_user_can_switch_account_before_consent() {
         browser.press("Accept").await;
         browser.wait_for_page("Your events").await;
         browser.wait_for_text("who", "bob").await;
-        assert_eq!((site.token_requests().await, current_user(site, &browser).await), (1, json!(BOB)));
+        assert_eq!((site.token_request_count().await, current_user(site, &browser).await), (1, json!(BOB)));
     });
 }
 
 #[test]
 fn repeated_consent_after_login_changes_nothing() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         jane.open(&site.url("/")).await;
         log_in(&jane, JANE).await;
         jane.wait_for_text("who", "jane").await;
 
         jane.back().await;
-        // The browser shows the page that it has kept, or the mock says that it is over.
+        // The browser shows the page from its cache, or the mock reports that it has expired.
         if jane.wait_for_any_page(&[CONSENT_PAGE, EXPIRED_PAGE]).await == CONSENT_PAGE {
             jane.press("Accept").await;
         }
         jane.wait_for_error_page(EXPIRED_PAGE, 400).await;
         jane.check_layout("mock-expired").await;
 
-        assert_eq!((site.token_requests().await, current_user(site, &jane).await), (1, json!(JANE)));
+        assert_eq!((site.token_request_count().await, current_user(site, &jane).await), (1, json!(JANE)));
     });
 }
 
 #[test]
 fn concurrent_logins_in_two_tabs_return_to_own_page() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         let first = jane.tab().await;
         open_rejected_page(site, &jane, "/events?tab=1").await;
         jane.press(LOG_IN_BUTTON).await;
@@ -210,54 +210,54 @@ fn concurrent_logins_in_two_tabs_return_to_own_page() {
         sign_in(&jane, JANE).await;
         jane.press("Accept").await;
         jane.wait_for_page("Your events").await;
-        assert_eq!(jane.address().await, site.url("/events?tab=2"));
+        assert_eq!(jane.url().await, site.url("/events?tab=2"));
         jane.switch_to(&first).await;
         jane.press("Accept").await;
         jane.wait_for_page("Your events").await;
-        assert_eq!(jane.address().await, site.url("/events?tab=1"));
-        assert_eq!(site.token_requests().await, 2);
+        assert_eq!(jane.url().await, site.url("/events?tab=1"));
+        assert_eq!(site.token_request_count().await, 2);
     });
 }
 
 #[test]
 fn callback_is_accepted_once_and_only_in_same_browser() {
     run_scenario(async |site| {
-        let (jane, stranger) = (site.browser().await, site.browser().await);
+        let (jane, other_browser) = (site.open_browser().await, site.open_browser().await);
         open_rejected_page(site, &jane, "/events").await;
         jane.press(LOG_IN_BUTTON).await;
         jane.wait_for_page(SIGN_IN_PAGE).await;
-        let approved = site.send_command("approve", json!({ "url": jane.address().await })).await;
+        let approved = site.send_command("approve", json!({ "url": jane.url().await })).await;
         let callback = approved["callback"].as_str().unwrap();
 
-        stranger.open(callback).await;
-        stranger.wait_for_error_page("This login has expired", 400).await;
-        assert_eq!(site.token_requests().await, 0, "the code was not exchanged");
-        stranger.check_layout("web_login-over").await;
-        assert_eq!(current_user(site, &stranger).await, Value::Null);
+        other_browser.open(callback).await;
+        other_browser.wait_for_error_page("This login has expired", 400).await;
+        assert_eq!(site.token_request_count().await, 0, "the code was not exchanged");
+        other_browser.check_layout("web_login-expired").await;
+        assert_eq!(current_user(site, &other_browser).await, Value::Null);
 
         jane.open(callback).await;
         jane.wait_for_page("Your events").await;
         jane.open(callback).await;
         jane.wait_for_error_page("This login has expired", 400).await;
-        assert_eq!(site.token_requests().await, 1);
-        assert_eq!(current_user(site, &jane).await, JANE, "who was logged in still is");
+        assert_eq!(site.token_request_count().await, 1);
+        assert_eq!(current_user(site, &jane).await, JANE, "the user is still logged in");
     });
 }
 
 #[test]
 fn late_callback_is_rejected_and_allows_retry() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
-        for (minutes, expected, cookies) in
+        let jane = site.open_browser().await;
+        for (minutes, expected, keeps_cookies) in
             [(20, "The login took too long", true), (0, "This login has expired", false)]
         {
             open_rejected_page(site, &jane, "/events").await;
             jane.press(LOG_IN_BUTTON).await;
             jane.wait_for_page(SIGN_IN_PAGE).await;
-            let approved = site.send_command("approve", json!({ "url": jane.address().await })).await;
+            let approved = site.send_command("approve", json!({ "url": jane.url().await })).await;
             site.send_command("advance", json!({ "seconds": minutes * 60 })).await;
-            if !cookies {
-                // The browser drops them when their time is over.
+            if !keeps_cookies {
+                // The browser deletes expired cookies.
                 jane.open(&site.url("/")).await;
                 jane.delete_cookies().await;
             }
@@ -276,19 +276,19 @@ fn late_callback_is_rejected_and_allows_retry() {
 #[test]
 fn login_returns_to_initial_page_and_never_to_other_site() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         open_rejected_page(site, &jane, "/events?week=48&x=%2F%2F").await;
-        jane.check_layout("web_login-guard").await;
+        jane.check_layout("web_login-login-required").await;
         log_in(&jane, JANE).await;
         jane.wait_for_page("Your events").await;
-        assert_eq!(jane.address().await, site.url("/events?week=48&x=%2F%2F"));
+        assert_eq!(jane.url().await, site.url("/events?week=48&x=%2F%2F"));
 
-        for evil in
+        for target in
             ["//evil.example", "/%5Cevil.example", "https:evil.example", "/%09/evil.example", "/..//evil.example"]
         {
-            jane.open(&site.url(&format!("/auth/cisco?return_to={evil}"))).await;
+            jane.open(&site.url(&format!("/auth/cisco?return_to={target}"))).await;
             jane.wait_for_text("who", "jane").await;
-            assert_eq!(jane.address().await, site.url("/"), "{evil}");
+            assert_eq!(jane.url().await, site.url("/"), "{target}");
         }
     });
 }
@@ -296,40 +296,40 @@ fn login_returns_to_initial_page_and_never_to_other_site() {
 #[test]
 fn authorization_error_does_not_redirect_to_application() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         jane.open(&site.url("/")).await;
         jane.press(LOG_IN_BUTTON).await;
         jane.wait_for_page(SIGN_IN_PAGE).await;
-        let good = jane.address().await;
+        let valid_url = jane.url().await;
         let client = site.startup_value("client_id");
         for (from, to) in [(client, "C0ffee".to_owned()), ("callback&", "elsewhere&".to_owned())] {
-            let bad = good.replacen(from, &to, 1);
-            assert_ne!(bad, good);
-            jane.open(&bad).await;
+            let invalid_url = valid_url.replacen(from, &to, 1);
+            assert_ne!(invalid_url, valid_url);
+            jane.open(&invalid_url).await;
             jane.wait_for_error_page(ERROR_PAGE, 400).await;
         }
-        jane.check_layout("mock-refused").await;
+        jane.check_layout("mock-error").await;
 
         site.send_command("forbid", json!({})).await;
         jane.open(&site.url("/")).await;
         jane.press(LOG_IN_BUTTON).await;
         jane.wait_for_error_page("Access denied - MockWebex", 403).await;
         jane.check_layout("mock-denied-by-administrator").await;
-        assert!(jane.address().await.starts_with(site.startup_value("base")), "the browser was not sent back");
+        assert!(jane.url().await.starts_with(site.startup_value("base")), "no redirect to the application");
         jane.back().await;
         jane.wait_for_text("who", NOT_LOGGED_IN).await;
-        assert_eq!(site.token_requests().await, 0);
+        assert_eq!(site.token_request_count().await, 0);
     });
 }
 
 #[test]
 fn login_works_with_keyboard_only() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         jane.open(&site.url("/")).await;
         jane.press_enter_on(LOG_IN_BUTTON).await;
         jane.wait_for_page(SIGN_IN_PAGE).await;
-        // The field has the focus already.
+        // The email field has the focus.
         jane.type_keys(JANE).await;
         jane.press_enter().await;
         jane.wait_for_page(CONSENT_PAGE).await;
@@ -337,22 +337,22 @@ fn login_works_with_keyboard_only() {
         jane.wait_for_text("who", "jane").await;
         jane.press_enter_on("Log out").await;
         jane.wait_for_text("who", NOT_LOGGED_IN).await;
-        assert_eq!(site.token_requests().await, 1);
+        assert_eq!(site.token_request_count().await, 1);
     });
 }
 
 #[test]
 fn misconfiguration_shows_generic_error_and_is_logged() {
     run_scenario(async |site| {
-        let jane = site.browser().await;
+        let jane = site.open_browser().await;
         jane.open(&site.url("/")).await;
         jane.press(LOG_IN_BUTTON).await;
         sign_in(&jane, JANE).await;
         site.send_command("secret", json!({ "client_secret": "another" })).await;
         jane.press("Accept").await;
         jane.wait_for_error_page("Something went wrong", 500).await;
-        jane.check_layout("web_login-broken").await;
-        assert!(site.stdout().contains("error: "), "the operators read it: {}", site.stdout());
+        jane.check_layout("web_login-server-error").await;
+        assert!(site.stdout().contains("error: "), "the log contains it: {}", site.stdout());
         for secret in [site.startup_value("client_secret"), "code="] {
             assert!(!site.stdout().contains(secret), "{}", site.stdout());
         }

@@ -1,5 +1,4 @@
-//! Logins on devices at the certified authorization server `oidc-provider`: a code that nobody has entered yet, that is
-//! approved, declined, too old, or used twice.
+//! Device logins at the certified authorization server `oidc-provider`: pending, approved, denied, expired, and used codes.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +16,8 @@ use webex_oauth_interop::{Browser, Server, run_with_servers};
 const HOUR: Duration = Duration::from_secs(3600);
 const JANE: &[(&str, &str)] = &[("login", "jane"), ("password", "x")];
 
-/// `oidc-provider` wants to know the client where it hands out codes (RFC 8628 section 3.1); Webex asks for no proof there.
+/// A transport that authenticates device authorization requests. `oidc-provider` requires it (RFC 8628 section 3.1); Webex does
+/// not.
 #[derive(Debug)]
 struct AuthenticatingTransport(ReqwestTransport);
 
@@ -25,16 +25,16 @@ struct AuthenticatingTransport(ReqwestTransport);
 impl Transport for AuthenticatingTransport {
     async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
         if request.uri().path() == "/device/auth" {
-            assert!(!request.headers().contains_key(AUTHORIZATION), "Webex wants none");
+            assert!(!request.headers().contains_key(AUTHORIZATION), "Webex requires no authentication");
             // `basic:` and the secret, each form-encoded first (RFC 6749 section 2.3.1).
-            let proof = "Basic YmFzaWM6cCUyQnMlMkZ3JTI1cmQlM0ExKzIlMjZ4JTNEJTI1MjA=";
-            request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static(proof));
+            let credentials = "Basic YmFzaWM6cCUyQnMlMkZ3JTI1cmQlM0ExKzIlMjZ4JTNEJTI1MjA=";
+            request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static(credentials));
         }
         self.0.exchange(request).await
     }
 }
 
-/// A client with clocks of its own, on which a pause takes no time.
+/// Returns a client with a clock that advances by sleeping.
 fn client(server: &Server, secret: &str) -> WebexOAuth {
     client_with_clock(server, secret, ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance())
 }
@@ -61,19 +61,19 @@ async fn start_device_login(server: &Server) -> DeviceLogin {
 }
 
 fn complete_uri(device: &DeviceLogin) -> String {
-    device.verification_uri_complete().expect("oidc-provider has one").to_owned()
+    device.verification_uri_complete().expect("oidc-provider returns one").to_owned()
 }
 
-/// Signs in as Jane, who approves the device.
+/// Signs in as Jane and approves the device.
 async fn approve_device(device: &DeviceLogin) {
     let page = Browser::new().fill_in(&complete_uri(device), JANE).await.unwrap_err();
     assert!(page.contains("Sign-in Success"), "{page}");
 }
 
-/// What the token endpoint refused so far, in its own words.
+/// Returns the error codes of the token endpoint so far.
 async fn error_codes(server: &Server) -> Vec<String> {
-    let refused = |request: Value| request["error"].as_str().map(str::to_owned);
-    server.requests().await.into_iter().filter_map(refused).collect()
+    let error_code = |request: Value| request["error"].as_str().map(str::to_owned);
+    server.token_requests().await.into_iter().filter_map(error_code).collect()
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn pending_device_login_completes_after_approval_and_refreshes() {
         let mut device = DeviceLogin::start(&webex).await.unwrap();
         assert!(complete_uri(&device).contains(device.user_code()), "{device}");
         assert_eq!(device.verification_uri(), format!("{}/device", server.url()));
-        assert_eq!(device.interval(), Duration::from_secs(5), "the server names none");
-        // The first is known without a question.
+        assert_eq!(device.interval(), Duration::from_secs(5), "the default, because the server reports no interval");
+        // The first state is returned without a request.
         for _ in 0..4 {
             assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })));
         }
@@ -105,9 +105,9 @@ fn pending_device_login_completes_after_approval_and_refreshes() {
         let second = session.access_token().await.unwrap();
         manager.wait_idle().await.unwrap();
         assert_ne!(second, first);
-        assert_eq!(server.send_command("honours", json!({ "token": second.expose() })).await, true);
-        let last = server.requests().await.pop().unwrap();
-        assert_eq!((&last["grant"], &last["authorization"]), (&json!("refresh_token"), &json!("Basic")));
+        assert_eq!(server.send_command("is_token_valid", json!({ "token": second.expose() })).await, true);
+        let request = server.token_requests().await.pop().unwrap();
+        assert_eq!((&request["grant"], &request["authorization"]), (&json!("refresh_token"), &json!("Basic")));
     });
 }
 
@@ -117,10 +117,10 @@ fn user_code_entered_on_verification_page_completes_login() {
         let server = Server::oidc_provider(HOUR, "off").await;
         let mut device = start_device_login(&server).await;
         let code = device.user_code().to_owned();
-        let mut answers = JANE.to_vec();
-        answers.push(("user_code", &code));
+        let mut inputs = JANE.to_vec();
+        inputs.push(("user_code", &code));
 
-        let page = Browser::new().fill_in(device.verification_uri(), &answers).await.unwrap_err();
+        let page = Browser::new().fill_in(device.verification_uri(), &inputs).await.unwrap_err();
 
         assert!(page.contains("Sign-in Success"), "{page}");
         assert!(device.wait().await.unwrap().tokens().refresh_token().is_some());
@@ -141,7 +141,7 @@ fn denied_device_login_fails_with_access_denied() {
         assert!(error.is_denied() && !error.is_misconfigured() && !error.is_retryable(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("access_denied"));
         device.wait().await.unwrap_err();
-        assert_eq!(error_codes(&server).await, ["access_denied"], "and it is not asked again");
+        assert_eq!(error_codes(&server).await, ["access_denied"], "no further request");
     });
 }
 
@@ -149,7 +149,7 @@ fn denied_device_login_fails_with_access_denied() {
 fn expired_device_code_is_detected_by_server_and_client_clock() {
     run_with_servers(async {
         let server = Server::oidc_provider(HOUR, "off").await;
-        let mut late = start_device_login(&server).await;
+        let mut other = start_device_login(&server).await;
         let mut device = start_device_login(&server).await;
         server.send_command("advance", json!({ "seconds": 601 })).await;
 
@@ -158,12 +158,12 @@ fn expired_device_code_is_detected_by_server_and_client_clock() {
         assert_eq!(error.server().unwrap().code(), Some("expired_token"));
         assert_eq!(error_codes(&server).await, ["expired_token"]);
 
-        // Its own clock, on which nothing was said in time.
+        // The client's clock detects the expiry, without a response of the server.
         server.send_command("advance", json!({ "seconds": -601 })).await;
-        let error = late.wait().await.unwrap_err();
+        let error = other.wait().await.unwrap_err();
         assert_eq!((error.kind(), error.server().is_none()), (ErrorKind::DeviceCodeExpired, true), "{error}");
-        let sent = server.requests().await.len() - 1;
-        assert_eq!(sent, 119, "every 5 of 600 seconds, neither at first nor at the end");
+        let polls = server.token_requests().await.len() - 1;
+        assert_eq!(polls, 119, "every 5 seconds for 600 seconds, except at the start and the end");
     });
 }
 

@@ -1,4 +1,4 @@
-//! The example `cli` in a real terminal: what a person sees, what a script reads, and with which exit code it ends.
+//! The example `cli` in a terminal: its output for users and for scripts, and its exit codes.
 
 #![cfg(target_os = "linux")]
 
@@ -14,14 +14,14 @@ use webex_oauth_interop::{CommandOutput, DesktopSession, Terminal, free_port};
 
 const JANE: &str = "jane@example.com";
 
-/// A Webex with an integration whose redirect URI is on a port that is free now.
+/// Starts a mock with a redirect URI on a free port.
 async fn webex() -> MockWebex {
     let port = free_port();
     let redirect_uri = format!("http://localhost:{port}/callback");
     MockWebex::builder().redirect_uri(redirect_uri).device_interval(Duration::from_secs(1)).start().await
 }
 
-/// Whose access tokens expire at once, so that the next command has to refresh them.
+/// Starts a mock whose access tokens expire after a second, so that the next command must refresh them.
 async fn short_lived_webex() -> MockWebex {
     let port = free_port();
     let redirect_uri = format!("http://localhost:{port}/callback");
@@ -44,18 +44,18 @@ fn variables(mock: &MockWebex) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A terminal on a machine without a bus, so without a keyring.
+/// Opens a terminal without D-Bus, and therefore without a keyring.
 fn terminal(mock: &MockWebex) -> Terminal {
     Terminal::open(variables(mock))
 }
 
-/// Brings the browser back with an answer; gives the page that it shows.
+/// Opens a callback URL and returns the page.
 async fn open_callback(callback: String) -> String {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     http.get(callback).send().await.unwrap().text().await.unwrap()
 }
 
-/// A refresh token of Jane's, in a file that a command can read.
+/// Writes a refresh token of Jane to a file in the home folder.
 async fn write_refresh_token(mock: &MockWebex, terminal: &Terminal) {
     let (url, pending) = mock.client().authorize().begin().unwrap();
     let login = mock.client().login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
@@ -63,17 +63,17 @@ async fn write_refresh_token(mock: &MockWebex, terminal: &Terminal) {
 }
 
 #[track_caller]
-fn assert_output(ended: &CommandOutput, code: i32, last: &str) {
-    assert_eq!(ended.text.lines().last().unwrap_or_default().trim_end(), last, "{}", ended.text);
-    assert_eq!(ended.code, code, "{}", ended.text);
+fn assert_output(output: &CommandOutput, code: i32, last_line: &str) {
+    assert_eq!(output.text.lines().last().unwrap_or_default().trim_end(), last_line, "{}", output.text);
+    assert_eq!(output.code, code, "{}", output.text);
 }
 
 #[track_caller]
-fn parse_last_line(ended: &CommandOutput) -> Value {
-    serde_json::from_str(ended.text.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {}", ended.text))
+fn parse_last_line(output: &CommandOutput) -> Value {
+    serde_json::from_str(output.text.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {}", output.text))
 }
 
-/// What `refresh` says right after a login.
+/// The output of `refresh` immediately after a login.
 const NOT_REFRESHED: &str = "✓ Not refreshed: the access token is less than 30 seconds old";
 const LOGGED_IN: &str = "✓ Logged in to Webex as jane@example.com";
 const NOT_LOGGED_IN: &str = "error: you are not logged in to Webex; to log in, run: cli login";
@@ -87,11 +87,11 @@ fn login_with_opened_browser_succeeds() {
         fs::write(&browser, "#!/bin/sh\necho \"$1\" > opened\n").unwrap();
         fs::set_permissions(&browser, fs::Permissions::from_mode(0o700)).unwrap();
 
-        terminal.begin("BROWSER=$HOME/browser $CLI login");
-        let opened = terminal.wait_for_line("opened");
-        let shown = format!("http{}", terminal.wait_for_output("  http"));
-        assert_eq!(shown, opened, "both are the same page");
-        let page = open_callback(mock.approve(&opened)).await;
+        terminal.start_command("BROWSER=$HOME/browser $CLI login");
+        let opened_url = terminal.wait_for_line("opened");
+        let printed_url = format!("http{}", terminal.wait_for_output("  http"));
+        assert_eq!(printed_url, opened_url, "the same URL");
+        let page = open_callback(mock.approve(&opened_url)).await;
 
         assert_output(&terminal.wait_for_exit(), 0, LOGGED_IN);
         assert!(page.contains("the terminal"), "{page}");
@@ -106,7 +106,7 @@ fn login_with_pasted_callback_succeeds() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        terminal.begin("$CLI login --no-browser");
+        terminal.start_command("$CLI login --no-browser");
         let callback = mock.approve(format!("http{}", terminal.wait_for_output("  http")));
         terminal.wait_for_output("If the browser runs on another host");
 
@@ -126,14 +126,14 @@ fn login_with_device_code_succeeds() {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
 
-        terminal.begin("$CLI login --device");
+        terminal.start_command("$CLI login --device");
         let code = terminal.wait_for_output("enter this code: ");
         terminal.wait_for_output("Waiting.");
         mock.approve_device(code);
 
-        let ended = terminal.wait_for_exit();
-        assert_output(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains('▀') && !ended.text.contains("Waiting."), "{}", ended.text);
+        let output = terminal.wait_for_exit();
+        assert_output(&output, 0, LOGGED_IN);
+        assert!(output.text.contains('▀') && !output.text.contains("Waiting."), "{}", output.text);
     });
 }
 
@@ -143,13 +143,13 @@ fn device_login_with_redirected_output_shows_no_spinner() {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
 
-        terminal.begin("$CLI login --device 2> said");
-        let line = terminal.wait_for_line("said");
+        terminal.start_command("$CLI login --device 2> stderr");
+        let line = terminal.wait_for_line("stderr");
         mock.approve_device(line.rsplit_once(' ').unwrap().1);
 
         assert_eq!(terminal.wait_for_exit().code, 0);
-        let said = fs::read_to_string(terminal.home().join("said")).unwrap();
-        assert!(said.ends_with(&format!("{LOGGED_IN}\n")) && !said.contains('\u{1b}'), "{said:?}");
+        let stderr = fs::read_to_string(terminal.home().join("stderr")).unwrap();
+        assert!(stderr.ends_with(&format!("{LOGGED_IN}\n")) && !stderr.contains('\u{1b}'), "{stderr:?}");
     });
 }
 
@@ -158,17 +158,17 @@ fn declined_login_fails_and_stores_no_session() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        let advice = "; nothing has changed; to try again, run: cli login";
+        let retry_advice = "; nothing has changed; to try again, run: cli login";
 
-        terminal.begin("$CLI login --no-browser");
+        terminal.start_command("$CLI login --no-browser");
         open_callback(mock.deny(format!("http{}", terminal.wait_for_output("  http")))).await;
-        let ended = terminal.wait_for_exit();
-        assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
+        let output = terminal.wait_for_exit();
+        assert!(output.code == 1 && output.text.ends_with(retry_advice), "{}", output.text);
 
-        terminal.begin("$CLI login --device");
+        terminal.start_command("$CLI login --device");
         mock.deny_device(terminal.wait_for_output("enter this code: "));
-        let ended = terminal.wait_for_exit();
-        assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
+        let output = terminal.wait_for_exit();
+        assert!(output.code == 1 && output.text.ends_with(retry_advice), "{}", output.text);
         assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
     });
 }
@@ -182,7 +182,7 @@ fn canceled_login_releases_port() {
         let port = redirect_uri.strip_prefix("http://localhost:").unwrap().split('/').next().unwrap();
 
         for command in ["$CLI login --no-browser", "$CLI login --device"] {
-            terminal.begin(command);
+            terminal.start_command(command);
             terminal.wait_for_output("Ctrl-C cancels");
             terminal.press(&["C-c"]);
             assert_output(&terminal.wait_for_exit(), 2, "canceled");
@@ -195,14 +195,14 @@ fn canceled_login_releases_port() {
 #[test]
 fn occupied_port_is_reported() {
     Terminal::run_scenario(async {
-        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let redirect_uri = format!("http://127.0.0.1:{}/callback", taken.local_addr().unwrap().port());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let redirect_uri = format!("http://127.0.0.1:{}/callback", listener.local_addr().unwrap().port());
         let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
 
-        let ended = terminal(&mock).run("$CLI login --no-browser");
+        let output = terminal(&mock).run("$CLI login --no-browser");
 
-        assert_eq!(ended.code, 1, "{}", ended.text);
-        assert!(ended.text.starts_with("error: ") && ended.text.contains("in use"), "{}", ended.text);
+        assert_eq!(output.code, 1, "{}", output.text);
+        assert!(output.text.starts_with("error: ") && output.text.contains("in use"), "{}", output.text);
     });
 }
 
@@ -216,19 +216,19 @@ fn imported_refresh_token_is_stored_used_and_removed() {
         assert_output(&terminal.run("$CLI token"), 4, NOT_LOGGED_IN);
         assert_eq!(parse_last_line(&terminal.run("$CLI status --json 2> /dev/null"))["state"], "logged_out");
 
-        let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_output(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
+        let output = terminal.run("$CLI login --with-token < refresh-token");
+        assert_output(&output, 0, LOGGED_IN);
+        assert!(output.text.contains("! The keyring cannot store the session: "), "{}", output.text);
         assert!(
-            ended.text.contains("! The session is stored unencrypted, readable only by you, in /"),
+            output.text.contains("! The session is stored unencrypted, readable only by you, in /"),
             "{}",
-            ended.text
+            output.text
         );
 
-        let ended = terminal.run("$CLI status");
-        assert_eq!(ended.code, 0, "{}", ended.text);
-        assert!(ended.text.starts_with("✓ Logged in to Webex as jane@example.com\n"), "{}", ended.text);
-        assert!(ended.text.contains(", unencrypted"), "{}", ended.text);
+        let output = terminal.run("$CLI status");
+        assert_eq!(output.code, 0, "{}", output.text);
+        assert!(output.text.starts_with("✓ Logged in to Webex as jane@example.com\n"), "{}", output.text);
+        assert!(output.text.contains(", unencrypted"), "{}", output.text);
         let status = parse_last_line(&terminal.run("$CLI status --json"));
         assert_eq!((&status["state"], &status["account"]["email"]), (&"connected".into(), &JANE.into()), "{status}");
         assert!(status["access_token_expires_at"].as_u64() < status["refresh_token_expires_at"].as_u64(), "{status}");
@@ -256,10 +256,10 @@ fn errors_are_printed_in_one_line_with_advice() {
         let mut terminal = terminal(&mock);
         write_refresh_token(&mock, &terminal).await;
         let mut error = |command: &str| {
-            let ended = terminal.run(command);
-            let lines: Vec<_> = ended.text.lines().filter(|line| !line.starts_with('!')).map(str::trim_end).collect();
-            assert!(lines.len() == 1 && lines[0].starts_with("error: "), "{}", ended.text);
-            (ended.code, lines[0].to_owned())
+            let output = terminal.run(command);
+            let lines: Vec<_> = output.text.lines().filter(|line| !line.starts_with('!')).map(str::trim_end).collect();
+            assert!(lines.len() == 1 && lines[0].starts_with("error: "), "{}", output.text);
+            (output.code, lines[0].to_owned())
         };
 
         let (code, line) = error("env -u WEBEX_CLIENT_ID $CLI status");
@@ -295,17 +295,21 @@ fn refresh_token_input_is_trimmed_and_invalid_input_rejected() {
         assert_output(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this host");
         let requests = mock.token_requests();
 
-        for (input, why) in [
+        for (input, reason) in [
             (":", "the first line on standard input contains no token"),
             ("printf ' \\r\\nabc\\n'", "the first line on standard input contains no token"),
             ("printf '\\357\\273\\277\\n'", "the first line on standard input contains no token"),
             ("yes abc | tr -d '\\n'", "the first line on standard input is longer than 16384 bytes"),
             ("printf '\\377\\376a\\000'", "the first line on standard input is not UTF-8"),
         ] {
-            let ended = terminal.run(&format!("{input} | $CLI login --with-token"));
-            assert!(ended.code == 1 && ended.text.starts_with(&format!("error: {why}")), "{input}: {}", ended.text);
+            let output = terminal.run(&format!("{input} | $CLI login --with-token"));
+            assert!(
+                output.code == 1 && output.text.starts_with(&format!("error: {reason}")),
+                "{input}: {}",
+                output.text
+            );
         }
-        assert_eq!(mock.token_requests(), requests, "Webex was not asked");
+        assert_eq!(mock.token_requests(), requests, "no request to Webex");
         assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
     });
 }
@@ -319,22 +323,22 @@ fn control_characters_in_user_name_are_never_printed() {
         let mock = mock.user(MockUser::new(JANE).name(NAME)).start().await;
         let mut terminal = terminal(&mock);
         write_refresh_token(&mock, &terminal).await;
-        let mut sent = String::new();
+        let mut outputs = String::new();
         for command in
             ["login --with-token --insecure-storage < refresh-token", "status --json", "status", "refresh --json"]
         {
-            let ended = terminal.run(&format!("$CLI {command} > out 2> said"));
+            let output = terminal.run(&format!("$CLI {command} > stdout 2> stderr"));
             let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
-            assert_eq!(ended.code, 0, "{}", read("said"));
-            sent.extend([read("out"), read("said")]);
+            assert_eq!(output.code, 0, "{}", read("stderr"));
+            outputs.extend([read("stdout"), read("stderr")]);
             if command.ends_with("--json") {
-                let status: Value = serde_json::from_str(&read("out")).unwrap();
+                let status: Value = serde_json::from_str(&read("stdout")).unwrap();
                 assert_eq!(status["account"]["name"], NAME, "{command}");
             }
         }
 
-        let is_obeyed = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}".contains(c));
-        assert!(!sent.contains(is_obeyed), "{sent:?}");
+        let is_control = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}".contains(c));
+        assert!(!outputs.contains(is_control), "{outputs:?}");
     });
 }
 
@@ -343,18 +347,22 @@ fn no_color_disables_spinner() {
     Terminal::run_scenario(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        terminal.record();
-        for (setting, moves) in [("", true), ("NO_COLOR=1 ", false), ("NO_COLOR= ", true)] {
-            terminal.begin(&format!("{setting}$CLI login --device --insecure-storage"));
+        terminal.start_recording();
+        for (setting, has_spinner) in [("", true), ("NO_COLOR=1 ", false), ("NO_COLOR= ", true)] {
+            terminal.start_command(&format!("{setting}$CLI login --device --insecure-storage"));
             let code = terminal.wait_for_output("enter this code: ");
-            if moves {
+            if has_spinner {
                 terminal.wait_for_output("Waiting.");
             }
             mock.approve_device(code);
 
             assert_output(&terminal.wait_for_exit(), 0, LOGGED_IN);
-            let sent = terminal.recorded_output();
-            assert_eq!((sent.contains("Waiting."), sent.contains('\u{1b}')), (moves, moves), "{setting}: {sent:?}");
+            let recording = terminal.recorded_output();
+            assert_eq!(
+                (recording.contains("Waiting."), recording.contains('\u{1b}')),
+                (has_spinner, has_spinner),
+                "{setting}: {recording:?}"
+            );
         }
     });
 }
@@ -369,9 +377,9 @@ fn revoked_session_is_shown_as_login_required() {
         mock.revoke(JANE);
         terminal.run("sleep 2");
 
-        let ended = terminal.run("$CLI status");
+        let output = terminal.run("$CLI status");
 
-        assert_output(&ended, 4, "error: jane@example.com must log in again; to log in, run: cli login");
+        assert_output(&output, 4, "error: jane@example.com must log in again; to log in, run: cli login");
         let status = parse_last_line(&terminal.run("$CLI status --json 2> /dev/null"));
         assert_eq!(status["state"], "login_required");
     });
@@ -389,8 +397,8 @@ fn logout_everywhere_revokes_tokens() {
 
         write_refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
-        let ended = terminal.run("env -u WEBEX_REVOCATION_URL $CLI logout --everywhere");
-        assert!(ended.code == 1 && ended.text.starts_with("✓ Logged out jane@example.com"), "{}", ended.text);
+        let output = terminal.run("env -u WEBEX_REVOCATION_URL $CLI logout --everywhere");
+        assert!(output.code == 1 && output.text.starts_with("✓ Logged out jane@example.com"), "{}", output.text);
         assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
     });
 }
@@ -401,20 +409,20 @@ fn piped_output_contains_only_data_and_may_be_closed() {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
         write_refresh_token(&mock, &terminal).await;
-        terminal.run("$CLI login --with-token < refresh-token > out 2> said");
+        terminal.run("$CLI login --with-token < refresh-token > stdout 2> stderr");
         let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
-        assert_eq!(read("out"), "");
-        assert!(read("said").ends_with("✓ Logged in to Webex as jane@example.com\n"), "{}", read("said"));
-        assert!(!read("said").contains('\u{1b}'), "{:?}", read("said"));
+        assert_eq!(read("stdout"), "");
+        assert!(read("stderr").ends_with("✓ Logged in to Webex as jane@example.com\n"), "{}", read("stderr"));
+        assert!(!read("stderr").contains('\u{1b}'), "{:?}", read("stderr"));
 
-        terminal.run("$CLI token > out 2> said");
+        terminal.run("$CLI token > stdout 2> stderr");
         let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
-        assert_eq!((read("said").as_str(), read("out").lines().count()), ("", 1));
-        // The shell tells the exit code of the first command by a file, since that of a pipe is the last one's.
+        assert_eq!((read("stderr").as_str(), read("stdout").lines().count()), ("", 1));
+        // The shell writes the exit code to a file, because the exit code of a pipeline is that of the last command.
         for command in ["$CLI status", "$CLI token", "$CLI --help"] {
-            terminal.run(&format!("({command} 2> said; echo $? > code) | true"));
+            terminal.run(&format!("({command} 2> stderr; echo $? > code) | true"));
             let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
-            assert_eq!((read("code").as_str(), read("said").as_str()), ("0\n", ""), "{command}");
+            assert_eq!((read("code").as_str(), read("stderr").as_str()), ("0\n", ""), "{command}");
         }
     });
 }
@@ -425,21 +433,21 @@ fn open_keyring_stores_session() {
         return;
     }
     DesktopSession::run_scenario("open_keyring_stores_session", async |session| {
-        let _keyring = session.keyring();
+        let _keyring = session.start_keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);
         write_refresh_token(&mock, &terminal).await;
 
-        let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_output(&ended, 0, LOGGED_IN);
-        assert!(!ended.text.contains('!'), "{}", ended.text);
+        let output = terminal.run("$CLI login --with-token < refresh-token");
+        assert_output(&output, 0, LOGGED_IN);
+        assert!(!output.text.contains('!'), "{}", output.text);
         let status = parse_last_line(&terminal.run("$CLI status --json"));
         assert_eq!(status["store"], serde_json::json!({ "kind": "keyring" }));
         assert_output(&terminal.run("$CLI refresh"), 0, NOT_REFRESHED);
         assert_eq!(terminal.run("$CLI token").code, 0);
-        assert_eq!(terminal.run("grep -rl webex-oauth .local").code, 1, "nothing of it is in a file");
+        assert_eq!(terminal.run("grep -rl webex-oauth .local").code, 1, "no file contains the session");
 
-        // A file instead, and the keyring again: each takes the other's place.
+        // A login with a file replaces the session in the keyring, and vice versa.
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
         let status = parse_last_line(&terminal.run("$CLI status --json"));
         assert_eq!(status["store"]["kind"], "file");
@@ -457,19 +465,19 @@ fn locked_keyring_falls_back_to_file() {
         return;
     }
     DesktopSession::run_scenario("locked_keyring_falls_back_to_file", async |session| {
-        let keyring = session.keyring();
+        let keyring = session.start_keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);
         write_refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token < refresh-token");
         keyring.lock();
 
-        let ended = terminal.run("$CLI token");
-        assert!(ended.code == 1 && ended.text.contains("locked"), "not logged out: {}", ended.text);
-        let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_output(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
-        assert!(ended.text.contains("the keyring is locked"), "{}", ended.text);
+        let output = terminal.run("$CLI token");
+        assert!(output.code == 1 && output.text.contains("locked"), "not logged out: {}", output.text);
+        let output = terminal.run("$CLI login --with-token < refresh-token");
+        assert_output(&output, 0, LOGGED_IN);
+        assert!(output.text.contains("! The keyring cannot store the session: "), "{}", output.text);
+        assert!(output.text.contains("the keyring is locked"), "{}", output.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
     });
 }
@@ -480,53 +488,53 @@ fn unresponsive_keyring_falls_back_to_file() {
         return;
     }
     DesktopSession::run_scenario("unresponsive_keyring_falls_back_to_file", async |session| {
-        let keyring = session.keyring();
+        let keyring = session.start_keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);
         write_refresh_token(&mock, &terminal).await;
         keyring.suspend();
 
-        let ended = terminal.run("$CLI login --with-token < refresh-token");
+        let output = terminal.run("$CLI login --with-token < refresh-token");
 
-        assert_output(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
+        assert_output(&output, 0, LOGGED_IN);
+        assert!(output.text.contains("! The keyring cannot store the session: "), "{}", output.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
     });
 }
 
-/// As over ssh, where there is no desktop, and so no way to its keyring.
+/// Simulates an SSH session, in which the keyring of the desktop is not reachable.
 #[test]
 fn unreachable_keyring_is_not_treated_as_empty() {
     if !Terminal::is_available() {
         return;
     }
     DesktopSession::run_scenario("unreachable_keyring_is_not_treated_as_empty", async |session| {
-        let _keyring = session.keyring();
+        let _keyring = session.start_keyring();
         let mock = webex().await;
         let mut terminal = terminal_in_session(&mock);
         write_refresh_token(&mock, &terminal).await;
-        let elsewhere = |command: &str| format!("env -u DBUS_SESSION_BUS_ADDRESS $CLI {command}");
+        let without_bus = |command: &str| format!("env -u DBUS_SESSION_BUS_ADDRESS $CLI {command}");
         terminal.run("$CLI login --with-token < refresh-token");
 
-        let ended = terminal.run(&elsewhere("status"));
-        assert!(ended.code == 1 && ended.text.contains("cannot be opened"), "{}", ended.text);
+        let output = terminal.run(&without_bus("status"));
+        assert!(output.code == 1 && output.text.contains("cannot be opened"), "{}", output.text);
 
-        let ended = terminal.run(&elsewhere("login --with-token < refresh-token"));
-        assert_output(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! An earlier session remains in the keyring"), "{}", ended.text);
-        let ended = terminal.run(&elsewhere("logout"));
-        assert!(ended.text.contains("✓ Logged out jane@example.com on this host"), "{}", ended.text);
-        assert!(ended.code == 1 && ended.text.contains("the keyring may contain a session"), "{}", ended.text);
+        let output = terminal.run(&without_bus("login --with-token < refresh-token"));
+        assert_output(&output, 0, LOGGED_IN);
+        assert!(output.text.contains("! An earlier session remains in the keyring"), "{}", output.text);
+        let output = terminal.run(&without_bus("logout"));
+        assert!(output.text.contains("✓ Logged out jane@example.com on this host"), "{}", output.text);
+        assert!(output.code == 1 && output.text.contains("the keyring may contain a session"), "{}", output.text);
 
-        let ended = terminal.run("$CLI logout --json");
+        let output = terminal.run("$CLI logout --json");
         let accounts = serde_json::json!({ "state": "logged_out", "accounts": ["jane@example.com"] });
-        assert_eq!((parse_last_line(&ended), ended.code), (accounts, 0));
+        assert_eq!((parse_last_line(&output), output.code), (accounts, 0));
         assert_output(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
-        assert_output(&terminal.run(&elsewhere("status")), 4, NOT_LOGGED_IN);
+        assert_output(&terminal.run(&without_bus("status")), 4, NOT_LOGGED_IN);
     });
 }
 
-/// A terminal of the session that this process is in.
+/// Opens a terminal in this process's desktop session.
 fn terminal_in_session(mock: &MockWebex) -> Terminal {
     let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap();
     Terminal::open(variables(mock).into_iter().chain([("DBUS_SESSION_BUS_ADDRESS", bus)]))

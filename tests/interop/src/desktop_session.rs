@@ -1,8 +1,7 @@
-//! A desktop session without a desktop: a bus of its own, and GNOME's keyring on it.
+//! A headless desktop session with its own D-Bus and GNOME keyring.
 
 use std::env;
 use std::fs::{self, DirBuilder};
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -15,24 +14,25 @@ use zbus::blocking::fdo::DBusProxy;
 use zbus::names::BusName;
 use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Value};
 
-use crate::story;
+use crate::scenario;
+use crate::temp_folder::TempFolder;
 
-/// Tells a process that it runs in a session, and where the session's files are.
+/// The variable that contains the folder of the session that a process runs in.
 const SESSION_FOLDER_VARIABLE: &str = "WEBEX_OAUTH_TEST_SESSION";
 
-/// Tells a process that it is not the first of its story.
+/// The variable that marks additional processes of a scenario.
 const OTHER_PROCESS_VARIABLE: &str = "WEBEX_OAUTH_TEST_OTHER_PROCESS";
 
-/// The name of every Secret Service on its bus.
+/// The well-known bus name of the Secret Service.
 const SECRET_SERVICE_NAME: &str = "org.freedesktop.secrets";
 
-/// Where it is spoken to.
+/// The object path of the Secret Service.
 const SECRET_SERVICE_PATH: &str = "/org/freedesktop/secrets";
 
-/// Opens the keyring.
+/// The password of the keyring.
 const PASSWORD: &[u8] = b"correct horse";
 
-/// A bus on which nothing starts by itself, so that no second keyring and no window to ask for passwords comes up.
+/// The configuration of a bus without service activation, so that neither a second keyring nor a password prompt starts.
 const BUS_CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -50,73 +50,74 @@ const BUS_CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BU
 /// The session that this process runs in.
 #[derive(Debug)]
 pub struct DesktopSession {
-    story: String,
+    test_name: String,
     folder: PathBuf,
 }
 
-/// A running keyring. It ends when this is dropped.
+/// A running keyring daemon. It is killed on drop.
 #[derive(Debug)]
 pub struct Keyring {
     daemon: Child,
 }
 
 impl DesktopSession {
-    /// Runs the test `name` again inside a session of its own, and there `story`, to its end.
+    /// Runs the test `test_name` again in its own session, and `scenario` there.
     ///
-    /// Where dbus or the keyring is not installed it says so, and passes; with the variable `CI` set, it fails.
+    /// If D-Bus or the keyring is not installed, a warning is printed and the test passes. With the environment variable `CI`, it
+    /// fails.
     ///
     /// # Panics
     ///
-    /// When the story does, or when it takes longer than a minute.
-    pub fn run_scenario(name: &str, story: impl AsyncFnOnce(DesktopSession)) {
+    /// Panics if the scenario panics or takes longer than a minute.
+    pub fn run_scenario(test_name: &str, scenario: impl AsyncFnOnce(DesktopSession)) {
         if let Some(folder) = env::var_os(SESSION_FOLDER_VARIABLE) {
-            return story::run_scenario(story(Self { story: name.to_owned(), folder: folder.into() }));
+            return scenario::run_scenario(scenario(Self { test_name: test_name.to_owned(), folder: folder.into() }));
         }
-        if !story::can_run(check_installed(), "install the Debian packages dbus and gnome-keyring") {
+        if !scenario::can_run(check_installed(), "install the Debian packages dbus and gnome-keyring") {
             return;
         }
         let folder = SessionFolder::new();
-        let output = folder.command_for_test(name).output().unwrap();
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-        assert!(output.status.success() && said.contains("1 passed"), "in its session, {name} failed:\n{said}");
+        let output = folder.command_for_test(test_name).output().unwrap();
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success() && text.contains("1 passed"), "{test_name} failed in its session:\n{text}");
     }
 
-    /// Where this session's files are; it is gone after the story.
+    /// Returns the folder of the session. It is removed after the scenario.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether this process is one that [`Session::other_process`] made.
+    /// Returns `true` if this process was started with [`other_process`](Self::other_process).
     pub fn is_other_process(&self) -> bool {
         env::var_os(OTHER_PROCESS_VARIABLE).is_some()
     }
 
-    /// The same story in the same session, in another process.
+    /// Returns a command that runs the same scenario in the same session, in another process.
     pub fn other_process(&self) -> Command {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", &self.story, "--nocapture"]).env(OTHER_PROCESS_VARIABLE, "1");
+        command.args(["--exact", &self.test_name, "--nocapture"]).env(OTHER_PROCESS_VARIABLE, "1");
         command
     }
 
-    /// Starts the keyring, which is open. The first in a session is new and empty, each later one has what the earlier had.
+    /// Starts an unlocked keyring. The first one of a session is new and empty. A later one has the same contents.
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
-    pub fn keyring(&self) -> Keyring {
-        self.start(&["--unlock"], PASSWORD)
+    /// Panics if it cannot be started.
+    pub fn start_keyring(&self) -> Keyring {
+        self.start_daemon(&["--unlock"], PASSWORD)
     }
 
-    /// Starts the keyring that was there before, and locked it is.
+    /// Starts a locked keyring with the contents of an earlier one.
     ///
     /// # Panics
     ///
-    /// When it cannot be started.
-    pub fn locked_keyring(&self) -> Keyring {
-        self.start(&[], b"")
+    /// Panics if it cannot be started.
+    pub fn start_locked_keyring(&self) -> Keyring {
+        self.start_daemon(&[], b"")
     }
 
-    fn start(&self, arguments: &[&str], input: &[u8]) -> Keyring {
+    fn start_daemon(&self, arguments: &[&str], input: &[u8]) -> Keyring {
         let mut daemon = Command::new("gnome-keyring-daemon")
             .args(["--foreground", "--components=secrets"])
             .args(arguments)
@@ -128,7 +129,7 @@ impl DesktopSession {
         let keyring = Keyring { daemon };
         let bus = DBusProxy::new(&Connection::session().unwrap()).unwrap();
         let mut owners = bus.receive_name_owner_changed_with_args(&[(0, SECRET_SERVICE_NAME)]).unwrap();
-        // The bus may not have noticed yet that an earlier one is gone.
+        // An earlier daemon may still own the name.
         let owner = || bus.get_connection_unix_process_id(BusName::try_from(SECRET_SERVICE_NAME).unwrap());
         while owner().ok() != Some(keyring.daemon.id()) {
             owners.next().unwrap();
@@ -138,16 +139,16 @@ impl DesktopSession {
 }
 
 impl Keyring {
-    /// Locks what it holds, as when its user goes away.
+    /// Locks the keyring, as a screen lock does.
     ///
     /// # Panics
     ///
-    /// When it does not obey.
+    /// Panics if the call fails.
     pub fn lock(&self) {
         let connection = Connection::session().unwrap();
         let collection = collection(&connection);
-        let answer = call_secret_service(&connection, "org.freedesktop.Secret.Service", "Lock", &vec![&collection]);
-        let (locked, _): (Vec<OwnedObjectPath>, OwnedObjectPath) = answer.body().deserialize().unwrap();
+        let reply = call_secret_service(&connection, "org.freedesktop.Secret.Service", "Lock", &vec![&collection]);
+        let (locked, _): (Vec<OwnedObjectPath>, OwnedObjectPath) = reply.body().deserialize().unwrap();
         assert_eq!(locked, [collection]);
     }
 
@@ -155,36 +156,36 @@ impl Keyring {
     ///
     /// # Panics
     ///
-    /// When that cannot be done.
+    /// Panics if the signal cannot be sent.
     pub fn suspend(&self) {
         let stopped = Command::new("kill").args(["-STOP", &self.daemon.id().to_string()]).status().unwrap();
         assert!(stopped.success());
     }
 
-    /// Opens it again, as when its user comes back.
+    /// Unlocks the keyring, as unlocking the screen does.
     ///
     /// # Panics
     ///
-    /// When it does not obey.
+    /// Panics if a call fails.
     pub fn unlock(&self) {
         let connection = Connection::session().unwrap();
-        let answer = call_secret_service(
+        let reply = call_secret_service(
             &connection,
             "org.freedesktop.Secret.Service",
             "OpenSession",
             &("plain", Value::from("")),
         );
-        let (_, session): (OwnedValue, OwnedObjectPath) = answer.body().deserialize().unwrap();
+        let (_, session): (OwnedValue, OwnedObjectPath) = reply.body().deserialize().unwrap();
         let secret = (session, &[0_u8; 0][..], PASSWORD, "text/plain");
-        // What the desktop itself calls when a screen is unlocked.
+        // The desktop calls this method when the screen is unlocked.
         let interface = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface";
         call_secret_service(&connection, interface, "UnlockWithMasterPassword", &(collection(&connection), secret));
     }
 }
 
 fn collection(connection: &Connection) -> OwnedObjectPath {
-    let answer = call_secret_service(connection, "org.freedesktop.Secret.Service", "ReadAlias", &"default");
-    answer.body().deserialize().unwrap()
+    let reply = call_secret_service(connection, "org.freedesktop.Secret.Service", "ReadAlias", &"default");
+    reply.body().deserialize().unwrap()
 }
 
 fn call_secret_service(
@@ -203,28 +204,26 @@ impl Drop for Keyring {
     }
 }
 
-/// A session's files.
-struct SessionFolder(PathBuf);
+/// The folder of a session.
+struct SessionFolder(TempFolder);
 
 impl SessionFolder {
     fn new() -> Self {
-        // Its seed is another each time.
-        let number = RandomState::new().hash_one(std::process::id());
-        let folder = Self(env::temp_dir().join(format!("webex-oauth-session-{number:016x}")));
-        DirBuilder::new().mode(0o700).create(&folder.0).unwrap();
-        DirBuilder::new().mode(0o700).create(folder.0.join("run")).unwrap();
-        fs::write(folder.0.join("bus.conf"), BUS_CONFIG).unwrap();
-        folder
+        let folder = TempFolder::new("session");
+        DirBuilder::new().mode(0o700).create(folder.path().join("run")).unwrap();
+        fs::write(folder.path().join("bus.conf"), BUS_CONFIG).unwrap();
+        Self(folder)
     }
 
-    /// A session with nothing from outside in it, and in there this program's test `name`.
-    fn command_for_test(&self, name: &str) -> Command {
-        // It ends everything that the session has begun, should a call to the keyring never return.
+    /// Returns a command that runs the test `test_name` of this program in a new session without variables of the outer one.
+    fn command_for_test(&self, test_name: &str) -> Command {
+        let folder = self.0.path();
+        // The timeout ends the whole session if a call to the keyring does not return.
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", "90", "dbus-run-session", "--config-file"]).arg(self.0.join("bus.conf"));
-        command.arg("--").arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-        command.env(SESSION_FOLDER_VARIABLE, &self.0).env("HOME", &self.0).env("XDG_RUNTIME_DIR", self.0.join("run"));
-        for outside in [
+        command.args(["--kill-after=5", "90", "dbus-run-session", "--config-file"]).arg(folder.join("bus.conf"));
+        command.arg("--").arg(env::current_exe().unwrap()).args(["--exact", test_name, "--nocapture"]);
+        command.env(SESSION_FOLDER_VARIABLE, folder).env("HOME", folder).env("XDG_RUNTIME_DIR", folder.join("run"));
+        for variable in [
             "XDG_DATA_HOME",
             "XDG_CONFIG_HOME",
             "XDG_CACHE_HOME",
@@ -234,18 +233,13 @@ impl SessionFolder {
             "GNOME_KEYRING_CONTROL",
             "SSH_AUTH_SOCK",
         ] {
-            command.env_remove(outside);
+            command.env_remove(variable);
         }
         command
     }
 }
 
-impl Drop for SessionFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
+/// Returns an error if D-Bus or the keyring is not installed.
 fn check_installed() -> Result<(), String> {
     for program in ["dbus-run-session", "gnome-keyring-daemon"] {
         let run = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();

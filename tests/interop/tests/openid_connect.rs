@@ -1,4 +1,4 @@
-//! OpenID Connect at the certified `oidc-provider`: ID tokens and their keys, userinfo, refreshes.
+//! OpenID Connect at the certified `oidc-provider`: ID tokens, keys, userinfo, discovery, and refreshes.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,8 +16,8 @@ async fn server() -> Server {
     Server::oidc_provider(Duration::from_secs(3600), "on").await
 }
 
-/// A client whose pauses take no time: two fetches of keys are a second apart.
-fn builder(server: &Server, wire: &RecordingTransport) -> WebexOAuthBuilder {
+/// Returns a builder with a clock that advances by sleeping, because key fetches are at least a second apart.
+fn builder(server: &Server, transport: &RecordingTransport) -> WebexOAuthBuilder {
     let at = |path: &str| format!("{}{path}", server.url());
     let service = Service::webex()
         .with_base_url(server.url())
@@ -34,7 +34,7 @@ fn builder(server: &Server, wire: &RecordingTransport) -> WebexOAuthBuilder {
         .redirect_uri(Server::REDIRECT_URI)
         .scopes("openid email profile")
         .clock(ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance())
-        .transport(wire.clone())
+        .transport(transport.clone())
 }
 
 async fn log_in(webex: &WebexOAuth, user: &str) -> Result<Login> {
@@ -43,7 +43,7 @@ async fn log_in(webex: &WebexOAuth, user: &str) -> Result<Login> {
     webex.login(pending, Callback::parse(callback).unwrap()).await
 }
 
-/// The signature, or another part of a token, with one character changed.
+/// Changes one character in a part of a token.
 fn with_modified_part(token: &str, part: usize) -> String {
     let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
     let first = if parts[part].starts_with('A') { "B" } else { "A" };
@@ -54,28 +54,28 @@ fn with_modified_part(token: &str, part: usize) -> String {
 #[test]
 fn login_returns_verified_id_token_and_userinfo() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let webex = builder(&server, &wire).build().unwrap();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let webex = builder(&server, &transport).build().unwrap();
 
         let login = log_in(&webex, "jane").await.unwrap();
 
         let id_token = login.id_token().unwrap();
         assert_eq!((id_token.issuer(), id_token.subject()), (server.url(), "jane"));
-        assert!(id_token.auth_time().is_some(), "`max_age` was asked for");
+        assert!(id_token.auth_time().is_some(), "`max_age` was requested");
         let info = webex.user_info(id_token, login.tokens().access_token()).await.unwrap();
         assert_eq!((info.email(), info.is_email_verified()), (Some("jane@example.com"), Some(true)));
         assert_eq!((info.name(), info.given_name(), info.locale()), (Some("jane Smith"), Some("jane"), Some("en_US")));
-        assert_eq!(wire.take_paths(), ["/token", "/jwks", "/me"]);
+        assert_eq!(transport.take_paths(), ["/token", "/jwks", "/me"]);
         log_in(&webex, "john").await.unwrap();
-        assert_eq!(wire.take_paths(), ["/token"], "the keys are known");
+        assert_eq!(transport.take_paths(), ["/token"], "the keys are cached");
     });
 }
 
 #[test]
 fn verified_userinfo_email_satisfies_required_domain() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let webex = builder(&server, &wire).build().unwrap();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let webex = builder(&server, &transport).build().unwrap();
         let mut login = log_in(&webex, "jane").await.unwrap();
         assert_eq!(login.require_email_domain("example.com").unwrap_err().kind(), ErrorKind::InvalidInput);
 
@@ -88,8 +88,8 @@ fn verified_userinfo_email_satisfies_required_domain() {
         manager.put(&key, log_in(&webex, "jane").await.unwrap()).await.unwrap().user_info().await.unwrap();
         let session = TokenManager::new(webex, store).unwrap().session(&key);
         let account = session.account().await.unwrap();
-        let address = account.details().find(|detail| detail.value == "jane@example.com").unwrap();
-        assert!(address.origin == FieldSource::UserInfo && address.is_verified(), "{address:?}");
+        let email = account.details().find(|detail| detail.value == "jane@example.com").unwrap();
+        assert!(email.origin == FieldSource::UserInfo && email.is_verified(), "{email:?}");
         assert_eq!(account.subject(), Some(("jane", server.url())));
     });
 }
@@ -97,8 +97,8 @@ fn verified_userinfo_email_satisfies_required_domain() {
 #[test]
 fn userinfo_of_other_user_is_rejected() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let webex = builder(&server, &wire).build().unwrap();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let webex = builder(&server, &transport).build().unwrap();
         let (jane, john) = (log_in(&webex, "jane").await.unwrap(), log_in(&webex, "john").await.unwrap());
 
         let error = webex.user_info(jane.id_token().unwrap(), john.tokens().access_token()).await.unwrap_err();
@@ -111,8 +111,8 @@ fn userinfo_of_other_user_is_rejected() {
 #[test]
 fn unknown_access_token_is_rejected_at_userinfo() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let webex = builder(&server, &wire).build().unwrap();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let webex = builder(&server, &transport).build().unwrap();
         let login = log_in(&webex, "jane").await.unwrap();
 
         let error =
@@ -125,105 +125,112 @@ fn unknown_access_token_is_rejected_at_userinfo() {
 #[test]
 fn refreshed_id_token_of_other_user_is_rejected() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let webex = builder(&server, &wire).build().unwrap();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let webex = builder(&server, &transport).build().unwrap();
         let mut tokens = log_in(&webex, "jane").await.unwrap().into_tokens();
-        wire.edit_token_response(|said| {
-            assert!(said["id_token"].is_string(), "the server sends one with each refresh")
+        transport.edit_token_response(|response| {
+            assert!(response["id_token"].is_string(), "the server returns an ID token with each refresh")
         });
         for _ in 0..3 {
             tokens = webex.refresh(&tokens).await.unwrap();
         }
 
-        let johns = log_in(&webex, "john").await.unwrap().into_tokens().id_token().unwrap().expose().to_owned();
-        wire.edit_token_response(move |said| said["id_token"] = johns.clone().into());
+        let other_id_token =
+            log_in(&webex, "john").await.unwrap().into_tokens().id_token().unwrap().expose().to_owned();
+        transport.edit_token_response(move |response| response["id_token"] = other_id_token.clone().into());
         let error = webex.refresh(&tokens).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
-        assert!(error.is_login_required(), "the refresh token is spent: {error}");
+        assert!(error.is_login_required(), "the refresh token is used up: {error}");
     });
 }
 
 #[test]
 fn discovered_configuration_is_sufficient_for_login() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        // Where it is, and what it calls itself.
-        let bare =
+        let (server, transport) = (server().await, RecordingTransport::new());
+        // Only the base URL and the issuer are configured.
+        let service =
             Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_rotation(Rotation::Strict);
-        let found = builder(&server, &wire).service(bare.clone()).build().unwrap().discover().await.unwrap();
-        assert_eq!(found.issuer(), Some(server.url()));
-        assert!(found.is_issuer_in_callbacks());
-        assert!(found.code_challenge_methods().contains(&"S256") && found.scopes_supported().contains(&"spark:all"));
-        let webex = builder(&server, &wire).service(bare.with_discovery(&found)).build().unwrap();
+        let discovery =
+            builder(&server, &transport).service(service.clone()).build().unwrap().discover().await.unwrap();
+        assert_eq!(discovery.issuer(), Some(server.url()));
+        assert!(discovery.is_issuer_in_callbacks());
+        assert!(
+            discovery.code_challenge_methods().contains(&"S256") && discovery.scopes_supported().contains(&"spark:all")
+        );
+        let webex = builder(&server, &transport).service(service.with_discovery(&discovery)).build().unwrap();
 
         let login = log_in(&webex, "jane").await.unwrap();
         let info = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
-        let newer = webex.refresh(login.tokens()).await.unwrap();
+        let new_tokens = webex.refresh(login.tokens()).await.unwrap();
 
         assert_eq!((info.subject(), info.email()), ("jane", Some("jane@example.com")));
-        assert_ne!(newer.access_token(), login.tokens().access_token());
-        webex.user_info(login.id_token().unwrap(), newer.access_token()).await.unwrap();
-        assert_eq!(wire.take_paths(), ["/.well-known/openid-configuration", "/token", "/jwks", "/me", "/token", "/me"]);
+        assert_ne!(new_tokens.access_token(), login.tokens().access_token());
+        webex.user_info(login.id_token().unwrap(), new_tokens.access_token()).await.unwrap();
+        assert_eq!(
+            transport.take_paths(),
+            ["/.well-known/openid-configuration", "/token", "/jwks", "/me", "/token", "/me"]
+        );
     });
 }
 
 #[test]
 fn callback_without_expected_issuer_is_rejected() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let found = builder(&server, &wire).build().unwrap().discover().await.unwrap();
-        let service = Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_discovery(&found);
-        let webex = builder(&server, &wire).service(service).build().unwrap();
-        wire.take_paths();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let discovery = builder(&server, &transport).build().unwrap().discover().await.unwrap();
+        let service = Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_discovery(&discovery);
+        let webex = builder(&server, &transport).service(service).build().unwrap();
+        transport.take_paths();
         for user in ["jane", "john"] {
             let (url, pending) = webex.authorize().begin().unwrap();
             let callback = Browser::new().consent(url.as_str(), user).await;
             assert!(callback.contains("&iss="), "{callback}");
-            let shortened = callback.replace("&iss=", "&was=");
+            let without_issuer = callback.replace("&iss=", "&other=");
 
-            let error = webex.login(pending, Callback::parse(shortened).unwrap()).await.unwrap_err();
+            let error = webex.login(pending, Callback::parse(without_issuer).unwrap()).await.unwrap_err();
 
             assert_eq!(error.kind(), ErrorKind::MissingIssuer, "{error}");
         }
-        assert!(wire.take_paths().is_empty());
+        assert!(transport.take_paths().is_empty());
     });
 }
 
 #[test]
 fn modified_id_token_is_rejected() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let webex = builder(&server, &wire).build().unwrap();
-        let another = log_in(&webex, "jane").await.unwrap();
-        let another = another.tokens().id_token().unwrap().expose().to_owned();
-        wire.take_paths();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let webex = builder(&server, &transport).build().unwrap();
+        let other_login = log_in(&webex, "jane").await.unwrap();
+        let other_id_token = other_login.tokens().id_token().unwrap().expose().to_owned();
+        transport.take_paths();
         let tampered = |part| {
-            move |said: &mut Value| {
-                said["id_token"] = with_modified_part(said["id_token"].as_str().unwrap(), part).into();
+            move |response: &mut Value| {
+                response["id_token"] = with_modified_part(response["id_token"].as_str().unwrap(), part).into();
             }
         };
-        type Change = Box<dyn Fn(&mut Value) + Send>;
-        let changes: [(&str, Change); 5] = [
+        type Edit = Box<dyn Fn(&mut Value) + Send>;
+        let edits: [(&str, Edit); 5] = [
             ("signature does not match", Box::new(tampered(2))),
             ("payload cannot be parsed", Box::new(tampered(1))),
             ("header cannot be parsed", Box::new(tampered(0))),
-            ("`nonce` does not match", Box::new(move |said| said["id_token"] = another.clone().into())),
-            ("three dot-separated parts", Box::new(|said| said["id_token"] = "x".into())),
+            ("`nonce` does not match", Box::new(move |response| response["id_token"] = other_id_token.clone().into())),
+            ("three dot-separated parts", Box::new(|response| response["id_token"] = "x".into())),
         ];
-        for (reason, change) in changes {
-            wire.edit_token_response(change);
+        for (reason, edit) in edits {
+            transport.edit_token_response(edit);
 
             let error = log_in(&webex, "jane").await.unwrap_err();
 
             assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
             assert!(error.to_string().contains(reason), "{reason}: {error}");
-            // Only where the service's own keys say no, the issuer's are asked; with the bad token nothing is done.
-            let mut asked = wire.take_paths();
-            asked.retain(|path| reason != "signature does not match" || path != "/oauth2/v2/keys/verificationjwk");
-            assert_eq!(asked, ["/token"], "{reason}: nothing more is asked for");
+            // Only if no key of the service matches, the keys of the issuer are fetched. There is no other request.
+            let mut paths = transport.take_paths();
+            paths.retain(|path| reason != "signature does not match" || path != "/oauth2/v2/keys/verificationjwk");
+            assert_eq!(paths, ["/token"], "{reason}: no further request");
         }
-        wire.edit_token_response(|said| said["id_token"] = json!(null));
+        transport.edit_token_response(|response| response["id_token"] = json!(null));
         assert_eq!(log_in(&webex, "jane").await.unwrap_err().kind(), ErrorKind::MissingIdToken);
     });
 }
@@ -231,33 +238,33 @@ fn modified_id_token_is_rejected() {
 #[test]
 fn es256_is_accepted_only_if_allowed() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let usual = builder(&server, &wire).client_id("es256");
-        let error = log_in(&usual.build().unwrap(), "jane").await.unwrap_err();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let default = builder(&server, &transport).client_id("es256");
+        let error = log_in(&default.build().unwrap(), "jane").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
         assert!(error.to_string().contains("(expected RS256)"), "{error}");
 
-        let allowed = builder(&server, &wire).client_id("es256").id_token_algorithms([SigningAlgorithm::Es256]);
+        let allowed = builder(&server, &transport).client_id("es256").id_token_algorithms([SigningAlgorithm::Es256]);
         let login = log_in(&allowed.build().unwrap(), "jane").await.unwrap();
         assert_eq!(login.id_token().unwrap().subject(), "jane");
 
-        let strict = builder(&server, &wire).id_token_algorithms([SigningAlgorithm::Es256]).build().unwrap();
-        assert_eq!(log_in(&strict, "jane").await.unwrap_err().kind(), ErrorKind::InvalidIdToken);
+        let only_es256 = builder(&server, &transport).id_token_algorithms([SigningAlgorithm::Es256]).build().unwrap();
+        assert_eq!(log_in(&only_es256, "jane").await.unwrap_err().kind(), ErrorKind::InvalidIdToken);
     });
 }
 
 #[test]
 fn rotated_keys_are_fetched_once() {
     run_with_servers(async {
-        let (server, wire) = (server().await, RecordingTransport::new());
-        let webex = builder(&server, &wire).build().unwrap();
+        let (server, transport) = (server().await, RecordingTransport::new());
+        let webex = builder(&server, &transport).build().unwrap();
         log_in(&webex, "jane").await.unwrap();
-        server.send_command("rotate", Value::Null).await;
-        wire.take_paths();
+        server.send_command("rotate_keys", Value::Null).await;
+        transport.take_paths();
 
         let tokens = log_in(&webex, "jane").await.unwrap().into_tokens();
         webex.refresh(&tokens).await.unwrap();
 
-        assert_eq!(wire.take_paths(), ["/token", "/jwks", "/token"]);
+        assert_eq!(transport.take_paths(), ["/token", "/jwks", "/token"]);
     });
 }

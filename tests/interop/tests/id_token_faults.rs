@@ -1,11 +1,11 @@
-//! What `oauth2-mock-server` can be made to say of a user, each as a row: refused, and nothing more is asked for.
+//! Faults of `oauth2-mock-server` in ID tokens and userinfo responses, which are rejected without further requests.
 
 use serde_json::{Value, json};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{Callback, ErrorKind, Login, Result, Service, TokenManager, WebexOAuth};
 use webex_oauth_interop::{Browser, RecordingTransport, Server, run_with_servers};
 
-fn client(server: &Server, wire: &RecordingTransport) -> WebexOAuth {
+fn client(server: &Server, transport: &RecordingTransport) -> WebexOAuth {
     let at = |path: &str| format!("{}{path}", server.url());
     let service = Service::webex()
         .with_base_url(server.url())
@@ -14,7 +14,7 @@ fn client(server: &Server, wire: &RecordingTransport) -> WebexOAuth {
         .with_user_info_endpoint(at("/userinfo"))
         .with_issuer(server.url());
     let builder = WebexOAuth::builder().service(service).client_id("C1").client_secret(Server::SECRET);
-    builder.redirect_uri(Server::REDIRECT_URI).scopes("openid").transport(wire.clone()).build().unwrap()
+    builder.redirect_uri(Server::REDIRECT_URI).scopes("openid").transport(transport.clone()).build().unwrap()
 }
 
 async fn log_in(webex: &WebexOAuth) -> Result<Login> {
@@ -31,7 +31,7 @@ fn without_claim(name: &str) -> Value {
     json!({ "without": [name] })
 }
 
-/// A time that lies so many seconds after the token was issued.
+/// Sets a time claim relative to the time of issue.
 fn with_time_after_issue(name: &str, seconds: i64) -> Value {
     json!({ "later": { name: seconds } })
 }
@@ -41,9 +41,9 @@ const DAY: i64 = 24 * 60 * 60;
 #[test]
 fn invalid_claim_is_rejected_without_further_requests() {
     run_with_servers(async {
-        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
-        let webex = client(&server, &wire);
-        for (lie, reason) in [
+        let (server, transport) = (Server::oauth2_mock_server().await, RecordingTransport::new());
+        let webex = client(&server, &transport);
+        for (fault, reason) in [
             (with_claim("iss", "https://idbroker.webex.com/idb/"), "is not trusted"),
             (with_claim("iss", format!("{}/", server.url())), "is not trusted"),
             (with_claim("iss", json!([server.url()])), "`iss` is missing"),
@@ -72,17 +72,17 @@ fn invalid_claim_is_rejected_without_further_requests() {
             (json!({ "unsigned": "none" }), "(expected RS256)"),
             (json!({ "unsigned": "HS256" }), "(expected RS256)"),
         ] {
-            server.send_command("lie", lie.clone()).await;
+            server.send_command("id_token_fault", fault.clone()).await;
 
-            let error = log_in(&webex).await.expect_err(&lie.to_string());
+            let error = log_in(&webex).await.expect_err(&fault.to_string());
 
-            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
-            assert!(error.to_string().contains(reason), "{lie}: {error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{fault}: {error}");
+            assert!(error.to_string().contains(reason), "{fault}: {error}");
             assert!(
                 !error.is_retryable() && !error.is_login_required() && !error.is_misconfigured(),
-                "{lie}: {error:?}"
+                "{fault}: {error:?}"
             );
-            assert_eq!(wire.take_paths(), ["/token"], "{lie}");
+            assert_eq!(transport.take_paths(), ["/token"], "{fault}");
         }
     });
 }
@@ -90,18 +90,18 @@ fn invalid_claim_is_rejected_without_further_requests() {
 #[test]
 fn missing_signature_or_unknown_key_is_rejected_after_key_fetch() {
     run_with_servers(async {
-        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
-        for (lie, reason) in [
+        let (server, transport) = (Server::oauth2_mock_server().await, RecordingTransport::new());
+        for (fault, reason) in [
             (json!({ "unsigned": "RS256" }), "the signature does not match"),
-            (json!({ "kid": "nobody's" }), "the issuer has no key"),
+            (json!({ "kid": "unknown" }), "the issuer has no key"),
         ] {
-            server.send_command("lie", lie.clone()).await;
+            server.send_command("id_token_fault", fault.clone()).await;
 
-            let error = log_in(&client(&server, &wire)).await.expect_err(&lie.to_string());
+            let error = log_in(&client(&server, &transport)).await.expect_err(&fault.to_string());
 
-            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
-            assert!(error.to_string().contains(reason), "{lie}: {error}");
-            assert_eq!(wire.take_paths()[..2], ["/token", "/jwks"], "{lie}");
+            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{fault}: {error}");
+            assert!(error.to_string().contains(reason), "{fault}: {error}");
+            assert_eq!(transport.take_paths()[..2], ["/token", "/jwks"], "{fault}");
         }
     });
 }
@@ -109,9 +109,9 @@ fn missing_signature_or_unknown_key_is_rejected_after_key_fetch() {
 #[test]
 fn valid_claim_variants_are_accepted_with_one_key_fetch() {
     run_with_servers(async {
-        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
-        let webex = client(&server, &wire);
-        for lie in [
+        let (server, transport) = (Server::oauth2_mock_server().await, RecordingTransport::new());
+        let webex = client(&server, &transport);
+        for fault in [
             json!({}),
             with_claim("aud", json!(["C1"])),
             with_claim("azp", "C1"),
@@ -120,37 +120,37 @@ fn valid_claim_variants_are_accepted_with_one_key_fetch() {
             with_time_after_issue("nbf", 30),
             with_claim("surprise", json!({ "deep": [1] })),
         ] {
-            server.send_command("lie", lie.clone()).await;
-            let login = log_in(&webex).await.unwrap_or_else(|error| panic!("{lie}: {error}"));
-            assert_eq!(login.id_token().unwrap().subject(), "johndoe", "{lie}");
+            server.send_command("id_token_fault", fault.clone()).await;
+            let login = log_in(&webex).await.unwrap_or_else(|error| panic!("{fault}: {error}"));
+            assert_eq!(login.id_token().unwrap().subject(), "johndoe", "{fault}");
         }
-        assert_eq!(wire.take_paths().iter().filter(|path| *path == "/jwks").count(), 1);
+        assert_eq!(transport.take_paths().iter().filter(|path| *path == "/jwks").count(), 1);
     });
 }
 
 #[test]
 fn refreshed_id_token_with_other_identity_is_rejected() {
     run_with_servers(async {
-        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
-        let webex = client(&server, &wire);
+        let (server, transport) = (Server::oauth2_mock_server().await, RecordingTransport::new());
+        let webex = client(&server, &transport);
         let tokens = log_in(&webex).await.unwrap().into_tokens();
         webex.refresh(&tokens).await.unwrap();
-        wire.take_paths();
-        for (lie, reason) in [
+        transport.take_paths();
+        for (fault, reason) in [
             (with_claim("sub", "mallory"), "`sub`"),
             (with_claim("aud", "C2"), "`aud`"),
             (with_claim("iss", "https://idbroker.webex.com/idb"), "`iss`"),
         ] {
-            server.send_command("lie", lie.clone()).await;
+            server.send_command("id_token_fault", fault.clone()).await;
 
-            let error = webex.refresh(&tokens).await.expect_err(&lie.to_string());
+            let error = webex.refresh(&tokens).await.expect_err(&fault.to_string());
 
-            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
-            assert!(error.to_string().contains(reason) && !error.is_login_required(), "{lie}: {error}");
-            assert_eq!(wire.take_paths(), ["/token"], "{lie}");
+            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{fault}: {error}");
+            assert!(error.to_string().contains(reason) && !error.is_login_required(), "{fault}: {error}");
+            assert_eq!(transport.take_paths(), ["/token"], "{fault}");
         }
-        // About the same user, and wrong otherwise: the new tokens are kept without it.
-        for lie in [
+        // An otherwise invalid ID token of the same user is ignored, and the new tokens are used with the old ID token.
+        for fault in [
             with_claim("nonce", "another"),
             with_claim("iat", 0),
             with_time_after_issue("iat", -10),
@@ -158,13 +158,13 @@ fn refreshed_id_token_with_other_identity_is_rejected() {
             json!({ "kid": "another" }),
             json!({ "unsigned": "none" }),
         ] {
-            server.send_command("lie", lie.clone()).await;
+            server.send_command("id_token_fault", fault.clone()).await;
 
-            let newer = webex.refresh(&tokens).await.unwrap_or_else(|error| panic!("{lie}: {error}"));
+            let new_tokens = webex.refresh(&tokens).await.unwrap_or_else(|error| panic!("{fault}: {error}"));
 
-            assert_ne!(newer.access_token(), tokens.access_token(), "{lie}");
-            assert_eq!(newer.id_token(), tokens.id_token(), "{lie}");
-            assert_eq!(wire.take_paths(), ["/token"], "{lie}");
+            assert_ne!(new_tokens.access_token(), tokens.access_token(), "{fault}");
+            assert_eq!(new_tokens.id_token(), tokens.id_token(), "{fault}");
+            assert_eq!(transport.take_paths(), ["/token"], "{fault}");
         }
     });
 }
@@ -172,17 +172,17 @@ fn refreshed_id_token_with_other_identity_is_rejected() {
 #[test]
 fn invalid_userinfo_is_rejected_and_login_remains_usable() {
     run_with_servers(async {
-        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
-        let webex = client(&server, &wire);
+        let (server, transport) = (Server::oauth2_mock_server().await, RecordingTransport::new());
+        let webex = client(&server, &transport);
         let mut login = log_in(&webex).await.unwrap();
         let page = |status: u16| {
             let headers = json!({ "content-type": "text/html" });
             json!({ "status": status, "headers": headers, "text": "<!doctype html><p>johndoe, please sign in" })
         };
         let signed = json!({ "headers": { "content-type": "application/jwt" }, "text": "e30.e30.e30" });
-        wire.take_paths();
-        // What is wrong, what is said of it, and whether time, the developer or a new access token can help.
-        for (gossip, reason, helpers) in [
+        transport.take_paths();
+        // The fault, the reason in the error, and `is_retryable`, `is_misconfigured`, and `is_token_rejected`.
+        for (fault, reason, expected) in [
             (json!({ "body": { "sub": "mallory" } }), "does not match the ID token", [false, false, false]),
             (json!({ "body": { "sub": "JohnDoe" } }), "does not match the ID token", [false, false, false]),
             (json!({ "body": { "sub": "" } }), "`sub` is missing", [false, false, false]),
@@ -197,21 +197,21 @@ fn invalid_userinfo_is_rejected_and_login_remains_usable() {
             ),
             (signed, "signed", [false, true, false]),
             (json!({ "status": 401 }), "401", [false, false, true]),
-            // Of a page only the status is believed.
+            // Only the status of a page is used.
             (page(401), "401", [false, false, true]),
             (json!({ "status": 500 }), "500", [true, false, false]),
         ] {
-            server.send_command("gossip", gossip.clone()).await;
+            server.send_command("user_info_fault", fault.clone()).await;
 
-            let error = webex.user_info_for(&mut login).await.expect_err(&gossip.to_string());
+            let error = webex.user_info_for(&mut login).await.expect_err(&fault.to_string());
 
-            assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{gossip}: {error}");
-            let found = [error.is_retryable(), error.is_misconfigured(), error.is_token_rejected()];
-            assert!(found == helpers && !error.is_login_required(), "{gossip}: {found:?} for {error}");
-            assert!(!error.to_string().contains("please sign in"), "{gossip}: {error}");
-            assert_eq!(wire.take_paths(), ["/userinfo"], "{gossip}");
+            assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{fault}: {error}");
+            let predicates = [error.is_retryable(), error.is_misconfigured(), error.is_token_rejected()];
+            assert!(predicates == expected && !error.is_login_required(), "{fault}: {predicates:?} for {error}");
+            assert!(!error.to_string().contains("please sign in"), "{fault}: {error}");
+            assert_eq!(transport.take_paths(), ["/userinfo"], "{fault}");
         }
-        server.send_command("gossip", json!({ "body": { "name": "John Doe" } })).await;
+        server.send_command("user_info_fault", json!({ "body": { "name": "John Doe" } })).await;
         webex.user_info_for(&mut login).await.unwrap();
         assert_eq!(login.tokens().account().display_name(), Some("John Doe"));
     });
@@ -220,8 +220,8 @@ fn invalid_userinfo_is_rejected_and_login_remains_usable() {
 #[test]
 fn token_rejected_by_userinfo_is_refreshed_once() {
     run_with_servers(async {
-        let (server, wire) = (Server::oauth2_mock_server().await, RecordingTransport::new());
-        let webex = client(&server, &wire);
+        let (server, transport) = (Server::oauth2_mock_server().await, RecordingTransport::new());
+        let webex = client(&server, &transport);
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
         let key = TokenKey::new("john").unwrap();
         // A token younger than 30 seconds is not refreshed after a 401.
@@ -231,14 +231,14 @@ fn token_rejected_by_userinfo_is_refreshed_once() {
         let tokens = webex_oauth::TokenSet::from_stored(&stored.to_string()).unwrap();
         let session = manager.put(&key, tokens).await.unwrap();
         let before = session.access_token().await.unwrap();
-        server.send_command("gossip", json!({ "status": 401 })).await;
-        wire.take_paths();
+        server.send_command("user_info_fault", json!({ "status": 401 })).await;
+        transport.take_paths();
 
         let error = session.user_info().await.unwrap_err();
 
         assert!(error.is_token_rejected() && !error.is_login_required(), "{error}");
-        assert_eq!(wire.take_paths(), ["/userinfo", "/token", "/userinfo"]);
-        server.send_command("gossip", json!({})).await;
+        assert_eq!(transport.take_paths(), ["/userinfo", "/token", "/userinfo"]);
+        server.send_command("user_info_fault", json!({})).await;
         assert_ne!(session.access_token().await.unwrap(), before);
         assert_eq!(session.user_info().await.unwrap().subject(), "johndoe");
     });

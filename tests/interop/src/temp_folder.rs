@@ -1,17 +1,17 @@
-//! A folder for what lasts as long as a story.
+//! A temporary folder for one scenario.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Its owner's alone, and gone when this is dropped.
+/// A private temporary folder. It is removed on drop.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     pub(crate) fn new(name: &str) -> Self {
-        // Its seed is another each time.
+        // Each `RandomState` has different keys.
         let number = RandomState::new().hash_one(std::process::id());
         let path = env::temp_dir().join(format!("webex-oauth-{name}-{number:016x}"));
         fs::DirBuilder::new().mode(0o700).create(&path).unwrap();
@@ -23,7 +23,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
