@@ -1,4 +1,4 @@
-//! What does a token at hand cost? The floor, in the same run, is one atomic load, one clock and one clone.
+//! What does a cached token cost? The floor, in the same run, is one atomic load, one clock, and one clone.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
 
@@ -13,8 +13,8 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{AccessToken, Callback, Session, TokenManager, TokenSet};
 
-/// Logs Jane in and keeps her under `keys`.
-async fn kept(keys: &[TokenKey]) -> (MockWebex, TokenManager, Vec<(Session, TokenSet)>) {
+/// Logs in and stores a session under each key.
+async fn store_sessions(keys: &[TokenKey]) -> (MockWebex, TokenManager, Vec<(Session, TokenSet)>) {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -28,17 +28,17 @@ async fn kept(keys: &[TokenKey]) -> (MockWebex, TokenManager, Vec<(Session, Toke
     (mock, manager, sessions)
 }
 
-fn hot(criterion: &mut Criterion) {
+fn cached_token(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let keys = [TokenKey::new("jane").unwrap(), TokenKey::new("bob").unwrap()];
-    let (_mock, manager, sessions) = runtime.block_on(kept(&keys));
+    let (_mock, manager, sessions) = runtime.block_on(store_sessions(&keys));
     let _guard = runtime.enter();
 
     let session = &sessions[0].0;
-    assert_eq!(futures_ready(session.access_token()).unwrap(), *sessions[0].1.access_token());
-    assert_eq!(futures_ready(manager.access_token(&keys[1])).unwrap(), *sessions[1].1.access_token());
+    assert_eq!(poll_ready(session.access_token()).unwrap(), *sessions[0].1.access_token());
+    assert_eq!(poll_ready(manager.access_token(&keys[1])).unwrap(), *sessions[1].1.access_token());
 
-    let mut group = criterion.benchmark_group("hot");
+    let mut group = criterion.benchmark_group("cached token");
     let floor = ArcSwap::from_pointee((AccessToken::new("token").unwrap(), SystemClock::new().now()));
     let clock = SystemClock::new();
     group.bench_function("floor: ArcSwap and one clock", |bencher| {
@@ -48,51 +48,51 @@ fn hot(criterion: &mut Criterion) {
         });
     });
     group.bench_function("session", |bencher| {
-        bencher.iter(|| futures_ready(session.access_token()));
+        bencher.iter(|| poll_ready(session.access_token()));
     });
     group.bench_function("manager by key", |bencher| {
-        bencher.iter(|| futures_ready(manager.access_token(&keys[0])));
+        bencher.iter(|| poll_ready(manager.access_token(&keys[0])));
     });
-    for (name, own) in [("two threads, two sessions", [0, 1]), ("two threads, one session", [0, 0])] {
+    for (name, indices) in [("two threads, two sessions", [0, 1]), ("two threads, one session", [0, 0])] {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|times| {
-                let begun = Instant::now();
+                let start = Instant::now();
                 std::thread::scope(|scope| {
-                    for index in own {
+                    for index in indices {
                         let session = &sessions[index].0;
-                        scope.spawn(move || (0..times).for_each(|_| drop(futures_ready(session.access_token()))));
+                        scope.spawn(move || (0..times).for_each(|_| drop(poll_ready(session.access_token()))));
                     }
                 });
-                begun.elapsed()
+                start.elapsed()
             });
         });
     }
     group.finish();
 }
 
-/// The answer of a future that has it at once.
-fn futures_ready<T>(future: impl Future<Output = T>) -> T {
+/// Returns the output of a future that is ready at the first poll.
+fn poll_ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(answer) => answer,
-        std::task::Poll::Pending => panic!("a token at hand needs no waiting"),
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("the token is not cached"),
     }
 }
 
-fn herd(criterion: &mut Criterion) {
+fn concurrent_callers(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let key = TokenKey::new("jane").unwrap();
-    let (mock, manager, tokens) = runtime.block_on(kept(std::slice::from_ref(&key)));
-    let ended = ended(&tokens[0].1);
+    let (mock, manager, tokens) = runtime.block_on(store_sessions(std::slice::from_ref(&key)));
+    let expired = expired(&tokens[0].1);
     let rounds = Cell::new(0);
-    criterion.bench_function("10,000 callers on a token that has ended", |bencher| {
+    criterion.bench_function("10,000 callers with an expired token", |bencher| {
         bencher.iter_custom(|times| {
             let round = || {
                 rounds.set(rounds.get() + 1);
                 runtime.block_on(async {
-                    let session = manager.put(&key, ended.clone()).await.unwrap();
-                    let begun = Instant::now();
+                    let session = manager.put(&key, expired.clone()).await.unwrap();
+                    let start = Instant::now();
                     let call = || {
                         let session = session.clone();
                         tokio::spawn(async move { session.access_token().await.unwrap() })
@@ -101,7 +101,7 @@ fn herd(criterion: &mut Criterion) {
                     for caller in callers {
                         caller.await.unwrap();
                     }
-                    let time = begun.elapsed();
+                    let time = start.elapsed();
                     manager.wait_idle().await.unwrap();
                     time
                 })
@@ -109,15 +109,15 @@ fn herd(criterion: &mut Criterion) {
             (0..times).map(|_| round()).sum::<Duration>()
         });
     });
-    assert_eq!(mock.refreshes(), rounds.get(), "one refresh a round");
+    assert_eq!(mock.refreshes(), rounds.get(), "one refresh per round");
 }
 
-/// The same tokens, had they ended as soon as they came.
-fn ended(tokens: &TokenSet) -> TokenSet {
+/// Returns the tokens with an access token that has expired.
+fn expired(tokens: &TokenSet) -> TokenSet {
     let mut stored: serde_json::Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
     stored["expires_at"] = stored["received_at"].clone();
     TokenSet::from_stored(&stored.to_string()).unwrap()
 }
 
-criterion_group!(benches, hot, herd);
+criterion_group!(benches, cached_token, concurrent_callers);
 criterion_main!(benches);

@@ -1,4 +1,4 @@
-//! What does it cost to begin a login? The floor, in the same run, is the same URL in one string, with the same generator.
+//! What does beginning a login cost? The floor, in the same run, is the same URL in one string, with the same random generator.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -15,18 +15,18 @@ use webex_oauth::{Prompt, Service, WebexOAuth};
 const REDIRECT_URI: &str = "https://rooms.example.com/auth/webex/callback";
 const SCOPES: &str = "spark:all spark:people_read meeting:schedules_read";
 
-fn begin(criterion: &mut Criterion) {
+fn begin_login(criterion: &mut Criterion) {
     let client = |service: Service| {
         let builder = WebexOAuth::builder().service(service).client_id("C1").client_secret("s3cret");
         builder.redirect_uri(REDIRECT_URI).scopes(SCOPES).build().unwrap()
     };
     let (webex, meetings) = (client(Service::webex()), client(Service::meetings()));
-    assert_eq!(pairs(webex.authorize().begin().unwrap().0.as_str()), pairs(&by_hand().0));
+    assert_eq!(query_parameters(webex.authorize().begin().unwrap().0.as_str()), query_parameters(&hand_written().0));
 
     let mut group = criterion.benchmark_group("authorize");
-    group.bench_function("floor: one string", |bencher| bencher.iter(by_hand));
+    group.bench_function("floor: one string", |bencher| bencher.iter(hand_written));
     group.bench_function("webex", |bencher| bencher.iter(|| webex.authorize().begin().unwrap()));
-    group.bench_function("webex, everything set", |bencher| {
+    group.bench_function("webex, all options", |bencher| {
         bencher.iter(|| {
             let request = webex.authorize().login_hint("jane@example.com").prompt(Prompt::SelectAccount);
             request.state_suffix("eu1").payload(&"/rooms/7").begin().unwrap()
@@ -36,19 +36,19 @@ fn begin(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a URL says: the values, but only the lengths of what was drawn.
-fn pairs(url: &str) -> Vec<(String, String)> {
+/// Returns the query parameters of a URL, with the lengths of random values instead of the values.
+fn query_parameters(url: &str) -> Vec<(String, String)> {
     let url = Url::parse(url).unwrap();
-    let is_drawn = |name: &str| name == "state" || name == "code_challenge";
-    let shown = |(name, value): (String, String)| {
-        let value = if is_drawn(&name) { value.len().to_string() } else { value };
+    let is_random = |name: &str| name == "state" || name == "code_challenge";
+    let without_random_value = |(name, value): (String, String)| {
+        let value = if is_random(&name) { value.len().to_string() } else { value };
         (name, value)
     };
-    url.query_pairs().into_owned().map(shown).collect()
+    url.query_pairs().into_owned().map(without_random_value).collect()
 }
 
-/// The URL, the state and the verifier.
-fn by_hand() -> (String, String, String) {
+/// Returns the URL, the state, and the code verifier.
+fn hand_written() -> (String, String, String) {
     let mut bytes = [0; 64];
     SysRng.try_fill_bytes(&mut bytes).unwrap();
     let (state, verifier) = (URL_SAFE_NO_PAD.encode(&bytes[..32]), URL_SAFE_NO_PAD.encode(&bytes[32..]));
@@ -65,5 +65,5 @@ fn by_hand() -> (String, String, String) {
     (url, state, verifier)
 }
 
-criterion_group!(benches, begin);
+criterion_group!(benches, begin_login);
 criterion_main!(benches);

@@ -1,5 +1,4 @@
-//! How fast is the mock? To start, to serve a refresh to a plain HTTP client, one after the other and 16 at once, and what the
-//! relay adds to that.
+//! How fast does the mock start and respond to refreshes, sequentially and 16 concurrently, with and without the relay?
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -11,17 +10,17 @@ use tokio::task::JoinSet;
 use webex_oauth::Callback;
 use webex_oauth::testing::MockWebex;
 
-const AT_ONCE: u64 = 16;
+const CONCURRENT_REFRESHES: u64 = 16;
 
-/// A mock, and a refresh of a login of its.
-struct Asked {
+/// A mock and the form of a refresh request.
+struct RefreshClient {
     mock: MockWebex,
     http: reqwest::Client,
     form: String,
 }
 
-impl Asked {
-    async fn of(mock: MockWebex) -> Self {
+impl RefreshClient {
+    async fn new(mock: MockWebex) -> Self {
         let webex = mock.client();
         let (url, pending) = webex.authorize().begin().unwrap();
         let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
@@ -37,9 +36,9 @@ impl Asked {
     async fn refresh(&self) {
         let request = self.http.post(format!("{}/access_token", self.mock.uri()));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(self.form.clone());
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        answer.bytes().await.unwrap();
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.bytes().await.unwrap();
     }
 }
 
@@ -49,20 +48,20 @@ fn mock(criterion: &mut Criterion) {
         let builder = move || if is_relayed { MockWebex::builder().relay() } else { MockWebex::builder() };
         let mut group = criterion.benchmark_group(format!("mock/{name}"));
         group.bench_function("start", |bencher| {
-            // The mock is kept until the clock has stopped: its end is not its beginning.
+            // The mock is dropped after the measurement, because stopping it is not part of the start.
             bencher.iter_batched(builder, |builder| runtime.block_on(builder.start()), BatchSize::PerIteration);
         });
-        let asked = Arc::new(runtime.block_on(async { Asked::of(builder().start().await).await }));
+        let client = Arc::new(runtime.block_on(async { RefreshClient::new(builder().start().await).await }));
         group.throughput(Throughput::Elements(1));
-        group.bench_function("refresh", |bencher| bencher.iter(|| runtime.block_on(asked.refresh())));
-        group.throughput(Throughput::Elements(AT_ONCE));
-        group.bench_function("16 refreshes at once", |bencher| {
+        group.bench_function("refresh", |bencher| bencher.iter(|| runtime.block_on(client.refresh())));
+        group.throughput(Throughput::Elements(CONCURRENT_REFRESHES));
+        group.bench_function("16 concurrent refreshes", |bencher| {
             bencher.iter(|| {
                 runtime.block_on(async {
                     let mut refreshes = JoinSet::new();
-                    for _ in 0..AT_ONCE {
-                        let asked = Arc::clone(&asked);
-                        refreshes.spawn(async move { asked.refresh().await });
+                    for _ in 0..CONCURRENT_REFRESHES {
+                        let client = Arc::clone(&client);
+                        refreshes.spawn(async move { client.refresh().await });
                     }
                     refreshes.join_all().await
                 })

@@ -1,6 +1,6 @@
-//! What does it cost to refresh a kept login? Through the claim, over a transport that answers at once, against what no kept
-//! login can do without: to load it and to save it, by hand. The two take turns, and the ratio printed at the end is the
-//! median of the ratios of each turn; so is how much 64 saves at once gain over 64 one by one.
+//! What does refreshing a stored session with a lease cost, over a transport that responds immediately? The floor is a load and a
+//! save. The two take turns, and the printed ratio is the median of the ratios of the turns. A second benchmark compares 64
+//! concurrent saves with 64 sequential ones.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
@@ -21,29 +21,29 @@ use webex_oauth::store::{
 use webex_oauth::transport::Transport;
 use webex_oauth::{Callback, Result, Session, TokenManager, WebexOAuth};
 
-const AT_ONCE: usize = 64;
-const LIFE: Duration = Duration::from_secs(1_209_600);
-const ANSWER: &str = r#"{"access_token":"ZDI3MGEyYzQtNmFlNS00NDNhLWFlNzAtZGVjNjE0MGU1OGZmZWNmZDEwN2ItYTU3","expires_in":1209599,
+const CONCURRENT_SAVES: usize = 64;
+const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(1_209_600);
+const RESPONSE: &str = r#"{"access_token":"ZDI3MGEyYzQtNmFlNS00NDNhLWFlNzAtZGVjNjE0MGU1OGZmZWNmZDEwN2ItYTU3","expires_in":1209599,
     "refresh_token":"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTEyMzQ1Njc4","token_type":"Bearer"}"#;
 
-/// A server without a network.
+/// A transport that returns a constant response and counts the requests.
 #[derive(Clone, Debug, Default)]
-struct Canned(Arc<AtomicUsize>);
+struct ConstantTransport(Arc<AtomicUsize>);
 
 #[async_trait::async_trait]
-impl Transport for Canned {
+impl Transport for ConstantTransport {
     async fn exchange(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(http::Response::new(Bytes::from_static(ANSWER.as_bytes())))
+        Ok(http::Response::new(Bytes::from_static(RESPONSE.as_bytes())))
     }
 }
 
-/// A store that counts what is asked of it.
+/// A store that counts its operations.
 #[derive(Clone, Debug)]
-struct Counting<S>(S, Arc<AtomicUsize>);
+struct CountingStore<S>(S, Arc<AtomicUsize>);
 
 #[async_trait::async_trait]
-impl<S: TokenStore> TokenStore for Counting<S> {
+impl<S: TokenStore> TokenStore for CountingStore<S> {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.load(key).await
@@ -73,13 +73,13 @@ fn user(number: usize) -> TokenKey {
     TokenKey::new("acme").unwrap().child(format!("user{number:07}")).unwrap()
 }
 
-fn client(clock: &ManualClock, server: &Canned) -> WebexOAuth {
+fn client(clock: &ManualClock, server: &ConstantTransport) -> WebexOAuth {
     let builder = WebexOAuth::builder().client_id("C1").client_secret("s3cret").scopes("spark:all");
     let builder = builder.redirect_uri("http://localhost:5000/callback").transport(server.clone());
     builder.clock(clock.clone()).build().unwrap()
 }
 
-async fn kept(webex: &WebexOAuth, store: impl TokenStore, key: &TokenKey) -> (TokenManager, Session) {
+async fn store_session(webex: &WebexOAuth, store: impl TokenStore, key: &TokenKey) -> (TokenManager, Session) {
     let (url, pending) = webex.authorize().begin().unwrap();
     let url = Url::from(url);
     let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
@@ -89,32 +89,32 @@ async fn kept(webex: &WebexOAuth, store: impl TokenStore, key: &TokenKey) -> (To
     (manager, session)
 }
 
-/// Entries of one login, as a manager writes them, to be saved in turn.
+/// Returns two entries of a session that a manager has written. The benchmark saves them alternately.
 async fn entries() -> [Entry; 2] {
-    let webex = client(&ManualClock::new(UnixTime::from_secs(1_700_000_000)), &Canned::default());
+    let webex = client(&ManualClock::new(UnixTime::from_secs(1_700_000_000)), &ConstantTransport::default());
     let store = MemoryStore::new();
     let mut entries = Vec::new();
     for _ in 0..2 {
-        kept(&webex, store.clone(), &user(0)).await;
+        store_session(&webex, store.clone(), &user(0)).await;
         entries.push(store.load(&user(0)).await.unwrap().unwrap());
     }
     entries.try_into().unwrap()
 }
 
-fn through_the_claim(criterion: &mut Criterion) {
-    let folder = folder("claim");
-    refresh(criterion, "memory", MemoryStore::new());
-    refresh(criterion, "file", FileStore::open(&folder).unwrap());
+fn refresh_with_lease(criterion: &mut Criterion) {
+    let folder = folder("lease");
+    measure_refresh(criterion, "memory", MemoryStore::new());
+    measure_refresh(criterion, "file", FileStore::open(&folder).unwrap());
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-fn refresh(criterion: &mut Criterion, name: &str, store: impl TokenStore + Clone) {
+fn measure_refresh(criterion: &mut Criterion, name: &str, store: impl TokenStore + Clone) {
     let runtime = runtime();
-    let (clock, server) = (ManualClock::new(UnixTime::from_secs(1_700_000_000)), Canned::default());
+    let (clock, server) = (ManualClock::new(UnixTime::from_secs(1_700_000_000)), ConstantTransport::default());
     let webex = client(&clock, &server);
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counting = Counting(store.clone(), Arc::clone(&asked));
-    let (manager, session) = runtime.block_on(kept(&webex, counting, &user(0)));
+    let operations = Arc::new(AtomicUsize::new(0));
+    let counting = CountingStore(store.clone(), Arc::clone(&operations));
+    let (manager, session) = runtime.block_on(store_session(&webex, counting, &user(0)));
     let entries = runtime.block_on(entries());
     assert_eq!(
         runtime.block_on(store.save(&user(1), &entries[0], Precondition::Absent)).unwrap(),
@@ -122,48 +122,51 @@ fn refresh(criterion: &mut Criterion, name: &str, store: impl TokenStore + Clone
     );
 
     let (turns, ratios) = (Cell::new(0), RefCell::new(Vec::new()));
-    let by_hand = async || {
-        let kept = store.load(&user(1)).await.unwrap().unwrap();
+    let hand_written = async || {
+        let stored = store.load(&user(1)).await.unwrap().unwrap();
         turns.set(turns.get() + 1);
-        let expect = Precondition::Revision(kept.head.revision());
-        assert_eq!(store.save(&user(1), &entries[turns.get() % 2], expect).await.unwrap(), WriteOutcome::Committed);
+        let precondition = Precondition::Revision(stored.head.revision());
+        assert_eq!(
+            store.save(&user(1), &entries[turns.get() % 2], precondition).await.unwrap(),
+            WriteOutcome::Committed
+        );
     };
-    let claimed = async || {
-        clock.advance(LIFE);
+    let refresh = async || {
+        clock.advance(ACCESS_TOKEN_LIFETIME);
         session.access_token().await.unwrap();
         manager.wait_idle().await.unwrap();
     };
-    asked.store(0, Ordering::Relaxed);
+    operations.store(0, Ordering::Relaxed);
     server.0.store(0, Ordering::Relaxed);
-    // Both are made in each turn, whichever of them is asked for.
+    // Each turn runs both, whichever of them is measured.
     let turn = || {
-        let begun = Instant::now();
-        runtime.block_on(by_hand());
-        let floor = begun.elapsed();
-        runtime.block_on(claimed());
-        let own = begun.elapsed() - floor;
-        ratios.borrow_mut().push(own.as_secs_f64() / floor.as_secs_f64());
-        [floor, own]
+        let start = Instant::now();
+        runtime.block_on(hand_written());
+        let floor = start.elapsed();
+        runtime.block_on(refresh());
+        let refresh = start.elapsed() - floor;
+        ratios.borrow_mut().push(refresh.as_secs_f64() / floor.as_secs_f64());
+        [floor, refresh]
     };
     let mut group = criterion.benchmark_group(format!("refresh, {name}"));
     group.throughput(Throughput::Elements(1));
-    for (index, name) in ["floor: load and save by hand", "through the claim"].into_iter().enumerate() {
+    for (index, name) in ["floor: load and save", "refresh with a lease"].into_iter().enumerate() {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|times| (0..times).map(|_| turn()[index]).sum::<Duration>());
         });
     }
     group.finish();
     println!("{name}: {}", median(ratios.take()));
-    let (asked, sent) = (asked.load(Ordering::Relaxed), server.0.load(Ordering::Relaxed));
-    assert_eq!(sent, turns.get(), "one refresh a turn");
-    println!("{name}: {:.2} store operations a refresh", asked as f64 / sent as f64);
+    let (operations, requests) = (operations.load(Ordering::Relaxed), server.0.load(Ordering::Relaxed));
+    assert_eq!(requests, turns.get(), "one refresh per turn");
+    println!("{name}: {:.2} store operations per refresh", operations as f64 / requests as f64);
 }
 
-fn at_once(criterion: &mut Criterion) {
-    let (runtime, folder) = (runtime(), folder("at-once"));
+fn concurrent_saves(criterion: &mut Criterion) {
+    let (runtime, folder) = (runtime(), folder("concurrent"));
     let store = FileStore::open(&folder).unwrap();
     let entries = runtime.block_on(entries());
-    for number in 0..AT_ONCE {
+    for number in 0..CONCURRENT_SAVES {
         assert_eq!(
             runtime.block_on(store.save(&user(number), &entries[0], Precondition::Absent)).unwrap(),
             WriteOutcome::Committed
@@ -173,34 +176,34 @@ fn at_once(criterion: &mut Criterion) {
     let saves = || {
         let [old, new] = [turns.get() % 2, (turns.get() + 1) % 2].map(|index| &entries[index]);
         turns.set(turns.get() + 1);
-        let (store, new, expect) = (store.clone(), new.clone(), Precondition::Revision(old.head.revision()));
-        (0..AT_ONCE).map(move |number| {
+        let (store, new, precondition) = (store.clone(), new.clone(), Precondition::Revision(old.head.revision()));
+        (0..CONCURRENT_SAVES).map(move |number| {
             let (store, new) = (store.clone(), new.clone());
-            async move { assert_eq!(store.save(&user(number), &new, expect).await.unwrap(), WriteOutcome::Committed) }
+            async move { assert_eq!(store.save(&user(number), &new, precondition).await.unwrap(), WriteOutcome::Committed) }
         })
     };
     let turn = || {
-        let begun = Instant::now();
+        let start = Instant::now();
         saves().for_each(|save| runtime.block_on(save));
-        let one_by_one = begun.elapsed();
+        let sequential = start.elapsed();
         runtime.block_on(async {
             for save in saves().map(tokio::spawn).collect::<Vec<_>>() {
                 save.await.unwrap();
             }
         });
-        let at_once = begun.elapsed() - one_by_one;
-        ratios.borrow_mut().push(at_once.as_secs_f64() / one_by_one.as_secs_f64());
-        [one_by_one, at_once]
+        let concurrent = start.elapsed() - sequential;
+        ratios.borrow_mut().push(concurrent.as_secs_f64() / sequential.as_secs_f64());
+        [sequential, concurrent]
     };
-    let mut group = criterion.benchmark_group(format!("{AT_ONCE} saves, file"));
-    group.throughput(Throughput::Elements(AT_ONCE as u64));
-    for (index, name) in ["one by one", "at once"].into_iter().enumerate() {
+    let mut group = criterion.benchmark_group(format!("{CONCURRENT_SAVES} saves, file"));
+    group.throughput(Throughput::Elements(CONCURRENT_SAVES as u64));
+    for (index, name) in ["sequential", "concurrent"].into_iter().enumerate() {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|times| (0..times).map(|_| turn()[index]).sum::<Duration>());
         });
     }
     group.finish();
-    println!("{AT_ONCE} at once: {}", median(ratios.take()));
+    println!("{CONCURRENT_SAVES} concurrent saves: {}", median(ratios.take()));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -217,5 +220,5 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-criterion_group!(benches, through_the_claim, at_once);
+criterion_group!(benches, refresh_with_lease, concurrent_saves);
 criterion_main!(benches);

@@ -1,9 +1,8 @@
-//! What does it cost to save a login and to load it? The floor of a file, in the same run, is what no durable write can do
-//! without: write, flush, rename, flush the folder. The two take turns, and the ratio printed at the end is the median of the
-//! ratios of each turn.
+//! What do saving and loading a session cost? The floor of a file store, in the same run, is a durable write: write, flush, rename,
+//! and flush the folder. The two take turns, and the printed ratio is the median of the ratios of the turns.
 //!
-//! The hundred thousand users of the full store are copies of one file under their own names, written without a flush: they
-//! make the folders as long as real ones would, and nobody reads them.
+//! The 100,000 users of the full store are copies of one file, written without a flush. They are not read, but the folders have
+//! realistic sizes.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
@@ -21,17 +20,17 @@ use webex_oauth::store::{Entry, FileStore, MemoryStore, Precondition, TokenKey, 
 use webex_oauth::transport::Transport;
 use webex_oauth::{Callback, TokenManager, WebexOAuth};
 
-const USERS: usize = 100_000;
-const ANSWER: &str = r#"{"access_token":"ZDI3MGEyYzQtNmFlNS00NDNhLWFlNzAtZGVjNjE0MGU1OGZmZWNmZDEwN2ItYTU3","expires_in":1209599,
+const MAX_USERS: usize = 100_000;
+const RESPONSE: &str = r#"{"access_token":"ZDI3MGEyYzQtNmFlNS00NDNhLWFlNzAtZGVjNjE0MGU1OGZmZWNmZDEwN2ItYTU3","expires_in":1209599,
     "refresh_token":"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTEyMzQ1Njc4","token_type":"Bearer"}"#;
 
 #[derive(Debug)]
-struct Canned;
+struct ConstantTransport;
 
 #[async_trait::async_trait]
-impl Transport for Canned {
+impl Transport for ConstantTransport {
     async fn exchange(&self, _: http::Request<Bytes>) -> webex_oauth::Result<http::Response<Bytes>> {
-        Ok(http::Response::new(Bytes::from_static(ANSWER.as_bytes())))
+        Ok(http::Response::new(Bytes::from_static(RESPONSE.as_bytes())))
     }
 }
 
@@ -39,9 +38,11 @@ fn user(number: usize) -> TokenKey {
     TokenKey::new("acme").unwrap().child(format!("user{number:07}")).unwrap()
 }
 
-/// Two entries of a login, as a manager writes them, to be saved in turn: each expects the other.
+/// Returns two entries of a session that a manager has written. The benchmark saves them alternately, each with the revision of
+/// the other as precondition.
 async fn entries() -> [Entry; 2] {
-    let builder = WebexOAuth::builder().client_id("C1").client_secret("s3cret").scopes("spark:all").transport(Canned);
+    let builder =
+        WebexOAuth::builder().client_id("C1").client_secret("s3cret").scopes("spark:all").transport(ConstantTransport);
     let webex = builder.redirect_uri("http://localhost:5000/callback").build().unwrap();
     let store = MemoryStore::new();
     let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
@@ -57,8 +58,8 @@ async fn entries() -> [Entry; 2] {
     entries.try_into().unwrap()
 }
 
-/// A store that has the first of the two entries, and a turn that saves the other.
-async fn saving(store: &impl TokenStore, entries: &[Entry; 2]) -> impl AsyncFn() {
+/// Saves the first entry and returns a function that saves the entries alternately.
+async fn alternating_save(store: &impl TokenStore, entries: &[Entry; 2]) -> impl AsyncFn() {
     assert_eq!(store.save(&user(0), &entries[0], Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let turns = Cell::new(0);
     async move || {
@@ -69,30 +70,30 @@ async fn saving(store: &impl TokenStore, entries: &[Entry; 2]) -> impl AsyncFn()
     }
 }
 
-fn files(criterion: &mut Criterion) {
+fn file_store(criterion: &mut Criterion) {
     let runtime = runtime();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("store-{}", std::process::id()));
     let entries = runtime.block_on(entries());
-    for (name, users) in [("1 user", 1), ("100,000 users", USERS)] {
+    for (name, users) in [("1 user", 1), ("100,000 users", MAX_USERS)] {
         let store = FileStore::open(folder.join(users.to_string())).unwrap();
-        let save = runtime.block_on(saving(&store, &entries));
+        let save = runtime.block_on(alternating_save(&store, &entries));
         populate(&store, users);
-        // What was not flushed must not be written while something else is measured.
+        // Unflushed data must not be written during the measurement.
         let _ = std::process::Command::new("sync").status();
         let record = fs::read(store.path(&user(0))).unwrap();
-        let shard = folder.join("floor");
-        fs::create_dir_all(&shard).unwrap();
+        let floor_folder = folder.join("floor");
+        fs::create_dir_all(&floor_folder).unwrap();
 
         let ratios = RefCell::new(Vec::new());
-        // Both are made in each turn, whichever of them is asked for.
+        // Each turn runs both, whichever of them is measured.
         let turn = || {
-            let begun = Instant::now();
-            by_hand(&shard, &record);
-            let floor = begun.elapsed();
+            let start = Instant::now();
+            hand_written(&floor_folder, &record);
+            let floor = start.elapsed();
             runtime.block_on(save());
-            let own = begun.elapsed() - floor;
-            ratios.borrow_mut().push(own.as_secs_f64() / floor.as_secs_f64());
-            [floor, own]
+            let store_save = start.elapsed() - floor;
+            ratios.borrow_mut().push(store_save.as_secs_f64() / floor.as_secs_f64());
+            [floor, store_save]
         };
         let mut group = criterion.benchmark_group(format!("file save, {name}"));
         for (index, name) in ["floor: write, flush, rename, flush", "FileStore"].into_iter().enumerate() {
@@ -104,7 +105,7 @@ fn files(criterion: &mut Criterion) {
         let mut ratios = ratios.take();
         ratios.sort_by(f64::total_cmp);
         println!("{name}: median of {} paired ratios: {:.2}", ratios.len(), ratios[ratios.len() / 2]);
-        assert_eq!(fs::read(shard.join("login")).unwrap(), record);
+        assert_eq!(fs::read(floor_folder.join("login")).unwrap(), record);
 
         let mut group = criterion.benchmark_group(format!("file load, {name}"));
         group.bench_function("floor: read", |bencher| bencher.iter(|| fs::read(store.path(&user(0))).unwrap()));
@@ -125,20 +126,20 @@ fn populate(store: &FileStore, users: usize) {
     }
 }
 
-fn by_hand(folder: &Path, record: &[u8]) {
-    let (new, place) = (folder.join("new"), folder.join("login"));
-    let mut file = File::create_new(&new).unwrap();
+fn hand_written(folder: &Path, record: &[u8]) {
+    let (temporary, destination) = (folder.join("new"), folder.join("login"));
+    let mut file = File::create_new(&temporary).unwrap();
     file.write_all(record).unwrap();
     file.sync_all().unwrap();
-    fs::rename(&new, place).unwrap();
+    fs::rename(&temporary, destination).unwrap();
     File::open(folder).unwrap().sync_all().unwrap();
 }
 
-fn memory(criterion: &mut Criterion) {
+fn memory_store(criterion: &mut Criterion) {
     let runtime = runtime();
     let entries = runtime.block_on(entries());
     let store = MemoryStore::new();
-    let save = runtime.block_on(saving(&store, &entries));
+    let save = runtime.block_on(alternating_save(&store, &entries));
     let mut group = criterion.benchmark_group("memory");
     group.bench_function("load", |bencher| {
         bencher.iter(|| runtime.block_on(store.load(&user(0))).unwrap().unwrap());
@@ -151,5 +152,5 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-criterion_group!(benches, files, memory);
+criterion_group!(benches, file_store, memory_store);
 criterion_main!(benches);
