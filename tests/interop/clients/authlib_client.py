@@ -67,7 +67,8 @@ def error_report(error):
     """Returns the details of an error response, as an application with the hook receives them."""
     assert isinstance(error, requests.HTTPError), repr(error)
     body = error.response.json()
-    return {"status": error.response.status_code, "message": body["message"], "description": body["errors"][0]["description"]}
+    description = body["errors"][0]["description"]
+    return {"status": error.response.status_code, "message": body["message"], "description": description}
 
 
 def accept_consent(url):
@@ -210,6 +211,7 @@ send_command("fault", device_poll="SlowDown(Description)")
 report("device_slow_down", **error_report(expect_error(poll, device_session, device)))
 report("device_without_hook", fields=sorted(dict(poll(client(hook=False), start_device_login()))))
 device = start_device_login()
-report("device_denied", is_confirmed=complete_device_login(device, "deny"), **error_report(expect_error(poll, device_session, device)))
+is_confirmed = complete_device_login(device, "deny")
+report("device_denied", is_confirmed=is_confirmed, **error_report(expect_error(poll, device_session, device)))
 session_with_post = client(method="client_secret_post")
 report("device_secret_in_body", **error_report(expect_error(poll, session_with_post, start_device_login())))

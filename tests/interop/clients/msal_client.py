@@ -1,4 +1,4 @@
-"""The generic client of MSAL. `oidc_authority` requires HTTPS. Webex's error responses have no `error`; MSAL treats them as tokens."""
+"""The generic client of MSAL. Webex's error responses have no `error`; MSAL treats them as tokens."""
 
 import json
 import logging
@@ -75,7 +75,12 @@ error = expect_error(
     oidc_authority=DiscoveryHttpClient.WEBEX_BASE,
     http_client=http_client,
 )
-report("oidc_authority_at_webex", requested_urls=http_client.requested_urls, error=type(error).__name__, mentions_issuer="issuer" in str(error))
+report(
+    "oidc_authority_at_webex",
+    requested_urls=http_client.requested_urls,
+    error=type(error).__name__,
+    mentions_issuer="issuer" in str(error),
+)
 
 token_events = []
 
@@ -151,7 +156,10 @@ basic.obtain_token_by_auth_code_flow(flow, callback)
 report("used_code", **error_report(lambda: basic.obtain_token_by_auth_code_flow(flow, callback)))
 
 flow, callback = authorize(basic)
-report("wrong_secret", **with_other_secret(SECRET, lambda: error_report(lambda: basic.obtain_token_by_auth_code_flow(flow, callback))))
+report(
+    "wrong_secret",
+    **with_other_secret(SECRET, lambda: error_report(lambda: basic.obtain_token_by_auth_code_flow(flow, callback))),
+)
 
 
 # MSAL checks only `error` while it polls. A pending login (428) ends its polling, and the error response is treated as tokens.
@@ -188,12 +196,20 @@ tokens = application.obtain_token_by_device_flow(flow)
 report("device", fields=sorted(tokens), message=tokens["message"], polls=send_command("counts")["device_polls"])
 
 confirmations = []
-application, flow = start_device_login(DeviceHttpClient(lambda: confirmations.append(complete_device_login(flow, "accept"))))
+http_client = DeviceHttpClient(lambda: confirmations.append(complete_device_login(flow, "accept")))
+application, flow = start_device_login(http_client)
 tokens = application.obtain_token_by_device_flow(flow)
-report("device_with_adapter", is_confirmed=confirmations, user=token_owner(tokens["access_token"]), polls=send_command("counts")["device_polls"])
+report(
+    "device_with_adapter",
+    is_confirmed=confirmations,
+    user=token_owner(tokens["access_token"]),
+    polls=send_command("counts")["device_polls"],
+)
 
-application, flow = start_device_login(DeviceHttpClient(lambda: confirmations.append(complete_device_login(flow, "deny"))))
-report("device_denied_with_adapter", error=application.obtain_token_by_device_flow(flow)["error"], is_confirmed=confirmations[1:])
+http_client = DeviceHttpClient(lambda: confirmations.append(complete_device_login(flow, "deny")))
+application, flow = start_device_login(http_client)
+error = application.obtain_token_by_device_flow(flow)["error"]
+report("device_denied_with_adapter", error=error, is_confirmed=confirmations[1:])
 
 tokens = log_in(basic)
 

@@ -49,7 +49,8 @@ async function authorize(config, scope, browser = approve) {
   return [config, new URL(await browser(url.href)), checks];
 }
 
-const logIn = async (config, scope, browser) => client.authorizationCodeGrant(...(await authorize(config, scope, browser)));
+const logIn = async (config, scope, browser) =>
+  client.authorizationCodeGrant(...(await authorize(config, scope, browser)));
 // Jane has consented before, so the mock does not ask again.
 const inputs = { accept: { user: 'jane@example.com', decision: 'accept' }, deny: { user: 'bob@example.com', decision: 'deny' } };
 const decide = (decision) => (url) => visit(url, inputs[decision]);
@@ -164,8 +165,8 @@ async function startDeviceLogin(config) {
   const device = await client.initiateDeviceAuthorization(config, { scope: scopes });
   return { ...device, interval: 0 };
 }
-const withoutClientId = await errorReport(client.pollDeviceAuthorizationGrant(deviceConfig, await startDeviceLogin(deviceConfig)));
-report('device_without_client_id', withoutClientId);
+const device = await startDeviceLogin(deviceConfig);
+report('device_without_client_id', await errorReport(client.pollDeviceAuthorizationGrant(deviceConfig, device)));
 // Webex requires the client ID in the form as well.
 const poll = (config, device) => client.pollDeviceAuthorizationGrant(config, device, { client_id: id });
 const pending = await errorReport(poll(deviceConfig, await startDeviceLogin(deviceConfig)));
@@ -202,7 +203,11 @@ async function deviceLogin(decision, title) {
 
 const [accepted, acceptedPoll] = await deviceLogin('accept', 'Your device is signed in');
 tokens = await acceptedPoll;
-report('device_with_adapter', { is_confirmed: accepted.isConfirmed, user: await tokenOwner(tokens.access_token), polls: (await sendCommand('counts')).device_polls });
+report('device_with_adapter', {
+  is_confirmed: accepted.isConfirmed,
+  user: await tokenOwner(tokens.access_token),
+  polls: (await sendCommand('counts')).device_polls,
+});
 const [denied, deniedPoll] = await deviceLogin('deny', 'Your device is not signed in');
 report('device_denied_with_adapter', { error: (await expectError(deniedPoll)).error, is_confirmed: denied.isConfirmed });
 

@@ -1,4 +1,4 @@
-"""webexpythonsdk, the most common Python library for Webex. It exchanges codes and refreshes tokens, but the application opens the browser."""
+"""webexpythonsdk, the most common Python library for Webex. It exchanges codes and refreshes tokens."""
 
 from urllib.parse import urlencode
 
@@ -37,8 +37,12 @@ def authorization_code(browser=approve):
 
 def error_report(error):
     assert type(error) is ApiError, repr(error)
-    has_tracking_id = error.tracking_id.startswith("ROUTER_")
-    return {"status": error.status_code, "message": error.message, "description": error.details["errors"][0]["description"], "has_tracking_id": has_tracking_id}
+    return {
+        "status": error.status_code,
+        "message": error.message,
+        "description": error.details["errors"][0]["description"],
+        "has_tracking_id": error.tracking_id.startswith("ROUTER_"),
+    }
 
 
 # A login in one call.
@@ -108,7 +112,8 @@ report("error_outcomes", **error_outcomes(refresh, outcome))
 
 api_without_waiting = WebexAPI(access_token=tokens.access_token, base_url=BASE, wait_on_rate_limit=False)
 send_command("answer", at="person", error="TooManyRequests", retry_after=7)
-report("api_rate_limit", retry_after=expect_error(api_without_waiting.people.me).retry_after, user=api_without_waiting.people.me().emails[0])
+error = expect_error(api_without_waiting.people.me)
+report("api_rate_limit", retry_after=error.retry_after, user=api_without_waiting.people.me().emails[0])
 
 send_command("expire")
 report("expired_access_token", **error_report(expect_error(api.people.me)))
@@ -119,6 +124,10 @@ report("revoked", **error_report(expect_error(refresh, tokens)))
 
 tokens = exchange(authorization_code())
 send_command("advance", seconds=tokens.expires_in)
-report("access_token_after_lifetime", user=token_owner(tokens.access_token), user_after_refresh=token_owner(refresh(tokens).access_token))
+report(
+    "access_token_after_lifetime",
+    user=token_owner(tokens.access_token),
+    user_after_refresh=token_owner(refresh(tokens).access_token),
+)
 send_command("advance", seconds=tokens.refresh_token_expires_in - tokens.expires_in)
 report("refresh_token_after_lifetime", **error_report(expect_error(refresh, tokens)))

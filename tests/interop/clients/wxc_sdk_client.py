@@ -47,7 +47,8 @@ def authorization_code(browser=approve):
 def error_report(error):
     assert isinstance(error, requests.HTTPError), repr(error)
     body = error.response.json()
-    return {"status": error.response.status_code, "message": body["message"], "description": body["errors"][0]["description"]}
+    description = body["errors"][0]["description"]
+    return {"status": error.response.status_code, "message": body["message"], "description": description}
 
 
 tokens = integration.tokens_from_code(authorization_code(lambda url: visit(url, user="jane@example.com", decision="accept")))

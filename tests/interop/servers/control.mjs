@@ -17,8 +17,8 @@ export function baseUrl(server) {
 }
 
 /**
- * Starts the control endpoint and prints the URLs. `POST /<name>` calls `commands[name]` with the JSON body and responds with the
- * result. The process ends when the test closes standard input, also if the test is killed.
+ * Starts the control endpoint and prints the URLs. `POST /<name>` calls `commands[name]` with the JSON body and responds with
+ * the result. The process ends when the test closes standard input, also if the test is killed.
  */
 export async function serveCommands(commands, url) {
   const server = await listen(async (request, response) => {

@@ -125,5 +125,6 @@ for (const { name, turns } of servers) {
   console.log(`| ${name} | ${Math.round(turns.at(-1))} | ${Math.round(turns[turns.length >> 1])} |`);
 }
 const [, , mock, oauth2MockServer] = servers.map(({ turns }) => turns.at(-1));
-console.log(`\nratio: ${(mock / oauth2MockServer).toFixed(2)} (MockWebex with a signed ID token to oauth2-mock-server, best turns)`);
+const ratio = (mock / oauth2MockServer).toFixed(2);
+console.log(`\nratio: ${ratio} (MockWebex with a signed ID token to oauth2-mock-server, best turns)`);
 process.exit(0);
