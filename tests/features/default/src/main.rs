@@ -1,4 +1,4 @@
-//! What the crate gives with its default features.
+//! A program that uses the crate with its default features.
 
 use webex_oauth::Service;
 

@@ -1,5 +1,4 @@
-//! What a browser does with the pages, in one step: it reads the first one's form, signs in as the first user there and presses
-//! a button of the second, and is sent back.
+//! A minimal browser: it signs in as the first user of the page, presses a button on the consent page, and returns the callback.
 
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::redirect::Policy;
@@ -8,29 +7,29 @@ use url::{Url, form_urlencoded};
 
 use crate::Result;
 
-/// Opens an authorization URL and presses the button with this value; gives the URL that the application gets.
-pub(crate) async fn answer(authorization_url: &str, button: &str) -> Result<String> {
+/// Opens an authorization URL, submits `decision`, and returns the callback URL.
+pub(crate) async fn submit_decision(authorization_url: &str, decision: &str) -> Result<String> {
     let http = Client::builder().redirect(Policy::none()).no_proxy().build()?;
     let page = http.get(authorization_url).send().await?;
     if page.status() != StatusCode::OK {
-        return Err(format!("no page to sign in: {}", page.status()).into());
+        return Err(format!("no sign-in page: {}", page.status()).into());
     }
     let html = page.text().await?;
     let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("transaction", attribute(&html, "name=\"transaction\"", "value")?)
         .append_pair("user", attribute(&html, "name=\"choice\"", "value")?)
-        .append_pair("decision", button)
+        .append_pair("decision", decision)
         .finish();
     let action = Url::parse(authorization_url)?.join("consent")?;
     let content_type = "application/x-www-form-urlencoded";
-    let answer = http.post(action).header(CONTENT_TYPE, content_type).body(form).send().await?;
-    let location = answer.headers().get(LOCATION).ok_or_else(|| format!("no redirect: {}", answer.status()))?;
+    let response = http.post(action).header(CONTENT_TYPE, content_type).body(form).send().await?;
+    let location = response.headers().get(LOCATION).ok_or_else(|| format!("no redirect: {}", response.status()))?;
     Ok(location.to_str()?.to_owned())
 }
 
-/// The value of the first attribute of this name after `mark`.
-fn attribute<'a>(html: &'a str, mark: &str, name: &str) -> Result<&'a str> {
-    let after = html.split_once(mark).map(|(_, after)| after);
+/// Returns the value of the first attribute `name` after `marker`.
+fn attribute<'a>(html: &'a str, marker: &str, name: &str) -> Result<&'a str> {
+    let after = html.split_once(marker).map(|(_, after)| after);
     let value = after.and_then(|after| after.split_once(&format!("{name}=\""))?.1.split('"').next());
-    value.ok_or_else(|| format!("the page has no {name} after {mark}").into())
+    value.ok_or_else(|| format!("the page has no {name} after {marker}").into())
 }

@@ -1,9 +1,9 @@
-//! The crate without features: logins, but no identities, because they cannot be verified.
+//! A program that uses the crate without features. Logins are available, but ID tokens cannot be verified.
 
 use webex_oauth::{ErrorKind, Service, WebexOAuth};
 
 fn main() -> webex_oauth::Result<()> {
-    // A transport of its own would take the place of this machine.
+    // Without a TLS feature, only loopback addresses are allowed, unless the application provides a transport.
     let webex = WebexOAuth::builder()
         .service(Service::webex().with_base_url("http://127.0.0.1:1"))
         .client_id("C1")
