@@ -1,4 +1,4 @@
-//! Ten thousand callers at once, a token that has ended, and an endpoint that takes 50 ms.
+//! Ten thousand concurrent callers, an expired token, and an endpoint that takes 50 ms.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use webex_oauth::TokenManager;
 use webex_oauth::store::{MemoryStore, TokenKey};
 
 use crate::endpoint::MockEndpoint;
-use crate::measure::{median, shown};
+use crate::measure::{format_duration, median};
 use crate::peers::{self, Yup};
 use crate::webex::{self, SCOPES};
 
@@ -16,7 +16,7 @@ const CALLERS: usize = 10_000;
 const ROUNDS: usize = 9;
 const DELAY: Duration = Duration::from_millis(50);
 
-/// What came of one round.
+/// The result of one round.
 #[derive(Clone, Copy)]
 struct Round {
     time: Duration,
@@ -28,27 +28,27 @@ pub fn run() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let later = webex::answer(1_209_599).replacen('{', r#"{"ext_expires_in":1209599,"#, 1);
-        let endpoint = MockEndpoint::start(webex::answer(0), later, DELAY);
+        let refresh_response = webex::token_response(1_209_599).replacen('{', r#"{"ext_expires_in":1209599,"#, 1);
+        let endpoint = MockEndpoint::start(webex::token_response(0), refresh_response, DELAY);
         let url = format!("{}/access_token", endpoint.url);
         let webex = webex::client(&endpoint.url);
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).expect("a manager");
         let key = TokenKey::new("jane").expect("a key");
-        let ended = webex::tokens(&webex).await;
+        let expired = webex::tokens(&webex).await;
         let bare = reqwest::Client::builder().no_proxy().build().expect("a client");
 
         let mut rounds: [Vec<Round>; 6] = Default::default();
         for _ in 0..ROUNDS {
-            rounds[0].push(round(&endpoint, 1, || one(bare.clone(), url.clone())).await);
+            rounds[0].push(round(&endpoint, 1, || send_request(bare.clone(), url.clone())).await);
             let shared = Arc::new(tokio::sync::OnceCell::new());
             rounds[1].push(
                 round(&endpoint, CALLERS, || {
                     let (shared, bare, url) = (Arc::clone(&shared), bare.clone(), url.clone());
-                    async move { *shared.get_or_init(|| one(bare, url)).await }
+                    async move { *shared.get_or_init(|| send_request(bare, url)).await }
                 })
                 .await,
             );
-            let session = manager.put(&key, ended.clone()).await.expect("a session");
+            let session = manager.put(&key, expired.clone()).await.expect("a session");
             rounds[2].push(
                 round(&endpoint, CALLERS, || {
                     let session = session.clone();
@@ -72,7 +72,7 @@ pub fn run() {
                 })
                 .await,
             );
-            let yup = Arc::new(Yup::with_an_ended_token(&url).await);
+            let yup = Arc::new(Yup::with_expired_token(&url).await);
             rounds[5].push(
                 round(&endpoint, CALLERS, || {
                     let yup = Arc::clone(&yup);
@@ -83,47 +83,49 @@ pub fn run() {
         }
         assert!(
             rounds[2].iter().all(|round| (round.requests, round.failures) == (1, 0)),
-            "one refresh, and nobody fails"
+            "one refresh, and no caller fails"
         );
-        print(&rounds);
+        print_table(&rounds);
     });
 }
 
-async fn one(client: reqwest::Client, url: String) -> bool {
-    let answer = client.post(url).body("grant_type=refresh_token").send().await;
-    answer.is_ok_and(|answer| answer.status().is_success())
+async fn send_request(client: reqwest::Client, url: String) -> bool {
+    let response = client.post(url).body("grant_type=refresh_token").send().await;
+    response.is_ok_and(|response| response.status().is_success())
 }
 
 async fn round<F>(endpoint: &MockEndpoint, callers: usize, call: impl Fn() -> F) -> Round
 where
     F: Future<Output = bool> + Send + 'static,
 {
-    let before = endpoint.answered();
-    let begun = Instant::now();
+    let before = endpoint.request_count();
+    let start = Instant::now();
     let callers: Vec<_> = (0..callers).map(|_| tokio::spawn(call())).collect();
     let mut failures = 0;
     for caller in callers {
         failures += usize::from(!caller.await.unwrap_or(false));
     }
-    Round { time: begun.elapsed(), requests: endpoint.answered() - before, failures }
+    Round { time: start.elapsed(), requests: endpoint.request_count() - before, failures }
 }
 
-fn print(rounds: &[Vec<Round>; 6]) {
-    println!("\n## {CALLERS} callers, no living token, an endpoint that takes {DELAY:?}: {ROUNDS} rounds of each\n");
-    println!("| | time | of one request | requests | callers that failed |\n|---|---:|---:|---:|---:|");
+fn print_table(rounds: &[Vec<Round>; 6]) {
+    println!("\n## {CALLERS} callers, no valid token, an endpoint that takes {DELAY:?}: {ROUNDS} rounds of each\n");
+    println!("| | time | relative to one request | requests | failed callers |\n|---|---:|---:|---:|---:|");
     let names = [
-        "one caller, one request by bare reqwest",
-        "by hand: a `OnceCell` and bare reqwest",
-        "webex-oauth, a session whose token has ended",
+        "one caller, one request with bare reqwest",
+        "hand-written: a `OnceCell` and bare reqwest",
+        "webex-oauth, a session with an expired token",
         "google-cloud-auth, new",
         "azure_identity, new",
-        "yup-oauth2, a token that has ended",
+        "yup-oauth2, an expired token",
     ];
-    let time = |own: &[Round]| median(own.iter().map(|round| round.time).collect());
-    for (name, own) in names.iter().zip(rounds) {
-        let ratio = time(own).as_secs_f64() / time(&rounds[0]).as_secs_f64();
-        let requests = median(own.iter().map(|round| round.requests).collect());
-        let failures = median(own.iter().map(|round| round.failures).collect());
-        println!("| {name} | {} | {ratio:.2} | {requests} | {failures} |", shown(time(own)));
+    let median_time = |rounds: &[Round]| median(rounds.iter().map(|round| round.time).collect());
+    let floor = median_time(&rounds[0]);
+    for (name, rounds) in names.iter().zip(rounds) {
+        let time = median_time(rounds);
+        let ratio = time.as_secs_f64() / floor.as_secs_f64();
+        let requests = median(rounds.iter().map(|round| round.requests).collect());
+        let failures = median(rounds.iter().map(|round| round.failures).collect());
+        println!("| {name} | {} | {ratio:.2} | {requests} | {failures} |", format_duration(time));
     }
 }

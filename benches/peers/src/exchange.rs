@@ -1,20 +1,20 @@
-//! What does it cost to exchange a code and to refresh, over HTTP on this machine? One of each in turn, so that all share
-//! what disturbs the machine, and the ratio is the median of the ratios of each turn.
+//! What do a code exchange and a refresh cost over HTTP on the loopback interface? The contenders take turns, so that the load of
+//! the host affects all of them. The ratio is the median of the ratios of the turns.
 
 use std::time::{Duration, Instant};
 
 use oauth2::{AuthorizationCode, EmptyExtraTokenFields, PkceCodeVerifier, TokenResponse as _};
 use webex_oauth::WebexOAuth;
 
-use crate::counting::allocations;
+use crate::allocator::allocation_count;
 use crate::endpoint::MockEndpoint;
-use crate::measure::{median, shown};
+use crate::measure::{format_duration, median};
 use crate::peers::{self, OAuth2, OpenId, Yup};
-use crate::token_response::{Derived, form};
+use crate::token_response::{DerivedResponse, form};
 use crate::webex::{self, REDIRECT_URI, SCOPES};
 
 const TURNS: usize = 3000;
-/// Everybody comes after everybody else equally often: a row, and its reverse in turn with it (E. J. Williams, 1949).
+/// A balanced sequence of the contenders: each follows each other one equally often (E. J. Williams, 1949).
 const ORDERS: [[usize; 5]; 10] = [
     [0, 1, 4, 2, 3],
     [1, 2, 0, 3, 4],
@@ -29,7 +29,7 @@ const ORDERS: [[usize; 5]; 10] = [
 ];
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
-/// What one turn of somebody took.
+/// The time and allocations of one turn.
 #[derive(Clone, Copy)]
 struct Turn {
     time: Duration,
@@ -37,48 +37,48 @@ struct Turn {
 }
 
 pub async fn run() {
-    let answer = webex::answer(1_209_599);
-    let endpoint = MockEndpoint::start(answer.clone(), answer, Duration::ZERO);
+    let response = webex::token_response(1_209_599);
+    let endpoint = MockEndpoint::start(response.clone(), response, Duration::ZERO);
     let url = format!("{}/access_token", endpoint.url);
     let webex = webex::client(&endpoint.url);
     let oauth2 = peers::oauth2::<EmptyExtraTokenFields>(&endpoint.url);
     let openid = peers::openidconnect(&endpoint.url);
     let bare = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let older = oauth2::reqwest::Client::builder().no_proxy().build().expect("a client");
-    let yup = Yup::with_an_ended_token(&url).await;
+    let oauth2_client = oauth2::reqwest::Client::builder().no_proxy().build().expect("a client");
+    let yup = Yup::with_expired_token(&url).await;
 
     let mut turns: [Vec<Turn>; 5] = Default::default();
     for number in 0..TURNS * turns.len() {
-        // In all orders: what one leaves in the caches is its successor's gain.
-        let who = ORDERS[number / turns.len() % ORDERS.len()][number % turns.len()];
-        let code = webex::code(&webex);
-        let done = match who {
-            0 => turn(by_hand(&bare, &url)).await,
-            1 => turn(ours(&webex, code)).await,
-            2 => turn(theirs(&oauth2, &older)).await,
-            3 => turn(openids(&openid, &older)).await,
-            _ => turn(yups(&yup)).await,
+        // Each contender leaves data in the caches, from which the next one benefits.
+        let contender = ORDERS[number / turns.len() % ORDERS.len()][number % turns.len()];
+        let code = webex::authorization_code(&webex);
+        let turn = match contender {
+            0 => measure_turn(hand_written(&bare, &url)).await,
+            1 => measure_turn(webex_oauth(&webex, code)).await,
+            2 => measure_turn(oauth2_crate(&oauth2, &oauth2_client)).await,
+            3 => measure_turn(openidconnect(&openid, &oauth2_client)).await,
+            _ => measure_turn(yup_oauth2(&yup)).await,
         };
-        turns[who].push(done);
+        turns[contender].push(turn);
     }
-    assert_eq!(endpoint.answered(), TURNS * 2 * turns.len());
-    print(&turns);
+    assert_eq!(endpoint.request_count(), TURNS * 2 * turns.len());
+    print_table(&turns);
 }
 
-async fn turn(work: impl Future<Output = usize>) -> Turn {
-    let (before, begun) = (allocations(), Instant::now());
+async fn measure_turn(work: impl Future<Output = usize>) -> Turn {
+    let (before, start) = (allocation_count(), Instant::now());
     let length = work.await;
-    let turn = Turn { time: begun.elapsed(), allocations: allocations() - before };
+    let turn = Turn { time: start.elapsed(), allocations: allocation_count() - before };
     assert_eq!(length, webex::access_token(1).len());
     turn
 }
 
-async fn ours(webex: &WebexOAuth, code: webex_oauth::AuthorizationCode) -> usize {
+async fn webex_oauth(webex: &WebexOAuth, code: webex_oauth::AuthorizationCode) -> usize {
     let tokens = webex.exchange(code).await.expect("a login").into_tokens();
     webex.refresh(&tokens).await.expect("tokens").access_token().expose().len()
 }
 
-async fn theirs(oauth2: &OAuth2<EmptyExtraTokenFields>, client: &oauth2::reqwest::Client) -> usize {
+async fn oauth2_crate(oauth2: &OAuth2<EmptyExtraTokenFields>, client: &oauth2::reqwest::Client) -> usize {
     let request = oauth2.exchange_code(AuthorizationCode::new("NzJkNmZkNjItMTYwMy00".to_owned()));
     let request = request.set_pkce_verifier(PkceCodeVerifier::new(VERIFIER.to_owned()));
     let tokens = request.request_async(client).await.expect("tokens");
@@ -87,7 +87,7 @@ async fn theirs(oauth2: &OAuth2<EmptyExtraTokenFields>, client: &oauth2::reqwest
     tokens.access_token().secret().len()
 }
 
-async fn openids(openid: &OpenId, client: &oauth2::reqwest::Client) -> usize {
+async fn openidconnect(openid: &OpenId, client: &oauth2::reqwest::Client) -> usize {
     let request = openid.exchange_code(AuthorizationCode::new("NzJkNmZkNjItMTYwMy00".to_owned()));
     let request = request.set_pkce_verifier(PkceCodeVerifier::new(VERIFIER.to_owned()));
     let tokens = request.request_async(client).await.expect("tokens");
@@ -96,7 +96,7 @@ async fn openids(openid: &OpenId, client: &oauth2::reqwest::Client) -> usize {
     tokens.access_token().secret().len()
 }
 
-async fn yups(yup: &Yup) -> usize {
+async fn yup_oauth2(yup: &Yup) -> usize {
     let mut length = 0;
     for _ in 0..2 {
         let token = yup.authenticator.force_refreshed_token(&SCOPES).await.expect("a token");
@@ -105,7 +105,7 @@ async fn yups(yup: &Yup) -> usize {
     length
 }
 
-async fn by_hand(client: &reqwest::Client, url: &str) -> usize {
+async fn hand_written(client: &reqwest::Client, url: &str) -> usize {
     let code = form(&[
         ("grant_type", "authorization_code"),
         ("code", "NzJkNmZkNjItMTYwMy00"),
@@ -118,26 +118,31 @@ async fn by_hand(client: &reqwest::Client, url: &str) -> usize {
     send(client, url, refresh).await.access_token.len()
 }
 
-async fn send(client: &reqwest::Client, url: &str, form: String) -> Derived {
+async fn send(client: &reqwest::Client, url: &str, form: String) -> DerivedResponse {
     let request = client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form);
-    let answer = request.send().await.expect("an answer").bytes().await.expect("a body");
-    serde_json::from_slice(&answer).expect("tokens")
+    let response = request.send().await.expect("a response").bytes().await.expect("a body");
+    serde_json::from_slice(&response).expect("tokens")
 }
 
-fn print(turns: &[Vec<Turn>; 5]) {
-    println!("\n## A code exchanged and tokens refreshed, over HTTP on this machine: {TURNS} turns of each\n");
-    println!("| | both requests | of bare reqwest, paired | allocations a request |\n|---|---:|---:|---:|");
+fn print_table(turns: &[Vec<Turn>; 5]) {
+    println!("\n## A code exchange and a refresh over HTTP on the loopback interface: {TURNS} turns of each\n");
+    println!("| | both requests | relative to bare reqwest, paired | allocations per request |\n|---|---:|---:|---:|");
     let names = [
         "bare reqwest",
         "webex-oauth",
-        "oauth2 over its own reqwest",
-        "openidconnect over the same",
+        "oauth2 with its own reqwest",
+        "openidconnect with the same",
         "yup-oauth2, two refreshes",
     ];
     for (name, own) in names.iter().zip(turns) {
         let time = median(own.iter().map(|turn| turn.time).collect());
         let paired = own.iter().zip(&turns[0]).map(|(own, bare)| own.time.as_secs_f64() / bare.time.as_secs_f64());
         let allocations = median(own.iter().map(|turn| turn.allocations).collect());
-        println!("| {name} | {} | {:.2} | {:.1} |", shown(time), median(paired.collect()), allocations as f64 / 2.0);
+        println!(
+            "| {name} | {} | {:.2} | {:.1} |",
+            format_duration(time),
+            median(paired.collect()),
+            allocations as f64 / 2.0
+        );
     }
 }

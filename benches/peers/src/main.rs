@@ -1,14 +1,15 @@
-//! The same work by this crate, by its peers, and by hand, in one run. Every table's first row is the measure for the others.
+//! A comparison of this crate with its peers and with hand-written code, in one run. The ratios are relative to the first row of
+//! each table.
 //!
 //! ```text
-//! cargo run --release                      # all of it
-//! cargo run --release -- authorize users   # these alone
+//! cargo run --release                      # all comparisons
+//! cargo run --release -- authorize users   # only these
 //! ```
 
 mod access_token;
+mod allocator;
 mod authorize;
 mod callers;
-mod counting;
 mod endpoint;
 mod exchange;
 mod id_token;
@@ -19,37 +20,37 @@ mod users;
 mod webex;
 
 #[global_allocator]
-static ALLOCATOR: counting::Counting = counting::Counting;
+static ALLOCATOR: allocator::CountingAllocator = allocator::CountingAllocator;
 
 fn main() {
-    let wanted: Vec<_> = std::env::args().skip(1).collect();
-    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let selected: Vec<_> = std::env::args().skip(1).collect();
+    let is_selected = |name: &str| selected.is_empty() || selected.iter().any(|selected| selected == name);
     let folder = std::env::temp_dir().join(format!("webex-oauth-peers-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    // One thread, so that all that a client allocates is counted as its own.
+    // A single thread, so that all allocations of a client are counted.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
 
-    if wants("authorize") {
+    if is_selected("authorize") {
         authorize::run();
     }
-    if wants("token_response") {
+    if is_selected("token_response") {
         let _guard = runtime.enter();
         token_response::run();
     }
-    if wants("exchange") {
+    if is_selected("exchange") {
         runtime.block_on(exchange::run());
     }
-    if wants("access_token") {
+    if is_selected("access_token") {
         access_token::run(&runtime, &folder);
     }
-    if wants("id_token") {
+    if is_selected("id_token") {
         id_token::run();
     }
-    if wants("callers") {
+    if is_selected("callers") {
         callers::run();
     }
-    if wants("users") {
+    if is_selected("users") {
         users::run(&runtime);
     }
-    std::fs::remove_dir_all(folder).expect("the folder is still there");
+    std::fs::remove_dir_all(folder).expect("the folder exists");
 }

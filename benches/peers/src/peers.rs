@@ -1,4 +1,4 @@
-//! The peers' clients, as their users build them.
+//! The clients of the peers, as applications build them.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +25,11 @@ use yup_oauth2::{ApplicationSecret, InstalledFlowAuthenticator, InstalledFlowRet
 
 use crate::webex::{self, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES};
 
-/// Fields that `oauth2` has no names for, kept as this crate keeps them.
+/// Additional fields of a token response, which this crate also keeps.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Extra(pub serde_json::Map<String, serde_json::Value>);
+pub struct ExtraFields(pub serde_json::Map<String, serde_json::Value>);
 
-impl ExtraTokenFields for Extra {}
+impl ExtraTokenFields for ExtraFields {}
 
 /// A client of `oauth2` whose token response has these extra fields.
 pub type OAuth2<Fields> = Client<
@@ -66,12 +66,12 @@ pub fn openidconnect(base: &str) -> OpenId {
         .set_auth_type(oauth2::AuthType::RequestBody)
 }
 
-/// `yup-oauth2` with a token that is kept already, and refreshed at `url` when it has ended.
+/// A `yup-oauth2` authenticator with a stored token. An expired token is refreshed at `url`.
 pub struct Yup {
     pub authenticator: DefaultAuthenticator,
 }
 
-fn secret(url: &str) -> ApplicationSecret {
+fn application_secret(url: &str) -> ApplicationSecret {
     ApplicationSecret {
         client_id: CLIENT_ID.to_owned(),
         client_secret: CLIENT_SECRET.to_owned(),
@@ -82,37 +82,39 @@ fn secret(url: &str) -> ApplicationSecret {
     }
 }
 
-fn token(life: Duration) -> TokenInfo {
+fn stored_token(lifetime: Duration) -> TokenInfo {
     TokenInfo {
         access_token: Some(webex::access_token(1)),
         refresh_token: Some(webex::refresh_token(1)),
-        expires_at: Some(OffsetDateTime::now_utc() + life),
+        expires_at: Some(OffsetDateTime::now_utc() + lifetime),
         id_token: None,
     }
 }
 
 impl Yup {
-    /// With its own cache, which is filled from a file.
-    pub async fn with_a_living_token(url: &str, folder: &Path) -> Self {
+    /// Creates an authenticator with its own cache, which is loaded from a file.
+    pub async fn with_valid_token(url: &str, folder: &Path) -> Self {
         let file = folder.join("yup.json");
-        let kept = serde_json::json!([{"scopes": SCOPES, "token": token(Duration::days(14))}]);
-        std::fs::write(&file, kept.to_string()).expect("a file");
-        let builder = InstalledFlowAuthenticator::builder(secret(url), InstalledFlowReturnMethod::Interactive);
+        let stored_tokens = serde_json::json!([{"scopes": SCOPES, "token": stored_token(Duration::days(14))}]);
+        std::fs::write(&file, stored_tokens.to_string()).expect("a file");
+        let builder =
+            InstalledFlowAuthenticator::builder(application_secret(url), InstalledFlowReturnMethod::Interactive);
         Self { authenticator: builder.persist_tokens_to_disk(file).build().await.expect("an authenticator") }
     }
 
-    /// With a store of its user's own, which has a token that has ended.
-    pub async fn with_an_ended_token(url: &str) -> Self {
-        let builder = InstalledFlowAuthenticator::builder(secret(url), InstalledFlowReturnMethod::Interactive);
-        let storage = Shelf(Mutex::new(token(Duration::ZERO)));
+    /// Creates an authenticator with a custom store that contains an expired token.
+    pub async fn with_expired_token(url: &str) -> Self {
+        let builder =
+            InstalledFlowAuthenticator::builder(application_secret(url), InstalledFlowReturnMethod::Interactive);
+        let storage = MemoryStorage(Mutex::new(stored_token(Duration::ZERO)));
         Self { authenticator: builder.with_storage(Box::new(storage)).build().await.expect("an authenticator") }
     }
 }
 
-struct Shelf(Mutex<TokenInfo>);
+struct MemoryStorage(Mutex<TokenInfo>);
 
 #[async_trait::async_trait]
-impl TokenStorage for Shelf {
+impl TokenStorage for MemoryStorage {
     async fn set(&self, _: &[&str], token: TokenInfo) -> Result<(), TokenStorageError> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
         Ok(())
@@ -123,7 +125,7 @@ impl TokenStorage for Shelf {
     }
 }
 
-/// `google-cloud-auth` for a user; it fetches its first token behind the scenes, from now on.
+/// Creates `google-cloud-auth` credentials for a user. They start to fetch the first token in the background.
 pub fn google(url: &str) -> AccessTokenCredentials {
     let user = serde_json::json!({
         "type": "authorized_user",
@@ -135,16 +137,18 @@ pub fn google(url: &str) -> AccessTokenCredentials {
     Builder::new(user).build_access_token_credentials().expect("credentials")
 }
 
-/// `azure_identity` for a service; it fetches its first token when it is first asked. It speaks https alone, so its requests
-/// are carried to `url` by a transport of its user's own.
+/// Creates an `azure_identity` credential for a service. It fetches the first token on demand. It requires HTTPS, so a custom HTTP
+/// client sends its requests to `url`.
 pub fn azure(url: &str) -> Arc<ClientSecretCredential> {
     let mut cloud = CustomConfiguration::default();
     cloud.authority_host = "https://login.example.com".to_owned();
-    let carrier =
-        Carrier { url: url.to_owned(), client: reqwest::Client::builder().no_proxy().build().expect("a client") };
+    let http_client = RedirectingClient {
+        url: url.to_owned(),
+        client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+    };
     let client_options = ClientOptions {
         cloud: Some(Arc::new(cloud.into())),
-        transport: Some(Transport::new(Arc::new(carrier))),
+        transport: Some(Transport::new(Arc::new(http_client))),
         ..ClientOptions::default()
     };
     let options = ClientSecretCredentialOptions { client_options };
@@ -153,16 +157,17 @@ pub fn azure(url: &str) -> Arc<ClientSecretCredential> {
 }
 
 #[derive(Debug)]
-struct Carrier {
+struct RedirectingClient {
     url: String,
     client: reqwest::Client,
 }
 
 #[async_trait::async_trait]
-impl HttpClient for Carrier {
+impl HttpClient for RedirectingClient {
     async fn execute_request(&self, _: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let answer = self.client.post(&self.url).body("grant_type=client_credentials").send().await.expect("an answer");
-        let body = answer.bytes().await.expect("a body");
+        let response =
+            self.client.post(&self.url).body("grant_type=client_credentials").send().await.expect("a response");
+        let body = response.bytes().await.expect("a body");
         Ok(AsyncRawResponse::from_bytes(StatusCode::Ok, Headers::new(), body))
     }
 }

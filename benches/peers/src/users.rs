@@ -1,4 +1,4 @@
-//! What does it take to keep very many users in memory, and to find one of them?
+//! What do many users in memory cost, in bytes per user and in time per look-up?
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -9,32 +9,34 @@ use tokio::runtime::Runtime;
 use webex_oauth::store::{MemoryStore, TokenKey, TokenStore as _};
 use webex_oauth::{AccessToken, TokenManager, TokenSet};
 
-use crate::counting::live_bytes;
-use crate::measure::{median, ready, shown};
-use crate::webex::{self, Canned};
+use crate::allocator::allocated_bytes;
+use crate::measure::{format_duration, median, poll_ready};
+use crate::webex::{self, ConstantTransport};
 
-const CROWDS: [usize; 3] = [10_000, 100_000, 1_000_000];
-const LOOKS: usize = 100_000;
+const USER_COUNTS: [usize; 3] = [10_000, 100_000, 1_000_000];
+const LOOKUPS: usize = 100_000;
 
 pub fn run(runtime: &Runtime) {
     let _guard = runtime.enter();
-    println!("\n## Very many users in memory\n");
-    println!("Bytes for each user beside the text of the stored login; a get is of a random user, {LOOKS} of them.\n");
+    println!("\n## Many users in memory\n");
     println!(
-        "| users | a login's text | store | store and manager | by hand | get by hand | get of the manager | load of the store |"
+        "Bytes per user in addition to the stored session. Times are per look-up of a random user, the mean of {LOOKUPS}.\n"
+    );
+    println!(
+        "| users | stored session | store | store and manager | hand-written | get, hand-written | get, manager | load, store |"
     );
     println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
-    for crowd in CROWDS {
-        measure(crowd);
+    for user_count in USER_COUNTS {
+        measure_users(user_count);
     }
 }
 
-fn measure(crowd: usize) {
-    let webex = webex::client_over(Canned(webex::answer(1_209_599).into()));
-    let template = ready(webex::tokens(&webex)).to_stored().expect("a text").expose().to_owned();
+fn measure_users(user_count: usize) {
+    let webex = webex::client_over(ConstantTransport(webex::token_response(1_209_599).into()));
+    let template = poll_ready(webex::tokens(&webex)).to_stored().expect("a stored form").expose().to_owned();
     let user =
         |number: usize| TokenKey::new("acme").and_then(|key| key.child(format!("user{number:07}"))).expect("a key");
-    // Tokens as a store brings them: nobody shares a text with another.
+    // The tokens of each user have their own strings, as after loading from a store.
     let tokens = |number: usize| {
         let text = template
             .replace(&webex::access_token(1), &webex::access_token(number))
@@ -44,94 +46,97 @@ fn measure(crowd: usize) {
 
     let store = MemoryStore::new();
     let manager = TokenManager::new(webex.clone(), store.clone()).expect("a manager");
-    let before = live_bytes();
-    for number in 0..crowd {
-        drop(ready(manager.put(&user(number), tokens(number))).expect("a session"));
+    let before = allocated_bytes();
+    for number in 0..user_count {
+        drop(poll_ready(manager.put(&user(number), tokens(number))).expect("a session"));
     }
-    let both = per_user(live_bytes() - before, crowd);
-    let text = ready(store.load(&user(1))).expect("a login").expect("a login").body.expose().len();
+    let store_and_manager = per_user(allocated_bytes() - before, user_count);
+    let stored_length = poll_ready(store.load(&user(1))).expect("an entry").expect("an entry").body.expose().len();
 
-    // The same logins once more, in a store alone.
-    let alone = MemoryStore::new();
-    let before = live_bytes();
-    for number in 0..crowd {
-        let mut entry = ready(store.load(&user(number))).expect("a login").expect("a login");
+    // The same sessions again, in a store without a manager.
+    let other_store = MemoryStore::new();
+    let before = allocated_bytes();
+    for number in 0..user_count {
+        let mut entry = poll_ready(store.load(&user(number))).expect("an entry").expect("an entry");
         entry.body = webex_oauth::store::Body::new(entry.body.expose());
-        let saved =
-            ready(alone.save(&user(number), &entry, webex_oauth::store::Precondition::Absent)).expect("it is saved");
+        let saved = poll_ready(other_store.save(&user(number), &entry, webex_oauth::store::Precondition::Absent))
+            .expect("a write outcome");
         assert_eq!(saved, webex_oauth::store::WriteOutcome::Committed);
     }
-    let only_store = per_user(live_bytes() - before, crowd);
+    let only_store = per_user(allocated_bytes() - before, user_count);
 
-    let before = live_bytes();
-    let map = Shards::new();
-    for number in 0..crowd {
+    let before = allocated_bytes();
+    let map = ShardedMap::new();
+    for number in 0..user_count {
         map.put(user(number), webex::access_token(number), template.clone().into_boxed_str());
     }
-    let hand = per_user(live_bytes() - before, crowd);
+    let sharded_map = per_user(allocated_bytes() - before, user_count);
 
-    let keys: Vec<_> = (0..LOOKS).map(|look| user(scattered(look) % crowd)).collect();
+    let keys: Vec<_> = (0..LOOKUPS).map(|lookup| user(pseudorandom(lookup) % user_count)).collect();
     let mut times: [Vec<Duration>; 3] = Default::default();
     for _ in 0..5 {
-        times[0].push(look(&keys, |key| drop(map.get(key).expect("a token"))));
-        times[1].push(look(&keys, |key| drop(ready(manager.access_token(key)).expect("a token"))));
-        times[2].push(look(&keys, |key| drop(ready(alone.load(key)).expect("a login").expect("a login"))));
+        times[0].push(time_lookups(&keys, |key| drop(map.get(key).expect("a token"))));
+        times[1].push(time_lookups(&keys, |key| drop(poll_ready(manager.access_token(key)).expect("a token"))));
+        times[2].push(time_lookups(&keys, |key| {
+            drop(poll_ready(other_store.load(key)).expect("an entry").expect("an entry"))
+        }));
     }
-    let number = scattered(7) % crowd;
-    assert_eq!(ready(manager.access_token(&user(number))).expect("a token").expose(), webex::access_token(number));
+    let number = pseudorandom(7) % user_count;
+    assert_eq!(poll_ready(manager.access_token(&user(number))).expect("a token").expose(), webex::access_token(number));
     assert_eq!(map.get(&user(number)).expect("a token").expose(), webex::access_token(number));
-    let [by_hand, managed, loaded] = times.map(median);
-    let beside = |bytes: i64| bytes - i64::try_from(text).unwrap_or(i64::MAX);
-    let ratio = |time: Duration| format!("{} ({:.2})", shown(time), time.as_secs_f64() / by_hand.as_secs_f64());
+    let [hand_written, manager_get, store_load] = times.map(median);
+    let overhead = |bytes: i64| bytes - i64::try_from(stored_length).unwrap_or(i64::MAX);
+    let ratio =
+        |time: Duration| format!("{} ({:.2})", format_duration(time), time.as_secs_f64() / hand_written.as_secs_f64());
     println!(
-        "| {crowd} | {text} | {} | {} | {} | {} | {} | {} |",
-        beside(only_store),
-        beside(both),
-        beside(hand),
-        shown(by_hand),
-        ratio(managed),
-        ratio(loaded),
+        "| {user_count} | {stored_length} | {} | {} | {} | {} | {} | {} |",
+        overhead(only_store),
+        overhead(store_and_manager),
+        overhead(sharded_map),
+        format_duration(hand_written),
+        ratio(manager_get),
+        ratio(store_load),
     );
 }
 
-fn per_user(bytes: i64, crowd: usize) -> i64 {
-    bytes / i64::try_from(crowd).expect("a crowd")
+fn per_user(bytes: i64, user_count: usize) -> i64 {
+    bytes / i64::try_from(user_count).expect("a small number")
 }
 
-fn look(keys: &[TokenKey], get: impl Fn(&TokenKey)) -> Duration {
-    let begun = Instant::now();
+fn time_lookups(keys: &[TokenKey], get: impl Fn(&TokenKey)) -> Duration {
+    let start = Instant::now();
     keys.iter().for_each(get);
-    begun.elapsed() / u32::try_from(keys.len()).expect("not so many")
+    start.elapsed() / u32::try_from(keys.len()).expect("a small number")
 }
 
-/// Numbers in no order (splitmix64).
-fn scattered(number: usize) -> usize {
+/// Returns a pseudorandom number (SplitMix64).
+fn pseudorandom(number: usize) -> usize {
     let mut mixed = (number as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (mixed ^ (mixed >> 31)) as usize
 }
 
-/// What one would write by hand: 64 maps with a lock each, and in them the token and the text of the login.
-struct Shards {
+/// A hand-written cache: 64 maps, each with a lock, of access token and stored session.
+struct ShardedMap {
     hasher: RandomState,
-    maps: Vec<Shard>,
+    shards: Vec<Shard>,
 }
 
 type Shard = Mutex<HashMap<TokenKey, (AccessToken, Box<str>)>>;
 
-impl Shards {
+impl ShardedMap {
     fn new() -> Self {
-        Self { hasher: RandomState::new(), maps: (0..64).map(|_| Mutex::default()).collect() }
+        Self { hasher: RandomState::new(), shards: (0..64).map(|_| Mutex::default()).collect() }
     }
 
     fn shard(&self, key: &TokenKey) -> &Shard {
-        &self.maps[(self.hasher.hash_one(key) >> 58) as usize]
+        &self.shards[(self.hasher.hash_one(key) >> 58) as usize]
     }
 
-    fn put(&self, key: TokenKey, token: String, login: Box<str>) {
-        let kept = (AccessToken::new(token).expect("a token"), login);
-        self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner).insert(key, kept);
+    fn put(&self, key: TokenKey, token: String, session: Box<str>) {
+        let value = (AccessToken::new(token).expect("a token"), session);
+        self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner).insert(key, value);
     }
 
     fn get(&self, key: &TokenKey) -> Option<AccessToken> {

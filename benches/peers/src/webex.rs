@@ -1,4 +1,4 @@
-//! This crate's client, as its users build it, and answers as Webex gives them.
+//! Clients of this crate, as applications build them, and token responses like those of Webex.
 
 use std::sync::Arc;
 
@@ -12,21 +12,22 @@ pub const CLIENT_SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcde
 pub const REDIRECT_URI: &str = "https://rooms.example.com/auth/webex/callback";
 pub const SCOPES: [&str; 3] = ["spark:all", "spark:people_read", "meeting:schedules_read"];
 
-/// As long as Webex's own.
+/// Returns an access token with the length of those of Webex.
 pub fn access_token(number: usize) -> String {
     format!("{number:08x}ZDI3MGEyYzQtNmFlNS00NDNhLWFlNzAtZGVjNjE0MGU1OGZmZWNmZDEwN2ItYTU3_PF84_1eb65fdf-9643-417f-9974")
 }
 
+/// Returns a refresh token with the length of those of Webex.
 pub fn refresh_token(number: usize) -> String {
     format!("{number:08x}MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTEyMzQ1Njc4_PF84_1eb65fdf-9643-417f-9974")
 }
 
-/// What Webex answers, with an access token that lives so many seconds.
-pub fn answer(seconds: u64) -> String {
+/// Returns a token response like those of Webex, with this lifetime of the access token.
+pub fn token_response(expires_in: u64) -> String {
     let (access_token, refresh_token) = (access_token(1), refresh_token(1));
     let scopes = SCOPES.join(" ");
     format!(
-        r#"{{"access_token":"{access_token}","expires_in":{seconds},"refresh_token":"{refresh_token}","refresh_token_expires_in":7775998,"token_type":"Bearer","scope":"{scopes}"}}"#
+        r#"{{"access_token":"{access_token}","expires_in":{expires_in},"refresh_token":"{refresh_token}","refresh_token_expires_in":7775998,"token_type":"Bearer","scope":"{scopes}"}}"#
     )
 }
 
@@ -47,8 +48,8 @@ fn builder(base: &str) -> webex_oauth::WebexOAuthBuilder {
         .scopes(SCOPES.join(" "))
 }
 
-/// A code that can be exchanged once.
-pub fn code(webex: &WebexOAuth) -> AuthorizationCode {
+/// Returns an authorization code.
+pub fn authorization_code(webex: &WebexOAuth) -> AuthorizationCode {
     let (url, pending) = webex.authorize().begin().expect("a login");
     let url = Url::from(url);
     let (_, state) = url.query_pairs().find(|(name, _)| name == "state").expect("a state");
@@ -56,17 +57,17 @@ pub fn code(webex: &WebexOAuth) -> AuthorizationCode {
     webex.accept(pending, callback).map_err(|error| error.to_string()).expect("a code")
 }
 
-/// Tokens of a login.
+/// Completes a login and returns its tokens.
 pub async fn tokens(webex: &WebexOAuth) -> TokenSet {
-    webex.exchange(code(webex)).await.expect("a login").into_tokens()
+    webex.exchange(authorization_code(webex)).await.expect("a login").into_tokens()
 }
 
-/// A transport that answers at once, always the same.
+/// A transport that returns a constant response immediately.
 #[derive(Debug)]
-pub struct Canned(pub Arc<str>);
+pub struct ConstantTransport(pub Arc<str>);
 
 #[async_trait::async_trait]
-impl Transport for Canned {
+impl Transport for ConstantTransport {
     async fn exchange(&self, _: http::Request<Bytes>) -> webex_oauth::Result<http::Response<Bytes>> {
         Ok(http::Response::new(Bytes::copy_from_slice(self.0.as_bytes())))
     }

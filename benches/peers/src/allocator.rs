@@ -1,36 +1,37 @@
-//! An allocator that counts, for each thread by itself, so that a server on another thread is not counted with its client.
+//! A global allocator that counts allocations per thread, so that a server on another thread is not counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-pub struct Counting;
+pub struct CountingAllocator;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    static LIVE: Cell<i64> = const { Cell::new(0) };
+    static ALLOCATED_BYTES: Cell<i64> = const { Cell::new(0) };
 }
 
-/// How many blocks this thread has asked for so far, and how many bytes of them, and of others' that it gave back, live.
-pub fn allocations() -> u64 {
+/// Returns the number of allocations of this thread.
+pub fn allocation_count() -> u64 {
     ALLOCATIONS.get()
 }
 
-pub fn live_bytes() -> i64 {
-    LIVE.get()
+/// Returns the number of bytes that this thread has allocated minus those that it has freed.
+pub fn allocated_bytes() -> i64 {
+    ALLOCATED_BYTES.get()
 }
 
 fn count(blocks: u64, bytes: i64) {
-    // Neither can be reached any more while a thread ends; what happens then counts for nobody.
+    // The counters are not available while a thread ends. Allocations are not counted then.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + blocks));
-    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
+    let _ = ALLOCATED_BYTES.try_with(|allocated| allocated.set(allocated.get() + bytes));
 }
 
 fn signed(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-// SAFETY: every call is handed on to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
+// SAFETY: every call is passed to the system allocator unchanged, and counting does not allocate.
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, signed(layout.size()));
         unsafe { System.alloc(layout) }
