@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use crate::testing::endpoint::MockEndpoint;
 
-use crate::testing::faults::fault::{Fault, Remaining};
+use crate::testing::faults::fault::Fault;
+use crate::testing::faults::script::Remaining;
 use crate::testing::model::state::State;
 use crate::testing::server::lock_ignoring_poison;
 

@@ -39,7 +39,10 @@ async fn start_at(clock: ManualClock) -> (MockServer, ManualClock, Session) {
 /// The URLs of all requests except those for tokens, without the origin.
 async fn received(server: &MockServer) -> Vec<String> {
     let requests = server.received_requests().await.unwrap();
-    let urls = requests.iter().map(|request| request.url.as_str()[server.uri().len()..].to_owned());
+    let urls = requests.iter().map(|request| match request.url.query() {
+        Some(query) => format!("{}?{query}", request.url.path()),
+        None => request.url.path().to_owned(),
+    });
     urls.filter(|url| !url.contains("access_token")).collect()
 }
 

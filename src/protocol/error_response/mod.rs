@@ -287,6 +287,10 @@ fn classify_resource_response(
 
 /// Classifies a JSON object by its code, then by its phrases, then by the status.
 fn classify_json(asked: RequestKind, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<ErrorClass> {
+    // The strings of other API responses may quote the content of users.
+    if asked == RequestKind::Api {
+        return classify_region_status(status);
+    }
     code.and_then(|code| classify_code(asked, code))
         .filter(|remedy| asked.has_grant() || *remedy != ErrorClass::LoginRequired)
         .or_else(|| classify_region_status(status))

@@ -3,10 +3,11 @@
 //! - `token_response` and `named` are the named faults, by endpoint.
 //! - `webex_error` contains Webex's errors in all formats.
 //! - `response_override` changes parts of a response, and its delivery.
-//! - `fault` is the public type, with the faults that have not occurred yet.
+//! - `fault` is the public type. `script` stores the faults that have not occurred yet.
 
 pub(crate) mod token_response;
 pub(crate) mod named;
 pub(crate) mod webex_error;
 pub(crate) mod response_override;
 pub(crate) mod fault;
+pub(crate) mod script;

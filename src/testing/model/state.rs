@@ -7,7 +7,7 @@ use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::service::Rotation;
 use crate::testing::browser_session::Sessions;
-use crate::testing::faults::fault::FaultScript;
+use crate::testing::faults::script::FaultScript;
 use crate::testing::model::authorization::{Authorization, Binding, Consent, Consents};
 use crate::testing::model::browser::LoginTransactions;
 use crate::testing::model::devices::Devices;

@@ -65,6 +65,7 @@ const VERBS: &[&str] = &[
     "Waits",
     "Starts",
     "Stops",
+    "Logs",
     "Registers",
     "Builds",
     "Converts",
