@@ -4,6 +4,8 @@
 //! Meanwhile the device polls Webex, and receives the tokens a few seconds later (RFC 8628,
 //! <https://developer.webex.com/docs/login-with-webex>).
 //!
+#![doc = include_str!("device_login.svg")]
+//!
 //! # Registration
 //!
 //! [Register an integration](super::register) with **all four**

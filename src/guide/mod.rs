@@ -7,6 +7,7 @@
 //! - [`devices`]: login on a device without a browser.
 //! - [`tokens`]: kinds of access tokens, and stored sessions.
 //! - [`api`]: calls to the Webex API.
+//! - [`production`]: several processes, proxies, keys, shutdown, and alerts.
 //! - `testing` (feature `testing`): tests of logins, denials, expiry, and outages.
 //!
 //! # Log events
@@ -28,6 +29,7 @@
 pub mod api;
 pub mod cookies;
 pub mod devices;
+pub mod production;
 pub mod register;
 pub mod terminals;
 #[cfg(feature = "testing")]

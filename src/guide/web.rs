@@ -4,6 +4,8 @@
 //! the other receives the callback. Most pitfalls concern the time between the two, because anyone
 //! can make a browser open your callback URL.
 //!
+#![doc = include_str!("web_login.svg")]
+//!
 //! Two applications in the repository run without an integration. `cargo run --example web_login`
 //! identifies users. `cargo run --example connect_provider` connects the Webex accounts of
 //! customers and works for them in the background.
