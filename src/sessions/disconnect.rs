@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use crate::client::WebexOAuth;
-use crate::error::{Error, ErrorClass, ErrorKind, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result, require_runtime};
 use crate::protocol::authorization::request::{AuthorizationRequest, Prompt};
 use crate::protocol::revocation::RevocationScope;
 use crate::sessions::refresh::shared::CacheRef;
@@ -56,10 +54,7 @@ impl Disconnected {
 /// Removes the session and revokes its tokens, in a separate task: once begun, it completes even
 /// if the caller's future is dropped, because only this task has the tokens to revoke.
 pub(crate) async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
-    let Ok(runtime) = Handle::try_current() else {
-        let message = "no Tokio runtime: disconnect a session from within a runtime";
-        return Err(Error::new(ErrorKind::NoRuntime, message));
-    };
+    let runtime = require_runtime("a session can only be disconnected")?;
     let refresher = Arc::clone(slot.refresher());
     let task = runtime.spawn(refresher.track_future(remove_and_revoke(slot, scope)));
     task.await.unwrap_or_else(|_| {
