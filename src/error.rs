@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::runtime::Handle;
 
 /// A [`Result`](std::result::Result) with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -483,6 +484,15 @@ impl ErrorKind {
             _ => None,
         }
     }
+}
+
+/// Returns the current Tokio runtime. The error begins with `requirement`, for example "a request
+/// can only be sent".
+pub(crate) fn require_runtime(requirement: &str) -> Result<Handle> {
+    Handle::try_current().map_err(|_| {
+        let message = format!("no Tokio runtime: {requirement} within one; call this from an async task");
+        Error::new(ErrorKind::NoRuntime, message)
+    })
 }
 
 impl fmt::Display for Error {

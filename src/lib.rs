@@ -213,11 +213,9 @@ pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, Stored
 pub use crate::service::pkce::Pkce;
 pub use crate::service::{ClientAuth, Rotation, Service};
 pub use crate::sessions::api::{ApiRequest, ItemStream};
-pub use crate::sessions::disconnect::{Disconnected, Revocation};
 pub use crate::sessions::keep_alive::{KeepAlive, KeepAliveHandle, SweepReport};
 pub use crate::sessions::manager::{PutOptions, TokenManager, TokenManagerBuilder};
-pub use crate::sessions::session::Session;
-
+pub use crate::sessions::session::{Disconnected, Revocation, Session};
 pub use crate::sessions::status::{SessionEvent, SessionState, SessionStatus};
 pub use crate::token::account::{Account, AccountField, FieldSource};
 pub use crate::token::rest_id::TokenHint;

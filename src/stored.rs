@@ -28,12 +28,16 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::hash::Hash;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
-use serde::ser::{Error as _, Serialize, Serializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{self, ObjectError, value};
 use crate::secret::{StoredString, ZeroizingBuffer};
 
 /// Serializes a value as a string.
@@ -153,9 +157,116 @@ stored_map!(BTreeMap, Ord);
 /// The version of all stored forms. Higher versions are rejected, and unknown fields are kept.
 pub(crate) const VERSION: u64 = 1;
 
+/// Serializes a stored form: an object that begins with its version.
+pub(crate) struct FormWriter<S: Serializer>(S::SerializeMap);
+
+impl<S: Serializer> FormWriter<S> {
+    pub(crate) fn new(serializer: S) -> std::result::Result<Self, S::Error> {
+        let mut form = Self(serializer.serialize_map(None)?);
+        form.put("v", VERSION)?;
+        Ok(form)
+    }
+
+    pub(crate) fn put(&mut self, name: &str, value: impl Serialize) -> std::result::Result<(), S::Error> {
+        self.0.serialize_entry(name, &value)
+    }
+
+    /// Writes a field if it has a value.
+    pub(crate) fn put_some(&mut self, name: &str, value: Option<impl Serialize>) -> std::result::Result<(), S::Error> {
+        value.map_or(Ok(()), |value| self.put(name, value))
+    }
+
+    pub(crate) fn end(self) -> std::result::Result<S::Ok, S::Error> {
+        self.0.end()
+    }
+}
+
+/// Serializes a stored form as JSON without leaving a copy in memory.
+pub(crate) fn serialize_form(what: &str, form: &impl Serialize) -> Result<StoredString> {
+    let failed = || Error::new(ErrorKind::CorruptEntry, format!("failed to serialize the {what}"));
+    let mut json = ZeroizingBuffer::with_capacity(4096);
+    serde_json::to_writer(&mut json, form).map_err(|source| failed().with_source(source))?;
+    let text = std::str::from_utf8(json.as_slice()).map_err(|source| failed().with_source(source))?;
+    Ok(StoredString::unchecked(text))
+}
+
+/// Reads a stored form field by field. Errors name the field and never quote its value.
+pub(crate) struct FormReader<'a> {
+    what: &'static str,
+    /// The fields, with every value of a duplicate one. The values are not copied, because they may
+    /// be secret.
+    fields: BTreeMap<String, Vec<&'a RawValue>>,
+}
+
+impl<'a> FormReader<'a> {
+    /// Splits a form into its fields, and checks its version.
+    pub(crate) fn new(what: &'static str, json: &'a str) -> Result<Self> {
+        // Some editors write a byte order mark, which is not valid JSON.
+        let mut reader = serde_json::Deserializer::from_str(json.trim_start_matches('\u{feff}'));
+        let fields = reader.deserialize_map(FieldsVisitor).and_then(|fields| reader.end().map(|()| fields));
+        let fields = fields.map_err(|error| unreadable_error(what, ObjectError::from(error)))?;
+        let mut form = Self { what, fields };
+        check_version(what, form.take("v")?)?;
+        Ok(form)
+    }
+
+    /// Removes and returns a field. `null` counts as absent. An empty string is an error, because no
+    /// form contains one.
+    ///
+    /// A `String` has no spare capacity, so its conversion to a secret leaves no copy behind.
+    pub(crate) fn take<T: Deserialize<'a>>(&mut self, name: &str) -> Result<Option<T>> {
+        let values = self.fields.remove(name).unwrap_or_default();
+        let damaged = || self.error(format!("field `{name}` is damaged"));
+        match *values {
+            [] => Ok(None),
+            [value] if value.get() == "\"\"" => Err(damaged()),
+            [value] => serde_json::from_str(value.get()).map_err(|_| damaged()),
+            _ => Err(self.error(format!("duplicate field `{name}`"))),
+        }
+    }
+
+    /// Removes and returns a required field.
+    pub(crate) fn require<T: Deserialize<'a>>(&mut self, name: &str) -> Result<T> {
+        self.take(name)?.ok_or_else(|| self.error(format!("field `{name}` is missing")))
+    }
+
+    /// Removes and returns a field with any value. A value that is nested too deeply is dropped.
+    pub(crate) fn take_any(&mut self, name: &str) -> Option<Value> {
+        parse_any(&self.fields.remove(name)?)
+    }
+
+    /// Returns the remaining fields.
+    pub(crate) fn into_unknown(self) -> Map<String, Value> {
+        self.fields.into_iter().filter_map(|(name, values)| Some((name, parse_any(&values)?))).collect()
+    }
+
+    /// Returns the error for this form.
+    pub(crate) fn error(&self, why: impl fmt::Display) -> Error {
+        unreadable_error(self.what, why)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = BTreeMap<String, Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut fields = Self::Value::new();
+        while let Some((name, value)) = map.next_entry::<String, _>()? {
+            fields.entry(name).or_default().push(value);
+        }
+        Ok(fields)
+    }
+}
+
 /// Checks the version of a stored form.
-pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) -> Result<()> {
-    match version.map_err(|why| unreadable_error(what, why))? {
+pub(crate) fn check_version(what: &str, version: Option<u64>) -> Result<()> {
+    match version {
         Some(1..=VERSION) => Ok(()),
         Some(newer) if newer > VERSION => {
             let message = format!("unsupported version {newer} of the stored {what}: update webex-oauth");
@@ -165,16 +276,56 @@ pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) ->
     }
 }
 
-/// Serializes a stored form as JSON without leaving a copy in memory.
-pub(crate) fn serialize_form(what: &str, form: &impl serde::Serialize) -> Result<StoredString> {
-    let failed = || Error::new(ErrorKind::CorruptEntry, format!("failed to serialize the {what}"));
-    let mut json = ZeroizingBuffer::with_capacity(4096);
-    serde_json::to_writer(&mut json, form).map_err(|source| failed().with_source(source))?;
-    let text = std::str::from_utf8(json.as_slice()).map_err(|source| failed().with_source(source))?;
-    Ok(StoredString::unchecked(text))
+/// Parses the value of an unknown field. The last of several counts.
+fn parse_any(values: &[&RawValue]) -> Option<Value> {
+    value::parse_value(values.last()?.get().as_bytes()).filter(|value| !json::is_deeper_than(value, json::MAX_DEPTH))
 }
 
 /// Returns the error for a stored form that cannot be read.
-pub(crate) fn unreadable_error(what: &str, why: impl std::fmt::Display) -> Error {
+pub(crate) fn unreadable_error(what: &str, why: impl fmt::Display) -> Error {
     Error::new(ErrorKind::CorruptEntry, format!("stored {what} cannot be read: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "form";
+
+    #[test]
+    fn damaged_or_duplicate_field_is_named_and_not_quoted() {
+        for (json, says) in [
+            (r#"{"v":1,"a":1.9}"#, "field `a` is damaged"),
+            (r#"{"v":1,"a":-1}"#, "field `a` is damaged"),
+            (r#"{"v":1,"a":"1"}"#, "field `a` is damaged"),
+            (r#"{"v":1,"a":""}"#, "field `a` is damaged"),
+            (r#"{"v":1,"a":{"hunter2":1}}"#, "field `a` is damaged"),
+            (r#"{"v":1,"a":1,"a":"hunter2"}"#, "duplicate field `a`"),
+            (r#"{"v":1,"a":null}"#, "field `a` is missing"),
+            (r#"{"v":1,"hunter2":1}"#, "field `a` is missing"),
+            (r#"{"v":1,"v":1}"#, "duplicate field `v`"),
+            (r#"{"v":2,"a":"hunter2"}"#, "update webex-oauth"),
+            (r#"{"v":1,"a":"hunter2"#, "invalid JSON at line 1, column 19"),
+            (r#"["hunter2"]"#, "not a JSON object"),
+            (r#""hunter2""#, "not a JSON object"),
+        ] {
+            let error = FormReader::new(NAME, json).and_then(|mut form| form.require::<u64>("a")).unwrap_err();
+            assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains(says), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+        assert_eq!(FormReader::new(NAME, "\u{feff}{\"v\":1,\"a\":7}").unwrap().require::<u64>("a").unwrap(), 7);
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_unless_nested_too_deeply() {
+        let raw = r#"{"$serde_json::private::RawValue":"boom"}"#;
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        let json = format!(
+            r#"{{"v":1,"x":[{raw}],"$serde_json::private::RawValue":"boom","a":{raw},"y":{deep},"z":1,"z":2}}"#
+        );
+        let mut form = FormReader::new(NAME, &json).unwrap();
+        assert!(form.take::<String>("a").is_err());
+        let unknown = Value::Object(form.into_unknown()).to_string();
+        assert_eq!(unknown, format!(r#"{{"$serde_json::private::RawValue":"boom","x":[{raw}],"z":2}}"#));
+    }
 }

@@ -19,7 +19,7 @@ use crate::protocol::authorization::implicit::UnverifiedImplicitTokens;
 use crate::protocol::error_response::{self, error_from_response};
 use crate::protocol::http_request::{self, RequestKind};
 use crate::protocol::oidc::id_token::{CheckedIdToken, Expected, IdTokenOrigin, check_same_user};
-use crate::protocol::oidc::key::JwkSet;
+use crate::protocol::oidc::jws::JwkSet;
 use crate::protocol::oidc::{SigningAlgorithm, VerifiedIdToken};
 use crate::registration::Credentials;
 use crate::scope::Scope;

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::protocol::oidc::VerifiedIdToken;
 use crate::protocol::oidc::id_token::{CheckedIdToken, SignatureCheck, invalid_id_token_error};
-use crate::protocol::oidc::key::JwkSet;
+use crate::protocol::oidc::jws::JwkSet;
 use crate::service::url::Endpoint;
 
 /// The minimum interval between two fetches from one address. It doubles after each consecutive

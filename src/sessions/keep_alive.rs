@@ -9,11 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::clock::{MAX_CLOCK_SKEW, MIN_PLAUSIBLE_TIME, UnixTime};
-use crate::error::{Error, ErrorKind, Result, Transience};
+use crate::error::{Error, ErrorKind, Result, Transience, require_runtime};
 use crate::random;
 use crate::sessions::manager::TokenManager;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
@@ -216,10 +215,7 @@ impl KeepAlive {
     ///
     /// - [`ErrorKind::NoRuntime`]: called outside a Tokio runtime.
     pub fn start(self) -> Result<KeepAliveHandle> {
-        let runtime = Handle::try_current().map_err(|_| {
-            let message = "no Tokio runtime: keep-alive can only be started within one; call this from an async task";
-            Error::new(ErrorKind::NoRuntime, message)
-        })?;
+        let runtime = require_runtime("keep-alive can only be started")?;
         Ok(KeepAliveHandle(runtime.spawn(self.run())))
     }
 

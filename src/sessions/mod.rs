@@ -2,14 +2,13 @@
 //!
 //! - `status` describes a session, with its events.
 //! - `refresh` keeps the access tokens valid.
-//! - `disconnect` removes a session and revokes its tokens.
-//! - `session` is a handle to one session, and `api` calls the Webex API with it.
+//! - `session` is a handle to one session, and disconnects it.
+//! - `api` calls the Webex API with a session.
 //! - `manager` manages all sessions of a client.
 //! - `keep_alive` refreshes idle sessions before they expire.
 
 pub(crate) mod status;
 pub(crate) mod refresh;
-pub(crate) mod disconnect;
 pub(crate) mod session;
 pub(crate) mod api;
 pub(crate) mod manager;

@@ -1,4 +1,4 @@
-//! A handle to a stored session.
+//! A handle to a stored session, and its disconnection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
 use crate::client::WebexOAuth;
-use crate::error::{Error, ErrorKind, Result, ServerError};
+use crate::error::{Error, ErrorClass, ErrorKind, Result, ServerError, require_runtime};
 use crate::protocol::api_request;
-use crate::protocol::authorization::request::AuthorizationRequest;
+use crate::protocol::authorization::request::{AuthorizationRequest, Prompt};
 use crate::protocol::meetings::SecurityContext;
 #[cfg(feature = "oidc")]
 use crate::protocol::oidc::UserInfo;
@@ -18,7 +18,6 @@ use crate::protocol::person::Person;
 use crate::protocol::revocation::RevocationScope;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
-use crate::sessions::disconnect::{Disconnected, disconnect};
 use crate::sessions::refresh::shared::{CacheRef, Refresher};
 use crate::sessions::refresh::steps::MAX_BLOCK;
 use crate::sessions::status::{SessionState, SessionStatus};
@@ -505,4 +504,75 @@ impl TokenSource for Session {
         // `access_token` reports an error that requires a login.
         let _ = self.refresher().replacement(&self.cache_ref, token, false).await;
     }
+}
+
+/// The result of disconnecting a session, returned by
+/// [`Session::disconnect`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Disconnected {
+    /// The outcome of the revocation. The session is removed from the store regardless.
+    pub revocation: Revocation,
+    webex: WebexOAuth,
+}
+
+/// The outcome of a token revocation (RFC 7009).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Revocation {
+    /// The server revoked the token, or it was already invalid.
+    Revoked,
+    /// The service has no revocation endpoint, as is usual for Webex. The tokens stay valid until
+    /// they expire.
+    Unsupported,
+    /// The request failed, or no session was stored. The tokens may stay valid until they expire.
+    Failed(Error),
+}
+
+impl Disconnected {
+    /// Begins the next login in the same browser, with [`Prompt::SelectAccount`].
+    ///
+    /// The browser is still signed in to Webex. Without the prompt, the next login may silently use
+    /// the same account.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # async fn leave(session: webex_oauth::Session) -> webex_oauth::Result<()> {
+    /// let disconnected = session.disconnect().await?;
+    /// let (url, pending) = disconnected.login_again().begin()?; // continue as with any login
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn login_again(&self) -> AuthorizationRequest {
+        self.webex.authorize().prompt(Prompt::SelectAccount)
+    }
+}
+
+/// Removes the session and revokes its tokens, in a separate task: once begun, it completes even
+/// if the caller's future is dropped, because only this task has the tokens to revoke.
+async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
+    let runtime = require_runtime("a session can only be disconnected")?;
+    let refresher = Arc::clone(slot.refresher());
+    let task = runtime.spawn(refresher.track_future(remove_and_revoke(slot, scope)));
+    task.await.unwrap_or_else(|_| {
+        let message = "disconnecting was interrupted: the runtime shut down; check whether the session is still stored";
+        Err(Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable))
+    })
+}
+
+async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
+    let refresher = slot.refresher();
+    refresher.wait_for_refresh(&slot).await;
+    let revoked = match refresher.remove(&slot).await? {
+        Some(Ok(record)) => refresher.webex.revoke(&record.tokens, scope).await,
+        Some(Err(unreadable)) => Err(unreadable),
+        None => Err(Error::new(ErrorKind::SessionNotFound, "no stored session: there is nothing to revoke")),
+    };
+    let revocation = match revoked {
+        Ok(()) => Revocation::Revoked,
+        Err(error) if error.kind() == ErrorKind::Unsupported => Revocation::Unsupported,
+        Err(error) => Revocation::Failed(error),
+    };
+    Ok(Disconnected { revocation, webex: refresher.webex.clone() })
 }

@@ -279,8 +279,7 @@ mod tests {
     #[test]
     fn published_key_verifies_signature() {
         use crate::protocol::oidc::SigningAlgorithm;
-        use crate::protocol::oidc::key;
-        use crate::protocol::oidc::key::JwkSet;
+        use crate::protocol::oidc::jws::{self, JwkSet};
 
         let mut keys = SigningKeys::new();
         let mut before = None;
@@ -293,8 +292,8 @@ mod tests {
                 let (id, signed) = (keys.id_for(algorithm), keys.sign(algorithm, "input"));
                 let set = JwkSet::read(keys.key_set().to_string().as_bytes()).unwrap();
                 let own = set.candidates(verified_as, Some(&id))[0];
-                assert!(key::is_valid_signature(verified_as, own, "input", &signed), "{algorithm:?}");
-                assert!(!key::is_valid_signature(verified_as, own, "inpus", &signed), "{algorithm:?}");
+                assert!(jws::is_valid_signature(verified_as, own, "input", &signed), "{algorithm:?}");
+                assert!(!jws::is_valid_signature(verified_as, own, "inpus", &signed), "{algorithm:?}");
             }
             let signed = keys.sign(Algorithm::Rs256, "input");
             assert_ne!(before.replace(signed.clone()), Some(signed), "the next key differs");

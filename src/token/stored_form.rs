@@ -3,242 +3,148 @@
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::Result;
-use crate::json::Object;
 use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, IdToken, RefreshToken, StoredString};
-use crate::stored::{self, unreadable_error};
+use crate::stored::{self, FormReader, FormWriter};
 use crate::token::account::{Account, EmailAddress, Identity, Profile, Subject};
 use crate::token::token_set::{ExchangeParameters, TokenSet};
 
 const STORED_TOKENS_NAME: &str = "token set";
 
-const FIELDS: [&str; 33] = [
-    "v",
-    "service",
-    "client_id",
-    "access_token",
-    "token_type",
-    "expires_at",
-    "refresh_token",
-    "refresh_token_expires_at",
-    "scope",
-    "asked",
-    "id_token",
-    "received_at",
-    "user_name",
-    "iss",
-    "siteid",
-    "userid",
-    "authentication_id",
-    "email",
-    "person_id",
-    "person_organization_id",
-    "person_display_name",
-    "person_email",
-    "person_email_verified",
-    "id_token_issuer",
-    "id_token_subject",
-    "id_token_email",
-    "id_token_email_verified",
-    "id_token_name",
-    "user_info_email",
-    "user_info_email_verified",
-    "user_info_name",
-    "redirect_uri",
-    "code_verifier",
-];
+struct StoredTokenSet<'a>(&'a TokenSet);
 
-type StoredFields = Object<{ FIELDS.len() }>;
-
-#[derive(Serialize)]
-struct StoredTokenSet<'a> {
-    v: u64,
-    service: &'a str,
-    client_id: &'a str,
-    access_token: &'a str,
-    token_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token_expires_at: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    asked: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<&'a str>,
-    received_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    siteid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    userid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authentication_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    person_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    person_organization_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    person_display_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    person_email: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    person_email_verified: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_issuer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_email: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_email_verified: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_info_email: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_info_email_verified: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_info_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    redirect_uri: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code_verifier: Option<&'a str>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    extra: &'a Map<String, Value>,
-    #[serde(flatten)]
-    unknown: &'a Map<String, Value>,
+impl Serialize for StoredTokenSet<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Self(tokens) = self;
+        let mut form = FormWriter::new(serializer)?;
+        form.put("service", &tokens.client.service)?;
+        form.put("client_id", &tokens.client.client_id)?;
+        form.put("access_token", tokens.access_token.expose())?;
+        form.put("token_type", tokens.token_type())?;
+        form.put_some("expires_at", tokens.expires_at.map(UnixTime::as_secs))?;
+        form.put_some("refresh_token", tokens.refresh_token.as_ref().map(RefreshToken::expose))?;
+        form.put_some("refresh_token_expires_at", tokens.refresh_token_expires_at.map(UnixTime::as_secs))?;
+        form.put_some("scope", tokens.granted.as_ref().map(Scopes::to_string))?;
+        form.put_some("asked", Some(tokens.requested_scopes.to_string()).filter(|asked| !asked.is_empty()))?;
+        form.put_some("id_token", tokens.id_token.as_ref().map(IdToken::expose))?;
+        form.put("received_at", tokens.received_at.as_secs())?;
+        put_account(&mut form, &tokens.account)?;
+        if let Some(exchange) = &tokens.exchange {
+            form.put("redirect_uri", &exchange.redirect_uri)?;
+            form.put("code_verifier", exchange.code_verifier.expose_secret())?;
+        }
+        form.put_some("extra", Some(&tokens.extra).filter(|extra| !extra.is_empty()))?;
+        tokens.unknown.iter().try_for_each(|(name, value)| form.put(name, value))?;
+        form.end()
+    }
 }
 
-pub(crate) fn write_token_set(tokens: &TokenSet) -> Result<StoredString> {
-    let account = &tokens.account;
-    let (person, subject, profile) = (account.person.as_ref(), account.subject.as_ref(), account.profile.as_ref());
-    let of_person = person.and_then(|person| person.address.as_ref());
-    let of_id_token = subject.and_then(|subject| subject.address.as_ref());
-    let of_user_info = profile.and_then(|profile| profile.address.as_ref());
-    let form = StoredTokenSet {
-        v: stored::VERSION,
-        service: &tokens.client.service,
-        client_id: &tokens.client.client_id,
-        access_token: tokens.access_token.expose(),
-        token_type: tokens.token_type(),
-        expires_at: tokens.expires_at.map(UnixTime::as_secs),
-        refresh_token: tokens.refresh_token.as_ref().map(RefreshToken::expose),
-        refresh_token_expires_at: tokens.refresh_token_expires_at.map(UnixTime::as_secs),
-        scope: tokens.granted.as_ref().map(Scopes::to_string),
-        asked: tokens.requested_scopes.to_string(),
-        id_token: tokens.id_token.as_ref().map(IdToken::expose),
-        received_at: tokens.received_at.as_secs(),
-        user_name: account.user_name(),
-        iss: account.issuer(),
-        siteid: account.site_id(),
-        userid: account.user_id(),
-        authentication_id: account.authentication_id(),
-        email: account.email.as_deref(),
-        person_id: account.person_id(),
-        person_organization_id: account.organization_id(),
-        person_display_name: person.and_then(|person| person.display_name.as_deref()),
-        person_email: of_person.map(|address| address.email.as_str()),
-        person_email_verified: of_person.and_then(|address| address.is_verified),
-        id_token_issuer: subject.map(|subject| subject.issuer.as_str()),
-        id_token_subject: subject.map(|subject| subject.subject.as_str()),
-        id_token_email: of_id_token.map(|address| address.email.as_str()),
-        id_token_email_verified: of_id_token.and_then(|address| address.is_verified),
-        id_token_name: subject.and_then(|subject| subject.name.as_deref()),
-        user_info_email: of_user_info.map(|address| address.email.as_str()),
-        user_info_email_verified: of_user_info.and_then(|address| address.is_verified),
-        user_info_name: profile.and_then(|profile| profile.name.as_deref()),
-        redirect_uri: tokens.exchange.as_ref().map(|exchange| exchange.redirect_uri.as_str()),
-        code_verifier: tokens.exchange.as_ref().map(|exchange| exchange.code_verifier.expose_secret()),
-        extra: &tokens.extra,
-        unknown: &tokens.unknown,
-    };
-    stored::serialize_form(STORED_TOKENS_NAME, &form)
+fn put_account<S: Serializer>(form: &mut FormWriter<S>, account: &Account) -> std::result::Result<(), S::Error> {
+    form.put_some("user_name", account.user_name.as_ref())?;
+    form.put_some("iss", account.iss.as_ref())?;
+    form.put_some("siteid", account.siteid.as_ref())?;
+    form.put_some("userid", account.userid.as_ref())?;
+    form.put_some("authentication_id", account.authentication_id.as_ref())?;
+    form.put_some("email", account.email.as_ref())?;
+    if let Some(Identity { id, organization_id, display_name, address }) = &account.person {
+        form.put("person_id", id)?;
+        form.put_some("person_organization_id", organization_id.as_ref())?;
+        form.put_some("person_display_name", display_name.as_ref())?;
+        put_email_address(form, "person_email", "person_email_verified", address.as_ref())?;
+    }
+    if let Some(Subject { issuer, subject, name, address }) = &account.subject {
+        form.put("id_token_issuer", issuer)?;
+        form.put("id_token_subject", subject)?;
+        put_email_address(form, "id_token_email", "id_token_email_verified", address.as_ref())?;
+        form.put_some("id_token_name", name.as_ref())?;
+    }
+    if let Some(Profile { name, address }) = &account.profile {
+        put_email_address(form, "user_info_email", "user_info_email_verified", address.as_ref())?;
+        form.put_some("user_info_name", name.as_ref())?;
+    }
+    Ok(())
+}
+
+fn put_email_address<S: Serializer>(
+    form: &mut FormWriter<S>,
+    email: &str,
+    is_verified: &str,
+    address: Option<&EmailAddress>,
+) -> std::result::Result<(), S::Error> {
+    form.put_some(email, address.map(|address| &address.email))?;
+    form.put_some(is_verified, address.and_then(|address| address.is_verified))
 }
 
 pub(crate) fn read_token_set(json: &str) -> Result<TokenSet> {
-    let mut form =
-        StoredFields::read(json.as_bytes(), &FIELDS).map_err(|fault| unreadable_error(STORED_TOKENS_NAME, fault))?;
-    stored::check_version(STORED_TOKENS_NAME, form.take_exact_integer("v"))?;
-    let missing = |name| move || unreadable_error(STORED_TOKENS_NAME, format!("missing `{name}`"));
-    let owner = ClientIdentity {
-        service: read_string(&mut form, "service")?.ok_or_else(missing("service"))?,
-        client_id: read_string(&mut form, "client_id")?.ok_or_else(missing("client_id"))?,
-    };
-    if read_string(&mut form, "token_type")?.is_some_and(|found| found != "Bearer") {
-        return Err(unreadable_error(STORED_TOKENS_NAME, "`token_type` is not \"Bearer\""));
+    let mut form = FormReader::new(STORED_TOKENS_NAME, json)?;
+    if form.take::<String>("token_type")?.is_some_and(|found| found != "Bearer") {
+        return Err(form.error("`token_type` is not \"Bearer\""));
     }
-    let account = read_account(&mut form)?;
-    let (granted, asked) = (read_string(&mut form, "scope")?, read_string(&mut form, "asked")?);
-    let redirect_uri = read_string(&mut form, "redirect_uri")?;
-    let exchange = redirect_uri.zip(read_secret(&mut form, "code_verifier")?);
-    let access_token = read_secret(&mut form, "access_token")?.ok_or_else(missing("access_token"))?;
-    let access_token = AccessToken::from_response(access_token).ok_or_else(|| {
-        unreadable_error(STORED_TOKENS_NAME, "`access_token` contains characters that are not allowed in a header")
-    })?;
-    let refresh_token = read_secret(&mut form, "refresh_token")?.map(RefreshToken::of);
-    let id_token = read_secret(&mut form, "id_token")?.map(IdToken::of);
-    let mut time = |name| {
-        form.take_exact_integer(name)
-            .map(|time| time.map(UnixTime::from_secs))
-            .map_err(|why| unreadable_error(STORED_TOKENS_NAME, why))
-    };
+    let client = ClientIdentity { service: form.require("service")?, client_id: form.require("client_id")? };
+    let access_token = AccessToken::from_response(form.require::<String>("access_token")?.into())
+        .ok_or_else(|| form.error("`access_token` contains characters that are not allowed in a header"))?;
+    let code_verifier = form.take::<String>("code_verifier")?.map(SecretString::from);
+    let exchange = form.take("redirect_uri")?.zip(code_verifier);
     Ok(TokenSet {
-        client: Arc::new(owner),
+        client: Arc::new(client),
         access_token,
-        expires_at: time("expires_at")?,
-        refresh_token,
-        refresh_token_expires_at: time("refresh_token_expires_at")?,
+        expires_at: form.take("expires_at")?.map(UnixTime::from_secs),
+        refresh_token: form.take::<String>("refresh_token")?.map(|token| RefreshToken::of(token.into())),
+        refresh_token_expires_at: form.take("refresh_token_expires_at")?.map(UnixTime::from_secs),
         has_stated_refresh_expiry: false,
-        granted: granted.map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
-        requested_scopes: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
-        id_token,
-        received_at: time("received_at")?.ok_or_else(missing("received_at"))?,
-        account,
+        granted: take_scopes(&mut form, "scope")?.filter(|scopes| !scopes.is_empty()),
+        requested_scopes: take_scopes(&mut form, "asked")?.unwrap_or_default(),
+        id_token: form.take::<String>("id_token")?.map(|token| IdToken::of(token.into())),
+        received_at: UnixTime::from_secs(form.require("received_at")?),
+        account: take_account(&mut form)?,
         exchange: exchange.map(|(redirect_uri, code_verifier)| ExchangeParameters { redirect_uri, code_verifier }),
-        extra: take_extra(&mut form.extra)?,
-        unknown: form.extra,
+        extra: take_extra(&mut form)?,
+        unknown: form.into_unknown(),
     })
 }
 
-fn read_account(form: &mut StoredFields) -> Result<Account> {
+fn take_scopes(form: &mut FormReader<'_>, name: &str) -> Result<Option<Scopes>> {
+    Ok(form.take::<String>(name)?.map(|scopes| Scopes::from_server(&scopes)))
+}
+
+fn take_extra(form: &mut FormReader<'_>) -> Result<Map<String, Value>> {
+    match form.take_any("extra") {
+        None => Ok(Map::new()),
+        Some(Value::Object(extra)) => Ok(extra),
+        Some(_) => Err(form.error("`extra` is damaged")),
+    }
+}
+
+fn take_account(form: &mut FormReader<'_>) -> Result<Account> {
     let person = Identity {
-        id: read_string(form, "person_id")?.unwrap_or_default(),
-        organization_id: read_string(form, "person_organization_id")?,
-        display_name: read_string(form, "person_display_name")?,
-        address: read_email_address(form, "person_email", "person_email_verified")?,
+        id: form.take("person_id")?.unwrap_or_default(),
+        organization_id: form.take("person_organization_id")?,
+        display_name: form.take("person_display_name")?,
+        address: take_email_address(form, "person_email", "person_email_verified")?,
     };
     let subject = Subject {
-        issuer: read_string(form, "id_token_issuer")?.unwrap_or_default(),
-        subject: read_string(form, "id_token_subject")?.unwrap_or_default(),
-        name: read_string(form, "id_token_name")?,
-        address: read_email_address(form, "id_token_email", "id_token_email_verified")?,
+        issuer: form.take("id_token_issuer")?.unwrap_or_default(),
+        subject: form.take("id_token_subject")?.unwrap_or_default(),
+        name: form.take("id_token_name")?,
+        address: take_email_address(form, "id_token_email", "id_token_email_verified")?,
     };
     let profile = Profile {
-        name: read_string(form, "user_info_name")?,
-        address: read_email_address(form, "user_info_email", "user_info_email_verified")?,
+        name: form.take("user_info_name")?,
+        address: take_email_address(form, "user_info_email", "user_info_email_verified")?,
     };
     Ok(Account {
-        user_name: read_string(form, "user_name")?,
-        iss: read_string(form, "iss")?,
-        siteid: read_string(form, "siteid")?,
-        userid: read_string(form, "userid")?,
-        authentication_id: read_string(form, "authentication_id")?,
-        email: read_string(form, "email")?,
+        user_name: form.take("user_name")?,
+        iss: form.take("iss")?,
+        siteid: form.take("siteid")?,
+        userid: form.take("userid")?,
+        authentication_id: form.take("authentication_id")?,
+        email: form.take("email")?,
         person: Some(person).filter(|person| !person.id.is_empty()),
         subject: Some(subject).filter(|subject| !subject.subject.is_empty()),
         profile: Some(profile).filter(|profile| *profile != Profile::default()),
@@ -246,29 +152,9 @@ fn read_account(form: &mut StoredFields) -> Result<Account> {
 }
 
 /// Reads an e-mail address. Earlier versions did not store whether it is verified.
-fn read_email_address(
-    form: &mut StoredFields,
-    email: &'static str,
-    is_verified: &'static str,
-) -> Result<Option<EmailAddress>> {
-    let is_verified = form.take_exact_bool(is_verified).map_err(|why| unreadable_error(STORED_TOKENS_NAME, why))?;
-    Ok(EmailAddress::new(read_string(form, email)?.as_deref(), is_verified))
-}
-
-fn read_string(form: &mut StoredFields, name: &'static str) -> Result<Option<String>> {
-    Ok(read_secret(form, name)?.map(|text| text.expose_secret().to_owned()))
-}
-
-fn read_secret(form: &mut StoredFields, name: &'static str) -> Result<Option<SecretString>> {
-    form.take_exact_string(name).map_err(|why| unreadable_error(STORED_TOKENS_NAME, why))
-}
-
-fn take_extra(unknown: &mut Map<String, Value>) -> Result<Map<String, Value>> {
-    match unknown.remove("extra") {
-        None => Ok(Map::new()),
-        Some(Value::Object(extra)) => Ok(extra),
-        Some(_) => Err(unreadable_error(STORED_TOKENS_NAME, "`extra` is damaged")),
-    }
+fn take_email_address(form: &mut FormReader<'_>, email: &str, is_verified: &str) -> Result<Option<EmailAddress>> {
+    let (email, is_verified) = (form.take(email)?, form.take(is_verified)?);
+    Ok(email.map(|email| EmailAddress { email, is_verified }))
 }
 
 impl TokenSet {
@@ -283,7 +169,7 @@ impl TokenSet {
     ///
     /// This function never fails in the current version.
     pub fn to_stored(&self) -> Result<StoredString> {
-        write_token_set(self)
+        stored::serialize_form(STORED_TOKENS_NAME, &StoredTokenSet(self))
     }
 
     /// Reads a token set written by [`to_stored`](TokenSet::to_stored) of this or an earlier
@@ -313,7 +199,7 @@ mod tests {
     fn invalid_stored_scopes_fall_back_to_requested_scopes() {
         let tokens = read_token_set(&STORED_MEETINGS_TOKENS.replace("\"all_read\"", "\"$?\"")).unwrap();
         assert_eq!(tokens.scopes().unwrap().to_string(), "all_read user_modify");
-        assert!(read_token_set(write_token_set(&tokens).unwrap().expose()).is_ok());
+        assert!(read_token_set(tokens.to_stored().unwrap().expose()).is_ok());
     }
 
     #[test]

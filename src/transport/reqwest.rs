@@ -13,7 +13,7 @@ use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use url::Url;
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::error::{Delivery, Error, ErrorKind, Result};
+use crate::error::{Delivery, Error, ErrorKind, Result, require_runtime};
 use crate::secret::ZeroizingBuffer;
 use crate::service::url::is_loopback;
 use crate::transport::failure::{body_read_error, is_unprocessed, request_send_error};
@@ -214,10 +214,7 @@ impl ReqwestTransport {
 #[async_trait]
 impl Transport for ReqwestTransport {
     async fn exchange(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            let message = "no Tokio runtime: a request can only be sent within one; call this from an async task";
-            return Err(Error::new(ErrorKind::NoRuntime, message));
-        }
+        require_runtime("a request can only be sent")?;
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
         let request = Request::try_from(request).map_err(invalid_request_error)?;
         let exchange = async { read_http_response(self.send(request, limits.timeout).await?, limits.max_body).await };

@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
 
 use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::Object;
 use crate::login::device::device_login::{DeviceLogin, Phase};
 use crate::protocol::authorization::pending::Payload;
 use crate::protocol::device::DeviceGrant;
@@ -20,121 +18,68 @@ use crate::protocol::grant::ExchangeOptions;
 use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
 use crate::secret::StoredString;
-use crate::stored::{self, unreadable_error};
+use crate::stored::{self, FormReader, FormWriter};
 
 const STORED_DEVICE_NAME: &str = "device login";
 
-const FIELDS: [&str; 16] = [
-    "v",
-    "service",
-    "client_id",
-    "device_code",
-    "user_code",
-    "verification_uri",
-    "verification_uri_complete",
-    "scope",
-    "kept_at",
-    "expires_at",
-    "asked_at",
-    "pause",
-    "interval",
-    "life",
-    "user_info",
-    "self_contained_token",
-];
+struct StoredDeviceLogin<'a>(&'a DeviceLogin);
 
-#[derive(Serialize)]
-struct StoredDeviceLogin<'a> {
-    v: u64,
-    service: &'a str,
-    client_id: &'a str,
-    device_code: &'a str,
-    user_code: &'a str,
-    verification_uri: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verification_uri_complete: Option<&'a str>,
-    scope: String,
-    kept_at: u64,
-    expires_at: u64,
-    asked_at: u64,
-    pause: u64,
-    interval: u64,
-    life: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_info: Option<&'a str>,
-    self_contained_token: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a Value>,
+impl Serialize for StoredDeviceLogin<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Self(login) = self;
+        let DeviceGrant { authorization, requested_scopes, options, payload } = &*login.grant;
+        let client: &ClientIdentity = &login.webex.registration().client;
+        let kept = login.schedule.to_stored(login.webex.clock().elapsed(), login.webex.now());
+        let mut form = FormWriter::new(serializer)?;
+        form.put("service", &client.service)?;
+        form.put("client_id", &client.client_id)?;
+        form.put("device_code", authorization.device_code.expose_secret())?;
+        form.put("user_code", &authorization.user_code)?;
+        form.put("verification_uri", &authorization.verification_uri)?;
+        form.put_some("verification_uri_complete", authorization.verification_uri_complete.as_ref())?;
+        form.put("scope", requested_scopes.to_string())?;
+        form.put("kept_at", kept.kept_at.as_secs())?;
+        form.put("expires_at", kept.expires_at.as_secs())?;
+        form.put("asked_at", kept.asked_at.as_secs())?;
+        form.put("pause", kept.pause.as_secs())?;
+        form.put("interval", kept.interval.as_secs())?;
+        form.put("life", kept.life.as_secs())?;
+        form.put_some("user_info", options.user_info.as_ref())?;
+        form.put("self_contained_token", options.self_contained_token)?;
+        form.put_some("payload", payload.value())?;
+        form.end()
+    }
 }
 
-pub(crate) fn write_device_login(login: &DeviceLogin) -> Result<StoredString> {
-    let DeviceGrant { authorization, requested_scopes: asked, options, payload } = &*login.grant;
-    let owner: &ClientIdentity = &login.webex.registration().client;
-    let kept = login.schedule.to_stored(login.webex.clock().elapsed(), login.webex.now());
-    let form = StoredDeviceLogin {
-        v: stored::VERSION,
-        service: &owner.service,
-        client_id: &owner.client_id,
-        device_code: authorization.device_code.expose_secret(),
-        user_code: &authorization.user_code,
-        verification_uri: &authorization.verification_uri,
-        verification_uri_complete: authorization.verification_uri_complete.as_deref(),
-        scope: asked.to_string(),
-        kept_at: kept.kept_at.as_secs(),
-        expires_at: kept.expires_at.as_secs(),
-        asked_at: kept.asked_at.as_secs(),
-        pause: kept.pause.as_secs(),
-        interval: kept.interval.as_secs(),
-        life: kept.life.as_secs(),
-        user_info: options.user_info.as_deref(),
-        self_contained_token: options.self_contained_token,
-        payload: payload.value(),
-    };
-    stored::serialize_form(STORED_DEVICE_NAME, &form)
-}
-
-pub(crate) fn read_device_login(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
-    let damaged = |why: String| unreadable_error(STORED_DEVICE_NAME, why);
-    let missing = |name: &str| damaged(format!("`{name}` is missing"));
-    let mut form =
-        Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable_error(STORED_DEVICE_NAME, fault))?;
-    stored::check_version(STORED_DEVICE_NAME, form.take_exact_integer("v"))?;
-    let mut text = |name| form.take_exact_string(name).map_err(damaged);
-    let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
-    let owner = ClientIdentity {
-        service: plain("service")?.ok_or_else(|| missing("service"))?,
-        client_id: plain("client_id")?.ok_or_else(|| missing("client_id"))?,
-    };
-    webex.registration().require_same_client(&owner, "the device login was started")?;
-    let user_code = plain("user_code")?.ok_or_else(|| missing("user_code"))?;
-    let verification_uri = plain("verification_uri")?.ok_or_else(|| missing("verification_uri"))?;
-    let verification_uri_complete = plain("verification_uri_complete")?;
-    let (scope, user_info) = (plain("scope")?, plain("user_info")?);
-    let device_code = text("device_code")?.ok_or_else(|| missing("device_code"))?;
-    let self_contained_token = form.take_exact_bool("self_contained_token").map_err(damaged)?.unwrap_or_default();
-    let mut number = |name| form.take_exact_integer(name).map_err(damaged)?.ok_or_else(|| missing(name));
+fn read_device_login(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
+    let mut form = FormReader::new(STORED_DEVICE_NAME, text)?;
+    let client = ClientIdentity { service: form.require("service")?, client_id: form.require("client_id")? };
+    webex.registration().require_same_client(&client, "the device login was started")?;
     let kept = StoredPollSchedule {
-        kept_at: UnixTime::from_secs(number("kept_at")?),
-        expires_at: UnixTime::from_secs(number("expires_at")?),
-        asked_at: UnixTime::from_secs(number("asked_at")?),
-        pause: Duration::from_secs(number("pause")?),
-        interval: Duration::from_secs(number("interval")?),
-        life: Duration::from_secs(number("life")?),
+        kept_at: UnixTime::from_secs(form.require("kept_at")?),
+        expires_at: UnixTime::from_secs(form.require("expires_at")?),
+        asked_at: UnixTime::from_secs(form.require("asked_at")?),
+        pause: Duration::from_secs(form.require("pause")?),
+        interval: Duration::from_secs(form.require("interval")?),
+        life: Duration::from_secs(form.require("life")?),
     };
     let authorization = DeviceAuthorization {
-        device_code,
-        user_code,
-        verification_uri,
-        verification_uri_complete,
+        device_code: form.require::<String>("device_code")?.into(),
+        user_code: form.require("user_code")?,
+        verification_uri: form.require("verification_uri")?,
+        verification_uri_complete: form.take("verification_uri_complete")?,
         lifetime: kept.life,
         interval: kept.interval,
     };
-    authorization.check(&webex.registration().insecure_hosts).map_err(|why| damaged(why.to_owned()))?;
+    authorization.check(&webex.registration().insecure_hosts).map_err(|why| form.error(why))?;
     let grant = DeviceGrant {
         authorization,
-        requested_scopes: scope.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
-        options: ExchangeOptions { user_info, self_contained_token },
-        payload: Payload::from_stored(form.extra.remove("payload")),
+        requested_scopes: form.take::<String>("scope")?.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        options: ExchangeOptions {
+            user_info: form.take("user_info")?,
+            self_contained_token: form.take("self_contained_token")?.unwrap_or_default(),
+        },
+        payload: Payload::from_stored(form.take_any("payload")),
     };
     let clock = Arc::clone(webex.clock());
     let (now, wall) = (clock.elapsed(), clock.now());
@@ -155,7 +100,7 @@ impl DeviceLogin {
     /// - [`ErrorKind::InvalidInput`]: the login is finished.
     pub fn to_stored(&self) -> Result<StoredString> {
         match self.phase {
-            Phase::Waiting => write_device_login(self),
+            Phase::Waiting => stored::serialize_form(STORED_DEVICE_NAME, &StoredDeviceLogin(self)),
             Phase::LoggedIn | Phase::Failed(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "device login is finished: there is nothing to store"))
             }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io, thread};
 
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::client::WebexOAuth;
 use crate::client::login::Login;
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, require_runtime};
 use crate::login::loopback::connections::Connections;
 use crate::login::loopback::listen::Listeners;
 use crate::login::loopback::page::RejectedRequest;
@@ -90,10 +89,7 @@ impl WaitingLogin {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn wait(self) -> Result<Login> {
-        Handle::try_current().map_err(|_| {
-            let message = "no Tokio runtime: a callback can only be received within one; call this from an async task";
-            Error::new(ErrorKind::NoRuntime, message)
-        })?;
+        require_runtime("a callback can only be received")?;
         let Self {
             webex,
             url,

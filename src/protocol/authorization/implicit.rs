@@ -245,15 +245,8 @@ pub struct PendingImplicit {
     pub(crate) response: ImplicitResponse,
 }
 
-#[derive(Serialize)]
-struct SerializedPendingImplicit<'a> {
-    v: u64,
-    response: ImplicitResponse,
-    pending: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct DeserializedPendingImplicit<'a> {
+#[derive(Serialize, Deserialize)]
+struct StoredPendingImplicit<'a> {
     v: u64,
     response: ImplicitResponse,
     #[serde(borrow)]
@@ -293,12 +286,9 @@ impl PendingImplicit {
     /// All errors of [`PendingAuthorization::to_stored`].
     pub fn to_stored(&self) -> Result<StoredString> {
         let pending = self.pending.to_stored()?;
-        let pending = serde_json::from_str(pending.expose())
-            .map_err(|_| unreadable_error(STORED_NAME, "damaged or incomplete"))?;
-        stored::serialize_form(
-            STORED_NAME,
-            &SerializedPendingImplicit { v: stored::VERSION, response: self.response, pending },
-        )
+        let pending = serde_json::from_str(pending.expose()).map_err(damaged_error)?;
+        let form = StoredPendingImplicit { v: stored::VERSION, response: self.response, pending };
+        stored::serialize_form(STORED_NAME, &form)
     }
 
     /// Reads a pending login written by [`to_stored`](Self::to_stored).
@@ -308,9 +298,14 @@ impl PendingImplicit {
     /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): `text` is damaged or was
     ///   written by a later version.
     pub fn from_stored(text: &str) -> Result<Self> {
-        let damaged = |_| unreadable_error(STORED_NAME, "damaged or incomplete");
-        let reading: DeserializedPendingImplicit<'_> = serde_json::from_str(text).map_err(damaged)?;
-        stored::check_version(STORED_NAME, Ok(Some(reading.v)))?;
-        Ok(Self { pending: PendingAuthorization::from_stored(reading.pending.get())?, response: reading.response })
+        let form: StoredPendingImplicit<'_> = serde_json::from_str(text).map_err(damaged_error)?;
+        stored::check_version(STORED_NAME, Some(form.v))?;
+        Ok(Self { pending: PendingAuthorization::from_stored(form.pending.get())?, response: form.response })
     }
+}
+
+/// Returns the error for a damaged form. serde_json's message is omitted, because it may quote the
+/// form.
+fn damaged_error(_: serde_json::Error) -> Error {
+    unreadable_error(STORED_NAME, "damaged or incomplete")
 }

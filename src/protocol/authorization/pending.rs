@@ -8,18 +8,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, MAX_CLOCK_SKEW, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{Object, is_deeper_than};
+use crate::json::is_deeper_than;
 use crate::registration::ClientIdentity;
 use crate::scope::Scopes;
 use crate::secret::{StoredString, constant_time_eq};
 use crate::service::pkce::{CodeVerifier, Pkce};
-use crate::stored::{self, unreadable_error};
+use crate::stored::{self, FormReader, FormWriter};
 
 const STORED_NAME: &str = "pending authorization";
 
@@ -168,7 +168,7 @@ impl PendingAuthorization {
     /// - [`ErrorKind::InvalidInput`]: the result would be too long. Request fewer scopes, or use a
     ///   shorter payload or redirect URI.
     pub fn to_stored(&self) -> Result<StoredString> {
-        let text = stored::serialize_form(STORED_NAME, &StoredPendingAuthorization::from(self))?;
+        let text = stored::serialize_form(STORED_NAME, &StoredPendingAuthorization(self))?;
         let length = text.expose().len();
         if length > MAX_STORED_LEN {
             let message = format!(
@@ -301,88 +301,46 @@ impl Payload {
     }
 }
 
-const FIELDS: [&str; 11] = [
-    "v",
-    "service",
-    "client_id",
-    "state",
-    "nonce",
-    "max_age",
-    "code_verifier",
-    "code_challenge_method",
-    "redirect_uri",
-    "scope",
-    "begun_at",
-];
+struct StoredPendingAuthorization<'a>(&'a PendingAuthorization);
 
-#[derive(Serialize)]
-struct StoredPendingAuthorization<'a> {
-    v: u64,
-    service: &'a str,
-    client_id: &'a str,
-    state: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_age: Option<u64>,
-    code_verifier: &'a str,
-    code_challenge_method: &'a str,
-    redirect_uri: &'a str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    scope: String,
-    begun_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a Value>,
-}
-
-impl<'a> From<&'a PendingAuthorization> for StoredPendingAuthorization<'a> {
-    fn from(pending: &'a PendingAuthorization) -> Self {
-        Self {
-            v: stored::VERSION,
-            service: &pending.client.service,
-            client_id: &pending.client.client_id,
-            state: pending.state.expose_secret(),
-            nonce: pending.nonce.as_ref().map(|nonce| nonce.expose_secret()),
-            max_age: pending.max_age.map(|max_age| max_age.as_secs()),
-            code_verifier: pending.verifier.expose(),
-            code_challenge_method: pending.verifier.method().name(),
-            redirect_uri: &pending.redirect_uri,
-            scope: pending.requested_scopes.to_string(),
-            begun_at: pending.begun_at.as_secs(),
-            payload: pending.payload.value(),
-        }
+impl Serialize for StoredPendingAuthorization<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Self(pending) = self;
+        let mut form = FormWriter::new(serializer)?;
+        form.put("service", &pending.client.service)?;
+        form.put("client_id", &pending.client.client_id)?;
+        form.put("state", pending.state.expose_secret())?;
+        form.put_some("nonce", pending.nonce.as_ref().map(|nonce| nonce.expose_secret()))?;
+        form.put_some("max_age", pending.max_age.map(|max_age| max_age.as_secs()))?;
+        form.put("code_verifier", pending.verifier.expose())?;
+        form.put("code_challenge_method", pending.verifier.method().name())?;
+        form.put("redirect_uri", &pending.redirect_uri)?;
+        form.put_some("scope", Some(pending.requested_scopes.to_string()).filter(|scope| !scope.is_empty()))?;
+        form.put("begun_at", pending.begun_at.as_secs())?;
+        form.put_some("payload", pending.payload.value())?;
+        form.end()
     }
 }
 
 fn read_pending_authorization(text: &str) -> Result<PendingAuthorization> {
-    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable_error(STORED_NAME, fault))?;
-    stored::check_version(STORED_NAME, form.take_exact_integer("v"))?;
-    let missing = |name| move || unreadable_error(STORED_NAME, format!("missing `{name}`"));
-    let mut text = |name| form.take_exact_string(name).map_err(|why| unreadable_error(STORED_NAME, why));
-    let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
-    let owner = ClientIdentity {
-        service: plain("service")?.ok_or_else(missing("service"))?,
-        client_id: plain("client_id")?.ok_or_else(missing("client_id"))?,
-    };
-    let method = plain("code_challenge_method")?.and_then(|name| Pkce::from_name(&name));
-    let method = method.ok_or_else(missing("code_challenge_method"))?;
-    let (redirect_uri, asked) = (plain("redirect_uri")?, plain("scope")?);
-    let verifier = text("code_verifier")?.ok_or_else(missing("code_verifier"))?;
-    let (state, nonce) = (text("state")?, text("nonce")?);
-    let mut number = |name| form.take_exact_integer(name).map_err(|why| unreadable_error(STORED_NAME, why));
-    let (begun_at, max_age) = (number("begun_at")?, number("max_age")?);
+    let mut form = FormReader::new(STORED_NAME, text)?;
+    let client = ClientIdentity { service: form.require("service")?, client_id: form.require("client_id")? };
+    let method = Pkce::from_name(&form.require::<String>("code_challenge_method")?)
+        .ok_or_else(|| form.error("unknown `code_challenge_method`"))?;
+    let verifier = SecretString::from(form.require::<String>("code_verifier")?);
+    let verifier = CodeVerifier::from_stored(verifier.expose_secret(), method)
+        .ok_or_else(|| form.error("invalid length or character in `code_verifier`"))?;
     Ok(PendingAuthorization {
-        client: Arc::new(owner),
-        state: state.ok_or_else(missing("state"))?,
-        nonce,
-        max_age: max_age.map(Duration::from_secs),
-        verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
-            .ok_or_else(|| unreadable_error(STORED_NAME, "invalid length or character in `code_verifier`"))?,
-        redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
-        requested_scopes: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
-        begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
+        client: Arc::new(client),
+        state: form.require::<String>("state")?.into(),
+        nonce: form.take::<String>("nonce")?.map(SecretString::from),
+        max_age: form.take("max_age")?.map(Duration::from_secs),
+        verifier,
+        redirect_uri: form.require("redirect_uri")?,
+        requested_scopes: form.take::<String>("scope")?.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        begun_at: UnixTime::from_secs(form.require("begun_at")?),
         stopwatch: None,
-        payload: Payload::from_stored(form.extra.remove("payload")),
+        payload: Payload::from_stored(form.take_any("payload")),
     })
 }
 
@@ -511,7 +469,7 @@ mod tests {
             (text.replace("\"v\":1", "\"v\":7"), "update webex-oauth"),
             (text.replace("S256", "S512"), "code_challenge_method"),
             (text.replace("\"code_verifier\":\"", "\"code_verifier\":\" "), "code_verifier"),
-            (text.replace("\"state\"", "\"etats\""), "missing `state`"),
+            (text.replace("\"state\"", "\"etats\""), "`state` is missing"),
         ] {
             let error = PendingAuthorization::from_stored(&bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::CorruptEntry);

@@ -14,8 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::strict;
 use crate::json::value::{has_replacement_character, whole_number};
 use crate::protocol::oidc::claims::VerifiedIdToken;
-use crate::protocol::oidc::jws::Jws;
-use crate::protocol::oidc::key::{self, JwkSet, SigningAlgorithm};
+use crate::protocol::oidc::jws::{self, JwkSet, Jws, SigningAlgorithm};
 use crate::redact;
 use crate::secret::constant_time_eq;
 
@@ -109,7 +108,7 @@ impl<'a> CheckedIdToken<'a> {
             (2.., None) => return SignatureCheck::AmbiguousKey,
             _ => {}
         }
-        let is_of = |key: &_| key::is_valid_signature(self.jws.algorithm, key, self.jws.input, &self.jws.signature);
+        let is_of = |key: &_| jws::is_valid_signature(self.jws.algorithm, key, self.jws.input, &self.jws.signature);
         if candidates.into_iter().any(is_of) {
             SignatureCheck::Valid(VerifiedIdToken::from_verified_claims(self.jws.claims.clone()))
         } else {

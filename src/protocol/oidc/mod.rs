@@ -66,7 +66,6 @@
 //! [`WebexOAuth::home_issuer`](crate::WebexOAuth::home_issuer) finds a user's home issuer, and
 //! [`WebexOAuth::logout_url`](crate::WebexOAuth::logout_url) builds the logout URL.
 
-pub(crate) mod key;
 pub(crate) mod jws;
 pub(crate) mod claims;
 pub(crate) mod id_token;
@@ -75,8 +74,8 @@ pub(crate) mod user_info;
 
 pub use crate::protocol::oidc::claims::VerifiedIdToken;
 pub use crate::protocol::oidc::discovery::Discovery;
-pub use crate::protocol::oidc::key::SigningAlgorithm;
+pub use crate::protocol::oidc::jws::SigningAlgorithm;
 pub use crate::protocol::oidc::user_info::UserInfo;
 
-// `jws` parses tokens, `jwk` reads key sets, and `signature` verifies with the TLS library. `id_token`
-// applies all checks of an ID token.
+// `jws` parses tokens and key sets, and verifies signatures with the TLS library. `id_token` applies
+// all checks of an ID token.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::error::{Error, ErrorClass, ErrorKind, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result, require_runtime};
 use crate::secret::AccessToken;
 use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken};
 use crate::sessions::refresh::policy::MIN_BACKOFF;
@@ -207,7 +207,7 @@ impl Refresher {
 
     /// Returns the progress of the running refresh of a cache entry, or starts a refresh task.
     pub(crate) fn start_or_join(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<watch::Receiver<RefreshStatus>> {
-        let runtime = current_runtime()?;
+        let runtime = require_runtime("tokens can only be refreshed")?;
         let (running, start) = slot.join_or_register_refresh();
         if let Some(start) = start {
             // A random ID per refresh: a forked or cloned process must not share lease IDs.
@@ -230,7 +230,7 @@ impl Refresher {
             return Ok(());
         }
         // Time limits need a runtime.
-        current_runtime()?;
+        require_runtime("tokens can only be saved")?;
         loop {
             for slot in &unsaved {
                 self.start_or_join(slot)?;
@@ -263,13 +263,6 @@ impl Refresher {
             }
         }
     }
-}
-
-fn current_runtime() -> Result<Handle> {
-    Handle::try_current().map_err(|_| {
-        let message = "no Tokio runtime: tokens can only be refreshed within one; call this from an async task";
-        Error::new(ErrorKind::NoRuntime, message)
-    })
 }
 
 fn unsaved_token_expired_error() -> Error {

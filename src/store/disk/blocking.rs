@@ -13,7 +13,7 @@ use std::{io, process, thread};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::error::{Error, ErrorKind, Result, Transience};
+use crate::error::{Error, Result, Transience, require_runtime};
 
 /// The maximum number of concurrent blocking calls of one store.
 const MAX_THREADS: usize = 16;
@@ -192,10 +192,7 @@ impl Drop for QueuedJob<'_> {
 
 /// Returns the Tokio runtime of the caller. Jobs enter it, because keyrings may require it.
 pub(crate) fn current_runtime() -> Result<Handle> {
-    Handle::try_current().map_err(|_| {
-        let message = "no Tokio runtime: the store can only be used within one; call this from an async task";
-        Error::new(ErrorKind::NoRuntime, message)
-    })
+    require_runtime("the store can only be used")
 }
 
 /// Returns the error for a call whose thread panicked.
@@ -206,6 +203,7 @@ pub(crate) fn panicked_error() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use std::cell::RefCell;
     use std::sync::mpsc::{Sender, channel};
 
