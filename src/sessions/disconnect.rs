@@ -8,7 +8,7 @@ use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::protocol::authorization::request::{AuthorizationRequest, Prompt};
 use crate::protocol::revocation::RevocationScope;
-use crate::sessions::refresh::shared::CacheRef;
+use crate::sessions::refresh::cache::CacheRef;
 
 /// The result of disconnecting a session, returned by
 /// [`Session::disconnect`](crate::Session::disconnect).
@@ -55,24 +55,24 @@ impl Disconnected {
 
 /// Removes the session and revokes its tokens, in a separate task: once begun, it completes even
 /// if the caller's future is dropped, because only this task has the tokens to revoke.
-pub(crate) async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
+pub(crate) async fn disconnect(cache_ref: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
     let Ok(runtime) = Handle::try_current() else {
         let message = "no Tokio runtime: disconnect a session from within a runtime";
         return Err(Error::new(ErrorKind::NoRuntime, message));
     };
-    let refresher = Arc::clone(slot.refresher());
-    let task = runtime.spawn(refresher.track_future(remove_and_revoke(slot, scope)));
+    let refresher = Arc::clone(&cache_ref.refresher);
+    let task = runtime.spawn(refresher.track_future(remove_and_revoke(cache_ref, scope)));
     task.await.unwrap_or_else(|_| {
         let message = "disconnecting was interrupted: the runtime shut down; check whether the session is still stored";
         Err(Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable))
     })
 }
 
-async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
-    let refresher = slot.refresher();
-    refresher.wait_for_refresh(&slot).await;
-    let revoked = match refresher.remove(&slot).await? {
-        Some(Ok(record)) => refresher.webex.revoke(&record.tokens, scope).await,
+async fn remove_and_revoke(cache_ref: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
+    let webex = &cache_ref.refresher.webex;
+    cache_ref.wait_for_refresh().await;
+    let revoked = match cache_ref.remove().await? {
+        Some(Ok(record)) => webex.revoke(&record.tokens, scope).await,
         Some(Err(unreadable)) => Err(unreadable),
         None => Err(Error::new(ErrorKind::SessionNotFound, "no stored session: there is nothing to revoke")),
     };
@@ -81,5 +81,5 @@ async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Dis
         Err(error) if error.kind() == ErrorKind::Unsupported => Revocation::Unsupported,
         Err(error) => Revocation::Failed(error),
     };
-    Ok(Disconnected { revocation, webex: refresher.webex.clone() })
+    Ok(Disconnected { revocation, webex: webex.clone() })
 }
