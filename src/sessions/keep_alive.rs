@@ -15,8 +15,8 @@ use crate::clock::{MAX_CLOCK_SKEW, MIN_PLAUSIBLE_TIME, UnixTime};
 use crate::error::{Error, ErrorKind, Result, Transience, require_runtime};
 use crate::random;
 use crate::sessions::manager::TokenManager;
+use crate::sessions::refresh::cache::CacheRef;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
-use crate::sessions::refresh::shared::CacheRef;
 use crate::sessions::refresh::steps::StoredLogin;
 use crate::sessions::status::SessionEvent;
 use crate::store::TokenKey;
@@ -83,7 +83,7 @@ const MAX_UNFINISHED: usize = 10_000;
 ///
 /// The store must be able to list sessions: its
 /// [`as_index`](crate::store::TokenStore::as_index) must return a
-/// [`TokenIndex`](crate::store::TokenIndex). Sessions whose refresh token has no known expiry are
+/// [`TokenIndex`](crate::store::TokenIndex). Sessions whose refresh token has no session expiry are
 /// not swept.
 ///
 /// # Example
@@ -351,43 +351,45 @@ impl KeepAlive {
     }
 
     async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<SessionOutcome> {
-        let known = match reason {
+        let unfinished = match reason {
             Reason::Due => self.state().unfinished.remove(key),
             // Stays in the map for the next sweep in which the session is due.
             Reason::Check => self.state().unfinished.get(key).cloned(),
         };
-        let slot = known.unwrap_or_else(|| CacheRef::get_transient(self.manager.refresher(), key));
-        let visit = self.refresh_if_due(&slot, reason).await;
-        let mut memory = self.state();
+        let cache_ref = unfinished.unwrap_or_else(|| CacheRef::new_transient(self.manager.refresher(), key));
+        let outcome = self.refresh_if_due(&cache_ref, reason).await;
+        let mut state = self.state();
         // Also remember a rejected session, so that its event is not emitted again.
-        if matches!(visit, SessionOutcome::LeaseHeld | SessionOutcome::Failed(_) | SessionOutcome::LoginRequired)
-            && memory.unfinished.len() < MAX_UNFINISHED
+        if matches!(outcome, SessionOutcome::LeaseHeld | SessionOutcome::Failed(_) | SessionOutcome::LoginRequired)
+            && state.unfinished.len() < MAX_UNFINISHED
         {
-            memory.unfinished.insert(key.clone(), slot);
+            state.unfinished.insert(key.clone(), cache_ref);
         }
-        Ok(visit)
+        Ok(outcome)
     }
 
-    async fn refresh_if_due(&self, slot: &CacheRef, reason: Reason) -> SessionOutcome {
+    async fn refresh_if_due(&self, cache_ref: &CacheRef, reason: Reason) -> SessionOutcome {
         let refresher = self.manager.refresher();
-        let epoch = slot.epoch();
-        let known = match refresher.load(&slot.key).await {
-            Ok(Some(known))
-                if reason == Reason::Due && known.head.due().is_some_and(|due| due <= refresher.webex.now()) =>
+        let epoch = cache_ref.epoch();
+        let session = match cache_ref.load().await {
+            Ok(Some(session))
+                if reason == Reason::Due && session.head.due().is_some_and(|due| due <= refresher.webex.now()) =>
             {
-                known
+                session
             }
-            Ok(Some(known)) if reason == Reason::Check && is_received_in_future(&known, refresher.webex.now()) => known,
+            Ok(Some(session)) if reason == Reason::Check && is_received_in_future(&session, refresher.webex.now()) => {
+                session
+            }
             // Another task or process was faster.
             Ok(_) => return SessionOutcome::Skipped,
             // Several clients may share a store.
             Err(error) if error.kind() == ErrorKind::ClientMismatch => return SessionOutcome::Skipped,
             Err(error) => {
-                event!(WARN, key = ?slot.key, error = as_dyn_error(&error), "session load failed");
+                event!(WARN, key = ?cache_ref.key, error = as_dyn_error(&error), "session load failed");
                 return SessionOutcome::Failed(failure_scope(&error));
             }
         };
-        match refresher.refresh_if_needed(slot, epoch, &known).await {
+        match cache_ref.refresh_if_needed(epoch, &session).await {
             Ok(true) => SessionOutcome::Refreshed,
             Ok(false) => SessionOutcome::Skipped,
             // Removed in the meantime, or refreshed by another process at the moment.
@@ -416,9 +418,9 @@ fn is_check_due(key: &TokenKey, now: UnixTime, time: Duration) -> bool {
 
 /// Returns `true` if a refreshable session was received further in the future than the clock skew
 /// allows.
-fn is_received_in_future(known: &StoredLogin<SessionData>, now: UnixTime) -> bool {
-    let tokens = &known.tokens.tokens;
-    tokens.refresh_token().is_some() && !known.head.is_rejected() && tokens.received_at() > now + MAX_CLOCK_SKEW
+fn is_received_in_future(session: &StoredLogin<SessionData>, now: UnixTime) -> bool {
+    let tokens = &session.tokens.tokens;
+    tokens.refresh_token().is_some() && !session.head.is_rejected() && tokens.received_at() > now + MAX_CLOCK_SKEW
 }
 
 /// Returns the scope of a failure. A failing store, network, or server affects the next session as

@@ -10,9 +10,9 @@ use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::AccessToken;
+use crate::sessions::refresh::cache::{CacheRef, EventListener, Refresher};
 use crate::sessions::refresh::policy::after_login;
 use crate::sessions::refresh::record::{SessionData, with_timeout};
-use crate::sessions::refresh::shared::{CacheRef, EventListener, Refresher};
 use crate::sessions::refresh::steps::StoredLogin;
 use crate::sessions::refresh::update::{CompareAndSwap, InvalidateOnDrop};
 use crate::sessions::session::Session;
@@ -253,7 +253,7 @@ impl TokenManager {
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
         match self.refresher.cached_if_fresh(key) {
             Some(token) => Ok(token),
-            None => self.refresher.access_token(&self.cache_ref(key)).await,
+            None => self.cache_ref(key).access_token().await,
         }
     }
 
@@ -292,12 +292,12 @@ impl TokenManager {
     /// - [`ErrorKind::CorruptEntry`]: the stored session cannot be read.
     pub async fn set_data(&self, key: &TokenKey, data: &impl Serialize) -> Result<()> {
         let data = to_json(data)?;
-        let slot = self.cache_ref(key);
-        let amend = |_: &Head, record: &mut SessionData| {
+        let cache_ref = self.cache_ref(key);
+        let update = |_: &Head, record: &mut SessionData| {
             record.data = Some(data.clone());
             true
         };
-        if self.refresher.update_session_data(&slot, amend).await? { Ok(()) } else { Err(slot.not_found_error()) }
+        if cache_ref.update_session_data(update).await? { Ok(()) } else { Err(cache_ref.not_found_error()) }
     }
 
     /// Removes the session under `key` from the store. A refresh in progress does not restore it.
@@ -310,7 +310,7 @@ impl TokenManager {
     ///
     /// - [`ErrorKind::Store`]: the store failed. The session may or may not have been removed.
     pub async fn remove(&self, key: &TokenKey) -> Result<()> {
-        self.refresher.remove(&self.cache_ref(key)).await?;
+        self.cache_ref(key).remove().await?;
         Ok(())
     }
 
@@ -350,7 +350,7 @@ impl TokenManager {
     /// - [`ErrorKind::Store`]: the store failed.
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub async fn unblock(&self, key: &TokenKey) -> Result<()> {
-        self.refresher.unblock(&self.cache_ref(key)).await
+        self.cache_ref(key).unblock().await
     }
 
     /// Waits until no refresh is running and all new tokens are stored.
@@ -387,9 +387,9 @@ impl TokenManager {
         let PutOptions { data, replaces_account } = options;
         let data = data.transpose()?;
         tokens.require_same_client(&self.refresher.webex.registration().client)?;
-        let slot = self.cache_ref(key);
+        let cache_ref = self.cache_ref(key);
         let mut record = SessionData::new(tokens);
-        let turn = slot.lock_for_write_with_timeout().await?;
+        let guard = cache_ref.lock_for_write_with_timeout().await?;
         let mut change = None;
         let mut swap = CompareAndSwap::new(&self.refresher.store, key);
         loop {
@@ -401,14 +401,13 @@ impl TokenManager {
             record.data = data.clone().or(kept);
             let entry = Entry { head: Head::new(after_login(&record.tokens).due.or(due))?, body: record.write()? };
             // Not earlier: rejected tokens change nothing.
-            let begun = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&slot));
+            let begun = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&cache_ref));
             if swap.save(&entry).await? {
-                begun.confirm(Some(
-                    self.refresher.to_cached_token(&slot, &StoredLogin { head: entry.head, tokens: record }),
-                ));
-                drop(turn);
+                let stored = StoredLogin { head: entry.head, tokens: record };
+                begun.confirm(Some(cache_ref.to_cached_token(&stored)));
+                drop(guard);
                 event!(INFO, key = ?key, "session stored");
-                return Ok(Session::new(slot.clone()));
+                return Ok(Session::new(cache_ref.clone()));
             }
             change = Some(begun);
         }
@@ -428,8 +427,8 @@ impl TokenManager {
             let person = self.refresher.webex.person(record.tokens.access_token()).await?;
             record.tokens.set_person(person.identity());
         }
-        let is_proven = |record: &SessionData| record.tokens.account().subject().is_some();
-        if is_proven(&before) && !is_known(&before) && !is_proven(record) {
+        let is_verified = |record: &SessionData| record.tokens.account().subject().is_some();
+        if is_verified(&before) && !is_known(&before) && !is_verified(record) {
             let message = format!(
                 "account mismatch: the session stored under {key:?} was verified by an ID token, and the new tokens contain \
                  none; request the scope `openid` again, or use `PutOptions::replace_account()`"

@@ -18,8 +18,9 @@ use crate::protocol::person::Person;
 use crate::protocol::revocation::RevocationScope;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
-use crate::sessions::refresh::shared::{CacheRef, Refresher};
-use crate::sessions::refresh::steps::MAX_BLOCK;
+use crate::sessions::refresh::cache::CacheRef;
+use crate::sessions::refresh::record::SessionData;
+use crate::sessions::refresh::steps::{MAX_BLOCK, StoredLogin};
 use crate::sessions::status::{SessionState, SessionStatus};
 use crate::source::TokenSource;
 use crate::store::TokenKey;
@@ -64,16 +65,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(slot: CacheRef) -> Self {
-        Self { cache_ref: slot }
-    }
-
-    fn refresher(&self) -> &Arc<Refresher> {
-        self.cache_ref.refresher()
+    pub(crate) fn new(cache_ref: CacheRef) -> Self {
+        Self { cache_ref }
     }
 
     pub(crate) fn webex(&self) -> &WebexOAuth {
-        &self.refresher().webex
+        &self.cache_ref.refresher.webex
     }
 
     /// Returns the key under which the session is stored.
@@ -105,7 +102,7 @@ impl Session {
     /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): a refresh was required outside a
     ///   Tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
-        self.refresher().access_token(&self.cache_ref).await
+        self.cache_ref.access_token().await
     }
 
     /// Refreshes the tokens before they are due, for example after an administrator has changed the
@@ -123,7 +120,7 @@ impl Session {
     /// The errors of [`access_token`](Self::access_token), even while the current token is valid.
     /// Other callers still receive that token.
     pub async fn refresh(&self) -> Result<()> {
-        self.refresher().refresh(&self.cache_ref).await
+        self.cache_ref.refresh().await
     }
 
     /// Reports that the API responded with 401 to `token`.
@@ -196,7 +193,7 @@ impl Session {
             return response;
         }
         event!(DEBUG, key = ?self.cache_ref.key, "access token rejected by the API");
-        match self.refresher().replacement(&self.cache_ref, &token, may_cut_pause).await {
+        match self.cache_ref.replacement(&token, may_cut_pause).await {
             Ok(Some(newer)) => call(newer).await,
             Ok(None) => response,
             // More specific than the 401 that caused the refresh.
@@ -271,25 +268,25 @@ impl Session {
     /// - [`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch): the stored session
     ///   belongs to another client.
     pub async fn status(&self) -> Result<Option<SessionStatus>> {
-        let Some(known) = self.refresher().load(&self.cache_ref.key).await? else { return Ok(None) };
+        let Some(session) = self.cache_ref.load().await? else { return Ok(None) };
         // New tokens are used before they are saved.
-        let unsaved = self.cache_ref.unsaved().filter(|unsaved| unsaved.is_newer_than(&known.head));
-        let known = unsaved.unwrap_or(known);
+        let unsaved = self.cache_ref.unsaved().filter(|unsaved| unsaved.is_newer_than(&session.head));
+        let StoredLogin { head, tokens: SessionData { tokens, .. } } = unsaved.unwrap_or(session);
         let now = self.webex().now();
-        let state = match known.head.hold {
-            Some(RefreshBlock::Rejected { generation, code, at, .. }) if generation == known.head.generation => {
-                SessionState::LoginRequired { code, since: at, was_interrupted: known.head.interrupted }
+        let state = match head.hold {
+            Some(RefreshBlock::Rejected { generation, code, at, .. }) if generation == head.generation => {
+                SessionState::LoginRequired { code, since: at, was_interrupted: head.interrupted }
             }
             Some(RefreshBlock::RetryAt(until)) if until > now && until.since(now) <= MAX_BLOCK => {
                 SessionState::BackingOff { until }
             }
-            _ => SessionState::from_tokens(&known.tokens.tokens, now),
+            _ => SessionState::from_tokens(&tokens, now),
         };
         // A pause of the whole client concerns every session that could be refreshed.
         let own = self.cache_ref.last_error();
         let is_over = own.as_ref().is_some_and(Error::is_login_required);
-        let last_error = self.refresher().pause_error().filter(|_| !is_over).or(own);
-        Ok(Some(SessionStatus::new(state, last_error, known.head.ends, &known.tokens.tokens)))
+        let last_error = self.cache_ref.refresher.pause_error().filter(|_| !is_over).or(own);
+        Ok(Some(SessionStatus::new(state, last_error, head.ends, &tokens)))
     }
 
     /// Verifies with Webex that the session is valid, and returns its status.
@@ -335,7 +332,7 @@ impl Session {
     pub async fn person(&self) -> Result<Person> {
         let webex = self.webex();
         let call = |token: AccessToken| async move {
-            let login = self.refresher().login_of(&self.cache_ref, &token);
+            let login = self.cache_ref.login_of(&token);
             let person = webex.person(&token).await?;
             Ok::<_, Error>((login, person))
         };
@@ -344,12 +341,12 @@ impl Session {
         self.cache_ref.record_token_accepted();
         if let Some(login) = login {
             let identity = person.identity();
-            let note = move |tokens: &mut TokenSet| {
+            let update = move |tokens: &mut TokenSet| {
                 // A different person is not stored over a known one.
-                let is_another = tokens.account().person_id().is_some_and(|known| known != identity.id);
+                let is_another = tokens.account().person_id().is_some_and(|id| id != identity.id);
                 !is_another && tokens.set_person(identity.clone())
             };
-            self.refresher().save_account(&self.cache_ref, login, note).await;
+            self.cache_ref.save_account(login, update).await;
         }
         Ok(person)
     }
@@ -364,18 +361,15 @@ impl Session {
     /// [`access_token`](Self::access_token), and [`account`](Self::account).
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self) -> Result<UserInfo> {
-        let webex = &self.refresher().webex;
-        let known =
-            self.refresher().load(&self.cache_ref.key).await?.ok_or_else(|| self.cache_ref.not_found_error())?;
-        let account = known.tokens.tokens.account();
+        let webex = self.webex();
+        let stored = self.cache_ref.load().await?.ok_or_else(|| self.cache_ref.not_found_error())?;
+        let account = stored.tokens.tokens.account();
         let is_refused = |reply: &Result<_>| reply.as_ref().is_err_and(Error::is_token_rejected);
         let call = |token: AccessToken| async move { webex.user_info_of_account(account, &token).await };
         let info = self.call_with_retry(call, is_refused, true).await?;
         self.cache_ref.record_token_accepted();
         let profile = info.profile();
-        self.refresher()
-            .save_account(&self.cache_ref, known.head.login, move |tokens| tokens.set_profile(profile.clone()))
-            .await;
+        self.cache_ref.save_account(stored.head.login, move |tokens| tokens.set_profile(profile.clone())).await;
         Ok(info)
     }
 
@@ -502,7 +496,7 @@ impl TokenSource for Session {
 
     async fn invalidate(&self, token: &AccessToken) {
         // `access_token` reports an error that requires a login.
-        let _ = self.refresher().replacement(&self.cache_ref, token, false).await;
+        let _ = self.cache_ref.replacement(token, false).await;
     }
 }
 
@@ -551,21 +545,21 @@ impl Disconnected {
 
 /// Removes the session and revokes its tokens, in a separate task: once begun, it completes even
 /// if the caller's future is dropped, because only this task has the tokens to revoke.
-async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
+async fn disconnect(cache_ref: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
     let runtime = require_runtime("a session can only be disconnected")?;
-    let refresher = Arc::clone(slot.refresher());
-    let task = runtime.spawn(refresher.track_future(remove_and_revoke(slot, scope)));
+    let refresher = Arc::clone(&cache_ref.refresher);
+    let task = runtime.spawn(refresher.track_future(remove_and_revoke(cache_ref, scope)));
     task.await.unwrap_or_else(|_| {
         let message = "disconnecting was interrupted: the runtime shut down; check whether the session is still stored";
         Err(Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable))
     })
 }
 
-async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
-    let refresher = slot.refresher();
-    refresher.wait_for_refresh(&slot).await;
-    let revoked = match refresher.remove(&slot).await? {
-        Some(Ok(record)) => refresher.webex.revoke(&record.tokens, scope).await,
+async fn remove_and_revoke(cache_ref: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
+    let webex = &cache_ref.refresher.webex;
+    cache_ref.wait_for_refresh().await;
+    let revoked = match cache_ref.remove().await? {
+        Some(Ok(record)) => webex.revoke(&record.tokens, scope).await,
         Some(Err(unreadable)) => Err(unreadable),
         None => Err(Error::new(ErrorKind::SessionNotFound, "no stored session: there is nothing to revoke")),
     };
@@ -574,5 +568,5 @@ async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Dis
         Err(error) if error.kind() == ErrorKind::Unsupported => Revocation::Unsupported,
         Err(error) => Revocation::Failed(error),
     };
-    Ok(Disconnected { revocation, webex: refresher.webex.clone() })
+    Ok(Disconnected { revocation, webex: webex.clone() })
 }

@@ -1,9 +1,10 @@
-//! A cache entry: the cached token of a session, and the refresh in progress.
+//! A cache entry: the cached token of a session, the refresh in progress, and rarely used state.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -13,18 +14,22 @@ use crate::clock::UnixTime;
 use crate::error::{Error, ErrorClass, ErrorKind};
 use crate::secret::AccessToken;
 use crate::sessions::refresh::policy::Expiry;
-use crate::sessions::refresh::rare_state::{MonotonicNanos, RareState, RefreshStatus};
 use crate::sessions::refresh::record::SessionData;
-use crate::sessions::refresh::steps::{ForeignLease, StoredLogin, Urgency};
+use crate::sessions::refresh::steps::{ForeignLease, RefreshStatus, StoredLogin, Urgency};
+use crate::store::TokenKey;
 use crate::store::entry::{LeaseId, LoginId};
-use crate::store::{Head, TokenKey};
 
 /// The cache entry of one session. It has many readers, and one refresh at a time changes it.
 pub(crate) struct CacheEntry {
     pub(crate) key: TokenKey,
     current: ArcSwapOption<CachedToken>,
     inner: Mutex<Inner>,
-    pub(crate) ref_count: RefCount,
+    /// The number of users: session handles and the refresh task.
+    ///
+    /// The strong count of an `Arc` cannot replace it, because a user that leaves still holds its
+    /// `Arc`. Of two that leave at once, neither would see that it is the last. Memory cannot hold
+    /// more users than 32 bits can count.
+    users: AtomicU32,
     /// The jitter of this entry, as a fraction of `u16::MAX`.
     jitter: u16,
     /// `true` if a caller other than keep-alive uses the entry.
@@ -74,15 +79,35 @@ impl CachedToken {
     }
 }
 
+/// A time by [`Clock::elapsed`](crate::clock::Clock::elapsed), in nanoseconds, with a range of more
+/// than 500 years.
+///
+/// A `Duration` takes twice the bytes, and there may be a million cache entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MonotonicNanos(u64);
+
+impl From<Duration> for MonotonicNanos {
+    fn from(elapsed: Duration) -> Self {
+        Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<MonotonicNanos> for Duration {
+    fn from(elapsed: MonotonicNanos) -> Self {
+        Self::from_nanos(elapsed.0)
+    }
+}
+
 struct Inner {
     /// The number of logouts and new logins. A refresh that began in an earlier epoch publishes
     /// nothing. The epoch is never reset, so it is not part of the rarely used state.
     epoch: u64,
+    /// Rarely used state, which takes memory only while it is not empty.
     rare_state: Option<Box<RareState>>,
 }
 
 impl Inner {
-    /// Reads or changes the rarely used state, which takes memory only while it is not empty.
+    /// Reads or changes the rarely used state.
     fn with_rare_state<T>(&mut self, change: impl FnOnce(&mut RareState) -> T) -> T {
         let Some(rare) = &mut self.rare_state else {
             let mut rare = RareState::default();
@@ -115,7 +140,7 @@ impl CacheEntry {
             key,
             current: ArcSwapOption::empty(),
             inner: Mutex::new(Inner { epoch: 0, rare_state: None }),
-            ref_count: RefCount::default(),
+            users: AtomicU32::new(0),
             is_pinned: AtomicBool::new(false),
         }
     }
@@ -131,12 +156,31 @@ impl CacheEntry {
         Error::new(ErrorKind::SessionNotFound, message).with_class(ErrorClass::LoginRequired)
     }
 
-    pub(crate) fn has_current(&self) -> bool {
-        self.current.load().is_some()
-    }
-
     pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<CachedToken>>> {
         self.current.load()
+    }
+
+    /// Returns the login and generation of the cached token.
+    pub(crate) fn cached_generation(&self) -> Option<(LoginId, u64)> {
+        self.current().as_ref().map(|current| (current.login, current.generation))
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.lock_inner().epoch
+    }
+
+    /// Counts a user.
+    pub(crate) fn add_user(&self) {
+        self.users.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Removes a user. Returns `true` if it was the last one.
+    pub(crate) fn remove_user(&self) -> bool {
+        self.users.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    pub(crate) fn has_users(&self) -> bool {
+        self.users.load(Ordering::SeqCst) > 0
     }
 
     /// Keeps the entry in memory, because a caller uses it.
@@ -152,23 +196,14 @@ impl CacheEntry {
     /// Returns `true` if the entry should stay in memory: a caller may ask for its token, or it has
     /// unsaved tokens.
     pub(crate) fn is_needed(&self) -> bool {
-        self.has_unsaved() || self.current().is_some() && self.is_pinned()
-    }
-
-    /// Frees the rarely used state if it is empty.
-    pub(crate) fn shrink(&self) {
-        self.with_rare_state(|_| ());
-    }
-
-    pub(crate) fn epoch(&self) -> u64 {
-        self.lock_inner().epoch
+        self.with_rare_state(|rare| rare.unsaved.is_some()) || self.current().is_some() && self.is_pinned()
     }
 
     /// Publishes new tokens of a login, unless another login was published in the meantime. Returns
     /// `true` if they were published.
     pub(crate) fn publish_same_login(&self, epoch: u64, new: CachedToken) -> bool {
-        let is_of_another = self.current.load().as_ref().is_some_and(|old| old.login != new.login);
-        !is_of_another && self.publish(epoch, Some(new))
+        let is_same_login = self.current().as_ref().is_none_or(|old| old.login == new.login);
+        is_same_login && self.publish(epoch, Some(new))
     }
 
     /// Publishes `current`, unless the epoch has changed or newer tokens were published. Returns
@@ -179,23 +214,22 @@ impl CacheEntry {
                 self.current.store(None);
                 return true;
             };
-            if let Some(old) = self.current.load().as_ref() {
+            if let Some(old) = self.current().as_ref() {
                 if old.login == new.login && old.generation > new.generation {
                     return false;
                 }
                 if (old.login, old.generation) != (new.login, new.generation) {
                     // The token was replaced, here or by another process, so its 401 is resolved.
-                    rare.clear_unauthorized();
+                    rare.clear_rejected_token();
                     // 401s of the previous login do not count for another one.
-                    rare.unauthorized.take_if(|_| old.login != new.login);
+                    rare.rejected_token.take_if(|_| old.login != new.login);
                     rare.requested_refresh = None;
                 } else if old.access_token == new.access_token {
                     // The wall clock may have been set back, so keep the earlier expiry.
                     new.expires_elapsed = new.expires_elapsed.min(old.expires_elapsed);
                 }
             }
-            new.is_awaited = rare.is_unauthorized(&new.access_token)
-                && rare.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.waiting_callers > 0);
+            new.is_awaited = rare.unauthorized(&new.access_token).is_some_and(|found| found.waiting_callers > 0);
             new.requested_urgency = new.requested_urgency.max(rare.requested_urgency(&new.access_token));
             self.current.store(Some(Arc::new(new)));
             true
@@ -203,18 +237,26 @@ impl CacheEntry {
         self.with_rare_state_at(epoch, publish).unwrap_or(false)
     }
 
+    /// Changes the cached token, if there is one. The caller holds the lock.
+    pub(crate) fn update_current(&self, update: impl FnOnce(&mut CachedToken)) {
+        if let Some(mut current) = self.current().as_deref().cloned() {
+            update(&mut current);
+            self.current.store(Some(Arc::new(current)));
+        }
+    }
+
     /// Records an attempt to compare the token with the store, so that a failing store is not asked
     /// again immediately.
     pub(crate) fn touch(&self, epoch: u64, elapsed: Duration) {
-        self.with_inner_at(epoch, |_| self.update_current(|current| current.revalidated_at = elapsed.into()));
+        self.with_rare_state_at(epoch, |_| self.update_current(|current| current.revalidated_at = elapsed.into()));
     }
 
     /// Begins a new epoch after a logout or a new login. Refreshes from earlier epochs publish
     /// nothing.
     pub(crate) fn reset(&self, current: Option<CachedToken>) {
-        let mut guarded = self.lock_inner();
-        guarded.with_rare_state(|rare| rare.unsaved = None);
-        self.begin_epoch(&mut guarded, current);
+        let mut inner = self.lock_inner();
+        inner.with_rare_state(|rare| rare.unsaved = None);
+        self.begin_epoch(&mut inner, current);
     }
 
     /// Begins a new epoch and drops the cached token, because the store may be changing.
@@ -225,109 +267,39 @@ impl CacheEntry {
         self.begin_epoch(&mut self.lock_inner(), None);
     }
 
-    fn begin_epoch(&self, guarded: &mut Inner, current: Option<CachedToken>) {
-        guarded.epoch += 1;
-        guarded.with_rare_state(RareState::reset);
+    fn begin_epoch(&self, inner: &mut Inner, current: Option<CachedToken>) {
+        inner.epoch += 1;
+        inner.with_rare_state(RareState::reset);
         self.current.store(current.map(Arc::new));
     }
 
     /// Abandons a refresh task that does not end. It publishes nothing, and its lease counts as
     /// that of another process.
     pub(crate) fn abandon(&self) {
-        let mut guarded = self.lock_inner();
-        guarded.epoch += 1;
-        guarded.with_rare_state(|rare| rare.refresh_status = None);
-    }
-
-    /// Withdraws the request for a newer token than `token`.
-    pub(crate) fn cancel_refresh_request(&self, token: &AccessToken) {
-        self.with_rare_state(|rare| {
-            rare.requested_refresh.take_if(|(outdated, _)| outdated == token);
-            self.update_current(|current| {
-                if current.access_token == *token {
-                    current.requested_urgency = Urgency::None;
-                }
-            });
-        });
-    }
-
-    /// Requests a newer token than `token`. The highest requested urgency applies.
-    pub(crate) fn request_refresh(&self, token: &AccessToken, requested: Urgency) {
-        self.with_rare_state(|rare| {
-            let requested = requested.max(rare.requested_urgency(token));
-            rare.requested_refresh = Some((token.clone(), requested));
-            self.update_current(|current| {
-                if current.access_token == *token {
-                    current.requested_urgency = requested;
-                }
-            });
-        });
+        let mut inner = self.lock_inner();
+        inner.epoch += 1;
+        inner.with_rare_state(|rare| rare.refresh_status = None);
     }
 
     /// Returns the running refresh, or registers a new one.
     pub(crate) fn join_or_register_refresh(&self) -> (watch::Receiver<RefreshStatus>, Option<NewRefresh>) {
-        let mut guarded = self.lock_inner();
-        let epoch = guarded.epoch;
-        guarded.with_rare_state(|rare| {
+        let mut inner = self.lock_inner();
+        let epoch = inner.epoch;
+        inner.with_rare_state(|rare| {
             if let Some(running) = rare.active_refresh() {
                 return (running.clone(), None);
             }
             let (sender, receiver) = watch::channel(RefreshStatus::Running);
             rare.refresh_status = Some(receiver.clone());
-            self.ref_count.increment();
-            let (cancelled, rival) = (rare.cancelled_lease.as_deref().copied(), rare.foreign_lease);
-            let unsaved = rare.unsaved.as_deref().cloned();
-            (receiver, Some(NewRefresh { epoch, cancelled_lease: cancelled, foreign_lease: rival, unsaved, sender }))
+            let new = NewRefresh {
+                epoch,
+                cancelled_lease: rare.cancelled_lease.as_deref().copied(),
+                foreign_lease: rare.foreign_lease,
+                unsaved: rare.unsaved.as_deref().cloned(),
+                sender,
+            };
+            (receiver, Some(new))
         })
-    }
-
-    /// Keeps new tokens until they are saved. If this task cannot save them, the next one tries.
-    pub(crate) fn set_unsaved(&self, epoch: u64, known: &StoredLogin<SessionData>) {
-        self.with_rare_state_at(epoch, |rare| {
-            rare.unsaved = Some(Box::new(known.clone()));
-            rare.reset_errors();
-            rare.requested_refresh = None;
-            rare.reported_rejection = None;
-            rare.is_client_rejected = false;
-            if rare.is_unauthorized(known.tokens.tokens.access_token()) {
-                rare.clear_unauthorized();
-            }
-            if let Some(undated) = &mut rare.undated_token {
-                undated.is_refreshed = true;
-            }
-        });
-    }
-
-    /// Returns `true` if the store does not have the newest tokens yet.
-    pub(crate) fn has_unsaved(&self) -> bool {
-        self.with_rare_state(|rare| rare.unsaved.is_some())
-    }
-
-    /// Returns new tokens that the store does not have yet.
-    pub(crate) fn unsaved(&self) -> Option<StoredLogin<SessionData>> {
-        self.with_rare_state(|rare| rare.unsaved.as_deref().cloned())
-    }
-
-    /// Drops superseded unsaved tokens: the session was removed or replaced, or the store has newer
-    /// ones.
-    pub(crate) fn drop_superseded(&self, epoch: u64, stored: Option<&Head>) {
-        self.with_rare_state_at(epoch, |rare| {
-            rare.unsaved.take_if(|unsaved| !stored.is_some_and(|stored| unsaved.is_newer_than(stored)));
-        });
-    }
-
-    /// Clears failures and unsaved tokens: the store has the newest tokens.
-    pub(crate) fn record_success(&self, epoch: u64) {
-        self.with_rare_state_at(epoch, |rare| {
-            rare.unsaved = None;
-            rare.foreign_lease = None;
-            rare.cancelled_lease = None;
-            rare.reset_errors();
-        });
-    }
-
-    pub(crate) fn set_foreign_lease(&self, epoch: u64, rival: Option<ForeignLease>) {
-        self.with_rare_state_at(epoch, |rare| rare.foreign_lease = rival);
     }
 
     /// Returns the running refresh, if there is one.
@@ -335,26 +307,19 @@ impl CacheEntry {
         self.with_rare_state(|rare| rare.active_refresh().cloned())
     }
 
-    /// Changes the cached token, if there is one. The caller holds the lock.
-    pub(crate) fn update_current(&self, amend: impl FnOnce(&mut CachedToken)) {
-        if let Some(mut current) = self.current.load().as_deref().cloned() {
-            amend(&mut current);
-            self.current.store(Some(Arc::new(current)));
-        }
-    }
-
     /// Applies a change of a refresh, unless the epoch has changed.
-    fn with_inner_at<T>(&self, epoch: u64, change: impl FnOnce(&mut Inner) -> T) -> Option<T> {
-        let mut guarded = self.lock_inner();
-        (guarded.epoch == epoch).then(|| change(&mut guarded))
-    }
-
     pub(crate) fn with_rare_state_at<T>(&self, epoch: u64, change: impl FnOnce(&mut RareState) -> T) -> Option<T> {
-        self.with_inner_at(epoch, |guarded| guarded.with_rare_state(change))
+        let mut inner = self.lock_inner();
+        (inner.epoch == epoch).then(|| inner.with_rare_state(change))
     }
 
     pub(crate) fn with_rare_state<T>(&self, change: impl FnOnce(&mut RareState) -> T) -> T {
         self.lock_inner().with_rare_state(change)
+    }
+
+    /// Frees the rarely used state if it is empty.
+    pub(crate) fn shrink(&self) {
+        self.with_rare_state(|_| ());
     }
 
     /// Returns `true` if the rarely used state takes no memory.
@@ -374,27 +339,145 @@ impl fmt::Debug for CacheEntry {
     }
 }
 
-/// The number of users of a cache entry: session handles and the refresh task.
-///
-/// The strong count of an `Arc` cannot replace it, because a user that leaves still holds its
-/// `Arc`. Of two that leave at once, neither would see that it is the last. Memory cannot hold more
-/// users than 32 bits can count.
-#[derive(Debug, Default)]
-pub(crate) struct RefCount(AtomicU32);
+/// State that exists only during a refresh, a change, or a failure.
+#[derive(Default)]
+pub(crate) struct RareState {
+    /// The lock for changes of the session, shared by its holder and those waiting for it.
+    lock: Weak<tokio::sync::Mutex<()>>,
+    refresh_status: Option<watch::Receiver<RefreshStatus>>,
+    /// The lease of another process that the last refresh saw.
+    pub(crate) foreign_lease: Option<ForeignLease>,
+    /// New tokens that the store does not have yet. Boxed, because they are large and rare.
+    pub(crate) unsaved: Option<Box<StoredLogin<SessionData>>>,
+    /// State of an access token that the API rejected.
+    pub(crate) rejected_token: Option<Box<RejectedToken>>,
+    /// State of a token with an implausible receipt time.
+    pub(crate) undated_token: Option<Box<UndatedToken>>,
+    /// The lease of a task that was canceled with its runtime or by a panic.
+    pub(crate) cancelled_lease: Option<Box<LeaseId>>,
+    /// `true` if the server rejected the client for this session.
+    pub(crate) is_client_rejected: bool,
+    /// An access token for which a newer one is requested, and the urgency.
+    pub(crate) requested_refresh: Option<(AccessToken, Urgency)>,
+    /// The monotonic time until which this process backs off.
+    pub(crate) backoff_until: MonotonicNanos,
+    /// The monotonic time until which no request is sent, after a failure in this process.
+    pub(crate) local_pause_until: MonotonicNanos,
+    pub(crate) failures: u32,
+    pub(crate) last_error: Option<Error>,
+    /// The login and generation of the rejection that was reported as an event.
+    pub(crate) reported_rejection: Option<(LoginId, u64)>,
+}
 
-impl RefCount {
-    /// Counts a user.
-    pub(crate) fn increment(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+/// State of an access token that the API rejected with 401.
+#[derive(Default)]
+pub(crate) struct RejectedToken {
+    /// The rejected token, until it is replaced.
+    pub(crate) token: Option<AccessToken>,
+    /// `true` if an endpoint that accepts every valid token rejected it.
+    pub(crate) may_cut_pause: bool,
+    /// `true` if such an endpoint accepted a token since a pause was last cut short.
+    pub(crate) has_succeeded_since_cut: bool,
+    /// The number of refreshes in this process caused by a 401, and the time of the last one.
+    pub(crate) local_refreshes: Option<(u32, Duration)>,
+    /// The last time at which another refresh was denied.
+    pub(crate) denied_at: Option<Duration>,
+    /// The number of callers that reported the 401 and have not asked for a token since.
+    pub(crate) waiting_callers: u32,
+}
+
+/// A token whose stored receipt time is in the future, so its expiry is unknown.
+pub(crate) struct UndatedToken {
+    pub(crate) token: AccessToken,
+    /// The time at which this process first saw the token.
+    pub(crate) since: Duration,
+    /// `true` if this process already refreshed such a token of this session.
+    pub(crate) is_refreshed: bool,
+}
+
+impl RareState {
+    /// Returns `true` if the state equals a new one and need not be stored.
+    fn is_empty(&self) -> bool {
+        // Destructured, so that a new field cannot be forgotten here.
+        let Self {
+            lock,
+            refresh_status: _,
+            foreign_lease,
+            unsaved,
+            rejected_token,
+            undated_token,
+            cancelled_lease,
+            is_client_rejected,
+            requested_refresh,
+            backoff_until,
+            local_pause_until,
+            failures,
+            last_error,
+            reported_rejection,
+        } = self;
+        lock.strong_count() == 0
+            && self.active_refresh().is_none()
+            && foreign_lease.is_none()
+            && unsaved.is_none()
+            && rejected_token.is_none()
+            && undated_token.is_none()
+            && cancelled_lease.is_none()
+            && !is_client_rejected
+            && requested_refresh.is_none()
+            && [*backoff_until, *local_pause_until] == [MonotonicNanos::default(); 2]
+            && *failures == 0
+            && last_error.is_none()
+            && reported_rejection.is_none()
     }
 
-    /// Removes a user. Returns `true` if it was the last one.
-    pub(crate) fn decrement(&self) -> bool {
-        self.0.fetch_sub(1, Ordering::SeqCst) == 1
+    /// Returns the running refresh, if there is one.
+    ///
+    /// A refresh whose task is gone, for example with its runtime, is not running and does not
+    /// resume.
+    fn active_refresh(&self) -> Option<&watch::Receiver<RefreshStatus>> {
+        self.refresh_status.as_ref().filter(|status| status.borrow().is_running() && status.has_changed().is_ok())
     }
 
-    pub(crate) fn is_zero(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+    /// Returns the requested urgency of replacing `token`.
+    pub(crate) fn requested_urgency(&self, token: &AccessToken) -> Urgency {
+        let request = self.requested_refresh.as_ref().filter(|(requested, _)| requested == token);
+        request.map_or(Urgency::None, |(_, urgency)| *urgency)
+    }
+
+    /// Returns the lock for changes, and creates it if no task holds it or waits for it.
+    pub(crate) fn lock(&mut self) -> Arc<tokio::sync::Mutex<()>> {
+        self.lock.upgrade().unwrap_or_else(|| {
+            let lock = Arc::default();
+            self.lock = Arc::downgrade(&lock);
+            lock
+        })
+    }
+
+    /// Clears the backoff and recorded failures.
+    pub(crate) fn reset_errors(&mut self) {
+        (self.backoff_until, self.local_pause_until) = Default::default();
+        (self.failures, self.last_error) = Default::default();
+    }
+
+    /// Returns the state of `token` if the API rejected it.
+    pub(crate) fn unauthorized(&mut self, token: &AccessToken) -> Option<&mut RejectedToken> {
+        self.rejected_token.as_deref_mut().filter(|found| found.token.as_ref() == Some(token))
+    }
+
+    /// Clears the 401 after the rejected token was replaced or issued again. The count of refreshes
+    /// is kept.
+    pub(crate) fn clear_rejected_token(&mut self) {
+        if let Some(found) = &mut self.rejected_token {
+            let RejectedToken { local_refreshes, has_succeeded_since_cut, .. } = **found;
+            **found = RejectedToken { local_refreshes, has_succeeded_since_cut, ..RejectedToken::default() };
+            self.rejected_token.take_if(|_| local_refreshes.is_none() && !has_succeeded_since_cut);
+        }
+    }
+
+    /// Resets the state for another login, except for what does not depend on the previous one.
+    fn reset(&mut self) {
+        let Self { lock, foreign_lease, unsaved, cancelled_lease, .. } = mem::take(self);
+        *self = Self { lock, foreign_lease, unsaved, cancelled_lease, ..Self::default() };
     }
 }
 
@@ -421,20 +504,20 @@ mod tests {
 
     fn cached_token(number: u8, generation: u64) -> CachedToken {
         let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login_id(number));
-        let moments = Expiry { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
-        let (dead_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
-        let (is_withheld, is_awaited, was_cut, requested) = (false, false, false, Urgency::None);
+        let expiry = Expiry { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
+        let (expires_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
+        let (is_withheld, is_awaited, was_pause_cut, requested) = (false, false, false, Urgency::None);
         CachedToken {
             access_token,
             login,
             generation,
-            expiry: moments,
-            expires_elapsed: dead_elapsed,
+            expiry,
+            expires_elapsed,
             revalidated_at: seen_at,
             is_withheld,
             requested_urgency: requested,
             is_awaited,
-            was_pause_cut: was_cut,
+            was_pause_cut,
         }
     }
 
@@ -448,16 +531,12 @@ mod tests {
         StoredLogin { head, tokens: SessionData::read(&body, &owner).unwrap() }
     }
 
-    fn cached_generation(slot: &CacheEntry) -> Option<(LoginId, u64)> {
-        slot.current().as_ref().map(|current| (current.login, current.generation))
-    }
-
     #[test]
     fn refresh_jitter_is_distributed_across_cache_entries() {
         let chances: BTreeSet<u16> = (0..100)
             .map(|seed| CacheEntry::new(TokenKey::new("jane").unwrap(), seed).jitter())
-            .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
-            .map(|chance| (chance * f64::from(u16::MAX)).round() as u16)
+            .inspect(|jitter| assert!((0.0..=1.0).contains(jitter)))
+            .map(|jitter| (jitter * f64::from(u16::MAX)).round() as u16)
             .collect();
         // Two of a hundred values may be equal. All on one side is practically impossible.
         assert!(chances.len() > 90, "{chances:?}");
@@ -476,39 +555,39 @@ mod tests {
     fn rare_state_exists_only_while_needed() {
         /// A change of the entry, and the change that reverts it.
         type ChangeAndRevert = (fn(&CacheEntry, &Error), fn(&CacheEntry));
-        let slot = cache_entry();
-        slot.reset(Some(cached_token(1, 1)));
-        let error = slot.not_found_error();
-        assert!(slot.has_no_rare_state());
-        let done: [ChangeAndRevert; 7] = [
+        let entry = cache_entry();
+        entry.reset(Some(cached_token(1, 1)));
+        let error = entry.not_found_error();
+        assert!(entry.has_no_rare_state());
+        let changes: [ChangeAndRevert; 7] = [
             (
-                |slot, _| {
-                    slot.set_foreign_lease(
+                |entry, _| {
+                    entry.set_foreign_lease(
                         1,
                         Some(ForeignLease { id: own_lease_id(), at: UnixTime::MAX, seen_at: Duration::ZERO }),
                     )
                 },
                 |_| (),
             ),
-            (|slot, _| slot.backoff_until(1, Duration::from_secs(1)), CacheEntry::end_backoff),
-            (|slot, error| slot.record_error(1, error), CacheEntry::end_backoff),
-            (|slot, _| assert_eq!(slot.count_failure(1), 0), CacheEntry::end_backoff),
-            (|slot, _| assert!(slot.record_rejection_reported(1, login_id(1), 1)), CacheEntry::end_backoff),
-            (|slot, _| slot.set_unsaved(1, &stored_login(1, 2)), |_| ()),
+            (|entry, _| entry.backoff_until(1, Duration::from_secs(1)), CacheEntry::end_backoff),
+            (|entry, error| entry.record_error(1, error), CacheEntry::end_backoff),
+            (|entry, _| entry.count_failure(1), CacheEntry::end_backoff),
+            (|entry, _| assert!(entry.record_rejection_reported(1, login_id(1), 1)), CacheEntry::end_backoff),
+            (|entry, _| entry.set_unsaved(1, &stored_login(1, 2)), |_| ()),
             (
-                |slot, _| assert!(slot.mark_unauthorized(&cached_token(1, 1).access_token, false)),
-                |slot| {
-                    assert!(slot.publish(1, Some(cached_token(1, 2))));
+                |entry, _| assert!(entry.mark_unauthorized(&cached_token(1, 1).access_token, false)),
+                |entry| {
+                    assert!(entry.publish(1, Some(cached_token(1, 2))));
                 },
             ),
         ];
-        for (number, (begin, end)) in done.into_iter().enumerate() {
-            begin(&slot, &error);
-            slot.shrink();
-            assert!(!slot.has_no_rare_state(), "{number}");
-            end(&slot);
-            slot.record_success(1);
-            assert!(slot.has_no_rare_state(), "{number}");
+        for (number, (change, revert)) in changes.into_iter().enumerate() {
+            change(&entry, &error);
+            entry.shrink();
+            assert!(!entry.has_no_rare_state(), "{number}");
+            revert(&entry);
+            entry.record_success(1);
+            assert!(entry.has_no_rare_state(), "{number}");
         }
     }
 
@@ -516,11 +595,11 @@ mod tests {
     fn token_urgency_is_maximum_of_expiry_and_request() {
         let second = Duration::from_secs(1);
         let plain = CachedToken { expires_elapsed: (second * 2).into(), ..cached_token(1, 1) };
-        let need = |current: &CachedToken, elapsed| current.urgency(UnixTime::from_secs(0), elapsed);
-        assert_eq!([1, 2].map(|elapsed| need(&plain, second * elapsed)), [Urgency::None, Urgency::Expired]);
-        let wanted = CachedToken { requested_urgency: Urgency::Requested, ..plain.clone() };
-        assert_eq!([1, 2].map(|elapsed| need(&wanted, second * elapsed)), [Urgency::Requested, Urgency::Expired]);
-        assert_eq!(need(&CachedToken { is_withheld: true, ..plain }, second), Urgency::Expired);
+        let urgency = |current: &CachedToken, elapsed| current.urgency(UnixTime::from_secs(0), elapsed);
+        assert_eq!([1, 2].map(|elapsed| urgency(&plain, second * elapsed)), [Urgency::None, Urgency::Expired]);
+        let requested = CachedToken { requested_urgency: Urgency::Requested, ..plain.clone() };
+        assert_eq!([1, 2].map(|elapsed| urgency(&requested, second * elapsed)), [Urgency::Requested, Urgency::Expired]);
+        assert_eq!(urgency(&CachedToken { is_withheld: true, ..plain }, second), Urgency::Expired);
     }
 
     #[test]
@@ -539,25 +618,25 @@ mod tests {
 
     #[test]
     fn published_tokens_replace_older_generation_or_other_login() {
-        let slot = cache_entry();
-        slot.reset(Some(cached_token(1, 2)));
-        assert!(!slot.publish(1, Some(cached_token(1, 1))), "these are older");
-        assert!(!slot.publish_same_login(1, cached_token(2, 3)), "another login was published in the meantime");
-        assert!(slot.publish(1, Some(cached_token(2, 1))), "the generations of two logins cannot be compared");
-        assert_eq!(cached_generation(&slot), Some((login_id(2), 1)));
+        let entry = cache_entry();
+        entry.reset(Some(cached_token(1, 2)));
+        assert!(!entry.publish(1, Some(cached_token(1, 1))), "these are older");
+        assert!(!entry.publish_same_login(1, cached_token(2, 3)), "another login was published in the meantime");
+        assert!(entry.publish(1, Some(cached_token(2, 1))), "the generations of two logins cannot be compared");
+        assert_eq!(entry.cached_generation(), Some((login_id(2), 1)));
     }
 
     #[test]
     fn token_state_survives_repeated_publish() {
-        let (slot, second) = (cache_entry(), Duration::from_secs(1));
-        slot.reset(Some(CachedToken { expires_elapsed: second.into(), ..cached_token(1, 1) }));
+        let (entry, second) = (cache_entry(), Duration::from_secs(1));
+        entry.reset(Some(CachedToken { expires_elapsed: second.into(), ..cached_token(1, 1) }));
         let token = cached_token(1, 1).access_token;
-        slot.request_refresh(&token, Urgency::Requested);
-        slot.request_refresh(&token, Urgency::Due);
-        slot.mark_unauthorized(&token, false);
-        slot.await_replacement(&token);
-        assert!(slot.publish(1, Some(cached_token(1, 1))));
-        let current = slot.current();
+        entry.request_refresh(&token, Urgency::Requested);
+        entry.request_refresh(&token, Urgency::Due);
+        entry.mark_unauthorized(&token, false);
+        entry.await_replacement(&token);
+        assert!(entry.publish(1, Some(cached_token(1, 1))));
+        let current = entry.current();
         let current = current.as_ref().unwrap();
         assert_eq!(
             (Duration::from(current.expires_elapsed), current.requested_urgency, current.is_awaited),
@@ -567,124 +646,124 @@ mod tests {
 
     #[test]
     fn new_tokens_clear_request_and_new_login_clears_401_count() {
-        let slot = cache_entry();
-        slot.reset(Some(cached_token(1, 1)));
-        slot.request_refresh(&cached_token(1, 1).access_token, Urgency::Due);
-        slot.count_unauthorized(1, false, Duration::ZERO);
-        assert!(slot.publish(1, Some(cached_token(1, 2))));
-        slot.with_rare_state(|rare| assert!(rare.requested_refresh.is_none() && rare.unauthorized.is_some()));
-        assert!(slot.publish(1, Some(cached_token(2, 1))));
-        assert!(slot.has_no_rare_state());
+        let entry = cache_entry();
+        entry.reset(Some(cached_token(1, 1)));
+        entry.request_refresh(&cached_token(1, 1).access_token, Urgency::Due);
+        entry.count_unauthorized(1, false, Duration::ZERO);
+        assert!(entry.publish(1, Some(cached_token(1, 2))));
+        entry.with_rare_state(|rare| assert!(rare.requested_refresh.is_none() && rare.rejected_token.is_some()));
+        assert!(entry.publish(1, Some(cached_token(2, 1))));
+        assert!(entry.has_no_rare_state());
     }
 
     #[test]
     fn abandoned_refresh_publishes_nothing_and_is_replaced() {
-        let slot = cache_entry();
-        let before = slot.join_or_register_refresh().1.unwrap();
-        slot.abandon();
-        assert!(!slot.publish(before.epoch, Some(cached_token(1, 1))));
-        assert!(slot.join_or_register_refresh().1.is_some());
+        let entry = cache_entry();
+        let before = entry.join_or_register_refresh().1.unwrap();
+        entry.abandon();
+        assert!(!entry.publish(before.epoch, Some(cached_token(1, 1))));
+        assert!(entry.join_or_register_refresh().1.is_some());
     }
 
     #[test]
     fn new_refresh_receives_canceled_lease_and_foreign_lease() {
-        let (slot, rival) =
+        let (entry, foreign_lease) =
             (cache_entry(), ForeignLease { id: own_lease_id(), at: UnixTime::MAX, seen_at: Duration::ZERO });
-        slot.record_cancelled_lease(own_lease_id());
-        slot.set_foreign_lease(0, Some(rival));
-        let start = slot.join_or_register_refresh().1.unwrap();
-        assert_eq!((start.cancelled_lease, start.foreign_lease), (Some(own_lease_id()), Some(rival)));
+        entry.record_cancelled_lease(own_lease_id());
+        entry.set_foreign_lease(0, Some(foreign_lease));
+        let start = entry.join_or_register_refresh().1.unwrap();
+        assert_eq!((start.cancelled_lease, start.foreign_lease), (Some(own_lease_id()), Some(foreign_lease)));
     }
 
     #[test]
     fn new_tokens_clear_errors_before_save() {
-        let slot = cache_entry();
-        slot.reset(Some(cached_token(1, 1)));
+        let entry = cache_entry();
+        entry.reset(Some(cached_token(1, 1)));
         let token = cached_token(1, 1).access_token;
-        slot.count_failure(1);
-        slot.request_refresh(&token, Urgency::Due);
-        assert!(slot.record_rejection_reported(1, login_id(1), 1) && slot.record_client_rejection(1));
-        slot.mark_unauthorized(&token, false);
+        entry.count_failure(1);
+        entry.request_refresh(&token, Urgency::Due);
+        assert!(entry.record_rejection_reported(1, login_id(1), 1) && entry.record_client_rejection(1));
+        entry.mark_unauthorized(&token, false);
         // The server may issue the same access token again.
-        slot.set_unsaved(1, &stored_login(1, 1));
-        slot.with_rare_state(|rare| {
+        entry.set_unsaved(1, &stored_login(1, 1));
+        entry.with_rare_state(|rare| {
             assert!(
-                rare.requested_refresh.is_none() && rare.reported_rejection.is_none() && rare.unauthorized.is_none()
+                rare.requested_refresh.is_none() && rare.reported_rejection.is_none() && rare.rejected_token.is_none()
             );
         });
-        assert!(slot.failures() == 0 && !slot.is_client_rejected());
-        slot.count_failure(1);
-        slot.record_cancelled_lease(own_lease_id());
-        slot.record_success(1);
-        slot.shrink();
-        assert!(slot.has_no_rare_state());
+        assert!(entry.failures() == 0 && !entry.is_client_rejected());
+        entry.count_failure(1);
+        entry.record_cancelled_lease(own_lease_id());
+        entry.record_success(1);
+        entry.shrink();
+        assert!(entry.has_no_rare_state());
     }
 
     #[test]
     fn unsaved_tokens_are_dropped_once_stored_or_superseded() {
-        let slot = cache_entry();
+        let entry = cache_entry();
         let is_kept = |stored: Option<&Head>| {
-            slot.set_unsaved(0, &stored_login(1, 2));
-            slot.drop_superseded(0, stored);
-            slot.has_unsaved()
+            entry.set_unsaved(0, &stored_login(1, 2));
+            entry.drop_superseded(0, stored);
+            entry.has_unsaved()
         };
         assert!(is_kept(Some(&stored_login(1, 1).head)));
         assert!(!is_kept(Some(&stored_login(1, 2).head)) && !is_kept(Some(&stored_login(2, 1).head)) && !is_kept(None));
-        slot.set_unsaved(0, &stored_login(1, 2));
-        slot.invalidate();
-        assert!(slot.has_unsaved(), "a change has begun");
-        slot.reset(None);
-        assert!(!slot.has_unsaved(), "the change was confirmed");
+        entry.set_unsaved(0, &stored_login(1, 2));
+        entry.invalidate();
+        assert!(entry.has_unsaved(), "a change has begun");
+        entry.reset(None);
+        assert!(!entry.has_unsaved(), "the change was confirmed");
     }
 
     #[test]
     fn active_refresh_is_tracked_until_finished_or_dropped() {
-        let slot = cache_entry();
-        for lands in [true, false] {
-            let (_, start) = slot.join_or_register_refresh();
-            slot.shrink();
-            assert!(slot.join_or_register_refresh().1.is_none() && slot.active_refresh().is_some());
+        let entry = cache_entry();
+        for is_finished in [true, false] {
+            let (_, start) = entry.join_or_register_refresh();
+            entry.shrink();
+            assert!(entry.join_or_register_refresh().1.is_none() && entry.active_refresh().is_some());
             let start = start.unwrap();
-            if lands {
+            if is_finished {
                 start.sender.send_replace(RefreshStatus::Done(None));
             } else {
                 drop(start.sender);
             }
-            slot.shrink();
-            assert!(slot.has_no_rare_state(), "{lands}");
+            entry.shrink();
+            assert!(entry.has_no_rare_state(), "{is_finished}");
         }
     }
 
     /// The rarely used state is freed and allocated again between the steps of the earlier refresh.
     #[test]
     fn refresh_started_before_logout_and_login_changes_nothing() {
-        let slot = cache_entry();
-        slot.reset(Some(cached_token(1, 1)));
-        let before = slot.join_or_register_refresh().1.unwrap();
-        slot.reset(None);
-        assert!(slot.has_no_rare_state(), "the refresh of a removed session is dropped");
-        slot.reset(Some(cached_token(2, 1)));
-        for has_departed in [false, true] {
-            let next = has_departed.then(|| slot.join_or_register_refresh().1.unwrap());
-            slot.set_unsaved(before.epoch, &stored_login(1, 2));
-            assert!(!slot.publish_same_login(before.epoch, cached_token(1, 2)) && !slot.publish(before.epoch, None));
-            slot.set_foreign_lease(
+        let entry = cache_entry();
+        entry.reset(Some(cached_token(1, 1)));
+        let before = entry.join_or_register_refresh().1.unwrap();
+        entry.reset(None);
+        assert!(entry.has_no_rare_state(), "the refresh of a removed session is dropped");
+        entry.reset(Some(cached_token(2, 1)));
+        for has_next in [false, true] {
+            let next = has_next.then(|| entry.join_or_register_refresh().1.unwrap());
+            entry.set_unsaved(before.epoch, &stored_login(1, 2));
+            assert!(!entry.publish_same_login(before.epoch, cached_token(1, 2)) && !entry.publish(before.epoch, None));
+            entry.set_foreign_lease(
                 before.epoch,
                 Some(ForeignLease { id: own_lease_id(), at: UnixTime::MAX, seen_at: Duration::ZERO }),
             );
-            slot.touch(before.epoch, Duration::from_secs(1));
-            slot.backoff_until(before.epoch, Duration::from_secs(1));
-            slot.record_error(before.epoch, &slot.not_found_error());
-            slot.count_failure(before.epoch);
-            slot.record_success(before.epoch);
+            entry.touch(before.epoch, Duration::from_secs(1));
+            entry.backoff_until(before.epoch, Duration::from_secs(1));
+            entry.record_error(before.epoch, &entry.not_found_error());
+            entry.count_failure(before.epoch);
+            entry.record_success(before.epoch);
             before.sender.send_replace(RefreshStatus::Done(None));
-            slot.shrink();
-            assert_eq!(slot.current().as_ref().map(|current| current.staleness(Duration::ZERO)), Some(Duration::ZERO));
-            assert!(cached_generation(&slot) == Some((login_id(2), 1)) && slot.unsaved().is_none());
-            assert_eq!(slot.has_no_rare_state(), next.is_none());
+            entry.shrink();
+            assert_eq!(entry.current().as_ref().map(|current| current.staleness(Duration::ZERO)), Some(Duration::ZERO));
+            assert!(entry.cached_generation() == Some((login_id(2), 1)) && entry.unsaved().is_none());
+            assert_eq!(entry.has_no_rare_state(), next.is_none());
             assert_eq!(
-                slot.join_or_register_refresh().1.is_none(),
-                has_departed,
+                entry.join_or_register_refresh().1.is_none(),
+                has_next,
                 "the refresh of the next login is found"
             );
         }
@@ -696,54 +775,62 @@ mod tests {
     fn refresh_never_restores_session_replaced_by_logout_or_login() {
         const ROUNDS: u8 = 100;
         const REFRESHES: usize = 2000;
-        let (slot, store, turns) = (cache_entry(), Mutex::new(None), AtomicUsize::new(0));
-        let fly = || {
-            let Some(NewRefresh { epoch, sender, .. }) = slot.join_or_register_refresh().1 else { return };
+        let (entry, store, active_changes) = (cache_entry(), Mutex::new(None), AtomicUsize::new(0));
+        let refresh = || {
+            let Some(NewRefresh { epoch, sender, .. }) = entry.join_or_register_refresh().1 else { return };
             let loaded = *store.lock().unwrap();
-            // Long enough for a change to begin or end.
+            // Long enough for a change to change or revert.
             (0..5).for_each(|_| thread::yield_now());
             if let Some((number, generation)) = loaded {
-                slot.set_unsaved(epoch, &stored_login(number, generation + 1));
-                slot.publish_same_login(epoch, cached_token(number, generation + 1));
+                entry.set_unsaved(epoch, &stored_login(number, generation + 1));
+                entry.publish_same_login(epoch, cached_token(number, generation + 1));
                 sender.send_replace(RefreshStatus::TokensReady);
-                slot.mark_unauthorized(&cached_token(number, generation + 1).access_token, false);
-                slot.record_success(epoch);
+                entry.mark_unauthorized(&cached_token(number, generation + 1).access_token, false);
+                entry.record_success(epoch);
             }
-            slot.publish(epoch, loaded.map(|(number, generation)| cached_token(number, generation + 1)));
+            entry.publish(epoch, loaded.map(|(number, generation)| cached_token(number, generation + 1)));
             sender.send_replace(RefreshStatus::Done(None));
-            slot.shrink();
-            slot.ref_count.decrement();
+            entry.shrink();
         };
         // The caller holds the lock, so the store does not change in the meantime.
         let assert_as_stored = || {
             let stored = store.lock().unwrap().map(|(number, _)| login_id(number));
             for _ in 0..10 {
                 thread::yield_now();
-                assert_eq!(cached_generation(&slot).map(|(login, _)| login), stored);
-                assert!(slot.unsaved().is_none_or(|known| Some(known.head.login) == stored));
+                assert_eq!(entry.cached_generation().map(|(login, _)| login), stored);
+                assert!(entry.unsaved().is_none_or(|session| Some(session.head.login) == stored));
             }
         };
         let change = |number: u8| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let turn = runtime.block_on(slot.lock_for_write());
-            assert_eq!(turns.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+            let guard = runtime.block_on(entry.lock_for_write());
+            assert_eq!(active_changes.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
             assert_as_stored();
             let new = (!number.is_multiple_of(3)).then_some((number, 1));
-            slot.invalidate();
+            entry.invalidate();
             *store.lock().unwrap() = new;
-            slot.reset(new.map(|(number, generation)| cached_token(number, generation)));
+            entry.reset(new.map(|(number, generation)| cached_token(number, generation)));
             assert_as_stored();
-            turns.fetch_sub(1, Ordering::SeqCst);
-            drop(turn);
+            active_changes.fetch_sub(1, Ordering::SeqCst);
+            drop(guard);
             (0..10).for_each(|_| thread::yield_now());
         };
         thread::scope(|scope| {
             for odd in 0..2 {
                 scope.spawn(move || (1..ROUNDS).filter(|number| number % 2 == odd).for_each(change));
-                scope.spawn(|| (0..REFRESHES).for_each(|_| fly()));
+                scope.spawn(|| (0..REFRESHES).for_each(|_| refresh()));
             }
         });
-        slot.reset(None);
-        assert!(slot.has_no_rare_state() && slot.ref_count.is_zero() && cached_generation(&slot).is_none());
+        entry.reset(None);
+        assert!(entry.has_no_rare_state() && entry.cached_generation().is_none());
+    }
+
+    #[test]
+    fn monotonic_nanos_are_exact_for_500_years_then_saturate() {
+        let years = |years: u64| Duration::from_secs(years * 365 * 24 * 60 * 60);
+        for elapsed in [Duration::ZERO, Duration::from_nanos(1), years(500) + Duration::from_nanos(7)] {
+            assert_eq!(Duration::from(MonotonicNanos::from(elapsed)), elapsed);
+        }
+        assert!(Duration::from(MonotonicNanos::from(Duration::MAX)) > years(500));
     }
 }

@@ -155,10 +155,10 @@ impl Pause {
     }
 
     /// Returns `true` if nothing may be sent yet, or if another session should try first.
-    fn is_denied(&self, applicant: &RefreshCandidate<'_>, elapsed: Duration) -> bool {
+    fn is_denied(&self, candidate: &RefreshCandidate<'_>, elapsed: Duration) -> bool {
         let length = self.until.saturating_sub(self.since);
         let is_for_others =
-            !applicant.is_client_rejected && applicant.has_other_sessions && self.cause == *applicant.key;
+            !candidate.is_client_rejected && candidate.has_other_sessions && self.cause == *candidate.key;
         elapsed < self.until || is_for_others && elapsed < self.until.saturating_add(length)
     }
 }
@@ -180,9 +180,9 @@ impl ClientState {
     }
 
     /// Returns the error that prevents this session from sending a refresh now.
-    pub(crate) fn denial_error(&self, applicant: &RefreshCandidate<'_>, elapsed: Duration) -> Option<Error> {
+    pub(crate) fn denial_error(&self, candidate: &RefreshCandidate<'_>, elapsed: Duration) -> Option<Error> {
         let state = self.state();
-        state.pause.as_ref().filter(|pause| pause.is_denied(applicant, elapsed)).map(|pause| pause.error(elapsed))
+        state.pause.as_ref().filter(|pause| pause.is_denied(candidate, elapsed)).map(|pause| pause.error(elapsed))
     }
 
     /// Checks whether a request may be sent. After a pause, one session tries first, on behalf of
@@ -191,14 +191,14 @@ impl ClientState {
     /// # Errors
     ///
     /// The error that caused the pause, with the time until the next attempt.
-    pub(crate) fn check_paused(&self, applicant: &RefreshCandidate<'_>, elapsed: Duration) -> Result<()> {
+    pub(crate) fn check_paused(&self, candidate: &RefreshCandidate<'_>, elapsed: Duration) -> Result<()> {
         let mut state = self.state();
         let Some(pause) = &mut state.pause else { return Ok(()) };
-        if pause.is_denied(applicant, elapsed) {
+        if pause.is_denied(candidate, elapsed) {
             return Err(pause.error(elapsed));
         }
         // A session with its own block says nothing about the others, so it tries only for itself.
-        if !applicant.is_client_rejected {
+        if !candidate.is_client_rejected {
             pause.since = elapsed;
             pause.until = elapsed.saturating_add(max_backoff(pause.failures));
         }
@@ -209,10 +209,10 @@ impl ClientState {
     /// if it begins.
     ///
     /// The rejection of a request sent before the last pause began is ignored.
-    pub(crate) fn retry_delay(&self, cause: &TokenKey, error: &Error, sent_at: Duration, elapsed: Duration) -> bool {
+    pub(crate) fn begin_pause(&self, cause: &TokenKey, error: &Error, sent_at: Duration, elapsed: Duration) -> bool {
         let mut state = self.state();
         let is_old = state.pause.as_ref().is_some_and(|pause| sent_at < pause.since);
-        !is_old && state.retry_delay(cause, error, elapsed)
+        !is_old && state.begin_pause(cause, error, elapsed)
     }
 
     /// Counts a session's first rejection that names the client. Returns `true` if it begins a
@@ -222,7 +222,7 @@ impl ClientState {
         let mut state = self.state();
         let count = state.rejections.entry(code).or_default();
         *count += 1;
-        *count >= PAUSE_THRESHOLD && state.retry_delay(cause, error, elapsed)
+        *count >= PAUSE_THRESHOLD && state.begin_pause(cause, error, elapsed)
     }
 
     /// Records an unexplained rejection and classifies it as a rejection or an outage.
@@ -254,7 +254,7 @@ impl ClientState {
 }
 
 impl PauseState {
-    fn retry_delay(&mut self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
+    fn begin_pause(&mut self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
         let failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
         let until = elapsed.saturating_add(max_backoff(failures));
         let (error, cause) = (error.clone(), cause.clone());
@@ -350,15 +350,15 @@ mod tests {
     #[test]
     fn client_pause_ends_with_attempt_of_another_session() {
         let state = ClientState::default();
-        assert!(state.retry_delay(&key("bad"), &error(), secs(100), secs(100)));
+        assert!(state.begin_pause(&key("bad"), &error(), secs(100), secs(100)));
         assert!(state.pause_error(secs(100)).is_some() && !may_send(&state, "good", false, secs(100)));
         // The pause is over, but the session that caused it waits for another one to try.
         assert!(!may_send(&state, "bad", false, secs(101)));
         assert!(may_send(&state, "good", false, secs(101)));
         assert!(!may_send(&state, "other", false, secs(101)), "one session tries for all");
         // A request sent before the pause, or during another attempt, changes nothing.
-        assert!(!state.retry_delay(&key("late"), &error(), secs(100), secs(101)));
-        assert!(!state.retry_delay(&key("good"), &error(), secs(101), secs(101)), "the pause is already in effect");
+        assert!(!state.begin_pause(&key("late"), &error(), secs(100), secs(101)));
+        assert!(!state.begin_pause(&key("good"), &error(), secs(101), secs(101)), "the pause is already in effect");
         // No other session has tried for another such pause.
         assert!(!may_send(&state, "good", false, secs(104)) && may_send(&state, "good", false, secs(105)));
         state.record_success();
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn client_pause_returns_retry_after_of_at_least_one_second() {
         let state = ClientState::default();
-        state.retry_delay(&key("bad"), &error(), secs(100), secs(100));
+        state.begin_pause(&key("bad"), &error(), secs(100), secs(100));
         let nearly = Duration::from_millis(100_900);
         let wait = state.pause_error(nearly).and_then(|error| error.retry_after());
         assert_eq!(wait, Some(secs(1)));
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn client_pause_of_single_session_ends_with_own_attempt() {
         let state = ClientState::default();
-        state.retry_delay(&key("only"), &error(), secs(0), secs(0));
+        state.begin_pause(&key("only"), &error(), secs(0), secs(0));
         let only = RefreshCandidate { key: &key("only"), is_client_rejected: false, has_other_sessions: false };
         assert!(state.check_paused(&only, secs(0)).is_err() && state.check_paused(&only, secs(1)).is_ok());
     }

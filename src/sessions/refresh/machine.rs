@@ -65,15 +65,20 @@ pub(crate) struct RefreshMachine<T> {
 impl<T: Clone> RefreshMachine<T> {
     /// Creates the state machine.
     ///
-    /// `cancelled` is the lease of a canceled task of this process. `rival` is the lease of another
-    /// process that an earlier task saw.
-    pub(crate) fn new(id: LeaseId, times: Timing, cancelled: Option<LeaseId>, rival: Option<ForeignLease>) -> Self {
+    /// `cancelled_lease` is the lease of a canceled task of this process. `foreign_lease` is the
+    /// lease of another process that an earlier task saw.
+    pub(crate) fn new(
+        id: LeaseId,
+        timing: Timing,
+        cancelled_lease: Option<LeaseId>,
+        foreign_lease: Option<ForeignLease>,
+    ) -> Self {
         Self {
-            timing: times,
+            timing,
             id,
-            cancelled_lease: cancelled,
+            cancelled_lease,
             login: None,
-            foreign_lease: rival,
+            foreign_lease,
             lease_write_failures: 0,
             rejections: 0,
             evaluations: 0,
@@ -94,50 +99,47 @@ impl<T: Clone> RefreshMachine<T> {
             (State::Beginning, Event::Begun) => self.load(),
             (State::Beginning, Event::BegunWithUnsaved(new)) => {
                 self.has_inherited_tokens = true;
-                let stage = State::ConfirmingSave { new, saving: begin_saving(now), has_backed_off: true };
-                self.transition(stage, Action::Load)
+                let state = State::ConfirmingSave { new, saving: begin_saving(now), has_backed_off: true };
+                self.transition(state, Action::Load)
             }
             (State::Loading | State::WaitingForLease, Event::Loaded(loaded)) => match loaded {
-                Ok(Some(known)) => self.evaluate(known, now),
+                Ok(Some(session)) => self.evaluate(session, now),
                 Ok(None) => self.end(RefreshOutcome::Absent),
                 Err(StoreFailed) => self.end(RefreshOutcome::StoreFailed(None)),
             },
-            (State::AcquiringLease(claimed), Event::Saved(saved)) => match saved {
-                Ok(WriteOutcome::Committed) => self.handle_lease_acquired(claimed, now),
+            (State::AcquiringLease(lease), Event::Saved(saved)) => match saved {
+                Ok(WriteOutcome::Committed) => self.handle_lease_acquired(lease, now),
                 Ok(WriteOutcome::Conflict) => self.load(),
-                Err(StoreFailed) => self.transition(State::ConfirmingLease(claimed), Action::Load),
+                Err(StoreFailed) => self.transition(State::ConfirmingLease(lease), Action::Load),
             },
-            (State::ConfirmingLease(claimed), Event::Loaded(loaded)) => self.handle_lease_lookup(claimed, loaded, now),
-            (State::TakingOver(claimed), Event::Waited) => {
-                self.transition(State::ConfirmingTakeover(claimed), Action::Load)
+            (State::ConfirmingLease(lease), Event::Loaded(loaded)) => self.handle_lease_lookup(lease, loaded, now),
+            (State::TakingOver(lease), Event::Waited) => {
+                self.transition(State::ConfirmingTakeover(lease), Action::Load)
             }
-            (State::ConfirmingTakeover(claimed), Event::Loaded(loaded)) => {
-                self.handle_takeover_lookup(claimed, loaded, now)
+            (State::ConfirmingTakeover(lease), Event::Loaded(loaded)) => {
+                self.handle_takeover_lookup(lease, loaded, now)
             }
-            (State::Sending(claimed), Event::Sent(answer)) => self.handle_refresh_result(claimed, answer, now),
-            (State::Sending(claimed), Event::Queued) => self.send_queued(claimed, now),
-            (State::WaitingToRepeat(claimed), Event::Waited) => self.send(claimed, now),
+            (State::Sending(lease), Event::Sent(result)) => self.handle_refresh_result(lease, result, now),
+            (State::Sending(lease), Event::Queued) => self.send_queued(lease, now),
+            (State::WaitingToRepeat(lease), Event::Waited) => self.send(lease, now),
             (State::Serving { new, expect }, Event::Served) => self.save(new, expect, begin_saving(now)),
             (State::Saving { new, saving }, Event::Saved(saved)) => self.handle_saved(new, saving, saved, now),
-            (State::ConfirmingSave { new, saving, has_backed_off: is_rested }, Event::Loaded(loaded)) => {
-                self.handle_save_lookup(new, saving, is_rested, loaded, now)
+            (State::ConfirmingSave { new, saving, has_backed_off }, Event::Loaded(loaded)) => {
+                self.handle_save_lookup(new, saving, has_backed_off, loaded, now)
             }
             (State::BackingOff { new, saving }, Event::Waited) => {
                 self.transition(State::ConfirmingSave { new, saving, has_backed_off: true }, Action::Load)
             }
             // If the lease could not be released, it expires.
             (State::Releasing(outcome), Event::Saved(_)) => self.end(outcome),
-            (State::WaitingToConfirmRejection { claimed, code, reason }, Event::Waited) => {
-                self.transition(State::ConfirmingRejection { claimed, code, reason, loads_left: 0 }, Action::Load)
+            (State::WaitingToConfirmRejection { lease, code, reason }, Event::Waited) => {
+                self.transition(State::ConfirmingRejection { lease, code, reason, loads_left: 0 }, Action::Load)
             }
-            (State::ConfirmingRejection { claimed, code, reason, loads_left: looks_left }, Event::Loaded(loaded)) => {
-                self.confirm_rejection(claimed, (code, reason), looks_left, loaded, now)
+            (State::ConfirmingRejection { lease, code, reason, loads_left }, Event::Loaded(loaded)) => {
+                self.confirm_rejection(lease, (code, reason), loads_left, loaded, now)
             }
-            (State::Rejecting { marked }, Event::Saved(saved)) => match saved {
-                Ok(WriteOutcome::Committed) => self.end(RefreshOutcome::Rejected(marked)),
-                Ok(WriteOutcome::Conflict) => self.load(),
-                Err(StoreFailed) => self.end(RefreshOutcome::Rejected(marked)),
-            },
+            (State::Rejecting(_), Event::Saved(Ok(WriteOutcome::Conflict))) => self.load(),
+            (State::Rejecting(session), Event::Saved(_)) => self.end(RefreshOutcome::Rejected(session)),
             (State::WaitingForLease, Event::Waited) => self.transition(State::WaitingForLease, Action::Load),
             _ => self.load(),
         }
@@ -160,21 +162,21 @@ impl<T: Clone> RefreshMachine<T> {
 
     /// Returns `true` while it saves a lease or a block, which leaves the tokens as they are.
     pub(crate) fn is_saving_head_only(&self) -> bool {
-        matches!(self.state, State::AcquiringLease(_) | State::Releasing(_) | State::Rejecting { .. })
+        matches!(self.state, State::AcquiringLease(_) | State::Releasing(_) | State::Rejecting(_))
     }
 
     /// Returns the current state for the log.
     pub(crate) fn state_name(&self) -> &'static str {
         match &self.state {
             State::WaitingForLease => "waiting for lease of another process",
-            State::AcquiringLease(claimed) if claimed.is_takeover => "taking over lease",
+            State::AcquiringLease(lease) if lease.is_takeover => "taking over lease",
             State::AcquiringLease(_) => "acquiring lease",
             State::TakingOver(_) | State::ConfirmingTakeover(_) => "waiting for previous lease holder to save",
             State::Sending(_) => "sending refresh request",
             State::Serving { .. } | State::Saving { .. } => "saving tokens",
             State::WaitingToRepeat(_) | State::BackingOff { .. } => "waiting to retry",
             State::WaitingToConfirmRejection { .. } => "waiting to confirm rejection",
-            State::Releasing(_) | State::Rejecting { .. } => "releasing lease",
+            State::Releasing(_) | State::Rejecting(_) => "releasing lease",
             State::Ended => "refresh ended",
             _ => "loading session",
         }
@@ -192,8 +194,8 @@ impl<T: Clone> RefreshMachine<T> {
         }
     }
 
-    fn transition(&mut self, stage: State<T>, action: Action<T>) -> Action<T> {
-        self.state = stage;
+    fn transition(&mut self, state: State<T>, action: Action<T>) -> Action<T> {
+        self.state = state;
         action
     }
 
@@ -206,67 +208,67 @@ impl<T: Clone> RefreshMachine<T> {
     }
 
     /// Steps 2 to 4: checks whether a refresh is still needed and allowed, and acquires the lease.
-    fn evaluate(&mut self, mut known: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
-        if self.login.is_some_and(|login| login != known.head.login) {
+    fn evaluate(&mut self, mut session: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
+        if self.login.is_some_and(|login| login != session.head.login) {
             self.foreign_lease = None;
         }
-        self.login = Some(known.head.login);
+        self.login = Some(session.head.login);
         // The process that wrote this block also saw a 401, so the expiry of the access token is no
         // guide.
-        if known.head.hold.as_ref().is_some_and(|hold| hold.is_final_for(known.head.generation)) {
-            return self.end(RefreshOutcome::Rejected(known));
+        if session.head.hold.as_ref().is_some_and(|block| block.is_final_for(session.head.generation)) {
+            return self.end(RefreshOutcome::Rejected(session));
         }
-        let demand = (now.demand)(&known.tokens);
-        if demand.unauthorized.is_some() && known.head.is_rejected() {
-            return self.withhold(known, now);
+        let demand = (now.demand)(&session.tokens);
+        if demand.unauthorized.is_some() && session.head.is_rejected() {
+            return self.withhold(session, now);
         }
         let after_401 = demand.unauthorized.filter(|_| demand.has_min_age);
-        let after_401 = after_401.and_then(|found| policy::next_count(known.head.unauthorized, &found, now.wall));
+        let after_401 = after_401.and_then(|found| policy::next_count(session.head.unauthorized, &found, now.wall));
         self.is_after_401 = after_401.is_some();
-        let need = urgency(&demand, self.is_after_401);
-        if need == Urgency::None {
-            return self.end(RefreshOutcome::Fresh(known));
+        let urgency = urgency(&demand, self.is_after_401);
+        if urgency == Urgency::None {
+            return self.end(RefreshOutcome::Fresh(session));
         }
-        let counted = after_401.or(known.head.unauthorized);
+        let refreshes = after_401.or(session.head.unauthorized);
         self.evaluations += 1;
         if self.evaluations > MAX_EVALUATIONS {
-            return self.end(RefreshOutcome::LeaseHeld(known));
+            return self.end(RefreshOutcome::LeaseHeld(session));
         }
-        match &known.head.hold {
-            Some(RefreshBlock::Rejected { .. }) if known.head.is_rejected() => {
-                return self.end(RefreshOutcome::Rejected(known));
+        match &session.head.hold {
+            Some(RefreshBlock::Rejected { .. }) if session.head.is_rejected() => {
+                return self.end(RefreshOutcome::Rejected(session));
             }
             Some(RefreshBlock::RetryAt(until))
                 if *until > now.wall && until.since(now.wall) <= self.timing.max_block =>
             {
                 let until = *until;
-                return self.end(RefreshOutcome::Blocked { session: known, until });
+                return self.end(RefreshOutcome::Blocked { session, until });
             }
             // By this wall clock the block is over or implausible, but another host's clock may
             // have written it. This process waits for its own pause.
-            Some(RefreshBlock::RetryAt(_)) if let Some(rest) = now.local_pause => {
-                let until = now.wall + rest.max(REPEAT_DELAY);
-                return self.end(RefreshOutcome::Blocked { session: known, until });
+            Some(RefreshBlock::RetryAt(_)) if let Some(pause) = now.local_pause => {
+                let until = now.wall + pause.max(REPEAT_DELAY);
+                return self.end(RefreshOutcome::Blocked { session, until });
             }
             _ => {}
         }
-        match known.head.claim {
-            Some(claim) if !self.is_own_lease(&claim) && !self.has_lease_expired(&claim, now) => {
-                self.wait_for_lease(known, need, now)
+        match session.head.claim {
+            Some(lease) if !self.is_own_lease(&lease) && !self.has_lease_expired(&lease, now) => {
+                self.wait_for_lease(session, urgency, now)
             }
-            Some(claim) => {
+            Some(lease) => {
                 // The previous holder may have received newer tokens that were lost. A server that
                 // rotates refresh tokens has then revoked these.
-                known.head.interrupted |= claim.id != self.id;
-                self.acquire_lease(known, counted, !self.is_own_lease(&claim), now)
+                session.head.interrupted |= lease.id != self.id;
+                self.acquire_lease(session, refreshes, !self.is_own_lease(&lease), now)
             }
-            None => self.acquire_lease(known, counted, false, now),
+            None => self.acquire_lease(session, refreshes, false, now),
         }
     }
 
     /// Returns `true` if a lease belongs to this task or to a canceled task of this process.
-    fn is_own_lease(&self, claim: &Lease) -> bool {
-        claim.id == self.id || Some(claim.id) == self.cancelled_lease
+    fn is_own_lease(&self, lease: &Lease) -> bool {
+        lease.id == self.id || Some(lease.id) == self.cancelled_lease
     }
 
     /// Step 3: returns `true` if another process's lease has expired.
@@ -274,25 +276,25 @@ impl<T: Clone> RefreshMachine<T> {
     /// The lease must be unchanged for its duration by this host's monotonic clock, or it must have
     /// ended more than a day ago. The timestamp of a lease from the future is ignored, because one
     /// of the two clocks is wrong.
-    fn has_lease_expired(&mut self, claim: &Lease, now: &StepContext<'_, T>) -> bool {
-        let rival = match self.foreign_lease {
-            Some(rival) if (rival.id, rival.at) == (claim.id, claim.at) => rival,
-            _ => *self.foreign_lease.insert(ForeignLease { id: claim.id, at: claim.at, seen_at: now.elapsed }),
+    fn has_lease_expired(&mut self, lease: &Lease, now: &StepContext<'_, T>) -> bool {
+        let observed = match self.foreign_lease {
+            Some(observed) if (observed.id, observed.at) == (lease.id, lease.at) => observed,
+            _ => *self.foreign_lease.insert(ForeignLease { id: lease.id, at: lease.at, seen_at: now.elapsed }),
         };
-        let seen = now.elapsed.saturating_sub(rival.seen_at);
+        let unchanged_for = now.elapsed.saturating_sub(observed.seen_at);
         // Abandoned by a process that was stopped during a refresh. Its next start should not wait
         // for the whole lease.
-        let is_ancient = claim.at >= MIN_PLAUSIBLE_TIME
-            && now.wall.since(claim.at) > claim.lease.saturating_add(ABANDONED_LEASE_AGE)
-            && seen >= self.timing.confirmation_delay;
+        let is_abandoned = lease.at >= MIN_PLAUSIBLE_TIME
+            && now.wall.since(lease.at) > lease.lease.saturating_add(ABANDONED_LEASE_AGE)
+            && unchanged_for >= self.timing.confirmation_delay;
         // The duration was read from the store. Never wait longer than this process's own lease.
-        is_ancient || seen >= claim.lease.min(self.timing.lease_duration)
+        is_abandoned || unchanged_for >= lease.lease.min(self.timing.lease_duration)
     }
 
-    fn wait_for_lease(&mut self, known: StoredLogin<T>, need: Urgency, now: &StepContext<'_, T>) -> Action<T> {
+    fn wait_for_lease(&mut self, session: StoredLogin<T>, urgency: Urgency, now: &StepContext<'_, T>) -> Action<T> {
         let since = *self.waiting_since.get_or_insert(now.elapsed);
-        if need == Urgency::Due || now.elapsed.saturating_sub(since) >= self.timing.max_lease_wait {
-            return self.end(RefreshOutcome::LeaseHeld(known));
+        if urgency == Urgency::Due || now.elapsed.saturating_sub(since) >= self.timing.max_lease_wait {
+            return self.end(RefreshOutcome::LeaseHeld(session));
         }
         let pause = self.next_lease_poll;
         self.next_lease_poll = pause.mul_f64(1.5).min(MAX_LEASE_POLL);
@@ -302,96 +304,92 @@ impl<T: Clone> RefreshMachine<T> {
     /// Step 4: acquires the lease.
     fn acquire_lease(
         &mut self,
-        seen: StoredLogin<T>,
+        mut session: StoredLogin<T>,
         unauthorized: Option<UnauthorizedRefreshes>,
-        took_over: bool,
+        is_takeover: bool,
         now: &StepContext<'_, T>,
     ) -> Action<T> {
-        let expect = Precondition::Revision(seen.head.revision);
-        let mut known = seen;
-        known.head.revision = now.new_revision;
-        known.head.claim = Some(Lease { id: self.id, at: now.wall, lease: self.timing.lease_duration });
+        let expect = replace_revision(&mut session, now);
+        session.head.claim = Some(Lease { id: self.id, at: now.wall, lease: self.timing.lease_duration });
         let since = Instants { wall: now.wall, elapsed: now.elapsed };
-        let claimed =
-            HeldLease { session: known.clone(), since, is_takeover: took_over, requests_sent: 0, unauthorized };
-        self.transition(State::AcquiringLease(claimed), Action::Save { session: known, expect })
+        let lease = HeldLease { session: session.clone(), since, is_takeover, requests_sent: 0, unauthorized };
+        self.transition(State::AcquiringLease(lease), Action::Save { session, expect })
     }
 
     fn handle_lease_lookup(
         &mut self,
-        claimed: HeldLease<T>,
+        lease: HeldLease<T>,
         loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
         now: &StepContext<'_, T>,
     ) -> Action<T> {
         match loaded {
-            Ok(Some(known)) if known.head.revision == claimed.session.head.revision => {
-                self.handle_lease_acquired(claimed, now)
+            Ok(Some(session)) if session.head.revision == lease.session.head.revision => {
+                self.handle_lease_acquired(lease, now)
             }
-            Ok(Some(known)) if self.lease_write_failures > 0 => self.end(RefreshOutcome::StoreFailed(Some(known))),
-            Ok(Some(known)) => {
+            Ok(Some(session)) if self.lease_write_failures > 0 => self.end(RefreshOutcome::StoreFailed(Some(session))),
+            Ok(Some(session)) => {
                 self.lease_write_failures += 1;
-                self.evaluate(known, now)
+                self.evaluate(session, now)
             }
             Ok(None) => self.end(RefreshOutcome::Absent),
             // The lease may have been written. It expires.
-            Err(StoreFailed) => self.end(RefreshOutcome::StoreFailed(Some(claimed.session))),
+            Err(StoreFailed) => self.end(RefreshOutcome::StoreFailed(Some(lease.session))),
         }
     }
 
     /// Continues once the lease is in the store. After a takeover, the previous holder first gets
     /// time to save.
-    fn handle_lease_acquired(&mut self, claimed: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
-        if claimed.is_takeover {
-            return self.transition(State::TakingOver(claimed), Action::Wait(self.timing.takeover_delay));
+    fn handle_lease_acquired(&mut self, lease: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
+        if lease.is_takeover {
+            return self.transition(State::TakingOver(lease), Action::Wait(self.timing.takeover_delay));
         }
-        self.send(claimed, now)
+        self.send(lease, now)
     }
 
     fn handle_takeover_lookup(
         &mut self,
-        claimed: HeldLease<T>,
+        lease: HeldLease<T>,
         loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
         now: &StepContext<'_, T>,
     ) -> Action<T> {
         match loaded {
-            Ok(Some(known)) if known.head.revision == claimed.session.head.revision => self.send(claimed, now),
-            Ok(Some(known)) => self.evaluate(known, now),
+            Ok(Some(session)) if session.head.revision == lease.session.head.revision => self.send(lease, now),
+            Ok(Some(session)) => self.evaluate(session, now),
             Ok(None) => self.end(RefreshOutcome::Absent),
-            Err(StoreFailed) => self.end(RefreshOutcome::StoreFailed(Some(claimed.session))),
+            Err(StoreFailed) => self.end(RefreshOutcome::StoreFailed(Some(lease.session))),
         }
     }
 
     /// Sends a request that was queued. The remaining time limit is recalculated.
-    fn send_queued(&mut self, claimed: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
-        let sendings = claimed.requests_sent - 1;
-        self.send(HeldLease { requests_sent: sendings, ..claimed }, now)
+    fn send_queued(&mut self, lease: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
+        self.send(HeldLease { requests_sent: lease.requests_sent - 1, ..lease }, now)
     }
 
     /// Steps 5 and 6: sends, unless the lease may have been taken over by either clock.
-    fn send(&mut self, mut claimed: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
-        let by_wall = now.wall.since(claimed.since.wall).max(claimed.since.wall.since(now.wall));
-        let spent = by_wall.max(now.elapsed.saturating_sub(claimed.since.elapsed));
-        if spent >= self.timing.send_timeout {
+    fn send(&mut self, mut lease: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
+        let by_wall = now.wall.since(lease.since.wall).max(lease.since.wall.since(now.wall));
+        let held_for = by_wall.max(now.elapsed.saturating_sub(lease.since.elapsed));
+        if held_for >= self.timing.send_timeout {
             return self.load();
         }
-        claimed.requests_sent += 1;
+        lease.requests_sent += 1;
         let action = Action::Send {
-            login: claimed.session.head.login,
-            tokens: claimed.session.tokens.clone(),
-            limit: self.timing.send_timeout.saturating_sub(spent),
+            login: lease.session.head.login,
+            tokens: lease.session.tokens.clone(),
+            limit: self.timing.send_timeout.saturating_sub(held_for),
         };
-        self.transition(State::Sending(claimed), action)
+        self.transition(State::Sending(lease), action)
     }
 
     fn handle_refresh_result(
         &mut self,
-        claimed: HeldLease<T>,
-        answer: RefreshResult<T>,
+        lease: HeldLease<T>,
+        result: RefreshResult<T>,
         now: &StepContext<'_, T>,
     ) -> Action<T> {
-        match answer {
+        match result {
             RefreshResult::Granted(tokens) => {
-                let mut head = claimed.session.head.clone();
+                let mut head = lease.session.head.clone();
                 let expect = head.revision;
                 head.revision = now.new_revision;
                 head.generation = head.generation.saturating_add(1);
@@ -399,57 +397,53 @@ impl<T: Clone> RefreshMachine<T> {
                 head.hold = None;
                 head.interrupted = false;
                 head.unexplained = 0;
-                head.unauthorized = claimed.unauthorized;
-                let prospect = (now.schedule)(&claimed.session, &tokens);
-                (head.due, head.ends, head.anchor) = (prospect.due, prospect.ends, prospect.anchor);
+                head.unauthorized = lease.unauthorized;
+                let schedule = (now.schedule)(&lease.session, &tokens);
+                (head.due, head.ends, head.anchor) = (schedule.due, schedule.ends, schedule.anchor);
                 let new = StoredLogin { head, tokens };
-                let expiring = prospect.ends.filter(|_| prospect.must_warn);
+                let expiring = schedule.ends.filter(|_| schedule.must_warn);
                 self.transition(State::Serving { new: new.clone(), expect }, Action::Serve { session: new, expiring })
             }
             RefreshResult::Transient { retry_after: None, is_repeatable: true, .. }
-                if claimed.requests_sent < MAX_REQUESTS =>
+                if lease.requests_sent < MAX_REQUESTS =>
             {
-                self.transition(State::WaitingToRepeat(claimed), Action::Wait(REPEAT_DELAY))
+                self.transition(State::WaitingToRepeat(lease), Action::Wait(REPEAT_DELAY))
             }
             RefreshResult::Transient { retry_after, is_lost, .. } => {
-                let mut known = claimed.session;
-                known.head.interrupted |= is_lost;
-                self.block_until(known, now.wall + retry_after.unwrap_or_default().max(now.backoff), now)
+                let mut session = lease.session;
+                session.head.interrupted |= is_lost;
+                self.block_until(session, now.wall + retry_after.unwrap_or_default().max(now.backoff), now)
             }
             RefreshResult::Rejected { code, reason } => {
                 self.rejections += 1;
-                let looks_left = u32::from(claimed.is_takeover);
-                self.transition(
-                    State::ConfirmingRejection { claimed, code, reason, loads_left: looks_left },
-                    Action::Load,
-                )
+                let loads_left = u32::from(lease.is_takeover);
+                self.transition(State::ConfirmingRejection { lease, code, reason, loads_left }, Action::Load)
             }
             RefreshResult::Misconfigured { is_session_specific: is_own } => {
                 let block = is_own.then(|| RefreshBlock::RetryAt(now.wall + now.backoff));
-                self.release_lease(claimed.session, block, RefreshOutcome::Misconfigured, now)
+                self.release_lease(lease.session, block, RefreshOutcome::Misconfigured, now)
             }
         }
     }
 
     /// Releases the lease and blocks refreshes until this time.
-    fn block_until(&mut self, known: StoredLogin<T>, until: UnixTime, now: &StepContext<'_, T>) -> Action<T> {
-        let held = |known| RefreshOutcome::Blocked { session: known, until };
-        self.release_lease(known, Some(RefreshBlock::RetryAt(until)), held, now)
+    fn block_until(&mut self, session: StoredLogin<T>, until: UnixTime, now: &StepContext<'_, T>) -> Action<T> {
+        let blocked = |session| RefreshOutcome::Blocked { session, until };
+        self.release_lease(session, Some(RefreshBlock::RetryAt(until)), blocked, now)
     }
 
     /// Step 8: releases the lease and writes a block that every process honors.
     fn release_lease(
         &mut self,
-        mut known: StoredLogin<T>,
-        hold: Option<RefreshBlock>,
+        mut session: StoredLogin<T>,
+        block: Option<RefreshBlock>,
         outcome: impl FnOnce(StoredLogin<T>) -> RefreshOutcome<T>,
         now: &StepContext<'_, T>,
     ) -> Action<T> {
-        let expect = Precondition::Revision(known.head.revision);
-        known.head.revision = now.new_revision;
-        known.head.claim = None;
-        known.head.hold = hold;
-        self.transition(State::Releasing(outcome(known.clone())), Action::Save { session: known, expect })
+        let expect = replace_revision(&mut session, now);
+        session.head.claim = None;
+        session.head.hold = block;
+        self.transition(State::Releasing(outcome(session.clone())), Action::Save { session, expect })
     }
 
     fn save(&mut self, new: StoredLogin<T>, expect: Revision, saving: SaveProgress) -> Action<T> {
@@ -467,9 +461,9 @@ impl<T: Clone> RefreshMachine<T> {
         match saved {
             Ok(WriteOutcome::Committed) => self.finish_save(new, now),
             Ok(WriteOutcome::Conflict) => {
-                let is_rested = saving.pause == INITIAL_PAUSE;
-                let saving = if is_rested { self.next_backoff(saving, now) } else { saving };
-                self.transition(State::ConfirmingSave { new, saving, has_backed_off: is_rested }, Action::Load)
+                let has_backed_off = saving.pause == INITIAL_PAUSE;
+                let saving = if has_backed_off { self.next_backoff(saving, now) } else { saving };
+                self.transition(State::ConfirmingSave { new, saving, has_backed_off }, Action::Load)
             }
             Err(StoreFailed) => self.back_off(new, saving, now),
         }
@@ -495,8 +489,8 @@ impl<T: Clone> RefreshMachine<T> {
 
     fn next_backoff(&self, saving: SaveProgress, now: &StepContext<'_, T>) -> SaveProgress {
         let is_eager = now.elapsed.saturating_sub(saving.since) < self.timing.eager_save_period;
-        let longest = if is_eager { self.timing.max_eager_save_pause } else { MAX_PAUSE };
-        SaveProgress { pause: saving.pause.saturating_mul(2).min(longest), ..saving }
+        let max_pause = if is_eager { self.timing.max_eager_save_pause } else { MAX_PAUSE };
+        SaveProgress { pause: saving.pause.saturating_mul(2).min(max_pause), ..saving }
     }
 
     /// Step 7, after a conflict or an unknown outcome: checks whether this task's tokens are still
@@ -505,22 +499,24 @@ impl<T: Clone> RefreshMachine<T> {
         &mut self,
         mut new: StoredLogin<T>,
         saving: SaveProgress,
-        is_rested: bool,
+        has_backed_off: bool,
         loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
         now: &StepContext<'_, T>,
     ) -> Action<T> {
         match loaded {
-            Ok(Some(known)) if known.head.revision == new.head.revision => self.finish_save(new, now),
+            Ok(Some(session)) if session.head.revision == new.head.revision => self.finish_save(new, now),
             // Another login, or newer tokens: drop ours.
-            Ok(Some(known)) if known.head.login != new.head.login || known.head.generation >= new.head.generation => {
-                self.evaluate(known, now)
+            Ok(Some(session))
+                if session.head.login != new.head.login || session.head.generation >= new.head.generation =>
+            {
+                self.evaluate(session, now)
             }
             // Only a lease, a block, or data stored with the tokens was written. Save over it,
             // after a pause, for as long as this process runs.
-            Ok(Some(known)) if is_rested => {
+            Ok(Some(session)) if has_backed_off => {
                 new.head.revision = now.new_revision;
-                new.tokens = (now.merge)(&known.tokens, new.tokens);
-                self.save(new, known.head.revision, saving)
+                new.tokens = (now.merge)(&session.tokens, new.tokens);
+                self.save(new, session.head.revision, saving)
             }
             Ok(None) => self.end(RefreshOutcome::Absent),
             Ok(Some(_)) | Err(StoreFailed) => self.back_off(new, saving, now),
@@ -530,73 +526,71 @@ impl<T: Clone> RefreshMachine<T> {
     /// Step 9: accepts the rejection of a refresh token if no other process has newer tokens.
     fn confirm_rejection(
         &mut self,
-        claimed: HeldLease<T>,
+        lease: HeldLease<T>,
         (code, reason): (Option<String>, RejectionReason),
-        looks_left: u32,
+        loads_left: u32,
         loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
         now: &StepContext<'_, T>,
     ) -> Action<T> {
         let Ok(loaded) = loaded else {
-            return self.end(RefreshOutcome::StoreFailed(Some(claimed.session)));
+            return self.end(RefreshOutcome::StoreFailed(Some(lease.session)));
         };
-        let Some(known) = loaded else { return self.end(RefreshOutcome::Absent) };
-        let head = &known.head;
-        let has_newer = head.login != claimed.session.head.login || head.generation != claimed.session.head.generation;
-        let was_taken_over = head.revision != claimed.session.head.revision;
+        let Some(mut session) = loaded else { return self.end(RefreshOutcome::Absent) };
+        let head = &session.head;
+        let has_newer = head.login != lease.session.head.login || head.generation != lease.session.head.generation;
+        let was_taken_over = head.revision != lease.session.head.revision;
         if has_newer || (was_taken_over && self.rejections < 2) {
             // The process that took the lease over may save newer tokens soon. The limit on
             // rejections stops two processes that take over from each other.
-            return self.evaluate(known, now);
+            return self.evaluate(session, now);
         }
-        if looks_left > 0 {
+        if loads_left > 0 {
             let pause = Action::Wait(self.timing.confirmation_delay);
-            return self.transition(State::WaitingToConfirmRejection { claimed, code, reason }, pause);
+            return self.transition(State::WaitingToConfirmRejection { lease, code, reason }, pause);
         }
-        match (reason, UNEXPLAINED_PAUSES.get(known.head.unexplained as usize)) {
+        match (reason, UNEXPLAINED_PAUSES.get(session.head.unexplained as usize)) {
             (RejectionReason::Missing, Some(pause)) => {
-                self.block_until(count_unexplained_rejection(known), now.wall + *pause, now)
+                session.head.unexplained += 1;
+                self.block_until(session, now.wall + *pause, now)
             }
             // An outage: not counted, so that each session is tried again afterwards.
             (RejectionReason::Outage, _) => {
-                self.block_until(known, now.wall + now.backoff.max(UNEXPLAINED_PAUSES[0]), now)
+                self.block_until(session, now.wall + now.backoff.max(UNEXPLAINED_PAUSES[0]), now)
             }
-            _ => self.reject(known, code, now),
+            _ => self.reject(session, code, now),
         }
     }
 
     /// Marks the refresh token as rejected.
-    fn reject(&mut self, known: StoredLogin<T>, code: Option<String>, now: &StepContext<'_, T>) -> Action<T> {
-        let demand = (now.demand)(&known.tokens);
+    fn reject(&mut self, session: StoredLogin<T>, code: Option<String>, now: &StepContext<'_, T>) -> Action<T> {
+        let demand = (now.demand)(&session.tokens);
         let is_dead = demand.urgency == Urgency::Expired || demand.unauthorized.is_some();
-        let hold = RefreshBlock::Rejected { generation: known.head.generation, code, at: Some(now.wall), is_dead };
-        self.save_block(known, hold, now)
+        let block = RefreshBlock::Rejected { generation: session.head.generation, code, at: Some(now.wall), is_dead };
+        self.save_block(session, block, now)
     }
 
     /// Marks the access token as rejected too, after its refresh token was, so that no process
     /// serves it.
-    fn withhold(&mut self, known: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
-        let Some(RefreshBlock::Rejected { generation, code, at, .. }) = known.head.hold.clone() else {
-            return self.end(RefreshOutcome::Rejected(known));
+    fn withhold(&mut self, session: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
+        let Some(RefreshBlock::Rejected { generation, code, at, .. }) = session.head.hold.clone() else {
+            return self.end(RefreshOutcome::Rejected(session));
         };
-        self.save_block(known, RefreshBlock::Rejected { generation, code, at, is_dead: true }, now)
+        self.save_block(session, RefreshBlock::Rejected { generation, code, at, is_dead: true }, now)
     }
 
-    fn save_block(&mut self, known: StoredLogin<T>, hold: RefreshBlock, now: &StepContext<'_, T>) -> Action<T> {
-        let expect = Precondition::Revision(known.head.revision);
-        let mut marked = known;
-        marked.head.hold = Some(hold);
-        marked.head.revision = now.new_revision;
-        marked.head.claim = None;
+    fn save_block(&mut self, mut session: StoredLogin<T>, block: RefreshBlock, now: &StepContext<'_, T>) -> Action<T> {
+        let expect = replace_revision(&mut session, now);
+        session.head.hold = Some(block);
+        session.head.claim = None;
         // A rejected session cannot be refreshed, so keep-alive must skip it.
-        marked.head.due = None;
-        self.transition(State::Rejecting { marked: marked.clone() }, Action::Save { session: marked, expect })
+        session.head.due = None;
+        self.transition(State::Rejecting(session.clone()), Action::Save { session, expect })
     }
 }
 
-/// Counts an unexplained rejection.
-fn count_unexplained_rejection<T>(mut known: StoredLogin<T>) -> StoredLogin<T> {
-    known.head.unexplained += 1;
-    known
+/// Sets a new revision and returns the precondition that the old one is still stored.
+fn replace_revision<T>(session: &mut StoredLogin<T>, now: &StepContext<'_, T>) -> Precondition {
+    Precondition::Revision(std::mem::replace(&mut session.head.revision, now.new_revision))
 }
 
 fn begin_saving<T>(now: &StepContext<'_, T>) -> SaveProgress {
@@ -610,6 +604,6 @@ fn urgency(demand: &Demand, is_after_401: bool) -> Urgency {
         Urgency::None | Urgency::Due if demand.has_min_age && (demand.is_requested || is_after_401) => {
             Urgency::Requested
         }
-        need => need,
+        urgency => urgency,
     }
 }

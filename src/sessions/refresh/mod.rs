@@ -7,13 +7,12 @@
 //!   actions of `steps`. `policy` is the refresh schedule, the backoff, and the limits of
 //!   refreshes after a 401.
 //! - Storage: `record` is the content of a stored session, with the time limit of store operations.
-//! - The cache: `cache` maps keys to entries. `cache_entry` is an entry, `rare_state` its rarely
-//!   used state, and `urgency` the reason to refresh it.
-//! - `limits` are the limits that all sessions of a client share, and `shared` is the state that
-//!   the coordinator and the tasks share.
+//! - The cache: `cache_entry` is the entry of a session, and `demand` is the reason to refresh it.
+//!   `limits` are the limits that all sessions of a client share. `cache` holds the entries and
+//!   that shared state.
 //! - The task: `task` performs the actions of the state machine, and `outcome` reports the result.
-//! - Entry points: `refresher` returns tokens and starts refreshes, `on_demand` refreshes on
-//!   request, and `update` changes sessions by compare-and-swap.
+//! - Entry points: `refresher` returns tokens and starts refreshes, and `update` changes sessions by
+//!   compare-and-swap.
 //! - Tests: `transitions` covers each transition. `search` explores everything that two processes
 //!   and an `external_change` can do in a `model` with a limited number of faults.
 //!
@@ -25,16 +24,13 @@ pub(crate) mod steps;
 pub(crate) mod policy;
 pub(crate) mod machine;
 pub(crate) mod record;
-pub(crate) mod rare_state;
 pub(crate) mod cache_entry;
-pub(crate) mod urgency;
-pub(crate) mod cache;
+pub(crate) mod demand;
 pub(crate) mod limits;
-pub(crate) mod shared;
+pub(crate) mod cache;
 pub(crate) mod task;
 pub(crate) mod outcome;
 pub(crate) mod refresher;
-pub(crate) mod on_demand;
 pub(crate) mod update;
 #[cfg(test)]
 mod tests;

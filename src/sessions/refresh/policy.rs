@@ -43,19 +43,18 @@ pub(crate) struct Expiry {
 }
 
 impl Expiry {
-    /// Returns the times of `tokens`. `chance` is a random number from 0 to 1.
+    /// Returns the times of `tokens`. `jitter` is a random number from 0 to 1.
     ///
     /// Tokens without an expiry, or with an implausible receipt time, are used until the API
     /// rejects them. All tokens are used for at least the minimum interval, even if the server
     /// reports a shorter lifetime: new tokens would have the same one.
-    pub(crate) fn of(tokens: &TokenSet, chance: f64, now: UnixTime) -> Self {
+    pub(crate) fn of(tokens: &TokenSet, jitter: f64, now: UnixTime) -> Self {
         let unknown = Self { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
-        let Some(life) = lifetime(tokens).filter(|_| is_plausible(tokens, now)) else { return unknown };
-        let begin = tokens.received_at();
-        let (share, interval) = (life / MARGIN_DIVISOR, min_interval(tokens));
-        let stale = life.mul_f64(REFRESH_FRACTION - JITTER * chance.clamp(0.0, 1.0)).max(interval);
-        let dead = life.saturating_sub(MARGIN.min(share)).max(interval);
-        Self { due_at: begin + stale, expires_at: begin + dead }
+        let Some(lifetime) = lifetime(tokens).filter(|_| is_plausible(tokens, now)) else { return unknown };
+        let (margin, interval) = (MARGIN.min(lifetime / MARGIN_DIVISOR), min_interval(tokens));
+        let due_after = lifetime.mul_f64(REFRESH_FRACTION - JITTER * jitter.clamp(0.0, 1.0)).max(interval);
+        let expires_after = lifetime.saturating_sub(margin).max(interval);
+        Self { due_at: tokens.received_at() + due_after, expires_at: tokens.received_at() + expires_after }
     }
 
     pub(crate) fn urgency(&self, now: UnixTime) -> Urgency {
@@ -78,14 +77,14 @@ fn lifetime(tokens: &TokenSet) -> Option<Duration> {
 /// If it is not, the expiry is unknown: either the tokens were received with a wrong clock, or this
 /// host's clock is wrong.
 pub(crate) fn is_plausible(tokens: &TokenSet, now: UnixTime) -> bool {
-    tokens.received_at() <= now + MAX_CLOCK_SKEW
+    is_plausible_time(tokens.received_at(), now)
 }
 
 /// Returns the minimum interval between the receipt of `tokens` and the next refresh.
 pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
     match lifetime(tokens) {
         None | Some(Duration::ZERO) => DEFAULT_INTERVAL,
-        Some(life) => (life / MARGIN_DIVISOR).clamp(MIN_INTERVAL, DEFAULT_INTERVAL),
+        Some(lifetime) => (lifetime / MARGIN_DIVISOR).clamp(MIN_INTERVAL, DEFAULT_INTERVAL),
     }
 }
 
@@ -95,8 +94,8 @@ pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
 pub(crate) fn after_login(tokens: &TokenSet) -> Schedule {
     let Some(end) = tokens.refresh_token_expires_at() else { return Schedule::default() };
     let received = tokens.received_at();
-    let soon = received + MIN_COMPARISON_INTERVAL;
-    let due = two_thirds_between(received, end).min((end - WARNING_PERIOD).max(soon));
+    let warn_at = (end - WARNING_PERIOD).max(received + MIN_COMPARISON_INTERVAL);
+    let due = two_thirds_between(received, end).min(warn_at);
     Schedule { due: Some(due), ..Schedule::default() }
 }
 
@@ -109,32 +108,30 @@ pub(crate) fn after_login(tokens: &TokenSet) -> Schedule {
 pub(crate) fn after_refresh(head: &Head, old: &TokenSet, new: &TokenSet) -> Schedule {
     let Some(end) = new.refresh_token_expires_at() else { return Schedule::default() };
     let received = new.received_at();
-    let anchor =
-        head.anchor.or_else(|| Some(ExpiryBaseline { at: old.received_at(), end: old.refresh_token_expires_at()? }));
+    let of_old_tokens = || Some(ExpiryBaseline { at: old.received_at(), end: old.refresh_token_expires_at()? });
     // A baseline from the future was written with a wrong clock. It would stay too recent for a
     // comparison for as long as that clock was ahead.
-    let anchor = anchor.filter(|anchor| anchor.at <= received + MAX_CLOCK_SKEW);
-    let lived = anchor.map(|anchor| (anchor, received.since(anchor.at)));
-    let (is_fixed, anchor) = match lived {
+    let baseline = head.anchor.or_else(of_old_tokens).filter(|baseline| is_plausible_time(baseline.at, received));
+    let (is_fixed, anchor) = match baseline {
         // The response did not contain an expiry, so there is nothing to compare.
         _ if !new.has_stated_refresh_expiry() => (head.ends.is_some_and(|ends| end <= ends), None),
         // A different expiry means an extended lifetime, even if the new one is shorter than that
         // of a login.
-        Some((anchor, lived)) if lived >= MIN_COMPARISON_INTERVAL => {
-            (abs_diff(end, anchor.end) < MIN_COMPARISON_INTERVAL / 2, None)
+        Some(baseline) if received.since(baseline.at) >= MIN_COMPARISON_INTERVAL => {
+            (abs_diff(end, baseline.end) < MIN_COMPARISON_INTERVAL / 2, None)
         }
         // Too soon to compare: keep the previous result, and compare the next refresh with the same
         // baseline.
-        Some((anchor, _)) => (head.ends.is_some(), Some(anchor)),
+        Some(baseline) => (head.ends.is_some(), Some(baseline)),
         None => (false, None),
     };
     if !is_fixed {
         return Schedule { due: Some(two_thirds_between(received, end)), anchor, ..Schedule::default() };
     }
     let warn_at = end - WARNING_PERIOD;
-    let due = [warn_at, end - FINAL_CHECK, end].into_iter().find(|context| *context > received);
-    let was_told = head.ends.is_some_and(|ends| head.due.is_none_or(|due| due > ends - WARNING_PERIOD));
-    Schedule { due, ends: Some(end), anchor, must_warn: warn_at <= received && !was_told }
+    let due = [warn_at, end - FINAL_CHECK, end].into_iter().find(|time| *time > received);
+    let was_warned = head.ends.is_some_and(|ends| head.due.is_none_or(|due| due > ends - WARNING_PERIOD));
+    Schedule { due, ends: Some(end), anchor, must_warn: warn_at <= received && !was_warned }
 }
 
 fn two_thirds_between(begin: UnixTime, end: UnixTime) -> UnixTime {
@@ -157,36 +154,36 @@ pub(crate) fn max_backoff(failures: u32) -> Duration {
     exponential_backoff(failures, MAX_BACKOFF)
 }
 
-/// Returns the pause after `failures` consecutive failures, with full jitter. `chance` is a random
+/// Returns the pause after `failures` consecutive failures, with full jitter. `jitter` is a random
 /// number from 0 to 1.
-pub(crate) fn backoff(failures: u32, longest: Duration, chance: f64) -> Duration {
-    exponential_backoff(failures, longest).mul_f64(chance.clamp(0.0, 1.0)).max(MIN_BACKOFF)
+pub(crate) fn backoff(failures: u32, max: Duration, jitter: f64) -> Duration {
+    exponential_backoff(failures, max).mul_f64(jitter.clamp(0.0, 1.0)).max(MIN_BACKOFF)
 }
 
-fn exponential_backoff(failures: u32, longest: Duration) -> Duration {
-    MIN_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(longest)
+fn exponential_backoff(failures: u32, max: Duration) -> Duration {
+    MIN_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(max)
 }
 
 const INITIAL_PAUSE: Duration = Duration::from_secs(5 * 60);
 const MAX_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 /// The time without a refresh caused by a 401 after which the count is reset.
-const COUNT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const UNAUTHORIZED_COUNT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Returns the count to store with the new tokens, or `None` if a refresh is not allowed now.
 pub(crate) fn next_count(
     stored: Option<UnauthorizedRefreshes>,
-    found: &Unauthorized,
+    unauthorized: &Unauthorized,
     wall: UnixTime,
 ) -> Option<UnauthorizedRefreshes> {
-    let stored = stored.filter(|stored| is_plausible_time(stored.at, wall) && wall.since(stored.at) < COUNT_LIFETIME);
-    let own = found.local_refreshes.filter(|(_, since)| *since < COUNT_LIFETIME);
-    let count = stored.map_or(0, |stored| stored.count).max(own.map_or(0, |(count, _)| count));
-    let by_wall = stored.map(|stored| wall.since(stored.at));
-    let by_process = own.map(|(_, since)| since);
-    let is_paused = [by_wall, by_process].into_iter().flatten().any(|since| since < pause_after(count));
+    let stored = stored
+        .filter(|stored| is_plausible_time(stored.at, wall) && wall.since(stored.at) < UNAUTHORIZED_COUNT_LIFETIME);
+    let local = unauthorized.local_refreshes.filter(|(_, age)| *age < UNAUTHORIZED_COUNT_LIFETIME);
+    let counts = [stored.map(|stored| (stored.count, wall.since(stored.at))), local];
+    let count = counts.iter().flatten().map(|(count, _)| *count).max().unwrap_or(0);
+    let is_paused = counts.iter().flatten().any(|(_, age)| *age < pause_after(count));
     let cut = stored.and_then(|stored| stored.cut).filter(|cut| is_plausible_time(*cut, wall));
-    let may_cut =
-        found.may_cut_pause && (found.has_succeeded_since_cut || cut.is_none_or(|cut| wall.since(cut) >= MAX_PAUSE));
+    let may_cut = unauthorized.may_cut_pause
+        && (unauthorized.has_succeeded_since_cut || cut.is_none_or(|cut| wall.since(cut) >= MAX_PAUSE));
     if is_paused && !may_cut {
         return None;
     }
@@ -205,8 +202,8 @@ fn pause_after(count: u32) -> Duration {
     }
 }
 
-fn is_plausible_time(time: UnixTime, wall: UnixTime) -> bool {
-    time <= wall + MAX_CLOCK_SKEW
+fn is_plausible_time(time: UnixTime, now: UnixTime) -> bool {
+    time <= now + MAX_CLOCK_SKEW
 }
 
 #[cfg(test)]
@@ -238,30 +235,30 @@ mod tests {
 
     /// Creates tokens received on day `day` whose refresh token expires on day `end`.
     fn tokens_with_refresh_expiry(day: u32, end: u32) -> TokenSet {
-        let rest = (DAY * end).saturating_sub(DAY * day).as_secs();
-        let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+        let remaining = (DAY * end).saturating_sub(DAY * day).as_secs();
+        let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{remaining}}}"#);
         tokens(&json, NOW + DAY * day)
     }
 
-    fn expiry_secs(json: &str, chance: f64) -> (u64, u64) {
-        let expiry = Expiry::of(&tokens(json, NOW), chance, NOW);
+    fn expiry_secs(json: &str, jitter: f64) -> (u64, u64) {
+        let expiry = Expiry::of(&tokens(json, NOW), jitter, NOW);
         (expiry.due_at.since(NOW).as_secs(), expiry.expires_at.since(NOW).as_secs())
     }
 
     #[test]
     fn long_lived_token_is_stale_at_75_percent_and_expires_early() {
-        let fortnight = r#"{"access_token":"a","expires_in":1209600}"#;
-        assert_eq!(expiry_secs(fortnight, 0.0), (907_200, 1_209_540));
-        assert_eq!(expiry_secs(fortnight, 1.0), (786_240, 1_209_540));
+        let two_weeks = r#"{"access_token":"a","expires_in":1209600}"#;
+        assert_eq!(expiry_secs(two_weeks, 0.0), (907_200, 1_209_540));
+        assert_eq!(expiry_secs(two_weeks, 1.0), (786_240, 1_209_540));
     }
 
     #[test]
     fn short_lived_token_keeps_most_of_lifetime_and_min_interval() {
-        for (life, stale, dead) in
+        for (lifetime, due, expires) in
             [(600, 450, 540), (100, 75, 90), (10, 7, 9), (2, 1, 1), (1, 1, 1), (0, 30, 30), (-5, 30, 30)]
         {
-            let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
-            assert_eq!(expiry_secs(&json, 0.0), (stale, dead), "{life}");
+            let json = format!(r#"{{"access_token":"a","expires_in":{lifetime}}}"#);
+            assert_eq!(expiry_secs(&json, 0.0), (due, expires), "{lifetime}");
         }
     }
 
@@ -275,9 +272,10 @@ mod tests {
 
     #[test]
     fn minimum_interval_is_tenth_of_lifetime_up_to_30_seconds() {
-        for (life, seconds) in [("0", 30), ("1", 1), ("10", 1), ("20", 2), ("300", 30), ("301", 30), ("86400", 30)] {
-            let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
-            assert_eq!(min_interval(&tokens(&json, NOW)), Duration::from_secs(seconds), "{life}");
+        for (lifetime, seconds) in [("0", 30), ("1", 1), ("10", 1), ("20", 2), ("300", 30), ("301", 30), ("86400", 30)]
+        {
+            let json = format!(r#"{{"access_token":"a","expires_in":{lifetime}}}"#);
+            assert_eq!(min_interval(&tokens(&json, NOW)), Duration::from_secs(seconds), "{lifetime}");
         }
         assert_eq!(min_interval(&tokens(r#"{"access_token":"a"}"#, NOW)), DEFAULT_INTERVAL);
     }
@@ -318,11 +316,11 @@ mod tests {
 
     #[test]
     fn schedule_after_refresh_depends_on_renewed_expiry() {
-        let fixed = |due, is_news| Schedule { due, ends: time_on_day(90), anchor: None, must_warn: is_news };
+        let fixed = |due, must_warn| Schedule { due, ends: time_on_day(90), anchor: None, must_warn: must_warn };
         let renewed = |due| Schedule { due: time_on_day(due), ..Schedule::default() };
         // The previous due day and expiry, the tokens before and after as day and expiry, and the
         // result.
-        for (due, ends, before, after, prospect) in [
+        for (due, ends, before, after, schedule) in [
             (60, None, (0, 90), (60, 150), renewed(120)),
             (60, None, (0, 90), (10, 90), fixed(time_on_day(76), false)),
             (60, None, (0, 90), (60, 90), fixed(time_on_day(76), false)),
@@ -346,7 +344,7 @@ mod tests {
             );
             assert_eq!(
                 (got.due.map(days_since_start), got.ends, got.must_warn),
-                (prospect.due.map(days_since_start), prospect.ends, prospect.must_warn)
+                (schedule.due.map(days_since_start), schedule.ends, schedule.must_warn)
             );
         }
     }
@@ -360,8 +358,8 @@ mod tests {
     fn refreshes_too_close_to_compare_share_one_baseline() {
         let minutes = |minutes: u64| NOW + Duration::from_secs(minutes * 60);
         let after = |minutes_passed: u64| {
-            let rest = 90 * 86_400 - minutes_passed * 60;
-            let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+            let remaining = 90 * 86_400 - minutes_passed * 60;
+            let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{remaining}}}"#);
             tokens(&json, minutes(minutes_passed))
         };
         let mut head = Head::new(None).unwrap();
@@ -411,8 +409,8 @@ mod tests {
     fn expiry_renewal_is_detected_despite_clock_differences() {
         let head = Head::new(None).unwrap();
         for (later, is_fixed) in [(600, true), (1799, true), (1800, false), (3600, false), (3000, false)] {
-            let rest = 90 * 86_400 - 3600 + later;
-            let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+            let remaining = 90 * 86_400 - 3600 + later;
+            let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{remaining}}}"#);
             let after = tokens(&json, NOW + Duration::from_secs(3600));
             assert_eq!(
                 after_refresh(&head, &tokens_with_refresh_expiry(0, 90), &after).ends.is_some(),
@@ -430,19 +428,19 @@ mod tests {
 
     #[test]
     fn backoff_doubles_from_one_second_to_five_minutes() {
-        for (failures, longest) in
+        for (failures, max) in
             [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 64), (7, 128), (8, 256), (9, 300), (10, 300)]
         {
-            let backoff = |chance| backoff(failures, MAX_BACKOFF, chance);
-            assert_eq!(backoff(1.0), Duration::from_secs(longest), "{failures}");
+            let backoff = |jitter| backoff(failures, MAX_BACKOFF, jitter);
+            assert_eq!(backoff(1.0), Duration::from_secs(max), "{failures}");
             assert_eq!(backoff(0.0), MIN_BACKOFF, "{failures}");
-            assert_eq!(backoff(0.5), Duration::from_millis(longest * 500).max(MIN_BACKOFF), "{failures}");
+            assert_eq!(backoff(0.5), Duration::from_millis(max * 500).max(MIN_BACKOFF), "{failures}");
         }
         assert_eq!(backoff(u32::MAX, MAX_BACKOFF_WITHOUT_JSON, 1.0), MAX_BACKOFF_WITHOUT_JSON);
-        let backoff = |failures, chance| backoff(failures, MAX_BACKOFF, chance);
+        let backoff = |failures, jitter| backoff(failures, MAX_BACKOFF, jitter);
         assert_eq!(backoff(u32::MAX, 1.0), MAX_BACKOFF);
         assert_eq!((backoff(3, -1.0), backoff(3, 2.0)), (MIN_BACKOFF, Duration::from_secs(8)));
-        assert!((0..1000).map(|_| random::jitter()).all(|chance| (0.0..=1.0).contains(&chance)));
+        assert!((0..1000).map(|_| random::jitter()).all(|jitter| (0.0..=1.0).contains(&jitter)));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::UnixTime;
+use crate::error::Error;
 use crate::store::entry::{ExpiryBaseline, LeaseId, LoginId, UnauthorizedRefreshes};
 use crate::store::{Head, Precondition, Revision, WriteOutcome};
 
@@ -68,7 +69,7 @@ pub(crate) struct Timing {
     pub(crate) confirmation_delay: Duration,
     /// The pause between taking over a lease and sending, in which the previous holder can save.
     pub(crate) takeover_delay: Duration,
-    /// The maximum pause between two attempts to save new tokens, during `eager_saving`.
+    /// The maximum pause between two attempts to save new tokens, during `eager_save_period`.
     pub(crate) max_eager_save_pause: Duration,
     /// The time during which new tokens are saved with short pauses.
     pub(crate) eager_save_period: Duration,
@@ -227,6 +228,49 @@ pub(crate) enum RefreshOutcome<T> {
     StoreFailed(Option<StoredLogin<T>>),
 }
 
+impl<T> RefreshOutcome<T> {
+    /// Returns the stored session, if there is one and it was loaded.
+    pub(crate) fn session(&self) -> Option<&StoredLogin<T>> {
+        match self {
+            Self::Absent | Self::StoreFailed(None) => None,
+            Self::Fresh(session)
+            | Self::Rejected(session)
+            | Self::Blocked { session, .. }
+            | Self::LeaseHeld(session)
+            | Self::Misconfigured(session)
+            | Self::StoreFailed(Some(session)) => Some(session),
+        }
+    }
+}
+
+/// The progress of a refresh, as seen by waiting callers.
+#[derive(Clone, Debug)]
+pub(crate) enum RefreshStatus {
+    /// The refresh is running.
+    Running,
+    /// The refresh waits for other refreshes of this process.
+    Queued,
+    /// The stored token is valid and published, and the refresh continues.
+    Cached,
+    /// New tokens are published, and the task continues to save them.
+    TokensReady,
+    /// The refresh ended. After an error, the old token is still valid.
+    Done(Option<Error>),
+    /// The refresh failed, and there is no valid token.
+    Failed(Error),
+}
+
+impl RefreshStatus {
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self, Self::TokensReady) || self.is_result_pending()
+    }
+
+    /// Returns `true` if the result of the refresh is not known yet.
+    pub(crate) fn is_result_pending(&self) -> bool {
+        matches!(self, Self::Running | Self::Queued | Self::Cached)
+    }
+}
+
 /// The lease of another process, and the monotonic time since which it has been seen unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ForeignLease {
@@ -306,18 +350,17 @@ pub(crate) enum State<T> {
     Releasing(RefreshOutcome<T>),
     /// Loading the entry to check whether another refresh caused the rejection.
     ConfirmingRejection {
-        claimed: HeldLease<T>,
+        lease: HeldLease<T>,
         code: Option<String>,
         reason: RejectionReason,
         loads_left: u32,
     },
     WaitingToConfirmRejection {
-        claimed: HeldLease<T>,
+        lease: HeldLease<T>,
         code: Option<String>,
         reason: RejectionReason,
     },
-    Rejecting {
-        marked: StoredLogin<T>,
-    },
+    /// Marking the refresh token as rejected.
+    Rejecting(StoredLogin<T>),
     Ended,
 }

@@ -1,25 +1,24 @@
 //! The refresh task: performs the actions of the state machine with the store, the network, and the
 //! clock.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::clock::UnixTime;
-use crate::error::{Delivery, Error, ErrorClass, ErrorKind, Result};
+use crate::error::{Delivery, Error, Result};
 use crate::random;
 use crate::service::Rotation;
-use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken, NewRefresh};
+use crate::sessions::refresh::cache::{CacheRef, retryable_error};
+use crate::sessions::refresh::cache_entry::{CachedToken, NewRefresh};
 use crate::sessions::refresh::limits::Permit;
 use crate::sessions::refresh::machine::RefreshMachine;
 use crate::sessions::refresh::policy::{MAX_BACKOFF, MAX_BACKOFF_WITHOUT_JSON, after_refresh, backoff};
-use crate::sessions::refresh::rare_state::RefreshStatus;
 use crate::sessions::refresh::record::SessionData;
-use crate::sessions::refresh::shared::{ActiveTask, Refresher};
 use crate::sessions::refresh::steps::{
-    Action, Event, RefreshResult, RejectionReason, StepContext, StoreFailed, StoredLogin, TIMING, Urgency,
+    Action, Event, RefreshResult, RefreshStatus, RejectionReason, StepContext, StoreFailed, StoredLogin, TIMING,
+    Urgency,
 };
 use crate::sessions::status::SessionEvent;
 use crate::store::entry::{LeaseId, LoginId};
@@ -32,51 +31,36 @@ const NON_JSON_FAILURE_THRESHOLD: u32 = 3;
 
 /// A refresh task.
 pub(crate) struct RefreshTask {
-    pub(crate) active_task: ActiveTask,
-    pub(crate) entry: Arc<CacheEntry>,
+    pub(crate) entry: CacheRef,
     pub(crate) epoch: u64,
     pub(crate) sender: watch::Sender<RefreshStatus>,
-    lease_id: LeaseId,
     pub(crate) machine: RefreshMachine<SessionData>,
-    permit: Option<Permit>,
-    unsaved: Option<StoredLogin<SessionData>>,
-    /// The last error.
     pub(crate) last_error: Option<Error>,
-    has_reported_save_failure: bool,
     /// The monotonic time of the last request, or `None` if a pause of the client prevented it.
     pub(crate) sent_at: Option<Duration>,
+    lease_id: LeaseId,
     may_hold_lease: bool,
+    permit: Option<Permit>,
+    unsaved: Option<StoredLogin<SessionData>>,
+    has_reported_save_failure: bool,
 }
 
 impl RefreshTask {
-    pub(crate) fn new(counted: ActiveTask, slot: Arc<CacheEntry>, claim: LeaseId, start: NewRefresh) -> Self {
-        let NewRefresh { epoch, cancelled_lease: cancelled, foreign_lease: rival, unsaved, sender } = start;
-        let running = RefreshMachine::new(claim, TIMING, cancelled, rival);
+    pub(crate) fn new(entry: CacheRef, lease_id: LeaseId, new: NewRefresh) -> Self {
+        let NewRefresh { epoch, cancelled_lease, foreign_lease, unsaved, sender } = new;
         Self {
-            active_task: counted,
-            entry: slot,
+            entry,
             epoch,
             sender,
-            lease_id: claim,
-            machine: running,
+            machine: RefreshMachine::new(lease_id, TIMING, cancelled_lease, foreign_lease),
+            last_error: None,
+            sent_at: None,
+            lease_id,
+            may_hold_lease: false,
             permit: None,
             unsaved,
-            last_error: None,
             has_reported_save_failure: false,
-            sent_at: None,
-            may_hold_lease: false,
         }
-    }
-
-    /// Returns `true` if a failure of the store should be logged. Frequent callers must not fill
-    /// the log.
-    fn must_log_store_failure(&self) -> bool {
-        let failures = self.refresher().store_failures.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        failures.is_power_of_two() || self.entry.failures() == 0 && self.entry.has_current()
-    }
-
-    pub(crate) fn refresher(&self) -> &Arc<Refresher> {
-        &self.active_task.0
     }
 
     pub(crate) async fn run(mut self) {
@@ -88,7 +72,7 @@ impl RefreshTask {
                 Err(error) => return self.fail(error),
             };
             if self.is_superseded() && (requires_current_epoch(&action) || self.machine.is_waiting_for_lease()) {
-                return self.fail(superseded_error());
+                return self.fail(retryable_error("session was removed or replaced during the refresh; retry"));
             }
             if requires_current_epoch(&action) && self.acquire_permit().await {
                 event = Event::Queued;
@@ -100,10 +84,10 @@ impl RefreshTask {
                     self.publish_stored(&loaded);
                     Event::Loaded(loaded)
                 }
-                Action::Save { session: known, expect } => {
-                    self.may_hold_lease |= known.head.claim.is_some();
-                    let saved = self.save(&known, expect).await;
-                    if known.head.claim.is_none() {
+                Action::Save { session, expect } => {
+                    self.may_hold_lease |= session.head.claim.is_some();
+                    let saved = self.save(&session, expect).await;
+                    if session.head.claim.is_none() {
                         // Repeated saves must not occupy a place among the concurrent refreshes.
                         self.permit = None;
                         self.may_hold_lease &= !matches!(saved, Ok(WriteOutcome::Committed));
@@ -111,13 +95,13 @@ impl RefreshTask {
                     Event::Saved(saved)
                 }
                 Action::Send { login, tokens, limit } => Event::Sent(self.send(login, tokens, limit).await),
-                Action::Serve { session: known, expiring } => {
-                    self.serve(known, expiring);
+                Action::Serve { session, expiring } => {
+                    self.serve(&session, expiring);
                     Event::Served
                 }
                 Action::Wait(pause) => {
                     self.permit = None;
-                    self.refresher().webex.clock().sleep(pause).await;
+                    self.entry.refresher.webex.clock().sleep(pause).await;
                     Event::Waited
                 }
                 Action::End(outcome) => return self.finish(outcome),
@@ -125,168 +109,24 @@ impl RefreshTask {
         }
     }
 
-    /// Acquires a permit of the limiter. Returns `true` if the task had to wait for it.
-    async fn acquire_permit(&mut self) -> bool {
-        if self.permit.is_some() {
-            return false;
-        }
-        let limiter = Arc::clone(&self.refresher().limiter);
-        self.permit = limiter.try_acquire();
-        if self.permit.is_some() {
-            return false;
-        }
-        event!(DEBUG, key = ?self.entry.key, "refresh queued");
-        self.set_queued(true);
-        self.permit = Some(limiter.acquire().await);
-        self.set_queued(false);
-        true
-    }
-
-    fn set_queued(&self, is_queued: bool) {
-        self.sender.send_if_modified(|landing| match (&*landing, is_queued) {
-            (RefreshStatus::Running, true) => {
-                *landing = RefreshStatus::Queued;
-                true
-            }
-            (RefreshStatus::Queued, false) => {
-                *landing = RefreshStatus::Running;
-                true
-            }
-            _ => false,
-        });
-    }
-
-    /// Publishes the stored token while it is refreshed, if it is valid, so that callers need not
-    /// wait.
-    fn publish_stored(&self, loaded: &Result<Option<StoredLogin<SessionData>>, StoreFailed>) {
-        let Ok(Some(known)) = loaded else { return };
-        if !matches!(*self.sender.borrow(), RefreshStatus::Running) {
-            return;
-        }
-        let keeper = self.refresher();
-        let clock = keeper.webex.clock();
-        let current = keeper.to_cached_token(&self.entry, known);
-        let is_valid = |current: &CachedToken| current.urgency(clock.now(), clock.elapsed()) != Urgency::Expired;
-        // The cache entry may have an earlier expiry: the wall clock may have been set back.
-        if is_valid(&current)
-            && self.entry.publish(self.epoch, Some(current))
-            && self.entry.current().as_ref().is_some_and(|current| is_valid(current))
-        {
-            self.sender.send_replace(RefreshStatus::Cached);
-        }
-    }
-
-    /// Returns `true` if this process removed or replaced the session. The task may still save its
-    /// tokens, but it acquires no lease and sends nothing.
-    fn is_superseded(&self) -> bool {
-        self.entry.epoch() != self.epoch
-    }
-
-    /// Emits an event, unless the session was removed or replaced in the meantime.
-    pub(crate) fn emit_event(&self, event: SessionEvent) {
-        if !self.is_superseded() {
-            self.refresher().emit_event(event);
-        }
-    }
-
     fn step(&mut self, event: Event<SessionData>) -> Result<Action<SessionData>> {
-        let clock = self.active_task.0.webex.clock();
-        let (wall, elapsed) = (clock.now(), clock.elapsed());
-        let slot = Arc::clone(&self.entry);
+        let entry = &self.entry;
+        let (wall, elapsed) = (entry.refresher.webex.now(), entry.refresher.elapsed());
         let now = StepContext {
             wall,
             elapsed,
             new_revision: Revision::new()?,
-            demand: &|record: &SessionData| slot.demand(&record.tokens, wall, elapsed),
-            schedule: &|before, record| after_refresh(&before.head, &before.tokens.tokens, &record.tokens),
+            demand: &|record: &SessionData| entry.demand(&record.tokens, wall, elapsed),
+            schedule: &|old: &StoredLogin<SessionData>, new: &SessionData| {
+                after_refresh(&old.head, &old.tokens.tokens, &new.tokens)
+            },
             merge: &SessionData::merge_concurrent_changes,
-            local_pause: self.entry.local_pause(elapsed),
-            backoff: backoff(self.entry.failures(), self.max_backoff(), random::jitter()),
+            local_pause: entry.local_pause(elapsed),
+            backoff: backoff(entry.failures(), self.max_backoff(), random::jitter()),
         };
         let action = self.machine.step(event, &now);
-        event!(DEBUG, key = ?self.entry.key, message = self.machine.state_name());
+        event!(DEBUG, key = ?entry.key, message = self.machine.state_name());
         Ok(action)
-    }
-
-    async fn load(&mut self) -> Result<Option<StoredLogin<SessionData>>, StoreFailed> {
-        let keeper = Arc::clone(self.refresher());
-        let loaded = keeper.load(&self.entry.key).await;
-        if loaded.is_ok() {
-            keeper.store_failures.store(0, Ordering::Relaxed);
-        }
-        loaded.map_err(|error| {
-            if self.must_log_store_failure() {
-                event!(WARN, key = ?self.entry.key, error = as_dyn_error(&error), "store load failed");
-            }
-            self.last_error = Some(error);
-            StoreFailed
-        })
-    }
-
-    async fn save(
-        &mut self,
-        known: &StoredLogin<SessionData>,
-        expect: Precondition,
-    ) -> Result<WriteOutcome, StoreFailed> {
-        let keeper = Arc::clone(self.refresher());
-        let saved = match expect {
-            Precondition::Revision(expected) if self.machine.is_saving_head_only() => {
-                keeper.store.save_head(&self.entry.key, &known.head, expected).await
-            }
-            _ => match known.tokens.write() {
-                Ok(body) => {
-                    let entry = Entry { head: known.head.clone(), body };
-                    keeper.store.save(&self.entry.key, &entry, expect).await
-                }
-                Err(error) => Err(error),
-            },
-        };
-        if matches!(saved, Ok(WriteOutcome::Conflict)) {
-            let was_claim = known.head.claim.is_some();
-            let message = if was_claim { "lease write conflict, reloading" } else { "write conflict" };
-            event!(DEBUG, key = ?self.entry.key, message = message);
-        }
-        saved.map_err(|error| {
-            let is_serving = matches!(*self.sender.borrow(), RefreshStatus::TokensReady);
-            let is_known = is_serving && self.has_reported_save_failure;
-            if !is_known && self.must_log_store_failure() {
-                event!(WARN, key = ?self.entry.key, error = as_dyn_error(&error), "store save failed");
-            }
-            if is_serving && !std::mem::replace(&mut self.has_reported_save_failure, true) {
-                self.emit_event(SessionEvent::save_failed(&self.entry.key, &error));
-            }
-            // A lease that cannot be released expires. The error that caused the release matters
-            // more.
-            let is_lift = known.head.claim.is_none() && !is_serving;
-            if !is_lift || self.last_error.is_none() {
-                self.last_error = Some(error);
-            }
-            StoreFailed
-        })
-    }
-
-    async fn send(&mut self, login: LoginId, record: SessionData, limit: Duration) -> RefreshResult<SessionData> {
-        let keeper = Arc::clone(self.refresher());
-        let elapsed = keeper.webex.clock().elapsed();
-        if let Err(error) = keeper.client.check_paused(&keeper.refresh_candidate(&self.entry), elapsed) {
-            self.last_error = Some(error);
-            self.sent_at = None;
-            return RefreshResult::Misconfigured { is_session_specific: false };
-        }
-        self.sent_at = Some(elapsed);
-        let limits = Limits { timeout: limit, ..Limits::default() };
-        let begun = keeper.webex.clock().elapsed();
-        match keeper.webex.refresh_with_limits(&record.tokens, limits, RetryPolicy::Never).await {
-            Ok(tokens) => RefreshResult::Granted(SessionData { tokens, ..record }),
-            Err(error) => {
-                let spent = keeper.webex.clock().elapsed().saturating_sub(begun);
-                let unexplained = || keeper.client.classify_unexplained(login, begun + spent);
-                let rotation = keeper.webex.service().rotation();
-                let response = classify_failure(&error, rotation, limit.saturating_sub(spent), unexplained);
-                self.last_error = Some(error);
-                response
-            }
-        }
     }
 
     /// Returns the maximum backoff after the last failure.
@@ -299,24 +139,159 @@ impl RefreshTask {
         }
     }
 
-    /// Publishes new tokens before they are saved, so that a failing store does not delay callers.
-    fn serve(&mut self, known: StoredLogin<SessionData>, expiring: Option<UnixTime>) {
-        let keeper = Arc::clone(self.refresher());
-        keeper.client.record_success();
-        let generation = known.head.generation;
-        self.entry.set_unsaved(self.epoch, &known);
-        if let Some(refreshes) = known.head.unauthorized.filter(|_| self.machine.is_after_401()) {
-            let was_cut = refreshes.cut == Some(refreshes.at);
-            self.entry.count_unauthorized(self.epoch, was_cut, keeper.webex.clock().elapsed());
+    /// Returns `true` if this process removed or replaced the session. The task may still save its
+    /// tokens, but it acquires no lease and sends nothing.
+    fn is_superseded(&self) -> bool {
+        self.entry.epoch() != self.epoch
+    }
+
+    /// Emits an event, unless the session was removed or replaced in the meantime.
+    pub(crate) fn emit_event(&self, event: SessionEvent) {
+        if !self.is_superseded() {
+            self.entry.refresher.emit_event(event);
         }
-        let is_news = self.entry.publish_same_login(self.epoch, keeper.to_cached_token(&self.entry, &known));
+    }
+
+    /// Acquires a permit of the limiter. Returns `true` if the task had to wait for it.
+    async fn acquire_permit(&mut self) -> bool {
+        let limiter = &self.entry.refresher.limiter;
+        self.permit = self.permit.take().or_else(|| limiter.try_acquire());
+        if self.permit.is_some() {
+            return false;
+        }
+        event!(DEBUG, key = ?self.entry.key, "refresh queued");
+        // Callers that already have a token are not affected.
+        let is_blocking = matches!(*self.sender.borrow(), RefreshStatus::Running);
+        if is_blocking {
+            self.sender.send_replace(RefreshStatus::Queued);
+        }
+        self.permit = Some(limiter.acquire().await);
+        if is_blocking {
+            self.sender.send_replace(RefreshStatus::Running);
+        }
+        true
+    }
+
+    async fn load(&mut self) -> Result<Option<StoredLogin<SessionData>>, StoreFailed> {
+        match self.entry.load().await {
+            Ok(session) => {
+                self.entry.refresher.store_failures.store(0, Ordering::Relaxed);
+                Ok(session)
+            }
+            Err(error) => {
+                if self.must_log_store_failure() {
+                    event!(WARN, key = ?self.entry.key, error = as_dyn_error(&error), "store load failed");
+                }
+                self.last_error = Some(error);
+                Err(StoreFailed)
+            }
+        }
+    }
+
+    /// Returns `true` if a failure of the store should be logged. Frequent callers must not fill
+    /// the log.
+    fn must_log_store_failure(&self) -> bool {
+        let failures = self.entry.refresher.store_failures.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        failures.is_power_of_two() || self.entry.failures() == 0 && self.entry.current().is_some()
+    }
+
+    /// Publishes the stored token while it is refreshed, if it is valid, so that callers need not
+    /// wait.
+    fn publish_stored(&self, loaded: &Result<Option<StoredLogin<SessionData>>, StoreFailed>) {
+        let Ok(Some(session)) = loaded else { return };
+        if !matches!(*self.sender.borrow(), RefreshStatus::Running) {
+            return;
+        }
+        let current = self.entry.to_cached_token(session);
+        let (now, elapsed) = (self.entry.refresher.webex.now(), self.entry.refresher.elapsed());
+        let is_valid = |current: &CachedToken| current.urgency(now, elapsed) != Urgency::Expired;
+        // The cache entry may have an earlier expiry: the wall clock may have been set back.
+        if is_valid(&current)
+            && self.entry.publish(self.epoch, Some(current))
+            && self.entry.current().as_deref().is_some_and(is_valid)
+        {
+            self.sender.send_replace(RefreshStatus::Cached);
+        }
+    }
+
+    async fn save(
+        &mut self,
+        session: &StoredLogin<SessionData>,
+        expect: Precondition,
+    ) -> Result<WriteOutcome, StoreFailed> {
+        let saved = self.write(session, expect).await;
+        let has_lease = session.head.claim.is_some();
+        if matches!(saved, Ok(WriteOutcome::Conflict)) {
+            let message = if has_lease { "lease write conflict, reloading" } else { "write conflict" };
+            event!(DEBUG, key = ?self.entry.key, message = message);
+        }
+        saved.map_err(|error| {
+            let is_saving_tokens = matches!(*self.sender.borrow(), RefreshStatus::TokensReady);
+            let is_reported = is_saving_tokens && self.has_reported_save_failure;
+            if !is_reported && self.must_log_store_failure() {
+                event!(WARN, key = ?self.entry.key, error = as_dyn_error(&error), "store save failed");
+            }
+            if is_saving_tokens && !std::mem::replace(&mut self.has_reported_save_failure, true) {
+                self.emit_event(SessionEvent::save_failed(&self.entry.key, &error));
+            }
+            // A lease that cannot be released expires. The error that caused the release matters
+            // more.
+            if has_lease || is_saving_tokens || self.last_error.is_none() {
+                self.last_error = Some(error);
+            }
+            StoreFailed
+        })
+    }
+
+    async fn write(&self, session: &StoredLogin<SessionData>, expect: Precondition) -> Result<WriteOutcome> {
+        let (key, store) = (&self.entry.key, &self.entry.refresher.store);
+        match expect {
+            Precondition::Revision(expected) if self.machine.is_saving_head_only() => {
+                store.save_head(key, &session.head, expected).await
+            }
+            _ => store.save(key, &Entry { head: session.head.clone(), body: session.tokens.write()? }, expect).await,
+        }
+    }
+
+    async fn send(&mut self, login: LoginId, record: SessionData, limit: Duration) -> RefreshResult<SessionData> {
+        let refresher = &self.entry.refresher;
+        let sent_at = refresher.elapsed();
+        if let Err(error) = refresher.client.check_paused(&self.entry.refresh_candidate(), sent_at) {
+            self.last_error = Some(error);
+            self.sent_at = None;
+            return RefreshResult::Misconfigured { is_session_specific: false };
+        }
+        self.sent_at = Some(sent_at);
+        let limits = Limits { timeout: limit, ..Limits::default() };
+        match refresher.webex.refresh_with_limits(&record.tokens, limits, RetryPolicy::Never).await {
+            Ok(tokens) => RefreshResult::Granted(SessionData { tokens, ..record }),
+            Err(error) => {
+                let elapsed = refresher.elapsed();
+                let remaining = limit.saturating_sub(elapsed.saturating_sub(sent_at));
+                let unexplained = || refresher.client.classify_unexplained(login, elapsed);
+                let result = classify_failure(&error, refresher.webex.service().rotation(), remaining, unexplained);
+                self.last_error = Some(error);
+                result
+            }
+        }
+    }
+
+    /// Publishes new tokens before they are saved, so that a failing store does not delay callers.
+    fn serve(&self, new: &StoredLogin<SessionData>, expiring: Option<UnixTime>) {
+        let (entry, refresher) = (&self.entry, &self.entry.refresher);
+        refresher.client.record_success();
+        entry.set_unsaved(self.epoch, new);
+        if let Some(refreshes) = new.head.unauthorized.filter(|_| self.machine.is_after_401()) {
+            entry.count_unauthorized(self.epoch, refreshes.cut == Some(refreshes.at), refresher.elapsed());
+        }
+        let is_published = entry.publish_same_login(self.epoch, entry.to_cached_token(new));
         self.sender.send_replace(RefreshStatus::TokensReady);
-        if is_news {
-            event!(INFO, key = ?self.entry.key, generation = generation, "session refreshed");
-            self.emit_event(SessionEvent::refreshed(&self.entry.key));
+        if is_published {
+            event!(INFO, key = ?entry.key, generation = new.head.generation, "session refreshed");
+            self.emit_event(SessionEvent::refreshed(&entry.key));
             if let Some(at) = expiring {
-                event!(WARN, key = ?self.entry.key, at = %at, "session expiring");
-                self.emit_event(SessionEvent::expiring(&self.entry.key, at));
+                event!(WARN, key = ?entry.key, at = %at, "session expiring");
+                self.emit_event(SessionEvent::expiring(&entry.key, at));
             }
         }
     }
@@ -327,25 +302,19 @@ impl RefreshTask {
 fn requires_current_epoch(action: &Action<SessionData>) -> bool {
     match action {
         Action::Send { .. } => true,
-        Action::Save { session: known, .. } => known.head.claim.is_some(),
+        Action::Save { session, .. } => session.head.claim.is_some(),
         _ => false,
     }
 }
 
-fn superseded_error() -> Error {
-    let message = "session was removed or replaced during the refresh; retry";
-    Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable)
-}
-
 impl Drop for RefreshTask {
-    /// Releases the cache entry. If the lease is left in the store, because the task was canceled
-    /// or the store failed, the next task treats it as its own.
+    /// Records a lease that is left in the store, because the task was canceled or the store
+    /// failed. The next task treats it as its own.
     fn drop(&mut self) {
         if self.may_hold_lease {
             self.entry.record_cancelled_lease(self.lease_id);
         }
         self.entry.shrink();
-        self.active_task.0.release(&self.entry);
     }
 }
 
@@ -354,11 +323,11 @@ const MIN_RETRY_TIME: Duration = Duration::from_secs(2);
 
 /// Classifies the error of a refresh.
 ///
-/// `left` is the remaining time for sending. `unexplained` classifies a rejection without a reason.
+/// `remaining` is the time left for sending. `unexplained` classifies a rejection without a reason.
 pub(crate) fn classify_failure<T>(
     error: &Error,
     rotation: Rotation,
-    left: Duration,
+    remaining: Duration,
     unexplained: impl FnOnce() -> RejectionReason,
 ) -> RefreshResult<T> {
     let server = error.server();
@@ -384,7 +353,7 @@ pub(crate) fn classify_failure<T>(
         retry_after: error.retry_after(),
         // Without enough time, another attempt needs a new lease. Report the failure to the callers
         // instead.
-        is_repeatable: (is_not_done || is_unknown && is_lenient) && left >= MIN_RETRY_TIME,
+        is_repeatable: (is_not_done || is_unknown && is_lenient) && remaining >= MIN_RETRY_TIME,
         is_lost: is_unknown && !is_lenient,
     }
 }

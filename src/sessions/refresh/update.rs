@@ -1,18 +1,16 @@
 //! Updates of a stored session other than a refresh: removal, unblocking, and account updates, by
 //! compare-and-swap.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::error::{Error, ErrorClass, ErrorKind, Result};
+use crate::error::Result;
 use crate::secret::AccessToken;
-use crate::sessions::refresh::cache_entry::CacheEntry;
-use crate::sessions::refresh::rare_state::RareState;
+use crate::sessions::refresh::cache::{CacheRef, retryable_error};
+use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken, RareState};
 use crate::sessions::refresh::record::{SessionData, TimedStore};
-use crate::sessions::refresh::shared::{Refresher, retryable_error};
 use crate::store::entry::LoginId;
 use crate::store::{Entry, Head, Precondition, Revision, TokenKey, WriteOutcome};
 use crate::token::token_set::TokenSet;
@@ -23,6 +21,103 @@ const SAVE_ACCOUNT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The maximum time that a logout waits for a running refresh. It exceeds the time limit for
 /// sending.
 const MAX_LOGOUT_WAIT: Duration = Duration::from_secs(35);
+/// The maximum wait for another change. It exceeds the time that a change may take in the store.
+const WRITE_LOCK_TIMEOUT: Duration = Duration::from_secs(90);
+/// The maximum number of conflicts. Each conflict means that another writer succeeded, so this many
+/// indicate a store that always reports a conflict.
+const MAX_CONFLICTS: u32 = 200;
+
+impl CacheRef {
+    /// Removes the session. A refresh in progress does not restore it.
+    ///
+    /// Returns the last tokens, or the error if they could not be read.
+    pub(crate) async fn remove(&self) -> Result<Option<Result<SessionData>>> {
+        let _guard = self.lock_for_write_with_timeout().await?;
+        let (mut change, mut removed) = (None, None);
+        let mut swap = CompareAndSwap::new(&self.refresher.store, &self.key);
+        while let Some(stored) = swap.load().await? {
+            let record = SessionData::read(&stored.body, &self.refresher.webex.registration().client);
+            change.get_or_insert_with(|| InvalidateOnDrop::begin(self));
+            // Tokens that could not be saved exist only in the cache entry.
+            let newer = self.unsaved().filter(|unsaved| unsaved.is_newer_than(&stored.head));
+            removed = Some(newer.map_or(record, |unsaved| Ok(unsaved.tokens)));
+            if swap.delete().await? {
+                break;
+            }
+        }
+        change.unwrap_or_else(|| InvalidateOnDrop::begin(self)).confirm(None);
+        event!(INFO, key = ?self.key, "session removed");
+        Ok(removed)
+    }
+
+    /// Waits for the refresh in progress, at most [`MAX_LOGOUT_WAIT`].
+    ///
+    /// Its tokens could not be revoked if they arrived after the session was removed.
+    pub(crate) async fn wait_for_refresh(&self) {
+        if let Some(mut running) = self.active_refresh() {
+            let _ = tokio::time::timeout(MAX_LOGOUT_WAIT, running.wait_for(|status| !status.is_running())).await;
+        }
+    }
+
+    /// Removes the block of a session that was rejected or is backing off.
+    pub(crate) async fn unblock(&self) -> Result<()> {
+        let mut swap = CompareAndSwap::new(&self.refresher.store, &self.key);
+        while let Some(mut stored) = swap.load().await? {
+            if !stored.head.clear_block(self.refresher.webex.now())? || swap.save(&stored).await? {
+                break;
+            }
+        }
+        self.end_backoff();
+        event!(INFO, key = ?self.key, "refresh unblocked");
+        Ok(())
+    }
+
+    /// Changes the data stored with the tokens, without changing the generation.
+    ///
+    /// `update` returns `true` if it changed the record. Returns `true` if the change was saved.
+    pub(crate) async fn update_session_data(&self, update: impl Fn(&Head, &mut SessionData) -> bool) -> Result<bool> {
+        let mut swap = CompareAndSwap::new(&self.refresher.store, &self.key);
+        while let Some(Entry { mut head, body }) = swap.load().await? {
+            let mut record = SessionData::read(&body, &self.refresher.webex.registration().client)?;
+            if !update(&head, &mut record) {
+                return Ok(false);
+            }
+            head.revision = Revision::new()?;
+            if swap.save(&Entry { head, body: record.write()? }).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the login ID that `token` belongs to, if it is the cached access token.
+    pub(crate) fn login_of(&self, token: &AccessToken) -> Option<LoginId> {
+        self.current().as_ref().filter(|current| current.access_token == *token).map(|current| current.login)
+    }
+
+    /// Saves account data received from Webex with the session.
+    ///
+    /// `update` changes the tokens and returns `true` if anything changed. Saving is a convenience:
+    /// a failing store, a refresh in progress, or another login is no error, and the caller waits at
+    /// most [`SAVE_ACCOUNT_TIMEOUT`].
+    pub(crate) async fn save_account(
+        &self,
+        login: LoginId,
+        update: impl Fn(&mut TokenSet) -> bool + Send + Sync + 'static,
+    ) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let entry = self.clone();
+        let saving = runtime.spawn(self.refresher.track_future(async move {
+            let update = |head: &Head, record: &mut SessionData| {
+                head.login == login && head.claim.is_none() && update(&mut record.tokens)
+            };
+            if let Err(error) = entry.update_session_data(update).await {
+                event!(DEBUG, key = ?entry.key, error = as_dyn_error(&error), "account not saved");
+            }
+        }));
+        let _ = tokio::time::timeout(SAVE_ACCOUNT_TIMEOUT, saving).await;
+    }
+}
 
 /// A guard that invalidates the cache entry during a change of the store.
 ///
@@ -35,13 +130,13 @@ pub(crate) struct InvalidateOnDrop<'a> {
 }
 
 impl<'a> InvalidateOnDrop<'a> {
-    pub(crate) fn begin(slot: &'a CacheEntry) -> Self {
-        slot.invalidate();
-        Self { entry: slot, is_confirmed: false }
+    pub(crate) fn begin(entry: &'a CacheEntry) -> Self {
+        entry.invalidate();
+        Self { entry, is_confirmed: false }
     }
 
     /// Publishes `current`, which the store now contains.
-    pub(crate) fn confirm(mut self, current: Option<crate::sessions::refresh::cache_entry::CachedToken>) {
+    pub(crate) fn confirm(mut self, current: Option<CachedToken>) {
         self.entry.reset(current);
         self.is_confirmed = true;
     }
@@ -55,117 +150,11 @@ impl Drop for InvalidateOnDrop<'_> {
     }
 }
 
-impl Refresher {
-    /// Removes the session. A refresh in progress does not restore it.
-    ///
-    /// Returns the last tokens, or the error if they could not be read.
-    pub(crate) async fn remove(&self, slot: &CacheEntry) -> Result<Option<Result<SessionData>>> {
-        let _turn = slot.lock_for_write_with_timeout().await?;
-        let (mut change, mut ended) = (None, None);
-        let mut swap = CompareAndSwap::new(&self.store, &slot.key);
-        while let Some(entry) = swap.load().await? {
-            let stored = SessionData::read(&entry.body, &self.webex.registration().client);
-            change.get_or_insert_with(|| InvalidateOnDrop::begin(slot));
-            // Tokens that could not be saved exist only in the cache entry.
-            let unsaved = slot.unsaved();
-            let newer = unsaved.as_ref().filter(|known| known.is_newer_than(&entry.head));
-            ended = Some(newer.map_or(stored, |known| Ok(known.tokens.clone())));
-            if swap.delete().await? {
-                break;
-            }
-        }
-        change.unwrap_or_else(|| InvalidateOnDrop::begin(slot)).confirm(None);
-        event!(INFO, key = ?slot.key, "session removed");
-        Ok(ended)
-    }
-
-    /// Waits for the refresh in progress, at most [`MAX_LOGOUT_WAIT`].
-    ///
-    /// Its tokens could not be revoked if they arrived after the session was removed.
-    pub(crate) async fn wait_for_refresh(&self, slot: &CacheEntry) {
-        if let Some(mut running) = slot.active_refresh() {
-            let _ = tokio::time::timeout(MAX_LOGOUT_WAIT, running.wait_for(|status| !status.is_running())).await;
-        }
-    }
-
-    /// Removes the block of a session that was rejected or is backing off.
-    pub(crate) async fn unblock(&self, slot: &CacheEntry) -> Result<()> {
-        let mut swap = CompareAndSwap::new(&self.store, &slot.key);
-        while let Some(mut entry) = swap.load().await? {
-            if !entry.head.clear_block(self.webex.now())? || swap.save(&entry).await? {
-                break;
-            }
-        }
-        slot.end_backoff();
-        event!(INFO, key = ?slot.key, "refresh unblocked");
-        Ok(())
-    }
-
-    /// Changes the data stored with the tokens, without changing the generation.
-    ///
-    /// `amend` returns `true` if it changed the record. Returns `true` if the change was saved.
-    pub(crate) async fn update_session_data(
-        &self,
-        slot: &CacheEntry,
-        amend: impl Fn(&Head, &mut SessionData) -> bool,
-    ) -> Result<bool> {
-        let mut swap = CompareAndSwap::new(&self.store, &slot.key);
-        while let Some(Entry { mut head, body }) = swap.load().await? {
-            let mut record = SessionData::read(&body, &self.webex.registration().client)?;
-            if !amend(&head, &mut record) {
-                return Ok(false);
-            }
-            head.revision = Revision::new()?;
-            if swap.save(&Entry { head, body: record.write()? }).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Returns the login ID that `token` belongs to, if it is the cached access token.
-    pub(crate) fn login_of(&self, slot: &CacheEntry, token: &AccessToken) -> Option<LoginId> {
-        slot.current().as_ref().filter(|current| current.access_token == *token).map(|current| current.login)
-    }
-
-    /// Saves account data received from Webex with the session.
-    ///
-    /// `note` updates the tokens and returns `true` if anything changed. The update is a
-    /// convenience: a failing store, a refresh in progress, or another login is no error, and the
-    /// caller waits at most [`SAVE_ACCOUNT_TIMEOUT`].
-    pub(crate) async fn save_account(
-        self: &Arc<Self>,
-        slot: &Arc<CacheEntry>,
-        login: LoginId,
-        note: impl Fn(&mut TokenSet) -> bool + Send + Sync + 'static,
-    ) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let (refresher, slot) = (self.track_task(), Arc::clone(slot));
-        let noting = runtime.spawn(async move {
-            let is_news = |head: &Head, record: &mut SessionData| {
-                head.login == login && head.claim.is_none() && note(&mut record.tokens)
-            };
-            if let Err(error) = refresher.0.update_session_data(&slot, is_news).await {
-                event!(DEBUG, key = ?slot.key, error = as_dyn_error(&error), "account not saved");
-            }
-        });
-        let _ = tokio::time::timeout(SAVE_ACCOUNT_TIMEOUT, noting).await;
-    }
-
-    /// Releases a reference; see [`Cache::release`](super::cache::Cache::release).
-    pub(crate) fn release(&self, slot: &Arc<CacheEntry>) {
-        self.cache.release(slot);
-    }
-}
-
 /// The exclusive right to change or remove a session, so that store and cache change together.
 pub(crate) struct WriteGuard<'a> {
     entry: &'a CacheEntry,
     lock: Option<OwnedMutexGuard<()>>,
 }
-
-/// The maximum wait for another change. It exceeds the time that a change may take in the store.
-const WRITE_LOCK_TIMEOUT: Duration = Duration::from_secs(90);
 
 impl CacheEntry {
     /// Waits for the lock with a time limit, because the future that holds it may never be polled
@@ -174,19 +163,17 @@ impl CacheEntry {
         if Handle::try_current().is_err() {
             return Ok(self.lock_for_write().await);
         }
-        tokio::time::timeout(WRITE_LOCK_TIMEOUT, self.lock_for_write()).await.map_err(|_| {
-            let message = "timed out waiting for another change of this session; retry";
-            Error::new(ErrorKind::SessionBusy, message).with_class(ErrorClass::Retryable)
-        })
+        let timed_out = |_| retryable_error("timed out waiting for another change of this session; retry");
+        tokio::time::timeout(WRITE_LOCK_TIMEOUT, self.lock_for_write()).await.map_err(timed_out)
     }
 
     /// Waits for the lock.
     pub(crate) async fn lock_for_write(&self) -> WriteGuard<'_> {
         let lock = self.with_rare_state(RareState::lock);
         // Created before the wait, so that a canceled wait also frees its memory.
-        let mut turn = WriteGuard { entry: self, lock: None };
-        turn.lock = Some(lock.lock_owned().await);
-        turn
+        let mut guard = WriteGuard { entry: self, lock: None };
+        guard.lock = Some(lock.lock_owned().await);
+        guard
     }
 }
 
@@ -197,10 +184,6 @@ impl Drop for WriteGuard<'_> {
     }
 }
 
-/// The maximum number of conflicts. Each conflict means that another writer succeeded, so this many
-/// indicate a store that always reports a conflict.
-const MAX_CONFLICTS: u32 = 200;
-
 /// A change of a stored session by compare-and-swap.
 ///
 /// Call [`load`](Self::load), then [`save`](Self::save) or [`delete`](Self::delete). If these
@@ -210,19 +193,19 @@ pub(crate) struct CompareAndSwap<'a> {
     store: &'a TimedStore,
     key: &'a TokenKey,
     /// The revision that was loaded last.
-    seen: Option<Revision>,
+    loaded_revision: Option<Revision>,
     conflicts: u32,
 }
 
 impl<'a> CompareAndSwap<'a> {
     pub(crate) fn new(store: &'a TimedStore, key: &'a TokenKey) -> Self {
-        Self { store, key, seen: None, conflicts: 0 }
+        Self { store, key, loaded_revision: None, conflicts: 0 }
     }
 
     /// Loads the current entry.
     pub(crate) async fn load(&mut self) -> Result<Option<Entry>> {
         let found = self.store.load(self.key).await?;
-        self.seen = found.as_ref().map(|entry| entry.head.revision());
+        self.loaded_revision = found.as_ref().map(|entry| entry.head.revision());
         Ok(found)
     }
 
@@ -230,15 +213,15 @@ impl<'a> CompareAndSwap<'a> {
     ///
     /// Returns `false` after a conflict. After an error, the entry may or may not have been saved.
     pub(crate) async fn save(&mut self, entry: &Entry) -> Result<bool> {
-        let precondition = self.seen.map_or(Precondition::Absent, Precondition::Revision);
+        let precondition = self.loaded_revision.map_or(Precondition::Absent, Precondition::Revision);
         let written = self.store.save(self.key, entry, precondition).await;
         self.check(written, Some(entry.head.revision())).await
     }
 
     /// Deletes the loaded entry. The result is that of [`save`](Self::save).
     pub(crate) async fn delete(&mut self) -> Result<bool> {
-        let Some(seen) = self.seen else { return Ok(true) };
-        let written = self.store.delete(self.key, Precondition::Revision(seen)).await;
+        let Some(loaded_revision) = self.loaded_revision else { return Ok(true) };
+        let written = self.store.delete(self.key, Precondition::Revision(loaded_revision)).await;
         self.check(written, None).await
     }
 
@@ -264,13 +247,13 @@ impl<'a> CompareAndSwap<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Transience;
+    use crate::error::{Error, ErrorKind, Transience};
     use crate::store::{Body, MemoryStore, TokenIndex, TokenStore};
     use async_trait::async_trait;
     use std::collections::VecDeque;
     use std::pin::Pin;
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::task::{Context, Waker};
 
     fn is_pending<F: Future>(future: &mut Pin<Box<F>>) -> bool {
@@ -279,22 +262,22 @@ mod tests {
 
     #[tokio::test]
     async fn write_guard_is_exclusive_and_canceled_wait_leaves_no_state() {
-        let slot = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
-        let first = slot.lock_for_write().await;
-        let (mut waiting, mut given_up) = (Box::pin(slot.lock_for_write()), Box::pin(slot.lock_for_write()));
-        assert!(is_pending(&mut waiting) && is_pending(&mut given_up));
-        drop(given_up);
+        let entry = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
+        let first = entry.lock_for_write().await;
+        let (mut waiting, mut canceled) = (Box::pin(entry.lock_for_write()), Box::pin(entry.lock_for_write()));
+        assert!(is_pending(&mut waiting) && is_pending(&mut canceled));
+        drop(canceled);
         drop(first);
         let second = waiting.await;
-        assert!(is_pending(&mut Box::pin(slot.lock_for_write())) && !slot.has_no_rare_state());
+        assert!(is_pending(&mut Box::pin(entry.lock_for_write())) && !entry.has_no_rare_state());
         drop(second);
-        assert!(slot.has_no_rare_state());
-        let mut given_up = Box::pin(slot.lock_for_write());
-        let last = slot.lock_for_write().await;
-        assert!(is_pending(&mut given_up));
+        assert!(entry.has_no_rare_state());
+        let mut canceled = Box::pin(entry.lock_for_write());
+        let last = entry.lock_for_write().await;
+        assert!(is_pending(&mut canceled));
         drop(last);
-        drop(given_up);
-        assert!(slot.has_no_rare_state());
+        drop(canceled);
+        assert!(entry.has_no_rare_state());
     }
 
     /// A store with one entry whose writes have set outcomes. A write that fails may have happened.

@@ -90,8 +90,8 @@ impl ExternalChange {
             }
         };
         (self.write, self.was_applied) = (Some(write), false);
-        let seen = self.loaded.as_ref().map(|loaded| loaded.head.revision);
-        Some(Step::Write { precondition: seen.map_or(Precondition::Absent, Precondition::Revision), revision })
+        let revision_seen = self.loaded.as_ref().map(|loaded| loaded.head.revision);
+        Some(Step::Write { precondition: revision_seen.map_or(Precondition::Absent, Precondition::Revision), revision })
     }
 }
 
@@ -211,11 +211,11 @@ fn external_change_without_refresh_succeeds() {
     let alone = FaultBudget { refreshes: 0, ..crate::sessions::refresh::tests::model::NO_FAULTS };
     for (budget, is_there) in [(FaultBudget { removals: 1, ..alone }, false), (FaultBudget { puts: 1, ..alone }, true)]
     {
-        let mut world = Model::new(false, 0, budget);
-        let before = world.store.clone();
-        while let Some(next) = world.successors().pop() {
-            world = next;
+        let mut model = Model::new(false, 0, budget);
+        let before = model.store.clone();
+        while let Some(next) = model.successors().pop() {
+            model = next;
         }
-        assert_eq!((world.store.is_some(), world.store == before), (is_there, false), "{world:#?}");
+        assert_eq!((model.store.is_some(), model.store == before), (is_there, false), "{model:#?}");
     }
 }

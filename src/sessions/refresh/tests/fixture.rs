@@ -14,8 +14,8 @@ use crate::error::{Error, ErrorClass, ErrorKind, Result, Transience};
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
 use crate::service::Service;
+use crate::sessions::refresh::cache::{CacheRef, Refresher};
 use crate::sessions::refresh::record::SessionData;
-use crate::sessions::refresh::shared::{CacheRef, Refresher};
 use crate::sessions::refresh::steps::StoredLogin;
 use crate::sessions::status::SessionEvent;
 use crate::store::entry::LoginId;
@@ -169,21 +169,21 @@ impl Fixture {
             .build()
             .unwrap();
         let events: Arc<Mutex<Vec<SessionEvent>>> = Arc::default();
-        let heard = Arc::clone(&events);
-        let listener = move |event: &SessionEvent| heard.lock().unwrap().push(event.clone());
-        let keeper = Arc::new(Refresher::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
-        let slot = CacheRef::new(&keeper, &key("jane"));
+        let received = Arc::clone(&events);
+        let listener = move |event: &SessionEvent| received.lock().unwrap().push(event.clone());
+        let refresher = Arc::new(Refresher::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
+        let entry = CacheRef::new(&refresher, &key("jane"));
         let mut head = Head::new(None).unwrap();
         head.login = LoginId::from_bytes([1; 16]);
-        let known = StoredLogin { head, tokens: SessionData::new(tokens(&keeper, "a0", NOW)) };
-        let fixture = Self { clock, server, store, refresher: keeper, entry: slot, session: known, events };
+        let session = StoredLogin { head, tokens: SessionData::new(tokens(&refresher, "a0", NOW)) };
+        let fixture = Self { clock, server, store, refresher, entry, session, events };
         fixture.replace_externally(&fixture.session).await;
         fixture
     }
 
     /// Replaces the stored session, as another process would.
-    pub(crate) async fn replace_externally(&self, known: &StoredLogin<SessionData>) {
-        let entry = Entry { head: known.head.clone(), body: known.tokens.write().unwrap() };
+    pub(crate) async fn replace_externally(&self, session: &StoredLogin<SessionData>) {
+        let entry = Entry { head: session.head.clone(), body: session.tokens.write().unwrap() };
         self.remove_externally().await;
         assert_eq!(
             self.store.0.entries.save(&self.entry.key, &entry, Precondition::Absent).await.unwrap(),
@@ -205,22 +205,22 @@ impl Fixture {
 
     /// Returns the session after a refresh, with another access token.
     pub(crate) fn next_session(&self, token: &str) -> StoredLogin<SessionData> {
-        let mut known = self.session.clone();
-        known.head.generation += 1;
-        known.head.revision = Revision::new().unwrap();
-        known.tokens = SessionData::new(tokens(&self.refresher, token, self.clock.now()));
-        known
+        let mut session = self.session.clone();
+        session.head.generation += 1;
+        session.head.revision = Revision::new().unwrap();
+        session.tokens = SessionData::new(tokens(&self.refresher, token, self.clock.now()));
+        session
     }
 
     pub(crate) async fn token(&self) -> Result<String> {
-        let token = self.refresher.access_token(&self.entry).await?;
+        let token = self.entry.access_token().await?;
         Ok(token.expose().to_owned())
     }
 
     /// Starts a caller in a separate task and runs all ready tasks.
     pub(crate) async fn spawn_caller(&self) -> tokio::task::JoinHandle<Result<AccessToken>> {
-        let (keeper, slot) = (Arc::clone(&self.refresher), self.entry.clone());
-        let caller = tokio::spawn(async move { keeper.access_token(&slot).await });
+        let entry = self.entry.clone();
+        let caller = tokio::spawn(async move { entry.access_token().await });
         run_ready_tasks().await;
         caller
     }
@@ -246,12 +246,12 @@ impl Fixture {
     pub(crate) fn pause_client(&self) {
         let error = Error::new(ErrorKind::Refresh, "wrong client secret").with_class(ErrorClass::Misconfigured);
         let elapsed = self.clock.elapsed();
-        self.refresher.client.retry_delay(&key("joe"), &error, elapsed, elapsed);
+        self.refresher.client.begin_pause(&key("joe"), &error, elapsed, elapsed);
     }
 }
 
-pub(crate) fn tokens(keeper: &Refresher, token: &str, now: UnixTime) -> TokenSet {
-    let (owner, service) = (Arc::clone(&keeper.webex.registration().client), Service::webex());
+pub(crate) fn tokens(refresher: &Refresher, token: &str, now: UnixTime) -> TokenSet {
+    let (owner, service) = (Arc::clone(&refresher.webex.registration().client), Service::webex());
     let receipt = Provenance { client: owner, service: &service, requested_scopes: Scopes::new(), exchange: None, now };
     let json = format!(r#"{{"access_token":"{token}","refresh_token":"r0","expires_in":3600}}"#);
     TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)

@@ -58,12 +58,12 @@ pub(crate) enum OldTokenState {
 
 impl OldTokenState {
     fn demand(self) -> Demand {
-        let (need, unauthorized) = match self {
+        let (urgency, unauthorized) = match self {
             Self::Expired => (Urgency::Expired, None),
             Self::Due => (Urgency::Due, None),
             Self::Unauthorized => (Urgency::None, Some(Unauthorized::default())),
         };
-        Demand { urgency: need, has_min_age: true, is_requested: false, unauthorized }
+        Demand { urgency, has_min_age: true, is_requested: false, unauthorized }
     }
 }
 
@@ -151,10 +151,10 @@ impl Model {
         head.revision = Revision::from_bytes(id_bytes(0));
         head.login = LoginId::from_bytes(id_bytes(1));
         let idle = |id, ahead| {
-            let claim = LeaseId::from_bytes(id_bytes(id));
+            let lease = LeaseId::from_bytes(id_bytes(id));
             Process {
-                lease_id: claim,
-                machine: RefreshMachine::new(claim, TIMING, None, None),
+                lease_id: lease,
+                machine: RefreshMachine::new(lease, TIMING, None, None),
                 pending_step: None,
                 clock_ahead: ahead,
                 ids_created: 0,
@@ -201,28 +201,28 @@ impl Model {
         })
     }
 
-    fn new_id(&mut self, who: usize) -> [u8; 16] {
-        let process = &mut self.processes[who];
+    fn new_id(&mut self, index: usize) -> [u8; 16] {
+        let process = &mut self.processes[index];
         process.ids_created += 1;
         let mut bytes = id_bytes(process.ids_created);
-        bytes[0] = who as u8 + 1;
+        bytes[0] = index as u8 + 1;
         bytes
     }
 
     /// Feeds an event to a process.
-    fn feed(mut self, who: usize, event: Event<Tokens>) -> Self {
-        let fresh = Revision::from_bytes(self.new_id(who));
+    fn feed(mut self, index: usize, event: Event<Tokens>) -> Self {
+        let new_revision = Revision::from_bytes(self.new_id(index));
         let elapsed = self.elapsed;
         let old = self.old_tokens.demand();
-        let process = &mut self.processes[who];
+        let process = &mut self.processes[index];
         let wall = UnixTime::from_secs(1000 + process.clock_ahead) + elapsed;
         let period = self.period;
-        let settled = Demand { urgency: Urgency::None, has_min_age: true, is_requested: false, unauthorized: None };
-        let demand = |tokens: &Tokens| if tokens.period < period { old } else { settled };
+        let no_demand = Demand { urgency: Urgency::None, has_min_age: true, is_requested: false, unauthorized: None };
+        let demand = |tokens: &Tokens| if tokens.period < period { old } else { no_demand };
         let now = StepContext {
             wall,
             elapsed,
-            new_revision: fresh,
+            new_revision,
             demand: &demand,
             schedule: &|_, _| Schedule::default(),
             merge: &|old, new| Tokens { data: old.data, ..new },
@@ -230,7 +230,7 @@ impl Model {
             backoff: Duration::from_secs(1),
         };
         let action = process.machine.step(event, &now);
-        let todo = match action {
+        let pending_step = match action {
             Action::End(outcome) => {
                 self.check_end(&outcome);
                 None
@@ -238,67 +238,67 @@ impl Model {
             Action::Wait(pause) => Some(PendingStep::WakeAt(elapsed + pause)),
             action => Some(PendingStep::Perform(action)),
         };
-        self.processes[who].pending_step = todo;
+        self.processes[index].pending_step = pending_step;
         self
     }
 
     /// Returns every possible next state.
     pub(crate) fn successors(&self) -> Vec<Self> {
-        let mut worlds = Vec::new();
-        for who in 0..2 {
-            self.add_process_steps(who, &mut worlds);
-            self.add_process_crash(who, &mut worlds);
+        let mut models = Vec::new();
+        for index in 0..2 {
+            self.add_process_steps(index, &mut models);
+            self.add_process_crash(index, &mut models);
         }
         if self.budget.suspensions > 0 {
             let mut model = self.clone();
             model.budget.suspensions -= 1;
             model.was_suspended = true;
             model.elapsed += TIMING.lease_duration + Duration::from_secs(1);
-            worlds.push(model);
+            models.push(model);
         }
         if self.budget.delays > 0 && self.may_delay() {
             let mut model = self.clone();
             model.budget.delays -= 1;
             model.elapsed += Duration::from_secs(1);
-            worlds.push(model);
+            models.push(model);
         }
         if let Some((write, expect)) = &self.delayed_write {
             let mut model = self.clone();
             model.delayed_write = None;
             let _ = model.write(write, *expect);
-            worlds.push(model);
+            models.push(model);
         }
-        self.add_external_steps(&mut worlds);
+        self.add_external_steps(&mut models);
         if self.budget.periods > 0 && self.is_idle() {
             let mut model = self.clone();
             model.budget.periods -= 1;
             model.period += 1;
             model.had_refresh = false;
             model.elapsed += TIMING.lease_duration + Duration::from_secs(1);
-            worlds.push(model);
+            models.push(model);
         }
-        worlds
+        models
     }
 
-    fn add_process_steps(&self, who: usize, worlds: &mut Vec<Self>) {
+    fn add_process_steps(&self, index: usize, models: &mut Vec<Self>) {
         let mut model = self.clone();
-        match model.processes[who].pending_step.take() {
+        match model.processes[index].pending_step.take() {
             None if self.budget.refreshes > 0 => {
                 model.budget.refreshes -= 1;
                 model.had_refresh = true;
-                let id = LeaseId::from_bytes(model.new_id(who));
-                let Process { lease_id: claim, machine: running, .. } = &mut model.processes[who];
-                *running = RefreshMachine::new(id, TIMING, Some(*claim), running.foreign_lease());
-                *claim = id;
-                worlds.push(model.feed(who, Event::Begun));
+                let id = LeaseId::from_bytes(model.new_id(index));
+                let Process { lease_id: lease, machine: running, .. } = &mut model.processes[index];
+                *running = RefreshMachine::new(id, TIMING, Some(*lease), running.foreign_lease());
+                *lease = id;
+                models.push(model.feed(index, Event::Begun));
             }
             None => {}
             // A step takes no time. The suspension of a process while time passes is counted
             // separately.
-            Some(PendingStep::WakeAt(at)) if at > self.elapsed && self.processes[1 - who].has_step_before(at) => {}
+            Some(PendingStep::WakeAt(at)) if at > self.elapsed && self.processes[1 - index].has_step_before(at) => {}
             Some(PendingStep::WakeAt(at)) => {
                 model.elapsed = model.elapsed.max(at);
-                worlds.push(model.feed(who, Event::Waited));
+                models.push(model.feed(index, Event::Waited));
             }
             Some(PendingStep::Receive(response, _)) => {
                 if self.budget.network_faults > 0 {
@@ -309,36 +309,36 @@ impl Model {
                     model.loss_cause = is_loss.then_some("response").or(model.loss_cause);
                     let (is_repeatable, is_lost) = (!self.is_strict, self.is_strict);
                     let lost = RefreshResult::Transient { retry_after: None, is_repeatable, is_lost };
-                    worlds.push(model.feed(who, Event::Sent(lost)));
+                    models.push(model.feed(index, Event::Sent(lost)));
                 }
-                worlds.push(model.feed(who, Event::Sent(response)));
+                models.push(model.feed(index, Event::Sent(response)));
             }
             Some(PendingStep::Perform(action)) => {
                 if self.budget.queues > 0 && requires_permit(&action) && self.may_delay() {
                     let mut model = model.clone();
                     model.budget.queues -= 1;
                     model.elapsed += Duration::from_secs(1);
-                    worlds.push(model.feed(who, Event::Queued));
+                    models.push(model.feed(index, Event::Queued));
                 }
-                model.perform_action(who, action, worlds);
+                model.perform_action(index, action, models);
             }
         }
     }
 
-    fn perform_action(mut self, who: usize, action: Action<Tokens>, worlds: &mut Vec<Self>) {
+    fn perform_action(mut self, index: usize, action: Action<Tokens>, models: &mut Vec<Self>) {
         match action {
             Action::Load => {
                 let loaded = self.store.clone();
                 if self.budget.store_faults > 0 {
                     let mut faulty = self.clone();
                     faulty.budget.store_faults -= 1;
-                    worlds.push(faulty.feed(who, Event::Loaded(Err(StoreFailed))));
+                    models.push(faulty.feed(index, Event::Loaded(Err(StoreFailed))));
                 }
-                worlds.push(self.feed(who, Event::Loaded(Ok(loaded))));
+                models.push(self.feed(index, Event::Loaded(Ok(loaded))));
             }
-            Action::Save { session: known, expect } => {
-                self.add_write_outcomes(&Write::Save(known), expect, worlds, |model, saved| {
-                    model.feed(who, Event::Saved(saved))
+            Action::Save { session, expect } => {
+                self.add_write_outcomes(&Write::Save(session), expect, models, |model, saved| {
+                    model.feed(index, Event::Saved(saved))
                 });
             }
             Action::Send { tokens, limit, .. } => {
@@ -349,66 +349,66 @@ impl Model {
                     model.budget.network_faults -= 1;
                     let later =
                         |retry_after| RefreshResult::Transient { retry_after, is_repeatable: true, is_lost: false };
-                    worlds.push(model.clone().feed(who, Event::Sent(later(None))));
+                    models.push(model.clone().feed(index, Event::Sent(later(None))));
                     // The server postpones the request, or rejects the client. Neither concerns the
                     // session.
-                    worlds.push(model.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
-                    worlds.push(
+                    models.push(model.clone().feed(index, Event::Sent(later(Some(Duration::from_secs(3))))));
+                    models.push(
                         model
                             .clone()
-                            .feed(who, Event::Sent(RefreshResult::Misconfigured { is_session_specific: false })),
+                            .feed(index, Event::Sent(RefreshResult::Misconfigured { is_session_specific: false })),
                     );
-                    worlds.push(
+                    models.push(
                         model
                             .clone()
-                            .feed(who, Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })),
+                            .feed(index, Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })),
                     );
                     // A gateway rejects the request without a reason.
                     if self.unexplained < 3 {
                         model.unexplained += 1;
                         let unexplained = RefreshResult::Rejected { code: None, reason: RejectionReason::Missing };
-                        worlds.push(model.feed(who, Event::Sent(unexplained)));
+                        models.push(model.feed(index, Event::Sent(unexplained)));
                     }
                 }
                 let response = self.respond(tokens);
-                self.processes[who].pending_step = Some(PendingStep::Receive(response, self.elapsed + limit));
-                worlds.push(self);
+                self.processes[index].pending_step = Some(PendingStep::Receive(response, self.elapsed + limit));
+                models.push(self);
             }
-            Action::Serve { .. } => worlds.push(self.feed(who, Event::Served)),
+            Action::Serve { .. } => models.push(self.feed(index, Event::Served)),
             Action::Wait(_) | Action::End(_) => unreachable!("these actions are handled immediately"),
         }
     }
 
-    /// Adds every possible outcome of a write. `tell` feeds the result to the writer.
+    /// Adds every possible outcome of a write. `finish` feeds the result to the writer.
     pub(crate) fn add_write_outcomes(
         &self,
         write: &Write,
         expect: Precondition,
-        worlds: &mut Vec<Self>,
-        tell: impl Fn(Self, Result<WriteOutcome, StoreFailed>) -> Self,
+        models: &mut Vec<Self>,
+        finish: impl Fn(Self, Result<WriteOutcome, StoreFailed>) -> Self,
     ) {
         if self.budget.store_faults > 0 {
             let mut faulty = self.clone();
             faulty.budget.store_faults -= 1;
             let mut late = faulty.clone();
-            worlds.push(tell(faulty.clone(), Err(StoreFailed)));
+            models.push(finish(faulty.clone(), Err(StoreFailed)));
             late.delayed_write = Some((write.clone(), expect));
-            worlds.push(tell(late, Err(StoreFailed)));
+            models.push(finish(late, Err(StoreFailed)));
             let _ = faulty.write(write, expect);
-            worlds.push(tell(faulty, Err(StoreFailed)));
+            models.push(finish(faulty, Err(StoreFailed)));
         }
         let mut model = self.clone();
         let saved = model.write(write, expect);
-        worlds.push(tell(model, Ok(saved)));
+        models.push(finish(model, Ok(saved)));
     }
 
     fn write(&mut self, write: &Write, expect: Precondition) -> WriteOutcome {
-        let found = self.store.as_ref().map(|known| known.head.revision);
+        let found = self.store.as_ref().map(|session| session.head.revision);
         if expect != found.map_or(Precondition::Absent, Precondition::Revision) {
             return WriteOutcome::Conflict;
         }
         match write {
-            Write::Save(known) => self.save(known),
+            Write::Save(session) => self.save(session),
             Write::Put(head) => {
                 self.end_login();
                 // The new login has its own tokens. The tokens of the old one no longer matter.
@@ -428,17 +428,17 @@ impl Model {
     }
 
     fn end_login(&mut self) {
-        self.ended_logins.extend(self.store.iter().map(|known| known.head.login));
+        self.ended_logins.extend(self.store.iter().map(|session| session.head.login));
     }
 
-    fn save(&mut self, known: &StoredLogin<Tokens>) {
+    fn save(&mut self, session: &StoredLogin<Tokens>) {
         if let Some(before) = &self.store {
-            assert_eq!(before.head.login, known.head.login, "a refresh overwrites another login: {self:#?}");
-            assert!(before.head.generation <= known.head.generation, "a generation decreases: {self:#?}");
-            assert!(before.tokens.data <= known.tokens.data, "the application's data is lost: {self:#?}");
+            assert_eq!(before.head.login, session.head.login, "a refresh overwrites another login: {self:#?}");
+            assert!(before.head.generation <= session.head.generation, "a generation decreases: {self:#?}");
+            assert!(before.tokens.data <= session.tokens.data, "the application's data is lost: {self:#?}");
         }
-        assert!(!self.ended_logins.contains(&known.head.login), "a removed session is restored: {self:#?}");
-        self.store = Some(known.clone());
+        assert!(!self.ended_logins.contains(&session.head.login), "a removed session is restored: {self:#?}");
+        self.store = Some(session.clone());
     }
 
     /// Returns the server's response to a refresh request.
@@ -460,36 +460,36 @@ impl Model {
         RefreshResult::Granted(Tokens { refresh: self.valid, period: self.period, ..tokens })
     }
 
-    fn add_process_crash(&self, who: usize, worlds: &mut Vec<Self>) {
-        let Some(todo) = &self.processes[who].pending_step else { return };
+    fn add_process_crash(&self, index: usize, models: &mut Vec<Self>) {
+        let Some(pending_step) = &self.processes[index].pending_step else { return };
         if self.budget.crashes == 0 {
             return;
         }
         let mut model = self.clone();
         model.budget.crashes -= 1;
-        model.processes[who].pending_step = None;
+        model.processes[index].pending_step = None;
         // The restarted process remembers nothing.
-        let claim = LeaseId::from_bytes(model.new_id(who));
-        (model.processes[who].lease_id, model.processes[who].machine) =
-            (claim, RefreshMachine::new(claim, TIMING, None, None));
+        let lease = LeaseId::from_bytes(model.new_id(index));
+        (model.processes[index].lease_id, model.processes[index].machine) =
+            (lease, RefreshMachine::new(lease, TIMING, None, None));
         // Tokens that only this process had. A strict server has already revoked their predecessor.
-        let held = match todo {
+        let granted = match pending_step {
             PendingStep::Receive(RefreshResult::Granted(tokens), _) => Some(*tokens),
             _ => None,
         };
-        let unsaved = held.or(self.processes[who].machine.unsaved().copied());
+        let unsaved = granted.or(self.processes[index].machine.unsaved().copied());
         let is_stored =
-            |tokens: Tokens| self.store.as_ref().is_some_and(|known| known.tokens.refresh == tokens.refresh);
+            |tokens: Tokens| self.store.as_ref().is_some_and(|session| session.tokens.refresh == tokens.refresh);
         let is_newest = |tokens: Tokens| tokens.refresh == self.valid && !is_stored(tokens);
         model.loss_cause = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(model.loss_cause);
-        worlds.push(model);
+        models.push(model);
     }
 
     fn check_end(&self, outcome: &RefreshOutcome<Tokens>) {
-        if let RefreshOutcome::Fresh(known) = outcome {
-            let is_of_a_living_login = !self.ended_logins.contains(&known.head.login);
-            let is_fresh = known.tokens.period == self.period || self.is_paused(&known.head);
-            assert!(!is_of_a_living_login || is_fresh, "old tokens are reported as current: {self:#?}");
+        if let RefreshOutcome::Fresh(session) = outcome {
+            let has_login_ended = self.ended_logins.contains(&session.head.login);
+            let is_fresh = session.tokens.period == self.period || self.is_paused(&session.head);
+            assert!(has_login_ended || is_fresh, "old tokens are reported as current: {self:#?}");
         }
     }
 
@@ -499,34 +499,34 @@ impl Model {
     }
 
     /// Checks the invariants of a state in which no refresh is running.
-    pub(crate) fn check_idle(&self, quiet: bool) {
-        let Some(known) = &self.store else { return };
-        let rejected = matches!(&known.head.hold, Some(RefreshBlock::Rejected { generation, .. }) if *generation == known.head.generation);
+    pub(crate) fn check_idle(&self, is_faultless: bool) {
+        let Some(session) = &self.store else { return };
+        let rejected = matches!(&session.head.hold, Some(RefreshBlock::Rejected { generation, .. }) if *generation == session.head.generation);
         if self.loss_cause.is_none() {
-            assert_eq!(known.tokens.refresh, self.valid, "the valid refresh token is not in the store: {self:#?}");
+            assert_eq!(session.tokens.refresh, self.valid, "the valid refresh token is not in the store: {self:#?}");
             assert!(!rejected, "a valid session is marked as rejected: {self:#?}");
         }
-        let is_told = !matches!(self.loss_cause, Some("process" | "response")) || known.head.interrupted;
-        assert!(!rejected || is_told, "the cause of a rejection is not recorded: {self:#?}");
-        if quiet && self.had_refresh && !self.is_paused(&known.head) {
-            assert_eq!(known.tokens.period, self.period, "no process refreshed: {self:#?}");
+        let is_recorded = !matches!(self.loss_cause, Some("process" | "response")) || session.head.interrupted;
+        assert!(!rejected || is_recorded, "the cause of a rejection is not recorded: {self:#?}");
+        if is_faultless && self.had_refresh && !self.is_paused(&session.head) {
+            assert_eq!(session.tokens.period, self.period, "no process refreshed: {self:#?}");
         }
     }
 
     /// Checks the invariants of every state.
-    pub(crate) fn check(&self, is_orderly: bool) {
-        let is_kept = |known: &StoredLogin<Tokens>| known.tokens.refresh == self.valid;
-        let is_held = |process: &Process| {
+    pub(crate) fn check(&self, is_single_refresh: bool) {
+        let is_stored = |session: &StoredLogin<Tokens>| session.tokens.refresh == self.valid;
+        let is_unsaved = |process: &Process| {
             let unsaved = process.machine.unsaved().is_some_and(|tokens| tokens.refresh == self.valid);
             unsaved
                 || matches!(&process.pending_step, Some(PendingStep::Receive(RefreshResult::Granted(tokens), _)) if tokens.refresh == self.valid)
         };
-        let exists = self.store.as_ref().is_none_or(is_kept) || self.processes.iter().any(is_held);
+        let exists = self.store.as_ref().is_none_or(is_stored) || self.processes.iter().any(is_unsaved);
         assert!(exists || self.loss_cause.is_some(), "no actor has the valid refresh token: {self:#?}");
-        if is_orderly && self.old_tokens == OldTokenState::Unauthorized {
+        if is_single_refresh && self.old_tokens == OldTokenState::Unauthorized {
             assert!(self.sent.len() <= 1, "a second refresh after a 401 within its pause: {self:#?}");
         }
-        if is_orderly {
+        if is_single_refresh {
             let mut seen = HashSet::new();
             assert!(self.sent.iter().all(|refresh| seen.insert(refresh)), "refreshed twice: {self:#?}");
         }
@@ -541,7 +541,7 @@ impl Model {
 fn requires_permit(action: &Action<Tokens>) -> bool {
     match action {
         Action::Send { .. } => true,
-        Action::Save { session: known, .. } => known.head.claim.is_some(),
+        Action::Save { session, .. } => session.head.claim.is_some(),
         _ => false,
     }
 }

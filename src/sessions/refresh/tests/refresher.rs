@@ -1,4 +1,4 @@
-//! Tests of the refresher: store access, refreshes, and the cache.
+//! Tests of the refresher: store access, requested refreshes and their effects, and the cache.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,16 +6,51 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::clock::{Clock as _, UnixTime};
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::secret::AccessToken;
+use crate::sessions::refresh::cache::CacheRef;
 use crate::sessions::refresh::cache_entry::CachedToken;
 use crate::sessions::refresh::policy::Expiry;
-use crate::sessions::refresh::rare_state::RefreshStatus;
 use crate::sessions::refresh::record::SessionData;
-use crate::sessions::refresh::shared::CacheRef;
-use crate::sessions::refresh::steps::{StoredLogin, TIMING, Urgency};
-use crate::sessions::refresh::tests::fixture::{Fixture, HOUR, MILLISECOND, MINUTE, NOW, SECOND, key, run_ready_tasks};
-use crate::store::entry::{RefreshBlock, UnauthorizedRefreshes};
+use crate::sessions::refresh::steps::{RefreshStatus, StoredLogin, TIMING, Urgency};
+use crate::sessions::refresh::tests::fixture::{
+    Fixture, HOUR, MILLISECOND, MINUTE, NOW, SECOND, key, run_ready_tasks, tokens,
+};
+use crate::store::entry::{Lease, LeaseId, LoginId, RefreshBlock, UnauthorizedRefreshes};
+
+const INVALID_GRANT_BODY: &str = r#"{"error":"invalid_grant","error_description":"The refresh token is invalid."}"#;
+const INVALID_CLIENT_BODY: &str = r#"{"error":"invalid_client"}"#;
+const UNAUTHORIZED_CLIENT_BODY: &str = r#"{"error":"unauthorized_client"}"#;
+const UNAVAILABLE_BODY: &str = r#"{"error":"temporarily_unavailable"}"#;
+
+/// Creates Jane's session, with a cached token that may be refreshed.
+async fn fixture() -> Fixture {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    fixture.advance_and_revalidate(MINUTE);
+    fixture
+}
+
+fn token(token: &str) -> AccessToken {
+    AccessToken::new(token).unwrap()
+}
+
+fn requested_urgency(fixture: &Fixture) -> Urgency {
+    fixture.entry.current().as_ref().unwrap().requested_urgency
+}
+
+/// Waits until a refresh ends.
+async fn finish_refresh(fixture: &Fixture) -> RefreshStatus {
+    let mut running = fixture.entry.start_or_join().unwrap();
+    let status = running.wait_for(|status| !status.is_running()).await.unwrap();
+    match &*status {
+        RefreshStatus::Done(error) => RefreshStatus::Done(error.clone()),
+        RefreshStatus::Failed(error) => RefreshStatus::Failed(error.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+// --- cached tokens
 
 #[tokio::test]
 async fn cached_token_is_returned_without_load_if_nothing_is_due() {
@@ -38,9 +73,9 @@ async fn cached_token_is_returned_without_load_if_nothing_is_due() {
     fixture.advance_and_revalidate(MINUTE * 50);
     assert!(!is_cached(), "a refresh is due");
 
-    let passing = CacheRef::get_transient(&fixture.refresher, &key("joe"));
-    passing.reset(Some(fixture.refresher.to_cached_token(&passing, &fixture.next_session("a1"))));
-    assert!(fixture.refresher.cached_if_fresh(&passing.key).is_none(), "only keep-alive uses it");
+    let transient = CacheRef::new_transient(&fixture.refresher, &key("joe"));
+    transient.reset(Some(transient.to_cached_token(&fixture.next_session("a1"))));
+    assert!(fixture.refresher.cached_if_fresh(&transient.key).is_none(), "only keep-alive uses it");
 }
 
 #[tokio::test]
@@ -120,7 +155,7 @@ async fn withheld_token_is_not_returned_to_waiting_caller() {
     let fixture = Fixture::new().await;
     let start = fixture.entry.join_or_register_refresh().1.unwrap();
     let caller = fixture.spawn_caller().await;
-    let current = fixture.refresher.to_cached_token(&fixture.entry, &fixture.session);
+    let current = fixture.entry.to_cached_token(&fixture.session);
     let access_token = AccessToken::new("withheld").unwrap();
     fixture.entry.publish(start.epoch, Some(CachedToken { access_token, is_withheld: true, ..current }));
     start.sender.send_replace(RefreshStatus::Done(None));
@@ -183,7 +218,7 @@ async fn cache_entry_is_unused_after_one_day_or_one_hour_if_expired() {
     let is_unused = || fixture.refresher.is_unused(&fixture.entry);
     assert!(is_unused(), "nothing is cached");
     let endless = Expiry { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
-    let current = fixture.refresher.to_cached_token(&fixture.entry, &fixture.session);
+    let current = fixture.entry.to_cached_token(&fixture.session);
     let valid = CachedToken { expiry: endless, expires_elapsed: Duration::MAX.into(), ..current.clone() };
     for (current, limit) in [(valid, HOUR * 24), (CachedToken { is_withheld: true, ..current }, HOUR)] {
         fixture.entry.reset(Some(CachedToken { revalidated_at: fixture.clock.elapsed().into(), ..current }));
@@ -201,15 +236,15 @@ async fn cache_entry_is_unused_after_one_day_or_one_hour_if_expired() {
 #[tokio::test]
 async fn refresh_request_has_others_once_second_session_is_cached() {
     let fixture = Fixture::new().await;
-    assert!(!fixture.refresher.refresh_candidate(&fixture.entry).has_other_sessions);
+    assert!(!fixture.entry.refresh_candidate().has_other_sessions);
     let _other = CacheRef::new(&fixture.refresher, &key("joe"));
-    assert!(fixture.refresher.refresh_candidate(&fixture.entry).has_other_sessions);
+    assert!(fixture.entry.refresh_candidate().has_other_sessions);
 }
 
 #[tokio::test]
 async fn cached_token_reflects_stored_entry() {
     let fixture = Fixture::new().await;
-    let current = |known: &StoredLogin<SessionData>| fixture.refresher.to_cached_token(&fixture.entry, known);
+    let current = |session: &StoredLogin<SessionData>| fixture.entry.to_cached_token(session);
     let plain = current(&fixture.session);
     assert_eq!((plain.requested_urgency, plain.is_withheld, plain.was_pause_cut), (Urgency::None, false, false));
     fixture.clock.set(NOW - HOUR);
@@ -222,12 +257,12 @@ async fn cached_token_reflects_stored_entry() {
     assert_eq!(current(&fixture.session).requested_urgency, Urgency::None, "a refresh did not help");
 
     fixture.clock.set(NOW);
-    let dead = Duration::from(current(&fixture.session).expires_elapsed);
-    assert_eq!(dead, fixture.clock.elapsed() + MINUTE * 59, "a minute before it expires");
-    let mut known = fixture.session.clone();
-    known.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
-    known.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: Some(NOW) });
-    assert!(current(&known).is_withheld && current(&known).was_pause_cut);
+    let expires_elapsed = Duration::from(current(&fixture.session).expires_elapsed);
+    assert_eq!(expires_elapsed, fixture.clock.elapsed() + MINUTE * 59, "a minute before it expires");
+    let mut session = fixture.session.clone();
+    session.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
+    session.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: Some(NOW) });
+    assert!(current(&session).is_withheld && current(&session).was_pause_cut);
 }
 
 #[tokio::test]
@@ -235,6 +270,286 @@ async fn session_stays_cached_while_handle_exists() {
     let fixture = Fixture::new().await;
     drop(fixture.entry.clone());
     assert_eq!(fixture.refresher.cache.len(), 1);
+}
+
+// --- requested refreshes
+
+#[tokio::test]
+async fn early_refresh_request_is_discarded() {
+    let fixture = Fixture::new().await;
+    fixture.entry.refresh().await.unwrap();
+    assert_eq!((fixture.server.requests(), requested_urgency(&fixture)), (0, Urgency::None));
+    fixture.entry.shrink();
+    assert!(fixture.entry.has_no_rare_state(), "the refresh is not attempted later");
+
+    let session = &fixture.session;
+    assert!(!fixture.entry.refresh_if_needed(fixture.entry.epoch(), session).await.unwrap());
+    assert_eq!((fixture.server.requests(), requested_urgency(&fixture)), (0, Urgency::None));
+}
+
+#[tokio::test]
+async fn refresh_waits_for_other_process_but_keep_alive_does_not() {
+    let fixture = fixture().await;
+    let mut session = fixture.session.clone();
+    let id = LeaseId::from_bytes([9; 16]);
+    session.head.claim = Some(Lease { id, at: fixture.clock.now(), lease: MINUTE });
+    fixture.replace_externally(&session).await;
+    let epoch = fixture.entry.epoch();
+    let entry = fixture.entry.clone();
+    let refreshing = tokio::spawn(async move { entry.refresh_if_needed(epoch, &session).await });
+    run_ready_tasks().await;
+    assert!(refreshing.is_finished());
+    assert_eq!(refreshing.await.unwrap().unwrap_err().kind(), ErrorKind::SessionBusy);
+    assert!(fixture.entry.is_backing_off(fixture.clock.elapsed()), "this process waits for the other one for a second");
+    assert!(!fixture.entry.is_backing_off(fixture.clock.elapsed() + SECOND));
+
+    let entry = fixture.entry.clone();
+    let refreshing = tokio::spawn(async move { entry.refresh().await });
+    run_ready_tasks().await;
+    assert!(!refreshing.is_finished());
+}
+
+#[tokio::test]
+async fn keep_alive_refresh_of_replaced_session_sends_nothing() {
+    let fixture = fixture().await;
+    let epoch = fixture.entry.epoch();
+    fixture.entry.reset(None);
+    assert!(!fixture.entry.refresh_if_needed(epoch, &fixture.session).await.unwrap());
+    assert_eq!((fixture.server.requests(), fixture.entry.current().is_some()), (0, false));
+}
+
+#[tokio::test]
+async fn keep_alive_refresh_reports_tokens_of_joined_refresh() {
+    let fixture = fixture().await;
+    let (entry, epoch) = (&fixture.entry, fixture.entry.epoch());
+    let start = entry.join_or_register_refresh().1.unwrap();
+    let session = fixture.session.clone();
+    let refreshing = tokio::spawn({
+        let entry = fixture.entry.clone();
+        async move { entry.refresh_if_needed(epoch, &session).await }
+    });
+    run_ready_tasks().await;
+    assert!(entry.publish(epoch, Some(entry.to_cached_token(&fixture.next_session("a1")))));
+    start.sender.send_replace(RefreshStatus::Done(None));
+    assert!(refreshing.await.unwrap().unwrap(), "another refresh returned the tokens");
+    assert_eq!(fixture.server.requests(), 0);
+}
+
+#[tokio::test]
+async fn refresh_joining_failed_or_empty_refresh_is_retried_once() {
+    let failed = || Error::new(ErrorKind::Refresh, "failed");
+    for status in [RefreshStatus::Done(None), RefreshStatus::Done(Some(failed())), RefreshStatus::Failed(failed())] {
+        let fixture = fixture().await;
+        let start = fixture.entry.join_or_register_refresh().1.unwrap();
+        let entry = fixture.entry.clone();
+        let refreshing = tokio::spawn(async move { entry.refresh().await });
+        run_ready_tasks().await;
+        start.sender.send_replace(status);
+        refreshing.await.unwrap().unwrap();
+        assert_eq!((fixture.server.requests(), fixture.token().await.unwrap().as_str()), (1, "a1"));
+    }
+}
+
+#[tokio::test]
+async fn failed_or_early_refresh_is_not_retried() {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    let loads = fixture.store.loads();
+    fixture.entry.refresh().await.unwrap();
+    assert_eq!(fixture.store.loads() - loads, 1, "too early");
+    fixture.advance_and_revalidate(MINUTE);
+    fixture.server.respond(429, UNAVAILABLE_BODY);
+    let loads = fixture.store.loads();
+    fixture.entry.refresh().await.unwrap_err();
+    assert_eq!((fixture.store.loads() - loads, fixture.server.requests()), (1, 1));
+}
+
+// --- replacements after a 401
+
+#[tokio::test]
+async fn failed_replacement_is_error_only_if_login_is_required() {
+    let fixture = fixture().await;
+    fixture.server.respond(429, UNAVAILABLE_BODY);
+    let replaced = fixture.entry.replacement(&token("a0"), false).await;
+    assert_eq!(replaced.unwrap(), None);
+    fixture.entry.end_backoff();
+    fixture.clock.advance(HOUR * 2);
+    fixture.server.respond(400, INVALID_GRANT_BODY);
+    let error = fixture.entry.replacement(&token("a0"), false).await.unwrap_err();
+    assert!(error.is_login_required(), "{error}");
+}
+
+#[tokio::test]
+async fn failed_replacement_is_not_retried_within_one_second() {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    let loads = fixture.store.loads();
+    let replace = async |may_cut_pause| {
+        assert_eq!(fixture.entry.replacement(&token("a0"), may_cut_pause).await.unwrap(), None);
+        fixture.store.loads() - loads
+    };
+    assert_eq!(replace(false).await, 1, "the token is too new");
+    assert_eq!(replace(false).await, 1);
+    assert_eq!(replace(true).await, 2, "an endpoint that accepts every valid token may ask again");
+    fixture.advance_and_revalidate(SECOND);
+    assert_eq!(replace(false).await, 3);
+}
+
+// --- effects of a refresh
+
+#[tokio::test]
+async fn uncached_valid_token_is_returned_after_failed_refresh() {
+    let fixture = Fixture::new().await;
+    fixture.clock.advance(MINUTE * 50);
+    fixture.server.respond(429, UNAVAILABLE_BODY);
+    assert_eq!(fixture.token().await.unwrap(), "a0");
+    run_ready_tasks().await;
+    assert_eq!((fixture.server.requests(), fixture.entry.failures()), (1, 1));
+    let is_served = matches!(finish_refresh(&fixture).await, RefreshStatus::Done(Some(_)));
+    assert!(is_served, "the token is valid");
+}
+
+#[tokio::test]
+async fn rejected_refresh_backs_off_for_five_minutes() {
+    let fixture = fixture().await;
+    fixture.server.respond(400, INVALID_GRANT_BODY);
+    fixture.entry.refresh().await.unwrap_err();
+    let elapsed = fixture.clock.elapsed();
+    assert!(
+        fixture.entry.is_backing_off(elapsed + MINUTE * 5 - SECOND)
+            && !fixture.entry.is_backing_off(elapsed + MINUTE * 5)
+    );
+}
+
+#[tokio::test]
+async fn rejection_after_interrupted_refresh_reports_unsaved_tokens() {
+    for is_interrupted in [false, true] {
+        let fixture = fixture().await;
+        let mut session = fixture.session.clone();
+        session.head.interrupted = is_interrupted;
+        fixture.replace_externally(&session).await;
+        fixture.server.respond(400, INVALID_GRANT_BODY);
+        let error = fixture.entry.refresh().await.unwrap_err();
+        assert_eq!(error.to_string().contains("never saved"), is_interrupted, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn block_of_new_login_replaces_rejection_of_earlier_login() {
+    let fixture = fixture().await;
+    fixture.server.respond(400, INVALID_GRANT_BODY);
+    fixture.entry.refresh().await.unwrap_err();
+    fixture.clock.advance(HOUR);
+    let mut session = fixture.session.clone();
+    session.head.login = LoginId::from_bytes([2; 16]);
+    session.head.hold = Some(RefreshBlock::RetryAt(fixture.clock.now() + MINUTE));
+    session.tokens = SessionData::new(tokens(&fixture.refresher, "b0", NOW));
+    fixture.replace_externally(&session).await;
+    let error = fixture.token().await.unwrap_err();
+    assert!(!error.is_login_required(), "{error}");
+    assert_eq!(error.retry_after(), Some(MINUTE));
+    let elapsed = fixture.clock.elapsed();
+    assert!(fixture.entry.is_backing_off(elapsed + MINUTE - SECOND) && !fixture.entry.is_backing_off(elapsed + MINUTE));
+    assert_eq!(fixture.entry.local_pause(elapsed), None, "this process did not try");
+}
+
+#[tokio::test]
+async fn backoff_after_own_attempt_uses_monotonic_clock() {
+    let fixture = fixture().await;
+    fixture.server.respond(429, UNAVAILABLE_BODY);
+    let error = fixture.entry.refresh().await.unwrap_err();
+    let elapsed = fixture.clock.elapsed();
+    assert_eq!(fixture.entry.local_pause(elapsed), error.retry_after());
+    assert!(fixture.entry.is_backing_off(elapsed) && error.retry_after() >= Some(SECOND), "{error:?}");
+}
+
+#[tokio::test]
+async fn client_pause_is_not_extended_by_callers() {
+    let fixture = fixture().await;
+    fixture.pause_client();
+    fixture.advance_and_revalidate(SECOND);
+    fixture.pause_client();
+    let elapsed = fixture.clock.elapsed();
+    let wait = fixture.refresher.pause_error().unwrap().retry_after().unwrap();
+    for _ in 0..3 {
+        assert!(fixture.entry.refresh().await.unwrap_err().is_misconfigured());
+    }
+    assert_eq!(fixture.server.requests(), 0);
+    assert!(fixture.entry.is_backing_off(elapsed + wait - Duration::from_millis(1)));
+    assert!(!fixture.entry.is_backing_off(elapsed + wait));
+    fixture.advance_and_revalidate(wait);
+    assert!(fixture.refresher.pause_error().is_none());
+    fixture.entry.refresh().await.unwrap();
+    assert_eq!(fixture.server.requests(), 1);
+}
+
+#[tokio::test]
+async fn rejected_client_pauses_and_returns_retry_after() {
+    let fixture = fixture().await;
+    fixture.server.respond(401, INVALID_CLIENT_BODY);
+    let error = fixture.entry.refresh().await.unwrap_err();
+    assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error:?}");
+    assert_eq!(fixture.refresher.pause_error().unwrap().retry_after(), error.retry_after());
+    assert_eq!(fixture.refresh_failed_events(), 1);
+    fixture.advance_and_revalidate(MINUTE);
+    fixture.server.respond(401, INVALID_CLIENT_BODY);
+    finish_refresh(&fixture).await;
+    assert_eq!((fixture.server.requests(), fixture.refresh_failed_events()), (2, 1), "the failure is reported once");
+}
+
+#[tokio::test]
+async fn rejection_of_request_before_pause_does_not_extend_pause() {
+    let fixture = fixture().await;
+    fixture.server.set_latency(&fixture.clock, SECOND * 3);
+    fixture.server.respond(401, INVALID_CLIENT_BODY);
+    let entry = fixture.entry.clone();
+    let refreshing = tokio::spawn(async move { entry.refresh().await });
+    run_ready_tasks().await;
+    fixture.clock.advance(SECOND);
+    fixture.pause_client();
+    fixture.clock.advance(SECOND * 2);
+    assert!(refreshing.await.unwrap().unwrap_err().is_misconfigured());
+    assert!(fixture.refresher.pause_error().is_none(), "the pause of one second is over");
+}
+
+#[tokio::test]
+async fn unauthorized_client_error_pauses_only_own_session() {
+    let fixture = fixture().await;
+    for number in 1..4 {
+        fixture.server.respond(400, UNAUTHORIZED_CLIENT_BODY);
+        let error = fixture.entry.refresh().await.unwrap_err();
+        let (elapsed, wait) = (fixture.clock.elapsed(), error.retry_after().unwrap());
+        assert_eq!((fixture.entry.failures(), fixture.refresh_failed_events()), (number, number as usize));
+        assert!(fixture.entry.is_backing_off(elapsed + wait - SECOND) && !fixture.entry.is_backing_off(elapsed + wait));
+        assert!(fixture.refresher.pause_error().is_none());
+        fixture.advance_and_revalidate(wait);
+    }
+}
+
+#[tokio::test]
+async fn rejection_without_reason_is_reported_as_retryable() {
+    let fixture = fixture().await;
+    fixture.server.respond(400, "{}");
+    let error = fixture.entry.refresh().await.unwrap_err();
+    assert!(!error.is_login_required() && error.is_retryable(), "{error}");
+    assert_eq!((fixture.entry.failures(), fixture.refresh_failed_events()), (1, 1));
+}
+
+#[tokio::test]
+async fn unavailable_store_is_retried_with_growing_backoff() {
+    let fixture = fixture().await;
+    fixture.store.set_down(true);
+    for pause in [1, 2, 4] {
+        finish_refresh(&fixture).await;
+        let elapsed = fixture.clock.elapsed();
+        let current = fixture.entry.current();
+        assert_eq!(current.as_ref().unwrap().staleness(elapsed), Duration::ZERO, "the token counts as compared");
+        assert!(fixture.entry.is_backing_off(elapsed + SECOND * pause - Duration::from_millis(1)), "{pause}");
+        assert!(!fixture.entry.is_backing_off(elapsed + SECOND * pause), "{pause}");
+        fixture.clock.advance(MINUTE);
+    }
+    assert_eq!(fixture.server.requests(), 0);
+    assert_eq!(fixture.clock.now(), NOW + MINUTE * 4);
 }
 
 // --- waiting until idle
@@ -245,15 +560,15 @@ async fn wait_idle_pauses_one_second_after_immediate_save_failure() {
     fixture.entry.set_unsaved(fixture.entry.epoch(), &fixture.next_session("a1"));
     fixture.store.set_panicking();
     let refresher = Arc::clone(&fixture.refresher);
-    let settling = tokio::spawn(async move { refresher.wait_idle().await });
+    let waiting = tokio::spawn(async move { refresher.wait_idle().await });
     for _ in 0..2 {
         run_ready_tasks().await;
-        assert!(!settling.is_finished());
+        assert!(!waiting.is_finished());
         fixture.advance_and_revalidate(SECOND);
     }
     run_ready_tasks().await;
-    assert!(settling.is_finished(), "`wait_idle` gives up after the third check");
-    assert_eq!(settling.await.unwrap().unwrap_err().kind(), ErrorKind::Store);
+    assert!(waiting.is_finished(), "`wait_idle` gives up after the third check");
+    assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Store);
 }
 
 #[tokio::test]
@@ -264,16 +579,16 @@ async fn wait_idle_saves_tokens_issued_while_waiting() {
     assert!(!fixture.entry.has_unsaved());
     assert_eq!(fixture.load_stored().await.unwrap().head.generation(), 1);
 
-    let under_way = fixture.refresher.track_task();
+    let active_task = fixture.refresher.track_task();
     let refresher = Arc::clone(&fixture.refresher);
-    let settling = tokio::spawn(async move { refresher.wait_idle().await });
+    let waiting = tokio::spawn(async move { refresher.wait_idle().await });
     run_ready_tasks().await;
-    assert!(!settling.is_finished(), "a refresh is in progress");
+    assert!(!waiting.is_finished(), "a refresh is in progress");
     let mut next = fixture.next_session("a2");
     next.head.generation = 2;
     fixture.entry.set_unsaved(fixture.entry.epoch(), &next);
-    drop(under_way);
-    settling.await.unwrap().unwrap();
+    drop(active_task);
+    waiting.await.unwrap().unwrap();
     assert_eq!(fixture.load_stored().await.unwrap().head.generation(), 2);
 }
 
@@ -282,8 +597,8 @@ fn wait_idle_needs_no_runtime_if_nothing_is_running() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let fixture = runtime.block_on(Fixture::new());
     let mut context = Context::from_waker(Waker::noop());
-    let settled = pin!(fixture.refresher.wait_idle()).poll(&mut context);
-    assert!(matches!(settled, Poll::Ready(Ok(()))), "{settled:?}");
+    let result = pin!(fixture.refresher.wait_idle()).poll(&mut context);
+    assert!(matches!(result, Poll::Ready(Ok(()))), "{result:?}");
 }
 
 /// Runs in Tokio's paused time, which advances while all tasks wait.
@@ -297,25 +612,25 @@ mod paused_time {
     async fn uncached_token_is_loaded_during_session_change() {
         let fixture = Fixture::new().await;
         let _turn = fixture.entry.lock_for_write().await;
-        let begin = Instant::now();
+        let started = Instant::now();
         assert_eq!(fixture.token().await.unwrap(), "a0");
-        assert_eq!(begin.elapsed(), Duration::ZERO);
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn wait_idle_fails_after_three_attempts_or_three_minutes() {
         let fixture = Fixture::new().await;
-        let under_way = fixture.refresher.track_task();
-        let begin = Instant::now();
+        let active_task = fixture.refresher.track_task();
+        let started = Instant::now();
         assert!(fixture.refresher.wait_idle().await.unwrap_err().is_retryable());
-        assert_eq!(begin.elapsed(), SECOND * 180, "a refresh does not complete");
-        drop(under_way);
+        assert_eq!(started.elapsed(), SECOND * 180, "a refresh does not complete");
+        drop(active_task);
 
         fixture.entry.set_unsaved(fixture.entry.epoch(), &fixture.next_session("a1"));
         fixture.store.set_down(true);
-        let begin = Instant::now();
+        let started = Instant::now();
         assert_eq!(fixture.refresher.wait_idle().await.unwrap_err().kind(), ErrorKind::Store);
-        assert_eq!(begin.elapsed(), SECOND * 30, "the store is down");
+        assert_eq!(started.elapsed(), SECOND * 30, "the store is down");
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,13 +640,13 @@ mod paused_time {
         fixture.store.set_down(true);
         fixture.entry.set_unsaved(fixture.entry.epoch(), &fixture.next_session("a1"));
         let refresher = Arc::clone(&fixture.refresher);
-        let begin = Instant::now();
-        let settling = tokio::spawn(async move { refresher.wait_idle().await });
+        let started = Instant::now();
+        let waiting = tokio::spawn(async move { refresher.wait_idle().await });
         tokio::time::sleep(SECOND * 25).await;
         fixture.entry.record_success(fixture.entry.epoch());
         other.set_unsaved(other.epoch(), &fixture.next_session("a1"));
-        assert!(settling.await.unwrap().is_err());
-        assert_eq!(begin.elapsed(), SECOND * 60, "the third check finds the first session saved");
+        assert!(waiting.await.unwrap().is_err());
+        assert_eq!(started.elapsed(), SECOND * 60, "the third check finds the first session saved");
     }
 }
 

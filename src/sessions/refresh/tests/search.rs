@@ -9,17 +9,17 @@ use crate::sessions::refresh::tests::model::{EXCESSIVE_CLOCK_SKEW, FaultBudget, 
 /// Visits every reachable state and returns the number of states.
 fn search_states(first: Model) -> usize {
     let budget = first.budget;
-    let FaultBudget { refreshes: flights, delays, queues, updates: amends, periods, .. } = budget;
-    let quiet = FaultBudget { refreshes: flights, delays, queues, updates: amends, periods, ..NO_FAULTS } == budget;
+    let FaultBudget { refreshes, delays, queues, updates, periods, .. } = budget;
+    let is_faultless = FaultBudget { refreshes, delays, queues, updates, periods, ..NO_FAULTS } == budget;
     let mut seen = HashSet::from([first.clone()]);
     let mut open = vec![first];
-    while let Some(world) = open.pop() {
-        world.check(budget.is_single_refresh_guaranteed());
-        if world.is_idle() && world.budget.refreshes < budget.refreshes {
-            world.check_idle(quiet);
+    while let Some(model) = open.pop() {
+        model.check(budget.is_single_refresh_guaranteed());
+        if model.is_idle() && model.budget.refreshes < budget.refreshes {
+            model.check_idle(is_faultless);
         }
-        for next in world.successors() {
-            assert!(seen.len() < 3_000_000, "the search does not terminate: {world:#?}");
+        for next in model.successors() {
+            assert!(seen.len() < 3_000_000, "the search does not terminate: {model:#?}");
             if seen.insert(next.clone()) {
                 open.push(next);
             }
@@ -31,12 +31,15 @@ fn search_states(first: Model) -> usize {
 #[test]
 fn two_processes_without_faults_refresh_once_despite_clock_skew() {
     for is_strict in [false, true] {
-        for ahead in [0, 5, EXCESSIVE_CLOCK_SKEW] {
-            let states = search_states(Model::new(is_strict, ahead, NO_FAULTS));
+        for clock_ahead in [0, 5, EXCESSIVE_CLOCK_SKEW] {
+            let states = search_states(Model::new(is_strict, clock_ahead, NO_FAULTS));
             assert!(states > 50, "{states}");
             // Leases remembered from one period must not mislead a process in the next one.
-            let states =
-                search_states(Model::new(is_strict, ahead, FaultBudget { refreshes: 4, periods: 2, ..NO_FAULTS }));
+            let states = search_states(Model::new(
+                is_strict,
+                clock_ahead,
+                FaultBudget { refreshes: 4, periods: 2, ..NO_FAULTS },
+            ));
             assert!(states > 500, "{states}");
         }
     }
@@ -63,7 +66,7 @@ fn api_401_causes_one_refresh_for_all_processes_then_pause() {
 fn delays_within_limits_cause_one_refresh_per_generation() {
     let mut states = 0;
     for is_strict in [false, true] {
-        for ahead in [0, 5] {
+        for clock_ahead in [0, 5] {
             for budget in [
                 FaultBudget { delays: 3, ..NO_FAULTS },
                 FaultBudget { delays: 1, queues: 2, ..NO_FAULTS },
@@ -71,7 +74,7 @@ fn delays_within_limits_cause_one_refresh_per_generation() {
                 FaultBudget { delays: 2, removals: 1, ..NO_FAULTS },
                 FaultBudget { delays: 2, puts: 1, ..NO_FAULTS },
             ] {
-                states += search_states(Model::new(is_strict, ahead, budget));
+                states += search_states(Model::new(is_strict, clock_ahead, budget));
             }
         }
     }
@@ -84,7 +87,10 @@ fn search_all(budgets: &[FaultBudget], clocks: &[u64]) -> usize {
     let mut states = 0;
     for is_strict in [false, true] {
         for budget in budgets {
-            states += clocks.iter().map(|ahead| search_states(Model::new(is_strict, *ahead, *budget))).sum::<usize>();
+            states += clocks
+                .iter()
+                .map(|clock_ahead| search_states(Model::new(is_strict, *clock_ahead, *budget)))
+                .sum::<usize>();
         }
     }
     println!("{states} states");
@@ -97,8 +103,8 @@ fn store_and_network_faults_lose_no_recoverable_session() {
     let again = FaultBudget { network_faults: 1, periods: 1, refreshes: 3, ..NO_FAULTS };
     let mut states = search_all(&[FaultBudget { store_faults: 2, ..NO_FAULTS }, faults, again], &[0]);
     for is_strict in [false, true] {
-        for old in [OldTokenState::Due, OldTokenState::Unauthorized] {
-            states += search_states(Model::new(is_strict, 0, faults).with_old_tokens(old));
+        for old_tokens in [OldTokenState::Due, OldTokenState::Unauthorized] {
+            states += search_states(Model::new(is_strict, 0, faults).with_old_tokens(old_tokens));
         }
     }
     assert!(states > 10_000, "{states}");
@@ -134,8 +140,8 @@ fn logouts_logins_and_changes_lose_no_recoverable_session() {
 fn concurrent_logouts_logins_and_changes_are_never_undone() {
     let mut states = 0;
     for is_strict in [false, true] {
-        for (forgets, puts, amends) in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)] {
-            let budget = FaultBudget { removals: forgets, puts, updates: amends, refreshes: 1, ..NO_FAULTS };
+        for (removals, puts, updates) in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)] {
+            let budget = FaultBudget { removals, puts, updates, refreshes: 1, ..NO_FAULTS };
             states += search_states(Model::new(is_strict, 0, budget).with_two_external_changes());
             let budget = FaultBudget { store_faults: 1, refreshes: 0, ..budget };
             states += search_states(Model::new(is_strict, 0, budget).with_two_external_changes());
@@ -169,28 +175,28 @@ proptest! {
     #[test]
     fn random_faults_lose_no_recoverable_session_and_refreshes_end(
         is_strict: bool,
-        old in prop::sample::select(vec![OldTokenState::Expired, OldTokenState::Due, OldTokenState::Unauthorized]),
-        ahead in 0_u64..=11,
+        old_tokens in prop::sample::select(vec![OldTokenState::Expired, OldTokenState::Due, OldTokenState::Unauthorized]),
+        clock_ahead in 0_u64..=11,
         choices in prop::collection::vec(any::<u16>(), 1..250),
     ) {
-        let mut world = Model::new(is_strict, ahead, MANY_FAULTS).with_two_external_changes().with_old_tokens(old);
+        let mut model = Model::new(is_strict, clock_ahead, MANY_FAULTS).with_two_external_changes().with_old_tokens(old_tokens);
         for choice in choices {
-            let mut next = world.successors();
+            let mut next = model.successors();
             if next.is_empty() {
                 break;
             }
-            world = next.swap_remove(usize::from(choice) % next.len());
+            model = next.swap_remove(usize::from(choice) % next.len());
         }
-        world.budget = FaultBudget { refreshes: 0, ..NO_FAULTS };
+        model.budget = FaultBudget { refreshes: 0, ..NO_FAULTS };
         let mut steps = 0;
-        while !world.is_idle() {
+        while !model.is_idle() {
             steps += 1;
-            prop_assert!(steps < MAX_STEPS, "a refresh does not end: {world:#?}");
-            let mut next = world.successors();
-            prop_assert!(!next.is_empty(), "a refresh has no next step: {world:#?}");
+            prop_assert!(steps < MAX_STEPS, "a refresh does not end: {model:#?}");
+            let mut next = model.successors();
+            prop_assert!(!next.is_empty(), "a refresh has no next step: {model:#?}");
             // Alternate, because one process may wait for the other.
-            world = next.swap_remove(steps % next.len());
+            model = next.swap_remove(steps % next.len());
         }
-        world.check_idle(false);
+        model.check_idle(false);
     }
 }

@@ -37,14 +37,14 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(need: Urgency) -> Self {
+    fn new(urgency: Urgency) -> Self {
         let running = RefreshMachine::new(LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING, None, None);
         Self {
             machine: running,
             wall: NOW,
             elapsed: secs(1000),
             revisions_created: 10,
-            urgency: need,
+            urgency,
             has_min_age: true,
             unauthorized: None,
             backoff: secs(3),
@@ -53,23 +53,23 @@ impl Driver {
     }
 
     /// Returns the action of a driver for this entry after the API rejected its token.
-    fn action_after_401(known: &StoredLogin<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
+    fn action_after_401(session: &StoredLogin<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
         let mut driver = Self::new(Urgency::None);
         driver.unauthorized = Some(Unauthorized::default());
         change(&mut driver);
         driver.step(Event::Begun);
-        driver.step(Event::Loaded(Ok(Some(known.clone()))))
+        driver.step(Event::Loaded(Ok(Some(session.clone()))))
     }
 
     fn step(&mut self, event: Event<u32>) -> Action<u32> {
         self.revisions_created = self.revisions_created.wrapping_add(1);
-        let (need, is_settled, unauthorized) = (self.urgency, self.has_min_age, self.unauthorized);
+        let (urgency, has_min_age, unauthorized) = (self.urgency, self.has_min_age, self.unauthorized);
         let demand = |tokens: &u32| match tokens % 2 {
-            1 => Demand { urgency: Urgency::None, has_min_age: is_settled, is_requested: false, unauthorized: None },
+            1 => Demand { urgency: Urgency::None, has_min_age, is_requested: false, unauthorized: None },
             _ => Demand {
-                urgency: need.by_expiry(),
-                has_min_age: is_settled,
-                is_requested: need == Urgency::Requested,
+                urgency: urgency.by_expiry(),
+                has_min_age,
+                is_requested: urgency == Urgency::Requested,
                 unauthorized,
             },
         };
@@ -98,29 +98,32 @@ impl Driver {
     }
 
     /// Returns a driver in the sending state, and the entry with its lease.
-    fn new_sending(need: Urgency, known: StoredLogin<u32>) -> (Self, StoredLogin<u32>) {
-        let mut driver = Self::new(need);
+    fn new_sending(urgency: Urgency, session: StoredLogin<u32>) -> (Self, StoredLogin<u32>) {
+        let mut driver = Self::new(urgency);
         assert_eq!(driver.step(Event::Begun), Action::Load);
-        let Action::Save { session: leased, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
+        let Action::Save { session: leased, expect } = driver.step(Event::Loaded(Ok(Some(session.clone())))) else {
             panic!("no lease is written");
         };
-        assert_eq!(expect, Precondition::Revision(known.head.revision));
-        assert_eq!(leased.head.claim.map(|claim| claim.id), Some(LeaseId::from_bytes(id_bytes(OWN_LEASE))));
-        assert_ne!(leased.head.revision, known.head.revision);
+        assert_eq!(expect, Precondition::Revision(session.head.revision));
+        assert_eq!(leased.head.claim.map(|lease| lease.id), Some(LeaseId::from_bytes(id_bytes(OWN_LEASE))));
+        assert_ne!(leased.head.revision, session.head.revision);
         let sent = driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
-        assert_eq!(sent, Action::Send { login: known.head.login, tokens: known.tokens, limit: TIMING.send_timeout });
+        assert_eq!(
+            sent,
+            Action::Send { login: session.head.login, tokens: session.tokens, limit: TIMING.send_timeout }
+        );
         (driver, leased)
     }
 
     /// Returns a driver in the sending state under a lease that it took over.
     fn new_sending_after_takeover() -> (Self, StoredLogin<u32>) {
-        let theirs = leased_by(FOREIGN_LEASE, NOW);
+        let foreign = leased_by(FOREIGN_LEASE, NOW);
         let mut driver = Self::new(Urgency::Expired);
         driver.step(Event::Begun);
-        assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(foreign.clone())))), Action::Wait(_)));
         driver.advance(TIMING.lease_duration);
         assert_eq!(driver.step(Event::Waited), Action::Load);
-        let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
+        let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(foreign)))) else {
             panic!("no takeover")
         };
         assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMING.takeover_delay));
@@ -154,18 +157,18 @@ fn stored_login() -> StoredLogin<u32> {
 }
 
 fn leased_by(number: u8, at: UnixTime) -> StoredLogin<u32> {
-    let mut known = stored_login();
-    known.head.claim = Some(Lease { id: LeaseId::from_bytes(id_bytes(number)), at, lease: TIMING.lease_duration });
-    known
+    let mut session = stored_login();
+    session.head.claim = Some(Lease { id: LeaseId::from_bytes(id_bytes(number)), at, lease: TIMING.lease_duration });
+    session
 }
 
 /// Returns the entry that releases the lease.
 fn released_session(action: Action<u32>, leased: &StoredLogin<u32>) -> StoredLogin<u32> {
-    let Action::Save { session: known, expect } = action else { panic!("{action:?}") };
+    let Action::Save { session, expect } = action else { panic!("{action:?}") };
     assert_eq!(expect, Precondition::Revision(leased.head.revision));
-    assert_ne!(known.head.revision, leased.head.revision);
-    assert_eq!((known.head.claim, known.head.generation, known.tokens), (None, leased.head.generation, 0));
-    known
+    assert_ne!(session.head.revision, leased.head.revision);
+    assert_eq!((session.head.claim, session.head.generation, session.tokens), (None, leased.head.generation, 0));
+    session
 }
 
 #[test]
@@ -176,24 +179,22 @@ fn new_tokens_are_served_then_saved_with_new_schedule() {
     };
     assert_eq!((new.tokens, new.head.generation, new.head.claim, &new.head.hold), (9, 8, None, &None));
     assert_eq!((new.head.due, new.head.ends, expiring), (Some(NOW + secs(9)), Some(NOW), Some(NOW)));
-    let Action::Save { session: known, expect } = driver.step(Event::Served) else {
-        panic!("the tokens are not saved")
-    };
-    assert_eq!((&known, expect), (&new, Precondition::Revision(leased.head.revision)));
+    let Action::Save { session, expect } = driver.step(Event::Served) else { panic!("the tokens are not saved") };
+    assert_eq!((&session, expect), (&new, Precondition::Revision(leased.head.revision)));
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(RefreshOutcome::Fresh(new)));
 }
 
 #[test]
 fn misconfiguration_releases_lease_without_block() {
     let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
-    let back = released_session(
+    let released = released_session(
         driver.step(Event::Sent(RefreshResult::Misconfigured { is_session_specific: false })),
         &leased,
     );
-    assert_eq!(back.head.hold, None);
+    assert_eq!(released.head.hold, None);
     assert_eq!(
         driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
-        Action::End(RefreshOutcome::Misconfigured(back))
+        Action::End(RefreshOutcome::Misconfigured(released))
     );
 }
 
@@ -206,13 +207,13 @@ fn transient_failure_is_retried_twice_then_blocks_refresh() {
         driver.advance(secs(1));
         assert!(matches!(driver.step(Event::Waited), Action::Send { tokens: 0, .. }));
     }
-    let back = released_session(driver.step(again()), &leased);
+    let released = released_session(driver.step(again()), &leased);
     let until = driver.wall + secs(3);
-    assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(until)));
+    assert_eq!(released.head.hold, Some(RefreshBlock::RetryAt(until)));
     // Another process wrote a lease or a block in the meantime. The failure is still reported.
     assert_eq!(
         driver.step(Event::Saved(Ok(WriteOutcome::Conflict))),
-        Action::End(RefreshOutcome::Blocked { session: back, until })
+        Action::End(RefreshOutcome::Blocked { session: released, until })
     );
 }
 
@@ -221,8 +222,9 @@ fn retry_after_or_unrepeatable_failure_blocks_without_retry() {
     for (retry_after, is_repeatable, wait) in [(Some(secs(120)), true, 120), (Some(secs(1)), true, 3), (None, false, 3)]
     {
         let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
-        let back = released_session(driver.step(Event::Sent(transient_failure(retry_after, is_repeatable))), &leased);
-        assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(wait))));
+        let released =
+            released_session(driver.step(Event::Sent(transient_failure(retry_after, is_repeatable))), &leased);
+        assert_eq!(released.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(wait))));
     }
 }
 
@@ -260,54 +262,57 @@ fn rejection_after_takeover_is_dropped_if_tokens_were_saved() {
 
 #[test]
 fn refresh_block_applies_only_if_current_and_plausible() {
-    let held = |hold| {
-        let mut known = stored_login();
-        known.head.hold = Some(hold);
-        known
+    let blocked = |block| {
+        let mut session = stored_login();
+        session.head.hold = Some(block);
+        session
     };
-    let first = |known: &StoredLogin<u32>| {
+    let first = |session: &StoredLogin<u32>| {
         let mut driver = Driver::new(Urgency::Expired);
         driver.step(Event::Begun);
-        driver.step(Event::Loaded(Ok(Some(known.clone()))))
+        driver.step(Event::Loaded(Ok(Some(session.clone()))))
     };
-    let dead = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
-    assert_eq!(first(&dead), Action::End(RefreshOutcome::Rejected(dead)));
+    let rejected = blocked(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
+    assert_eq!(first(&rejected), Action::End(RefreshOutcome::Rejected(rejected)));
     // Valid tokens are still served, unless the API rejected them as well.
-    let good_by_its_times = |is_dead| {
-        let mut known = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead });
-        known.tokens = 1;
-        known
+    let valid_but_rejected = |is_dead| {
+        let mut session = blocked(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead });
+        session.tokens = 1;
+        session
     };
-    assert_eq!(first(&good_by_its_times(false)), Action::End(RefreshOutcome::Fresh(good_by_its_times(false))));
-    assert_eq!(first(&good_by_its_times(true)), Action::End(RefreshOutcome::Rejected(good_by_its_times(true))));
-    let waiting = held(RefreshBlock::RetryAt(NOW + secs(1)));
-    assert_eq!(first(&waiting), Action::End(RefreshOutcome::Blocked { session: waiting, until: NOW + secs(1) }));
-    for passable in [
+    assert_eq!(first(&valid_but_rejected(false)), Action::End(RefreshOutcome::Fresh(valid_but_rejected(false))));
+    assert_eq!(first(&valid_but_rejected(true)), Action::End(RefreshOutcome::Rejected(valid_but_rejected(true))));
+    let backing_off = blocked(RefreshBlock::RetryAt(NOW + secs(1)));
+    assert_eq!(
+        first(&backing_off),
+        Action::End(RefreshOutcome::Blocked { session: backing_off, until: NOW + secs(1) })
+    );
+    for ignored in [
         RefreshBlock::Rejected { generation: 6, code: None, at: None, is_dead: true },
         RefreshBlock::RetryAt(NOW),
         RefreshBlock::RetryAt(NOW + TIMING.max_block + secs(1)),
     ] {
-        assert!(matches!(first(&held(passable.clone())), Action::Save { .. }), "{passable:?}");
+        assert!(matches!(first(&blocked(ignored.clone())), Action::Save { .. }), "{ignored:?}");
     }
 }
 
 #[test]
 fn foreign_lease_is_awaited_only_for_expired_or_wanted_token() {
-    let theirs = leased_by(FOREIGN_LEASE, NOW);
+    let foreign = leased_by(FOREIGN_LEASE, NOW);
     let mut driver = Driver::new(Urgency::Due);
     driver.step(Event::Begun);
     assert_eq!(
-        driver.step(Event::Loaded(Ok(Some(theirs.clone())))),
-        Action::End(RefreshOutcome::LeaseHeld(theirs.clone()))
+        driver.step(Event::Loaded(Ok(Some(foreign.clone())))),
+        Action::End(RefreshOutcome::LeaseHeld(foreign.clone()))
     );
 
-    for need in [Urgency::Requested, Urgency::Expired] {
-        let mut driver = Driver::new(need);
+    for urgency in [Urgency::Requested, Urgency::Expired] {
+        let mut driver = Driver::new(urgency);
         driver.step(Event::Begun);
         let mut pauses = Vec::new();
-        let begun = driver.elapsed;
+        let started = driver.elapsed;
         loop {
-            match driver.step(Event::Loaded(Ok(Some(theirs.clone())))) {
+            match driver.step(Event::Loaded(Ok(Some(foreign.clone())))) {
                 Action::Wait(pause) => {
                     pauses.push(pause);
                     driver.advance(pause);
@@ -319,7 +324,7 @@ fn foreign_lease_is_awaited_only_for_expired_or_wanted_token() {
         }
         assert_eq!(pauses[..2], [Duration::from_millis(250), Duration::from_millis(375)]);
         assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]) && pauses.last() == Some(&secs(2)));
-        let waited = driver.elapsed - begun;
+        let waited = driver.elapsed - started;
         assert!(waited >= TIMING.lease_duration && waited < TIMING.lease_duration + secs(2), "{waited:?}");
     }
 }
@@ -376,12 +381,12 @@ fn lease_expired_for_more_than_one_day_is_taken_over_early() {
 #[test]
 fn clock_step_during_refresh_does_not_end_foreign_lease_early() {
     for step in [20 * 60, 100 * 24 * 60 * 60] {
-        let theirs = leased_by(FOREIGN_LEASE, NOW);
+        let foreign = leased_by(FOREIGN_LEASE, NOW);
         let mut driver = Driver::new(Urgency::Expired);
         driver.wall = NOW + secs(step);
         driver.step(Event::Begun);
         let mut waited = secs(0);
-        while let Action::Wait(pause) = driver.step(Event::Loaded(Ok(Some(theirs.clone())))) {
+        while let Action::Wait(pause) = driver.step(Event::Loaded(Ok(Some(foreign.clone())))) {
             driver.advance(pause);
             waited += pause;
             driver.step(Event::Waited);
@@ -394,13 +399,13 @@ fn clock_step_during_refresh_does_not_end_foreign_lease_early() {
 
 #[test]
 fn takeover_yields_to_tokens_saved_by_former_holder() {
-    let theirs = leased_by(FOREIGN_LEASE, NOW);
+    let foreign = leased_by(FOREIGN_LEASE, NOW);
     let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
-    driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
+    driver.step(Event::Loaded(Ok(Some(foreign.clone()))));
     driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
-    driver.step(Event::Loaded(Ok(Some(theirs))));
+    driver.step(Event::Loaded(Ok(Some(foreign))));
     // The same applies if the lease may or may not have been written.
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
     let mut own = leased_by(OWN_LEASE, driver.wall);
@@ -450,15 +455,15 @@ fn api_401_refreshes_valid_token_and_is_counted() {
 
 #[test]
 fn api_401_within_minimum_interval_or_pause_does_not_refresh() {
-    let fresh = |known: &StoredLogin<u32>| Action::End(RefreshOutcome::Fresh(known.clone()));
+    let fresh = |session: &StoredLogin<u32>| Action::End(RefreshOutcome::Fresh(session.clone()));
     assert_eq!(Driver::action_after_401(&stored_login(), |driver| driver.has_min_age = false), fresh(&stored_login()));
     let mut counted = stored_login();
     counted.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW - secs(299), cut: None });
     assert_eq!(Driver::action_after_401(&counted, |_| ()), fresh(&counted));
     // A refresh that is needed for another reason still happens, and the count is kept.
-    for need in [Urgency::Due, Urgency::Requested, Urgency::Expired] {
-        let next = Driver::action_after_401(&counted, |driver| driver.urgency = need);
-        let Action::Save { session: leased, .. } = next else { panic!("{need:?}: {next:?}") };
+    for urgency in [Urgency::Due, Urgency::Requested, Urgency::Expired] {
+        let next = Driver::action_after_401(&counted, |driver| driver.urgency = urgency);
+        let Action::Save { session: leased, .. } = next else { panic!("{urgency:?}: {next:?}") };
         assert_eq!(leased.head.unauthorized, counted.head.unauthorized);
     }
     let (mut driver, _) = Driver::new_sending(Urgency::Due, counted.clone());
@@ -507,32 +512,32 @@ fn api_rejected_token_is_withheld_once_refresh_is_rejected() {
 
 #[test]
 fn rejection_without_reason_is_final_at_fourth_attempt() {
-    let mut known = stored_login();
+    let mut session = stored_login();
     for (tries, minutes) in [(1, 1), (2, 5), (3, 15)] {
-        let (mut driver, leased) = Driver::new_sending(Urgency::Expired, known.clone());
+        let (mut driver, leased) = Driver::new_sending(Urgency::Expired, session.clone());
         driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Missing }));
-        let back = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
+        let released = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
         let until = NOW + secs(minutes * 60);
-        assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(until)), tries));
+        assert_eq!((&released.head.hold, released.head.unexplained), (&Some(RefreshBlock::RetryAt(until)), tries));
         assert_eq!(
             driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
-            Action::End(RefreshOutcome::Blocked { session: back.clone(), until })
+            Action::End(RefreshOutcome::Blocked { session: released.clone(), until })
         );
-        known = back;
-        known.head.hold = None;
+        session = released;
+        session.head.hold = None;
     }
     // During an outage, it is never final.
-    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, known.clone());
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, session.clone());
     driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Outage }));
-    let back = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
-    assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(NOW + secs(60))), 3));
+    let released = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
+    assert_eq!((&released.head.hold, released.head.unexplained), (&Some(RefreshBlock::RetryAt(NOW + secs(60))), 3));
     // New tokens reset the count.
-    let (mut driver, _) = Driver::new_sending(Urgency::Expired, known.clone());
+    let (mut driver, _) = Driver::new_sending(Urgency::Expired, session.clone());
     let Action::Serve { session: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("not served")
     };
     assert_eq!(new.head.unexplained, 0);
-    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, known);
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, session);
     driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Missing }));
     let marked = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
     assert!(marked.head.is_rejected());
@@ -541,12 +546,12 @@ fn rejection_without_reason_is_final_at_fourth_attempt() {
 #[test]
 fn session_specific_client_rejection_blocks_session() {
     let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
-    let back =
+    let released =
         released_session(driver.step(Event::Sent(RefreshResult::Misconfigured { is_session_specific: true })), &leased);
-    assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(3))));
+    assert_eq!(released.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(3))));
     assert_eq!(
         driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
-        Action::End(RefreshOutcome::Misconfigured(back))
+        Action::End(RefreshOutcome::Misconfigured(released))
     );
 }
 
@@ -562,21 +567,21 @@ fn failed_save_is_retried_every_2_seconds_for_10_minutes() {
     let (mut driver, _) = Driver::new_sending(Urgency::Expired, stored_login());
     driver.step(Event::Sent(RefreshResult::Granted(9)));
     driver.step(Event::Served);
-    let begun = driver.elapsed;
+    let started = driver.elapsed;
     let mut pauses = Vec::new();
     let mut next = driver.step(Event::Saved(Err(StoreFailed)));
-    while driver.elapsed - begun < secs(15 * 60) {
+    while driver.elapsed - started < secs(15 * 60) {
         let Action::Wait(pause) = next else { panic!("{next:?}") };
-        pauses.push((driver.elapsed - begun, pause));
+        pauses.push((driver.elapsed - started, pause));
         driver.advance(pause);
         assert_eq!(driver.step(Event::Waited), Action::Load);
         next = driver.step(Event::Loaded(Err(StoreFailed)));
     }
-    let longest = |from: u64, to: u64| {
+    let max = |from: u64, to: u64| {
         let within = pauses.iter().filter(|(at, _)| (secs(from)..secs(to)).contains(at));
         within.map(|(_, pause)| *pause).max().unwrap()
     };
-    assert_eq!((longest(0, 600), longest(700, 900)), (secs(2), secs(60)));
+    assert_eq!((max(0, 600), max(700, 900)), (secs(2), secs(60)));
 }
 
 #[test]
@@ -590,10 +595,10 @@ fn interrupted_mark_persists_until_new_tokens() {
 
     // A transient failure does not clear it, so a later rejection of the old token is explained.
     let (mut driver, leased) = Driver::new_sending_after_takeover();
-    let mut held = released_session(driver.step(Event::Sent(transient_failure(Some(secs(9)), true))), &leased);
-    assert!(held.head.interrupted);
-    held.head.hold = None;
-    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, held);
+    let mut blocked = released_session(driver.step(Event::Sent(transient_failure(Some(secs(9)), true))), &leased);
+    assert!(blocked.head.interrupted);
+    blocked.head.hold = None;
+    let (mut driver, leased) = Driver::new_sending(Urgency::Expired, blocked);
     driver.step(Event::Sent(rejection(None)));
     assert!(released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased).head.interrupted);
 
@@ -764,7 +769,7 @@ fn tokens_found_saved_end_refresh_even_if_due() {
 
 #[test]
 fn save_retry_interval_grows_after_ten_minutes() {
-    let longest = |after: Duration| {
+    let max = |after: Duration| {
         let mut driver = driver_saving_tokens();
         driver.step(Event::Saved(Err(StoreFailed)));
         driver.advance(after);
@@ -776,20 +781,20 @@ fn save_retry_interval_grows_after_ten_minutes() {
         }
         pauses.into_iter().max().unwrap()
     };
-    assert_eq!(longest(TIMING.eager_save_period - Duration::from_millis(1)), TIMING.max_eager_save_pause);
-    assert!(longest(TIMING.eager_save_period) > TIMING.max_eager_save_pause);
+    assert_eq!(max(TIMING.eager_save_period - Duration::from_millis(1)), TIMING.max_eager_save_pause);
+    assert!(max(TIMING.eager_save_period) > TIMING.max_eager_save_pause);
 }
 
 #[test]
 fn rejection_does_not_apply_to_new_login() {
     let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     driver.step(Event::Sent(rejection(None)));
-    let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
-    theirs.head.revision = Revision::from_bytes(id_bytes(70));
-    driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
+    let mut foreign = leased_by(FOREIGN_LEASE, driver.wall);
+    foreign.head.revision = Revision::from_bytes(id_bytes(70));
+    driver.step(Event::Loaded(Ok(Some(foreign.clone()))));
     driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
-    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no lease") };
+    let Action::Save { session: again, .. } = driver.step(Event::Loaded(Ok(Some(foreign)))) else { panic!("no lease") };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Send { .. }));
@@ -811,9 +816,9 @@ fn recovered_tokens_due_again_are_refreshed_after_save() {
     let Action::Save { session: leased, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else {
         panic!("no lease")
     };
-    let claim = leased.head.claim.map(|claim| (claim.id, claim.lease));
+    let lease = leased.head.claim.map(|lease| (lease.id, lease.lease));
     assert_eq!(
-        (claim, leased.head.generation),
+        (lease, leased.head.generation),
         (Some((LeaseId::from_bytes(id_bytes(OWN_LEASE)), TIMING.lease_duration)), 8)
     );
 }
@@ -837,22 +842,24 @@ fn mutual_takeover_confirms_second_rejection() {
     let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
     assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
     // Another process took the lease over and may save newer tokens soon.
-    let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
-    theirs.head.revision = Revision::from_bytes(id_bytes(70));
-    assert_ne!(theirs.head.revision, leased.head.revision);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
+    let mut foreign = leased_by(FOREIGN_LEASE, driver.wall);
+    foreign.head.revision = Revision::from_bytes(id_bytes(70));
+    assert_ne!(foreign.head.revision, leased.head.revision);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(foreign.clone())))), Action::Wait(_)));
     driver.advance(TIMING.lease_duration);
     driver.step(Event::Waited);
-    let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no lease") };
+    let Action::Save { session: leased, .. } = driver.step(Event::Loaded(Ok(Some(foreign)))) else {
+        panic!("no lease")
+    };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(leased)))), Action::Send { .. }));
     assert_eq!(driver.step(Event::Sent(rejection(None))), Action::Load);
-    let mut theirs = leased_by(FOREIGN_LEASE, driver.wall);
-    theirs.head.revision = Revision::from_bytes(id_bytes(71));
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(TIMING.confirmation_delay));
+    let mut foreign = leased_by(FOREIGN_LEASE, driver.wall);
+    foreign.head.revision = Revision::from_bytes(id_bytes(71));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(foreign.clone())))), Action::Wait(TIMING.confirmation_delay));
     driver.step(Event::Waited);
-    let Action::Save { session: marked, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no mark") };
+    let Action::Save { session: marked, .. } = driver.step(Event::Loaded(Ok(Some(foreign)))) else { panic!("no mark") };
     assert!(marked.head.is_rejected() && marked.head.claim.is_none());
 }
 
@@ -888,25 +895,25 @@ fn wait_for_other_process_ends_at_time_limit() {
 fn lease_conflicts_end_refresh_after_200_attempts() {
     let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
-    let mut claims = 0;
+    let mut leases = 0;
     while let Action::Save { .. } = driver.step(Event::Loaded(Ok(Some(stored_login())))) {
-        claims += 1;
-        assert!(claims <= 200, "the loop does not end");
+        leases += 1;
+        assert!(leases <= 200, "the loop does not end");
         assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
     }
-    assert_eq!(claims, 200);
+    assert_eq!(leases, 200);
 }
 
 #[test]
 fn block_of_maximum_duration_is_applied() {
-    let mut held = stored_login();
+    let mut blocked = stored_login();
     let until = NOW + TIMING.max_block;
-    held.head.hold = Some(RefreshBlock::RetryAt(until));
+    blocked.head.hold = Some(RefreshBlock::RetryAt(until));
     let mut driver = Driver::new(Urgency::Expired);
     driver.step(Event::Begun);
     assert_eq!(
-        driver.step(Event::Loaded(Ok(Some(held.clone())))),
-        Action::End(RefreshOutcome::Blocked { session: held, until })
+        driver.step(Event::Loaded(Ok(Some(blocked.clone())))),
+        Action::End(RefreshOutcome::Blocked { session: blocked, until })
     );
 }
 
@@ -953,21 +960,21 @@ fn outage_backoff_is_at_least_one_minute() {
         let (mut driver, leased) = Driver::new_sending(Urgency::Expired, stored_login());
         driver.backoff = secs(backoff);
         driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: RejectionReason::Outage }));
-        let back = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
-        assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(pause))), "{backoff}");
+        let released = released_session(driver.step(Event::Loaded(Ok(Some(leased.clone())))), &leased);
+        assert_eq!(released.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(pause))), "{backoff}");
     }
 }
 
 #[test]
 fn own_backoff_replaces_implausible_block_time() {
     for until in [NOW - secs(3600), NOW + TIMING.max_block + secs(1)] {
-        let mut held = stored_login();
-        held.head.hold = Some(RefreshBlock::RetryAt(until));
+        let mut blocked = stored_login();
+        blocked.head.hold = Some(RefreshBlock::RetryAt(until));
         let mut driver = Driver::new(Urgency::Expired);
         driver.local_pause = Some(secs(60));
         driver.step(Event::Begun);
-        let expected = RefreshOutcome::Blocked { session: held.clone(), until: NOW + secs(60) };
-        assert_eq!(driver.step(Event::Loaded(Ok(Some(held)))), Action::End(expected));
+        let expected = RefreshOutcome::Blocked { session: blocked.clone(), until: NOW + secs(60) };
+        assert_eq!(driver.step(Event::Loaded(Ok(Some(blocked)))), Action::End(expected));
     }
     // Without a block, there is nothing to wait for: it was removed by `unblock`.
     let mut driver = Driver::new(Urgency::Expired);
