@@ -451,6 +451,7 @@ impl<T, K> Default for RecentMap<T, K> {
 }
 
 impl<T, K: Clone + Eq + Hash> RecentMap<T, K> {
+    #[cfg(feature = "axum")]
     pub(crate) fn contains(&self, id: &K) -> bool {
         self.values.contains_key(id)
     }
