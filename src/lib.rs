@@ -37,7 +37,7 @@
 //!
 //! | I am building a … | start with | read |
 //! |---|---|---|
-//! | web application | [`axum`](crate::axum), or [`WebexOAuth`] and [`cookies`] | [`guide::web`], [`guide::cookies`] |
+//! | web application | [`axum`], or [`WebexOAuth`] and [`cookies`] | [`guide::web`], [`guide::cookies`] |
 //! | command-line tool | [`BrowserLogin`] | [`guide::terminals`] |
 //! | device without a browser | [`DeviceLogin`] | [`guide::devices`] |
 //! | service with many users | [`TokenManager`], [`KeepAlive`], [`store`] | [`guide::tokens`](guide::tokens#stored-sessions) |
@@ -102,7 +102,7 @@
 //! | `keyring` | [`store::KeyringStore`]: the operating system's keyring |
 //! | `encrypted` | [`store::Encrypted`]: encryption for any store |
 //! | `cookies` | [`cookies`]: pending logins in encrypted cookies |
-//! | `axum` | [`axum`](crate::axum): login, logout, and sessions in an axum application; includes `cookies` |
+//! | `axum` | [`axum`]: login, logout, and sessions in an axum application; includes `cookies` |
 //! | `loopback` | [`BrowserLogin`]: login in a local browser for terminal programs |
 //! | `middleware` | [`middleware`]: access tokens on the requests of your own reqwest client |
 //! | `qr` | [`QrCode`]: QR codes for [`DeviceLogin::qr`] |

@@ -247,7 +247,7 @@
 //!
 //! impl ResponseError for Failure {
 //!     fn status_code(&self) -> StatusCode {
-//!         StatusCode::BAD_REQUEST
+//!         if self.0.is_retryable() { StatusCode::BAD_GATEWAY } else { StatusCode::BAD_REQUEST }
 //!     }
 //! }
 //! ```
