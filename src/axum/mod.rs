@@ -10,36 +10,43 @@
 //! use axum::{Router, response::Html, routing::get};
 //! use webex_oauth::axum::{WebexAuth, WebexSession};
 //! # use webex_oauth::cookies::{EncryptionKey, EncryptionKeys};
-//! # use webex_oauth::{TokenManager, store::MemoryStore, testing::MockWebex};
-//!
-//! async fn profile(session: WebexSession) -> webex_oauth::Result<Html<String>> {
-//!     let person = session.person().await?;
-//!     let email = person.email().unwrap_or("unknown");
-//!     let log_out = "<form method=post action=/auth/logout><button>Log out</button></form>";
-//!     Ok(Html(format!("<p>{}</p>{log_out}", escape(email))))
-//! }
+//! # use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
+//! # use webex_oauth::{TokenManager, store::MemoryStore};
+//! # #[derive(serde::Deserialize)]
+//! # struct Room { title: String }
 //! # fn escape(text: &str) -> String { text.replace('<', "&lt;") }
+//!
+//! async fn rooms(session: WebexSession) -> webex_oauth::Result<Html<String>> {
+//!     let mut rooms = session.list::<Room>("rooms");
+//!     let mut html = String::new();
+//!     while let Some(room) = rooms.try_next().await? {
+//!         html.push_str(&format!("<li>{}", escape(&room.title)));
+//!     }
+//!     Ok(Html(html))
+//! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let redirect_uri = "http://localhost:5000/auth/cisco/callback";
 //! # let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
+//! # let list = Fault::status(200).json("{\"items\": [{\"title\": \"Lunch\"}]}");
+//! # mock.on(MockEndpoint::path("/v1/rooms")).respond_with(list);
 //! # let manager = TokenManager::new(mock.client(), MemoryStore::new())?;
 //! # let cookie_keys = EncryptionKeys::new("1", EncryptionKey::generate()?)?;
 //!
 //! // The redirect URI of the client is `http://localhost:5000/auth/cisco/callback`.
-//! let auth = WebexAuth::builder(manager, cookie_keys).after_login("/profile").build()?;
+//! let auth = WebexAuth::builder(manager, cookie_keys).after_login("/rooms").build()?;
 //! let app = Router::new()
-//!     .route("/profile", get(profile)) // without a session: redirect to /auth/cisco
+//!     .route("/rooms", get(rooms)) // without a session: redirect to /auth/cisco
 //!     .nest("/auth", auth.routes()) // GET cisco, GET cisco/callback, POST logout
 //!     .layer(auth.layer());
 //!
 //! // In a test, with the feature `testing`:
 //! let cookie = mock.log_in(&app, "/auth/cisco").await;
 //! # use tower::ServiceExt as _;
-//! # let request = axum::http::Request::get("/profile").header("cookie", cookie);
+//! # let request = axum::http::Request::get("/rooms").header("cookie", cookie);
 //! # let response = app.oneshot(request.body(axum::body::Body::empty())?).await?;
 //! # let page = axum::body::to_bytes(response.into_body(), 4096).await?;
-//! # assert!(page.starts_with(b"<p>jane@example.com</p>"));
+//! # assert!(page.starts_with(b"<li>Lunch"));
 //! # Ok(())
 //! # }
 //! ```
