@@ -247,7 +247,8 @@
 //!
 //! impl ResponseError for Failure {
 //!     fn status_code(&self) -> StatusCode {
-//!         if self.0.is_retryable() { StatusCode::BAD_GATEWAY } else { StatusCode::BAD_REQUEST }
+//!         let is_webex_down = self.0.is_retryable();
+//!         if is_webex_down { StatusCode::BAD_GATEWAY } else { StatusCode::BAD_REQUEST }
 //!     }
 //! }
 //! ```
