@@ -37,7 +37,7 @@
 //!
 //! | I am building a … | start with | read |
 //! |---|---|---|
-//! | web application | [`WebexOAuth`], [`cookies`] | [`guide::web`], [`guide::cookies`] |
+//! | web application | [`axum`], or [`WebexOAuth`] and [`cookies`] | [`guide::web`], [`guide::cookies`] |
 //! | command-line tool | [`BrowserLogin`] | [`guide::terminals`] |
 //! | device without a browser | [`DeviceLogin`] | [`guide::devices`] |
 //! | service with many users | [`TokenManager`], [`KeepAlive`], [`store`] | [`guide::tokens`](guide::tokens#stored-sessions) |
@@ -102,6 +102,7 @@
 //! | `keyring` | [`store::KeyringStore`]: the operating system's keyring |
 //! | `encrypted` | [`store::Encrypted`]: encryption for any store |
 //! | `cookies` | [`cookies`]: pending logins in encrypted cookies |
+//! | `axum` | [`axum`]: login, logout, and sessions in an axum application; includes `cookies` |
 //! | `loopback` | [`BrowserLogin`]: login in a local browser for terminal programs |
 //! | `middleware` | [`middleware`]: access tokens on the requests of your own reqwest client |
 //! | `qr` | [`QrCode`]: QR codes for [`DeviceLogin::qr`] |
@@ -138,7 +139,7 @@ mod secret;
 mod redact;
 mod json;
 mod trace;
-#[cfg(any(feature = "loopback", feature = "testing"))]
+#[cfg(any(feature = "loopback", feature = "axum", feature = "testing"))]
 mod html;
 #[cfg(any(feature = "encrypted", feature = "cookies"))]
 mod crypto;
@@ -170,6 +171,8 @@ mod sessions;
 mod login;
 #[cfg(feature = "middleware")]
 pub mod middleware;
+#[cfg(feature = "axum")]
+pub mod axum;
 
 // Test support.
 #[cfg(feature = "testing")]

@@ -18,7 +18,7 @@
 //! | level | events |
 //! |---|---|
 //! | WARN | a refresh failed, a user must log in again, or a store or setting is faulty |
-//! | INFO | a session was stored, refreshed, removed, or unblocked |
+//! | INFO | a session was stored, refreshed, removed, or unblocked; a login was completed (feature `axum`) |
 //! | DEBUG | every step in between |
 //!
 //! The span `webex_oauth::request` covers one request and its repetitions. Its fields are

@@ -240,7 +240,8 @@
 //! ```
 //!
 //! To finish the login, request the callback's path and query in the same way, with the cookie from
-//! the first response.
+//! the first response. [`MockWebex::log_in`] (feature `axum`) does all of this in one line, and
+//! returns the cookie for further requests: `let cookie = mock.log_in(&app, "/login").await;`.
 //!
 //! # Any application, as a browser sees it
 //!
@@ -364,6 +365,7 @@
 //! [`MockWebex::approve`]: crate::testing::MockWebex::approve
 //! [`MockWebex::client`]: crate::testing::MockWebex::client
 //! [`MockWebex::go_offline`]: crate::testing::MockWebex::go_offline
+//! [`MockWebex::log_in`]: crate::testing::MockWebex::log_in
 //! [`MockWebex::revoke`]: crate::testing::MockWebex::revoke
 //! [`MockWebex::service`]: crate::testing::MockWebex::service
 //! [`MockWebexBuilder::relay`]: crate::testing::MockWebexBuilder::relay

@@ -10,9 +10,39 @@
 //! identifies users. `cargo run --example connect_provider` connects the Webex accounts of
 //! customers and works for them in the background.
 //!
+//! # With axum
+//!
+//! The feature `axum` contains the routes, the session, and the protections of this chapter:
+//!
+//! ```
+//! # #[cfg(feature = "axum")]
+//! # mod application {
+//! use axum::{Router, routing::get};
+//! use webex_oauth::TokenManager;
+//! use webex_oauth::axum::{WebexAuth, WebexSession};
+//! use webex_oauth::cookies::EncryptionKeys;
+//!
+//! async fn home(session: WebexSession) -> webex_oauth::Result<String> {
+//!     Ok(format!("Hello {}!", session.account().await?))
+//! }
+//!
+//! fn app(manager: TokenManager, cookie_keys: EncryptionKeys) -> webex_oauth::Result<Router> {
+//!     let auth = WebexAuth::builder(manager, cookie_keys).build()?;
+//!     Ok(Router::new()
+//!         .route("/", get(home)) // without a session: redirect to /auth/cisco
+//!         .nest("/auth", auth.routes()) // GET cisco, GET cisco/callback, POST logout
+//!         .layer(auth.layer()))
+//! }
+//! # }
+//! ```
+//!
+//! [`webex_oauth::axum`](crate::axum) describes the routes, several instances behind a proxy, and
+//! sessions of the application's own. `cargo run --example axum_minimal` runs such an application.
+//! The rest of this chapter is for other frameworks, and for handlers of your own.
+//!
 //! # The handlers
 //!
-//! This application uses axum, and stores pending logins in encrypted cookies
+//! This application uses axum without that feature, and stores pending logins in encrypted cookies
 //! ([`cookies`](crate::cookies), feature `cookies`). [`guide::cookies`](super::cookies) describes
 //! the alternative. It also requires the crates `axum` 0.8, `rand` 0.10 (feature `sys_rng`),
 //! `tokio`, and `url` 2.
@@ -316,7 +346,9 @@
 //! a copy of the cookie is useless. Tests:
 //! `web_login::session_id_from_before_login_is_invalidated`,
 //! `web_login::session_ends_at_logout_and_after_two_days`,
-//! `web_login::https_cookies_have_host_prefix_and_secure_attribute`.
+//! `web_login::https_cookies_have_host_prefix_and_secure_attribute`,
+//! `axum::session_from_before_login_is_invalidated`. In tower-sessions, call `cycle_id` at the
+//! login: [`AppSession`](crate::axum::AppSession) contains the code.
 //!
 //! ## Someone else's callback
 //!

@@ -5,7 +5,8 @@
 //! application. [`guide::cookies`](crate::guide::cookies) compares cookies with a session on the
 //! server.
 //!
-//! The API uses header values only, so it works with every framework. With axum:
+//! The API uses header values only, so it works with every framework. For axum, the feature `axum`
+//! contains [complete routes](crate::axum). Handlers of your own:
 //!
 //! ```
 //! use axum::extract::{Query, State};
@@ -86,6 +87,7 @@
 //! With hyper, warp, or tower, add the cookies with `response.headers_mut().extend(cookies)`. With
 //! actix-web 4, which uses the headers of `http` 0.2, pass `request.headers().get_all("cookie")`.
 //! Convert each of [`SetCookies::values`] to a string for the response.
+//! [`guide::cookies`](crate::guide::cookies#other-frameworks) contains handlers for both.
 //!
 //! # Security
 //!
@@ -121,6 +123,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -340,18 +343,18 @@ fn pending_id_in(name: &str) -> Option<&str> {
 
 /// Parses the names and values of a `Cookie` header (RFC 6265, section 4.2.1). Pairs that are not
 /// valid UTF-8 are ignored.
-fn parse_cookie_pairs(header: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn parse_cookie_pairs(header: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     let pairs = header.split(|byte| *byte == b';').filter_map(|pair| std::str::from_utf8(pair).ok());
     pairs.filter_map(|pair| pair.trim_ascii().split_once('='))
 }
 
 /// Builds a `Set-Cookie` value. A lifetime of zero removes the cookie.
-fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue> {
-    let secure = if name.starts_with(HOST_COOKIE_PREFIX) { "; Secure" } else { "" };
+pub(crate) fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue> {
+    let secure = if name.starts_with("__Host-") { "; Secure" } else { "" };
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
     let mut value = HeaderValue::try_from(text).map_err(|source| {
-        Error::new(ErrorKind::InvalidInput, "login cannot be stored in a cookie").with_source(source)
+        Error::new(ErrorKind::InvalidInput, "value cannot be stored in a cookie").with_source(source)
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -398,8 +401,8 @@ fn not_found_error(id: &PendingId, why: Option<OpenError>, is_rewritten: bool) -
     Error::new(ErrorKind::PendingNotFound, format!("no pending login for callback {id}: {why}"))
 }
 
-/// The maximum number of logins remembered of each kind. They take a few megabytes, and exceed what
-/// a process completes in ten minutes.
+/// The maximum number of entries in a [`RecentMap`]. They take a few megabytes, and exceed the
+/// logins that a process completes in ten minutes.
 const MAX_RECENT_LOGINS: usize = 65_536;
 
 /// The logins known to this process.
@@ -435,21 +438,26 @@ impl fmt::Debug for RecentLogins {
 
 /// The values of the latest logins. Eviction does not depend on a clock: setting it back must not
 /// make a cookie valid again.
-struct RecentMap<T> {
-    values: HashMap<PendingId, T>,
+pub(crate) struct RecentMap<T, K = PendingId> {
+    values: HashMap<K, T>,
     /// The IDs, oldest first. Some may have no value anymore.
-    order: VecDeque<PendingId>,
+    order: VecDeque<K>,
 }
 
-impl<T> Default for RecentMap<T> {
+impl<T, K> Default for RecentMap<T, K> {
     fn default() -> Self {
         Self { values: HashMap::new(), order: VecDeque::new() }
     }
 }
 
-impl<T> RecentMap<T> {
+impl<T, K: Clone + Eq + Hash> RecentMap<T, K> {
+    #[cfg(feature = "axum")]
+    pub(crate) fn contains(&self, id: &K) -> bool {
+        self.values.contains_key(id)
+    }
+
     /// Adds a value. Returns `false` if the ID already has one.
-    fn add(&mut self, id: PendingId, value: T) -> bool {
+    pub(crate) fn add(&mut self, id: K, value: T) -> bool {
         if self.values.contains_key(&id) {
             return false;
         }

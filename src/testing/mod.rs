@@ -173,7 +173,7 @@
 // - `model` is the state of the simulated Webex. `rules` turn a request into a response, without
 //   I/O. `server` connects them to wiremock.
 // - `builder` configures a mock, and `mock` is the mock. `endpoint_script` contains its handles for
-//   faults and expected requests.
+//   faults and expected requests. `axum_login` logs test clients in to axum applications.
 
 pub(crate) mod token_codec;
 pub(crate) mod signing;
@@ -190,6 +190,8 @@ pub(crate) mod server;
 pub(crate) mod endpoint_script;
 pub(crate) mod builder;
 pub(crate) mod mock;
+#[cfg(feature = "axum")]
+pub(crate) mod axum_login;
 
 pub use crate::testing::builder::MockWebexBuilder;
 pub use crate::testing::endpoint::MockEndpoint;

@@ -12,6 +12,7 @@ mod browser_client;
 mod failures;
 mod api_401;
 mod architecture;
+mod axum;
 mod builder_settings;
 mod api_calls;
 mod api_requests;
