@@ -9,7 +9,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 async fn compressed_response_is_rejected_without_decompression() {
     let webex = MockServer::start().await;
     let decompressing = reqwest::Client::builder().gzip(true);
-    for transport in [ReqwestTransport::builder().build().unwrap(), ReqwestTransport::from_builder(decompressing).unwrap()] {
+    for transport in
+        [ReqwestTransport::builder().build().unwrap(), ReqwestTransport::from_builder(decompressing).unwrap()]
+    {
         for encoding in ["gzip", "br", "zstd", "deflate", "x-gzip", "identity, gzip"] {
             webex.reset().await;
             let response =

@@ -59,8 +59,6 @@ fn svg_qr_code_is_scannable_with_escaped_title() {
         .collect();
     assert_eq!(scan(size, |x, y| modules.contains(&(x, y))), URI);
     assert!(
-        head.contains(
-            "<title>QR code: https://oauth-helper-r.wbx2.com/verify?userCode=e9e1&amp;x=&lt;1&gt;</title>"
-        )
+        head.contains("<title>QR code: https://oauth-helper-r.wbx2.com/verify?userCode=e9e1&amp;x=&lt;1&gt;</title>")
     );
 }

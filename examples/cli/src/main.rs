@@ -231,7 +231,9 @@ impl Program {
         let token = stored.session.access_token().await?;
         let expires_at = stored.session.status().await?.and_then(|status| status.access_token_expires_at);
         let printed = print_data(&match self.json {
-            true => json!({ "access_token": token.expose(), "expires_at": expires_at.map(UnixTime::as_secs) }).to_string(),
+            true => {
+                json!({ "access_token": token.expose(), "expires_at": expires_at.map(UnixTime::as_secs) }).to_string()
+            }
             false => token.expose().to_owned(),
         });
         // A refresh may be in progress in the background.

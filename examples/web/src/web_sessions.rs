@@ -46,7 +46,10 @@ impl<T: Clone> WebSessions<T> {
     /// Returns the value of this browser's session.
     pub fn find(&self, headers: &HeaderMap) -> Option<T> {
         let now = self.webex.now();
-        self.lock_entries().get(self.session_id(headers)?).filter(|(_, expires_at)| *expires_at > now).map(|(value, _)| value.clone())
+        self.lock_entries()
+            .get(self.session_id(headers)?)
+            .filter(|(_, expires_at)| *expires_at > now)
+            .map(|(value, _)| value.clone())
     }
 
     /// Begins a session under a new ID and ends the previous one of this browser.

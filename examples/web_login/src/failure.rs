@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use example_web::log;
 use webex_oauth::{Error, ErrorKind};
 
-use super::return_to::ReturnTo;
 use super::pages;
+use super::return_to::ReturnTo;
 
 pub(crate) struct Failure {
     status: StatusCode,
