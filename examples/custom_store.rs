@@ -4,6 +4,8 @@
 //! Run with `cargo run --example custom_store`. It requires no network. The documentation of
 //! `webex_oauth::store` contains a complete store.
 
+#[path = "process/arguments.rs"]
+mod arguments;
 #[path = "process/exit.rs"]
 mod exit;
 #[path = "process/folder.rs"]
@@ -15,13 +17,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use clap::Command;
 use webex_oauth::Result;
 use webex_oauth::store::{
     Entry, FileStore, Head, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome, conformance,
 };
 
 use self::folder::Folder;
+
+const HELP: &str = "Tests a custom store with the conformance suite\n\nUsage: custom_store";
 
 /// A store that counts calls, for example for a dashboard.
 #[derive(Clone, Debug)]
@@ -83,8 +86,10 @@ impl<S: TokenStore> TokenStore for CountingStore<S> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Command::new("custom_store").about("Tests a custom store with the conformance suite").get_matches();
-    exit::code(run_conformance_suite().await)
+    if let Err(code) = arguments::parse(HELP, []) {
+        return code;
+    }
+    exit::exit_code(run_conformance_suite().await)
 }
 
 async fn run_conformance_suite() -> Result<(), Box<dyn std::error::Error>> {

@@ -4,6 +4,8 @@
 //! services: one extends the refresh token with each refresh, and the other does not. A real
 //! program needs only the lines in `manager_with_keep_alive`.
 
+#[path = "process/arguments.rs"]
+mod arguments;
 #[path = "process/exit.rs"]
 mod exit;
 
@@ -11,7 +13,6 @@ use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Command;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockUser, MockWebex, MockWebexBuilder};
@@ -19,14 +20,17 @@ use webex_oauth::{Callback, KeepAlive, TokenManager, WebexOAuth};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
+const HELP: &str = "Refreshes idle sessions during a hundred simulated days\n\nUsage: keep_alive";
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TENANTS: [(&str, &str); 2] = [("cust10001", "jane@example.com"), ("cust10002", "bob@example.com")];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let about = "Refreshes idle sessions during a hundred simulated days";
-    Command::new("keep_alive").about(about).get_matches();
-    exit::code(run_simulations().await)
+    if let Err(code) = arguments::parse(HELP, []) {
+        return code;
+    }
+    exit::exit_code(run_simulations().await)
 }
 
 async fn run_simulations() -> Result<()> {
@@ -46,10 +50,11 @@ fn manager_with_keep_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive
     Ok((manager, keep_alive))
 }
 
-async fn simulate_idle_days(world: MockWebexBuilder) -> Result<()> {
+async fn simulate_idle_days(builder: MockWebexBuilder) -> Result<()> {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
-    let world = TENANTS.iter().fold(world.clock(clock.clone()), |world, (_, email)| world.user(MockUser::new(*email)));
-    let mock = world.start().await;
+    let builder = builder.clock(clock.clone());
+    let builder = TENANTS.iter().fold(builder, |builder, (_, email)| builder.user(MockUser::new(*email)));
+    let mock = builder.start().await;
     let webex = mock.client();
     let (manager, keep_alive) = manager_with_keep_alive(webex.clone())?;
     for (tenant, email) in TENANTS {
@@ -60,9 +65,9 @@ async fn simulate_idle_days(world: MockWebexBuilder) -> Result<()> {
     }
     for day in 1..=100 {
         clock.advance(DAY);
-        let swept = keep_alive.sweep().await?;
-        if swept.refreshed + swept.login_required > 0 {
-            writeln!(stdout(), "  day {day}: {} refreshed, {} ended", swept.refreshed, swept.login_required)?;
+        let sweep = keep_alive.sweep().await?;
+        if sweep.refreshed + sweep.login_required > 0 {
+            writeln!(stdout(), "  day {day}: {} refreshed, {} expired", sweep.refreshed, sweep.login_required)?;
         }
     }
     for (tenant, _) in TENANTS {

@@ -7,6 +7,8 @@
 //! redirect URI must be registered and lead to this host, such as `http://localhost:8765/callback`.
 //! `WEBEX_SERVICE=meetings` selects Webex Meetings.
 
+#[path = "process/arguments.rs"]
+mod arguments;
 #[path = "process/exit.rs"]
 mod exit;
 #[path = "process/folder.rs"]
@@ -19,7 +21,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use webex_oauth::clock::{Clock as _, ManualClock, SystemClock};
 use webex_oauth::store::{FileStore, TokenKey};
 use webex_oauth::testing::MockWebex;
@@ -30,19 +31,23 @@ use self::interrupt::interrupt_signal;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Logs in with Webex, shows the account and the granted scopes, and refreshes once
-#[derive(Parser)]
-#[command(after_help = "For the real Webex, set the variables listed at the top of examples/login.rs.")]
-struct Arguments {
-    /// Consent immediately at the simulated Webex, without a browser
-    #[arg(long)]
-    auto: bool,
-}
+const HELP: &str = "\
+Logs in with Webex, shows the account and the granted scopes, and refreshes once
+
+Usage: login [--auto]
+
+Options:
+  --auto  Consent immediately at the simulated Webex, without a browser
+
+For the real Webex, set the variables listed at the top of examples/login.rs.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { auto } = Arguments::parse();
-    exit::code(match std::env::var_os("WEBEX_CLIENT_ID") {
+    let [auto] = match arguments::parse(HELP, ["--auto"]) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    exit::exit_code(match std::env::var_os("WEBEX_CLIENT_ID") {
         Some(_) => run_with_webex().await,
         None => run_with_mock(auto).await,
     })
@@ -56,10 +61,10 @@ async fn run_with_webex() -> Result<()> {
 
 async fn run_with_mock(auto: bool) -> Result<()> {
     writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex.\n")?;
-    let (interrupted, folder) = (interrupt_signal()?, Folder::new("login")?);
+    let (interrupt, folder) = (interrupt_signal()?, Folder::new("login")?);
     tokio::select! {
         outcome = run_twice(folder.path(), auto) => outcome?,
-        () = interrupted => return Err("canceled".into()),
+        () = interrupt => return Err("canceled".into()),
     }
     let next =
         "register an integration at https://developer.webex.com and set the variables listed in examples/login.rs";
@@ -104,8 +109,8 @@ async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit:
     } else {
         writeln!(stdout(), "Refreshed: received a new access token without asking the user.")?;
     }
-    if let Some(end) = status.access_token_expires_at {
-        writeln!(stdout(), "The access token is valid until {end}.")?;
+    if let Some(time) = status.access_token_expires_at {
+        writeln!(stdout(), "The access token is valid until {time}.")?;
     }
     manager.wait_idle().await?;
     Ok(())
@@ -119,10 +124,10 @@ async fn is_logged_in(session: &Session) -> Result<bool> {
 
 /// Waits for the callback at the redirect URI.
 async fn log_in(browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<Login> {
-    let waiting = browser.without_browser().begin()?;
-    writeln!(stdout(), "Open this URL in a browser:\n\n  {}\n", waiting.url())?;
-    visit(waiting.url().to_string());
-    Ok(waiting.wait().await?)
+    let login = browser.without_browser().begin()?;
+    writeln!(stdout(), "Open this URL in a browser:\n\n  {}\n", login.url())?;
+    visit(login.url().to_string());
+    Ok(login.wait().await?)
 }
 
 /// Shows the account and the scopes. At Webex Meetings, the account is part of the token response.

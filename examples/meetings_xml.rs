@@ -4,6 +4,8 @@
 //! one, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES`, and `WEBEX_REDIRECT_URI`.
 //! Then `-- --post` sends the request. `-- --show-token` includes the access token in the output.
 
+#[path = "process/arguments.rs"]
+mod arguments;
 #[path = "process/exit.rs"]
 mod exit;
 #[path = "process/printable.rs"]
@@ -12,7 +14,6 @@ mod printable;
 use std::io::{Write as _, stdin, stdout};
 use std::process::ExitCode;
 
-use clap::Parser;
 use webex_oauth::meetings::SecurityContext;
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{AccessToken, Callback, Service, WebexOAuth, WebexOAuthBuilder};
@@ -23,28 +24,30 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const XML_API: &str = "https://api.webex.com/WBXService/XMLService";
 
-/// Logs in with Webex Meetings, and shows an XML API request that fetches the user
-#[derive(Parser)]
-#[command(after_help = "For the real Webex, set the variables listed at the top of examples/meetings_xml.rs.")]
-struct Arguments {
-    /// Send the request, with the real Webex only
-    #[arg(long)]
-    post: bool,
-    /// Show the access token
-    #[arg(long)]
-    show_token: bool,
-}
+const HELP: &str = "\
+Logs in with Webex Meetings, and shows an XML API request that fetches the user
+
+Usage: meetings_xml [--post] [--show-token]
+
+Options:
+  --post        Send the request, with the real Webex only
+  --show-token  Show the access token
+
+For the real Webex, set the variables listed at the top of examples/meetings_xml.rs.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit::code(run_example(Arguments::parse()).await)
+    match arguments::parse(HELP, ["--post", "--show-token"]) {
+        Ok([post, show_token]) => exit::exit_code(run_example(post, show_token).await),
+        Err(code) => code,
+    }
 }
 
-async fn run_example(Arguments { post: shall_be_posted, show_token }: Arguments) -> Result<()> {
+async fn run_example(post: bool, show_token: bool) -> Result<()> {
     if std::env::var_os("WEBEX_CLIENT_ID").is_some() {
         let webex = WebexOAuthBuilder::from_env()?.service(Service::meetings()).build()?;
         let document = log_in_and_refresh(&webex, show_token, prompt_for_callback).await?;
-        return if shall_be_posted { post_request(document).await } else { Ok(()) };
+        return if post { post_request(document).await } else { Ok(()) };
     }
     writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex Meetings.\n")?;
     let jane = MockUser::new("jane@example.com").site("acme");

@@ -8,6 +8,8 @@
 //! light background. The output requires about 30 lines. In a smaller terminal, the upper part of
 //! the QR code is not visible.
 
+#[path = "process/arguments.rs"]
+mod arguments;
 #[path = "process/exit.rs"]
 mod exit;
 #[path = "process/printable.rs"]
@@ -17,7 +19,6 @@ use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{
@@ -28,47 +29,55 @@ use self::printable::printable;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Logs in on a screen without a keyboard: it shows a code, and the user logs in with a phone
-#[derive(Parser)]
-#[command(after_help = "For the real Webex, set the variables listed at the top of examples/tv.rs.")]
-struct Arguments {
-    /// Consent immediately at the simulated Webex
-    #[arg(long)]
+const HELP: &str = "\
+Logs in on a screen without a keyboard: it shows a code, and the user logs in with a phone
+
+Usage: tv [--auto] [--light]
+
+Options:
+  --auto   Consent immediately at the simulated Webex
+  --light  Show the QR code for a terminal with a light background
+
+For the real Webex, set the variables listed at the top of examples/tv.rs.";
+
+/// The options of the program.
+struct Options {
     auto: bool,
-    /// Show the QR code for a terminal with a light background
-    #[arg(long)]
     light: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    exit::code(match std::env::var_os("WEBEX_CLIENT_ID") {
-        Some(_) => run_with_webex(&arguments).await,
-        None => run_with_mock(&arguments).await,
+    let options = match arguments::parse(HELP, ["--auto", "--light"]) {
+        Ok([auto, light]) => Options { auto, light },
+        Err(code) => return code,
+    };
+    exit::exit_code(match std::env::var_os("WEBEX_CLIENT_ID") {
+        Some(_) => run_with_webex(&options).await,
+        None => run_with_mock(&options).await,
     })
 }
 
-async fn run_with_webex(arguments: &Arguments) -> Result<()> {
+async fn run_with_webex(options: &Options) -> Result<()> {
     let webex = WebexOAuthBuilder::from_env()?.build()?;
     let device = DeviceLogin::start(&webex).await?;
-    run(&webex, device, arguments).await
+    run(&webex, device, options).await
 }
 
-async fn run_with_mock(arguments: &Arguments) -> Result<()> {
+async fn run_with_mock(options: &Options) -> Result<()> {
     writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex, which phones cannot reach.")?;
     writeln!(stdout(), "The example enters the code automatically after 20 seconds, or immediately with --auto.\n")?;
     let mock = MockWebex::builder().device_interval(Duration::from_secs(1)).start().await;
     let webex = mock.client();
     let device = DeviceLogin::start(&webex).await?;
-    let user = tokio::spawn(approve_automatically(mock.clone(), device.user_code().to_owned(), arguments.auto));
-    let outcome = run(&webex, device, arguments).await;
+    let user = tokio::spawn(approve_automatically(mock.clone(), device.user_code().to_owned(), options.auto));
+    let outcome = run(&webex, device, options).await;
     user.abort();
     outcome
 }
 
-async fn run(webex: &WebexOAuth, mut device: DeviceLogin, arguments: &Arguments) -> Result<()> {
-    show_codes(&device, arguments)?;
+async fn run(webex: &WebexOAuth, mut device: DeviceLogin, options: &Options) -> Result<()> {
+    show_codes(&device, options)?;
     let login = wait_for_login(&mut device).await?;
 
     let manager = TokenManager::new(webex.clone(), MemoryStore::new())?;
@@ -81,9 +90,9 @@ async fn run(webex: &WebexOAuth, mut device: DeviceLogin, arguments: &Arguments)
 }
 
 /// Shows the URL and the code, and a QR code of both.
-fn show_codes(device: &DeviceLogin, arguments: &Arguments) -> Result<()> {
+fn show_codes(device: &DeviceLogin, options: &Options) -> Result<()> {
     let code = device.qr()?;
-    let code = if arguments.light { code.dark_on_light() } else { code.light_on_dark() };
+    let code = if options.light { code.dark_on_light() } else { code.light_on_dark() };
     Ok(writeln!(stdout(), "{code}\n{device}\n")?)
 }
 
@@ -116,7 +125,7 @@ fn advice(error: &Error) -> String {
 }
 
 /// Consents at the simulated Webex after 20 seconds, or immediately with `--auto`.
-async fn approve_automatically(mock: MockWebex, user_code: String, at_once: bool) {
-    tokio::time::sleep(Duration::from_secs(if at_once { 2 } else { 20 })).await;
+async fn approve_automatically(mock: MockWebex, user_code: String, auto: bool) {
+    tokio::time::sleep(Duration::from_secs(if auto { 2 } else { 20 })).await;
     mock.approve_device(user_code);
 }

@@ -5,27 +5,35 @@
 //! tokens. For the real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, and
 //! `WEBEX_REDIRECT_URI`. The integration needs no scopes.
 
+#[path = "process/arguments.rs"]
+mod arguments;
 #[path = "process/exit.rs"]
 mod exit;
 
 use std::io::{Write as _, stdin, stdout};
 use std::process::ExitCode;
 
-use clap::Command;
 use webex_oauth::testing::{IdTokenFault, MockEndpoint, MockUser, MockWebex};
 use webex_oauth::{Callback, Login, WebexOAuth, WebexOAuthBuilder};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const HELP: &str = "\
+Shows the identity in a verified ID token
+
+Usage: who_am_i
+
+For the real Webex, set the variables listed at the top of examples/who_am_i.rs.";
 
 /// The requested scopes: `openid` for the ID token, the others for userinfo.
 const SCOPES: &str = "openid email profile";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let about = "Shows the identity in a verified ID token";
-    let real = "For the real Webex, set the variables listed at the top of examples/who_am_i.rs.";
-    Command::new("who_am_i").about(about).after_help(real).get_matches();
-    exit::code(match std::env::var_os("WEBEX_CLIENT_ID") {
+    if let Err(code) = arguments::parse(HELP, []) {
+        return code;
+    }
+    exit::exit_code(match std::env::var_os("WEBEX_CLIENT_ID") {
         Some(_) => run_with_webex().await,
         None => run_with_mock().await,
     })

@@ -10,12 +10,12 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new(name: &str) -> io::Result<Self> {
         // `RandomState` has a random seed. The process ID alone is the same in every container.
-        let number = RandomState::new().hash_one(process::id());
-        let path = env::temp_dir().join(format!("webex-oauth-{name}-{number:016x}"));
-        let mut folder = fs::DirBuilder::new();
+        let suffix = RandomState::new().hash_one(process::id());
+        let path = env::temp_dir().join(format!("webex-oauth-{name}-{suffix:016x}"));
+        let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-        folder.create(&path)?; // fails if the folder exists, because another user may own it
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path)?; // fails if the folder exists, because another user may own it
         Ok(Self(path))
     }
 

@@ -9,11 +9,11 @@ use std::io;
 pub(crate) fn interrupt_signal() -> io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut sigint, mut sigterm) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = sigint.recv() => {}
+            _ = sigterm.recv() => {}
         }
     })
 }
@@ -21,7 +21,7 @@ pub(crate) fn interrupt_signal() -> io::Result<impl Future<Output = ()> + Send> 
 /// Returns a future that completes on Ctrl-C. It is caught from this call on: call it before there
 /// is anything to clean up.
 #[cfg(windows)]
-pub(crate) fn interrupted() -> io::Result<impl Future<Output = ()> + Send> {
+pub(crate) fn interrupt_signal() -> io::Result<impl Future<Output = ()> + Send> {
     let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
     Ok(async move {
         ctrl_c.recv().await;

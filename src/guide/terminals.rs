@@ -46,7 +46,7 @@
 //! ```
 //!
 //! Show a spinner only if standard input is not a terminal, because it would disturb the user's
-//! input. `examples/cli/login.rs` contains a complete program.
+//! input. `examples/cli` in the repository contains a complete program.
 //!
 //! # Registration
 //!

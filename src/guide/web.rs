@@ -6,9 +6,16 @@
 //!
 #![doc = include_str!("web_login.svg")]
 //!
-//! Two applications in the repository run without an integration. `cargo run --example web_login`
-//! identifies users. `cargo run --example connect_provider` connects the Webex accounts of
-//! customers and works for them in the background.
+//! Two applications in the repository run without an integration. `web_login` identifies users, and
+//! `connect_provider` connects the Webex accounts of customers and works for them in the background:
+//!
+//! ```sh
+//! cargo run --manifest-path examples/web_login/Cargo.toml
+//! cargo run --manifest-path examples/connect_provider/Cargo.toml
+//! ```
+//!
+//! Below, the names of tests that begin with `web_login` or `connect_provider` are those of these
+//! applications.
 //!
 //! # With axum
 //!
@@ -407,7 +414,7 @@
 //! becomes `//evil.example`. Parse the value twice with a URL parser that follows browsers, and
 //! accept only pages of your application. Exclude the login itself, because it would loop. Validate
 //! the value before it becomes the payload, which cannot be modified afterwards. `local_page` above
-//! and `examples/web_login/return_to.rs` do this. Tests:
+//! and `examples/web_login/src/return_to.rs` do this. Tests:
 //! `web_login::unsafe_return_to_is_replaced_by_root`,
 //! `web_login::foreign_return_to_in_link_is_ignored`.
 //!
@@ -416,8 +423,9 @@
 //! A logout by GET can be triggered by any page that embeds its URL, and by prefetching browsers.
 //! Use POST, and accept POST requests only from your own pages. Every browser sends `Origin` with
 //! them, so reject a missing `Origin` as well. `log_out` above does this for one handler, and
-//! `examples/web/shell.rs` for all handlers. `examples/web/sessions.rs` ends the session. Beginning
-//! a *login* by GET is harmless. Connecting a product changes data and must be a POST. Tests:
+//! `examples/web/src/layout.rs` for all handlers. `examples/web/src/web_sessions.rs` ends the
+//! session. Beginning a *login* by GET is harmless. Connecting a product changes data and must be a
+//! POST. Tests:
 //! `web_login::cross_site_logout_is_rejected`,
 //! `connect_provider::cross_site_forms_and_get_requests_change_nothing`.
 //!

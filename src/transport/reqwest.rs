@@ -414,6 +414,11 @@ mod tests {
     fn missing_ca_certificates_fail_https_but_not_loopback() {
         const TEST_NAME: &str = concat!(module_path!(), "::missing_ca_certificates_fail_https_but_not_loopback");
         const CHILD_PROCESS_VARIABLE: &str = "WEBEX_OAUTH_TEST_WITHOUT_CERTIFICATES";
+        const BACKENDS: &[TlsBackend] = &[
+            TlsBackend::Rustls,
+            #[cfg(feature = "rustls-ring")]
+            TlsBackend::RustlsRing,
+        ];
         if std::env::var_os(CHILD_PROCESS_VARIABLE).is_none() {
             // A child process is required, because all tests share the environment of this process.
             let child = Command::new(std::env::current_exe().unwrap())
@@ -426,10 +431,10 @@ mod tests {
             return;
         }
 
-        for backend in [TlsBackend::Rustls, TlsBackend::RustlsRing] {
+        for &backend in BACKENDS {
             let builder = ReqwestTransport::builder().tls(backend);
             builder.clone().loopback_only().build().unwrap();
-            builder.clone().root_certificate_pem(company_ca()).build().unwrap();
+            builder.clone().root_certificate_pem(COMPANY_CA).build().unwrap();
             let error = builder.build().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Configuration);
             assert_eq!(
@@ -440,9 +445,7 @@ mod tests {
         }
     }
 
-    fn company_ca() -> String {
-        rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert.pem()
-    }
+    const COMPANY_CA: &str = include_str!("../../tests/it/certificates/company_ca.pem");
 
     #[test]
     fn builder_panic_payload_becomes_text() {

@@ -237,6 +237,7 @@ mod tests {
 
     const ALL_BACKENDS: &[TlsBackend] = &[
         TlsBackend::Rustls,
+        #[cfg(feature = "rustls-ring")]
         TlsBackend::RustlsRing,
         #[cfg(feature = "native-tls")]
         TlsBackend::NativeTls,

@@ -3,15 +3,15 @@
 use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, SanType, date_time_ymd};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use webex_oauth::store::{MemoryStore, TokenKey};
-use webex_oauth::transport::{ReqwestTransport, TlsBackend, Transport as _};
+use webex_oauth::transport::{ReqwestTransport, Transport as _};
 use webex_oauth::{AccessToken, Delivery, Error, Service, TokenManager, WebexOAuth};
 
 use crate::support::{TOKENS, backdate_tokens, builder, client, json, pending_and_callback, server, tokens};
-use crate::transport::{full_error_text, get, server as raw_server, tls_server_with};
+use crate::tls_server::{COMPANY_CA, Certificate, TLS_BACKENDS, TlsServer};
+use crate::transport::{full_error_text, get, server as raw_server};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
 
@@ -27,34 +27,19 @@ fn assert_misconfigured(error: &Error, words: &[&str]) {
 
 #[tokio::test]
 async fn every_tls_backend_reports_reason_of_rejected_certificate() {
-    type CertificateEdit = fn(&mut CertificateParams);
-    let rows: [(CertificateEdit, bool, &[&str]); 5] = [
-        (|leaf| leaf.not_after = date_time_ymd(2020, 1, 1), true, &["has expired", "clock"]),
-        (|leaf| leaf.not_before = date_time_ymd(2200, 1, 1), true, &["not valid yet", "clock"]),
-        (
-            |leaf| leaf.subject_alt_names = vec![SanType::DnsName("webex.test".try_into().unwrap())],
-            true,
-            &["for another host name", "sign-in page"],
-        ),
-        (|_| (), false, &["issuer is not trusted", "root_certificate_pem"]),
-        // A certificate for clients.
-        (
-            |leaf| leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth],
-            true,
-            &["cannot be verified"],
-        ),
+    let rows: [(Certificate, bool, &[&str]); 5] = [
+        (Certificate::Expired, true, &["has expired", "clock"]),
+        (Certificate::NotYetValid, true, &["not valid yet", "clock"]),
+        (Certificate::OtherHost, true, &["for another host name", "sign-in page"]),
+        (Certificate::Localhost, false, &["issuer is not trusted", "root_certificate_pem"]),
+        (Certificate::Client, true, &["cannot be verified"]),
     ];
-    for (change, is_trusted, words) in rows {
-        let server = tls_server_with(OK, change).await;
-        for backend in [
-            TlsBackend::Rustls,
-            TlsBackend::RustlsRing,
-            #[cfg(feature = "native-tls")]
-            TlsBackend::NativeTls,
-        ] {
+    for (certificate, is_trusted, words) in rows {
+        let server = TlsServer::with_certificate(OK, certificate).await;
+        for &backend in TLS_BACKENDS {
             let mut transport = ReqwestTransport::builder().tls(backend);
             if is_trusted {
-                transport = transport.root_certificate_pem(&server.authority_pem);
+                transport = transport.root_certificate_pem(COMPANY_CA);
             }
             let error = transport.build().unwrap().exchange(get(&server.url)).await.unwrap_err();
             assert_misconfigured(&error, &["TLS certificate for localhost was rejected"]);
@@ -65,7 +50,7 @@ async fn every_tls_backend_reports_reason_of_rejected_certificate() {
 
 #[tokio::test]
 async fn rejected_certificate_is_reported_by_every_call() {
-    let server = tls_server_with(OK, |_| ()).await;
+    let server = TlsServer::start(OK).await;
     let good = crate::support::server(json(200, TOKENS)).await;
     let tokens = tokens(&builder(service(&good.uri())).build().unwrap()).await;
     let webex = builder(service(&server.url)).build().unwrap();

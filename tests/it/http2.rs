@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
@@ -17,7 +16,8 @@ use webex_oauth::transport::{Limits, ReqwestTransport, Transport as _};
 use webex_oauth::{Delivery, Error, ErrorKind, Rotation, Service, TokenManager, WebexOAuth};
 
 use crate::support::{CODE, REFRESH_TOKEN, TOKENS, backdate_tokens, builder, pending_and_callback, tokens};
-use crate::transport::{full_error_text, issue_certificate, server_config};
+use crate::tls_server::{COMPANY_CA, Certificate, server_config};
+use crate::transport::full_error_text;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -54,15 +54,13 @@ type Plan = fn(connection: usize, request: usize) -> Reaction;
 
 struct Http2Server {
     url: String,
-    authority_pem: String,
     /// The number of the connection and the body of every request, and whether it was served.
     received: Arc<Mutex<Vec<(usize, String, bool)>>>,
 }
 
 impl Http2Server {
     async fn start(plan: Plan) -> Self {
-        let (certificates, key, authority_pem) = issue_certificate("Company CA", |_| ());
-        let mut config: ServerConfig = server_config(certificates, key);
+        let mut config = server_config(Certificate::Localhost);
         config.alpn_protocols = vec![b"h2".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -80,7 +78,7 @@ impl Http2Server {
                 });
             }
         });
-        Self { url, authority_pem, received }
+        Self { url, received }
     }
 
     fn received(&self) -> Vec<(usize, String, bool)> {
@@ -93,12 +91,12 @@ impl Http2Server {
     }
 
     fn transport(&self) -> ReqwestTransport {
-        ReqwestTransport::builder().root_certificate_pem(&self.authority_pem).build().unwrap()
+        ReqwestTransport::builder().root_certificate_pem(COMPANY_CA).build().unwrap()
     }
 
     /// A transport with settings that cannot be applied a second time.
     fn transport_from_client_builder(&self) -> ReqwestTransport {
-        let root = reqwest::Certificate::from_pem(self.authority_pem.as_bytes()).unwrap();
+        let root = reqwest::Certificate::from_pem(COMPANY_CA.as_bytes()).unwrap();
         ReqwestTransport::from_builder(reqwest::Client::builder().tls_certs_merge([root])).unwrap()
     }
 
@@ -106,7 +104,7 @@ impl Http2Server {
     fn client(&self, rotation: Rotation) -> WebexOAuth {
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         let service = Service::webex().with_base_url(&self.url).with_rotation(rotation);
-        builder(service).root_certificate_pem(&self.authority_pem).clock(clock).build().unwrap()
+        builder(service).root_certificate_pem(COMPANY_CA).clock(clock).build().unwrap()
     }
 
     fn post(&self, body: &'static str) -> http::Request<Bytes> {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::{Callback, Login, Service, WebexOAuth, WebexOAuthBuilder};
@@ -42,15 +42,17 @@ impl Key {
     pub(crate) fn p256() -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap())
+        Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap())
     }
 
     /// Returns the public key as Webex publishes it, without `alg`.
     pub(crate) fn jwk(&self, id: Option<&str>) -> Value {
         let mut jwk = match self {
             Self::Rsa(pair) => {
-                let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
-                json!({"kty": "RSA", "use": "sig", "n": base64url(&public.n), "e": base64url(&public.e)})
+                let public = pair.public_key();
+                let [n, e] = [public.modulus(), public.exponent()];
+                let [n, e] = [n, e].map(|number| base64url(number.big_endian_without_leading_zero()));
+                json!({"kty": "RSA", "use": "sig", "n": n, "e": e})
             }
             Self::P256(pair) => {
                 let point = pair.public_key().as_ref();
@@ -72,7 +74,7 @@ impl Key {
         let random = SystemRandom::new();
         let signature = match self {
             Self::Rsa(pair) => {
-                let mut signature = vec![0; pair.public().modulus_len()];
+                let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &random, input.as_bytes(), &mut signature).unwrap();
                 signature
             }

@@ -1,13 +1,13 @@
 //! The integration tests of this crate, one file per topic. They use the public API only.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail as the test may")]
-#![allow(clippy::duplicate_mod, reason = "the web examples share parts, and both are tested here")]
 
 mod browser;
 mod fake_server;
 mod support;
 mod token_server;
-mod browser_client;
+mod test_names;
+mod tls_server;
 
 mod failures;
 mod api_401;
@@ -20,7 +20,6 @@ mod clock_corrections;
 mod clock_faults;
 mod conformance;
 mod connection_errors;
-mod connect_provider;
 mod cookies;
 mod device_login;
 mod device_login_with_mock;
@@ -83,7 +82,6 @@ mod transport;
 mod unsaved_tokens;
 mod login_assertions;
 mod trace_events;
-mod web_login;
 mod accounts;
 #[cfg(target_os = "linux")]
 mod zeroizing;

@@ -25,7 +25,8 @@ use wiremock::matchers::{any, header, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::{ACCESS_TOKEN, builder, client, server};
-use crate::transport::{full_error_text, tls_server};
+use crate::tls_server::{COMPANY_CA, TlsServer};
+use crate::transport::full_error_text;
 
 /// The minimum age at which a token is refreshed after a 401.
 const MIN_AGE: Duration = Duration::from_secs(30);
@@ -548,8 +549,9 @@ async fn first_redirect_to_other_origin_drops_token() {
 async fn redirect_from_https_to_http_sends_no_token() {
     let plain = server(ResponseTemplate::new(200)).await;
     let location = format!("http://localhost:{}/", plain.address().port());
-    let tls = tls_server(format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")).await;
-    let authority = reqwest::Certificate::from_pem(tls.authority_pem.as_bytes()).unwrap();
+    let tls =
+        TlsServer::start(format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")).await;
+    let authority = reqwest::Certificate::from_pem(COMPANY_CA.as_bytes()).unwrap();
     let settings = || settings().tls_certs_only([authority.clone()]);
     let webex = client(&tls.url);
 

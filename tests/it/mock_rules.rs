@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::tests_below;
+use crate::test_names::tests_below;
 
 const TABLE: &str = include_str!("../../src/testing/rules.md");
 

@@ -165,8 +165,8 @@ async fn rp_12_hs256_signed_id_token_is_rejected() {
             base64url(header.to_string().as_bytes()),
             base64url(issuer.claims(nonce).to_string().as_bytes())
         );
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes());
-        format!("{input}.{}", base64url(ring::hmac::sign(&key, input.as_bytes()).as_ref()))
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key.as_bytes());
+        format!("{input}.{}", base64url(aws_lc_rs::hmac::sign(&key, input.as_bytes()).as_ref()))
     };
     // An HMAC with the client's secret is rejected as well: a shared secret does not authenticate the issuer.
     let public = Key::one().jwk(None)["n"].as_str().unwrap().to_owned();

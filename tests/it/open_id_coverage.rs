@@ -87,7 +87,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{tests_below, tests_in};
+use crate::test_names::{tests_below, tests_in};
 
 /// The number of rows of each kind.
 const ROW_COUNTS: [(&str, usize); 2] = [("RP", 58), ("F", 22)];

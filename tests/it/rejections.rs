@@ -9,8 +9,9 @@ use webex_oauth::transport::{ReqwestTransport, Transport as _};
 use webex_oauth::{Error, Rotation, Session, SessionState, TokenManager};
 
 use crate::fake_server::{HOUR, key, log_in};
+use crate::tls_server::TlsServer;
 use crate::token_server::{ServerFault, SimulatedClock, TokenServer};
-use crate::transport::{get, tls_server_with};
+use crate::transport::get;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -218,7 +219,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
 
 #[tokio::test]
 async fn network_rejection_pauses_no_other_session() {
-    let tls = tls_server_with("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", |_| ()).await;
+    let tls = TlsServer::start("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     let certificate = ReqwestTransport::builder().build().unwrap().exchange(get(&tls.url)).await.unwrap_err();
     assert!(certificate.is_misconfigured(), "{certificate}");
     // From here on no network is used.

@@ -7,7 +7,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener as StdListener;
 use std::pin::pin;
 use std::process::Command;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -15,9 +14,11 @@ use bytes::Bytes;
 use reqwest::redirect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use webex_oauth::transport::{Limits, ReqwestTransport, TlsBackend, Transport as _};
+use webex_oauth::transport::{Limits, ReqwestTransport, Transport as _};
 use webex_oauth::{Delivery, Error, ErrorKind};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
+
+use crate::tls_server::{COMPANY_CA, OTHER_CA, TLS_BACKENDS, TlsServer};
 
 fn default_transport() -> ReqwestTransport {
     ReqwestTransport::builder().build().unwrap()
@@ -65,7 +66,7 @@ where
     format!("http://{address}/")
 }
 
-async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+pub(crate) async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -120,28 +121,6 @@ async fn redirect_is_returned_and_not_followed() {
         }
     }
     assert_eq!(other.received_requests().await.unwrap().len(), 0);
-}
-
-#[tokio::test]
-async fn compressed_response_is_rejected_without_decompression() {
-    let webex = MockServer::start().await;
-    let unpacking = reqwest::Client::builder().gzip(true);
-    for transport in [default_transport(), ReqwestTransport::from_builder(unpacking).unwrap()] {
-        for encoding in ["gzip", "br", "zstd", "deflate", "x-gzip", "identity, gzip"] {
-            webex.reset().await;
-            let bomb =
-                ResponseTemplate::new(200).insert_header("content-encoding", encoding).set_body_bytes(*b"\x1f\x8b");
-            Mock::given(matchers::any()).respond_with(bomb).mount(&webex).await;
-
-            let error = transport.exchange(get(&webex.uri())).await.unwrap_err();
-
-            assert_eq!(error.to_string(), "response is compressed: the request did not allow a content coding");
-            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::Unknown)));
-            assert!(!error.is_retryable());
-            let received = &webex.received_requests().await.unwrap()[0];
-            assert!(!received.headers.contains_key("accept-encoding"));
-        }
-    }
 }
 
 #[tokio::test]
@@ -382,119 +361,23 @@ fn proxy_is_bypassed_for_loopback() {
     });
 }
 
-/// A server with a certificate for `localhost`, issued by an authority that only its test trusts.
-pub(crate) struct TlsServer {
-    pub(crate) url: String,
-    pub(crate) authority_pem: String,
-    offered: tokio::sync::mpsc::UnboundedReceiver<Vec<Vec<u8>>>,
-    key_exchanges: tokio::sync::mpsc::UnboundedReceiver<Vec<tokio_rustls::rustls::NamedGroup>>,
-}
-
-impl TlsServer {
-    /// Returns the key exchanges that the next client offers.
-    pub(crate) async fn key_exchanges(&mut self) -> Vec<tokio_rustls::rustls::NamedGroup> {
-        self.key_exchanges.recv().await.unwrap()
-    }
-}
-
-pub(crate) async fn tls_server(answer: impl Into<String>) -> TlsServer {
-    tls_server_with(answer, |_| ()).await
-}
-
-/// A TLS server with a customized certificate.
-pub(crate) async fn tls_server_with(
-    answer: impl Into<String>,
-    change: impl FnOnce(&mut rcgen::CertificateParams),
-) -> TlsServer {
-    let answer = answer.into();
-    use tokio_rustls::{LazyConfigAcceptor, rustls};
-
-    let (certificates, key, authority_pem) = issue_certificate("Company CA", change);
-    let config = Arc::new(server_config(certificates, key));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
-    let (offers, offered) = tokio::sync::mpsc::unbounded_channel();
-    let (groups, key_exchanges) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.unwrap();
-            let protocols = hello.client_hello().alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
-            // The test may have ended.
-            let _ = offers.send(protocols);
-            let _ = groups.send(hello.client_hello().named_groups().unwrap_or_default().to_vec());
-            // A client that does not trust the certificate closes the connection here.
-            let Ok(mut stream) = hello.into_stream(config.clone()).await else { continue };
-            read_head(&mut stream).await;
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            stream.shutdown().await.unwrap();
-        }
-    });
-    TlsServer { url, authority_pem, offered, key_exchanges }
-}
-
-pub(crate) fn server_config(
-    certificates: Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>,
-    key: tokio_rustls::rustls::pki_types::PrivateKeyDer<'static>,
-) -> tokio_rustls::rustls::ServerConfig {
-    use tokio_rustls::rustls;
-
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .unwrap()
-}
-
-pub(crate) fn issue_certificate(
-    authority_name: &str,
-    change: impl FnOnce(&mut rcgen::CertificateParams),
-) -> (
-    Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>,
-    tokio_rustls::rustls::pki_types::PrivateKeyDer<'static>,
-    String,
-) {
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-
-    let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, authority_name);
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let authority_key = KeyPair::generate().unwrap();
-    let authority_certificate = authority.self_signed(&authority_key).unwrap();
-    let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate().unwrap();
-    let mut leaf = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    change(&mut leaf);
-    let leaf = leaf.signed_by(&key, &issuer).unwrap();
-    (vec![leaf.der().clone()], key.serialize_der().try_into().unwrap(), authority_certificate.pem())
-}
-
 #[tokio::test]
 async fn custom_ca_is_trusted_by_each_backend_only_if_configured() {
-    let mut server = tls_server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await;
-    let backends = [
-        TlsBackend::Rustls,
-        TlsBackend::RustlsRing,
-        #[cfg(feature = "native-tls")]
-        TlsBackend::NativeTls,
-    ];
-    for backend in backends {
+    let mut server = TlsServer::start("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await;
+    for &backend in TLS_BACKENDS {
         let stranger = ReqwestTransport::builder().tls(backend).build().unwrap();
         let error = stranger.exchange(get(&server.url)).await.unwrap_err();
         assert_eq!(error.delivery(), Some(Delivery::NotSent), "{backend:?}");
         assert!(full_error_text(&error).contains("certificate"), "{backend:?}: {}", full_error_text(&error));
 
         // The bundle begins with another authority, as a company's bundle may.
-        let bundle = issue_certificate("Other CA", |_| ()).2 + &server.authority_pem;
+        let bundle = OTHER_CA.to_owned() + COMPANY_CA;
         let colleague = ReqwestTransport::builder().tls(backend).root_certificate_pem(bundle).build().unwrap();
         let answer = colleague.exchange(get(&server.url)).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, &b"{}"[..]), "{backend:?}");
 
         for _ in 0..2 {
-            assert_eq!(server.offered.recv().await.unwrap(), [&b"h2"[..], b"http/1.1"], "{backend:?}");
+            assert_eq!(server.offered_protocols().await, [&b"h2"[..], b"http/1.1"], "{backend:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 // Measures the refreshes per second of mock servers, over 16 connections of one client process:
 //
-//   cargo build --release --example mock_webex
-//   node tests/interop/servers/throughput.mjs target/release/examples/mock_webex
+//   cargo build --release --manifest-path examples/mock_webex/Cargo.toml
+//   node tests/interop/servers/throughput.mjs examples/mock_webex/target/release/mock_webex
 //
 // The servers take short turns, so that the load of the host affects all of them. The best and the median turn are reported.
 

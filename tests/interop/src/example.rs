@@ -23,9 +23,12 @@ pub(crate) fn program_path(name: &str) -> PathBuf {
 pub(crate) fn build_example(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--quiet", "--example", name, "--message-format", "json"];
+    let manifest = format!("examples/{name}/Cargo.toml");
+    // An example is either one file of the package, or a crate.
+    let target = if root.join(&manifest).exists() { ["--manifest-path", &manifest] } else { ["--example", name] };
     let mut command = Command::new(cargo);
-    command.args(arguments).current_dir(root).stderr(Stdio::inherit());
+    command.args(["build", "--quiet", "--message-format", "json"]).args(target);
+    command.current_dir(root).stderr(Stdio::inherit());
     // With the variables of this package, cargo would run build scripts of dependencies again.
     let is_cargo_variable = |name: &OsString| {
         name.to_str().is_some_and(|name| CARGO_VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
@@ -36,7 +39,8 @@ pub(crate) fn build_example(name: &str) -> PathBuf {
     let build = command.output().unwrap();
     assert!(build.status.success(), "the example {name} cannot be built");
     let messages = String::from_utf8(build.stdout).unwrap();
-    let mut messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let artifact = messages.find(|message| message["target"]["name"] == name).expect("cargo reports the artifact");
-    artifact["executable"].as_str().expect("an example is an executable").into()
+    let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut artifacts = messages.filter(|message| message["target"]["name"] == name);
+    let executable = artifacts.find_map(|artifact| artifact["executable"].as_str().map(PathBuf::from));
+    executable.expect("cargo reports the executable")
 }
