@@ -63,14 +63,32 @@ pub enum MockEndpoint {
     /// A complete path, such as `/v1/rooms`, with any method.
     ///
     /// Together with a [`Fault`](crate::testing::Fault) that has a body, it simulates a part of
-    /// Webex's API that the mock does not implement.
+    /// Webex's API that the mock does not implement. To serve data to valid tokens only, use
+    /// [`MockWebex::resource`](crate::testing::MockWebex::resource).
     Path(String),
+    /// A resource added by [`MockWebex::resource`](crate::testing::MockWebex::resource), by its
+    /// path, with all its items.
+    Resource(String),
 }
 
 impl MockEndpoint {
     /// Creates a [`Path`](Self::Path).
     pub fn path(path: impl Into<String>) -> Self {
         Self::Path(path.into())
+    }
+
+    /// Creates a [`Resource`](Self::Resource) from the path passed to
+    /// [`MockWebex::resource`](crate::testing::MockWebex::resource): `/v1/rooms` or `rooms`.
+    pub fn resource(path: impl Into<String>) -> Self {
+        Self::Resource(path.into())
+    }
+
+    /// Completes the path of a resource.
+    pub(crate) fn resolve(self, service: MockService) -> Self {
+        match self {
+            Self::Resource(path) => Self::Resource(complete_path(&path, service)),
+            other => other,
+        }
     }
 
     /// Returns the most specific endpoint of a request, or `None` if the mock does not implement
@@ -114,11 +132,16 @@ impl MockEndpoint {
     }
 }
 
+/// Returns a path that begins with `/` unchanged, and any other below the base path of the service.
+pub(crate) fn complete_path(path: &str, service: MockService) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", service.base_path()) }
+}
+
 impl fmt::Display for MockEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any endpoint"),
-            Self::Path(path) => f.write_str(path),
+            Self::Path(path) | Self::Resource(path) => f.write_str(path),
             _ => write!(f, "MockEndpoint::{self:?}"),
         }
     }

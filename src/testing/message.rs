@@ -15,6 +15,8 @@ pub(crate) struct Request {
     pub(crate) query: Fields,
     /// The body, if its content type is that of a form.
     pub(crate) form: Option<Fields>,
+    /// The body, if its content type is that of JSON and it is valid.
+    pub(crate) json: Option<Value>,
     pub(crate) authorization: Option<String>,
     /// The ID of the browser session.
     pub(crate) session: Option<String>,
@@ -66,6 +68,8 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) enum Body {
     Json(Value),
+    /// JSON with a `Link` header.
+    JsonWithLink(Value, String),
     Page(Page),
     Empty,
     /// An error of the device grant with this code and format.
@@ -90,6 +94,10 @@ impl Body {
 /// The result of a rule: a status and a body, or an error.
 pub(crate) type RuleResult = Result<(u16, Body), RestError>;
 
+/// Webex's message for a missing scope, role, or license.
+pub(crate) const FORBIDDEN: &str = "The server understood the request, but refused to fulfill it because the access \
+                                    token is missing required scopes or the user is missing required roles or licenses.";
+
 /// An error in the documented format (the `Error` schema of the REST API's OpenAPI description).
 #[derive(Debug)]
 pub(crate) struct RestError {
@@ -107,11 +115,32 @@ impl RestError {
         Self { status: 400, message, description, reason }
     }
 
-    /// Creates the 403 error of the REST API for a missing scope. Webex's wording for userinfo is
-    /// undocumented, so this one is assumed.
+    /// Creates the 403 error of the REST API for a missing scope, as observed in
+    /// <https://github.com/webex/webex-js-sdk/pull/4011>. The wording for userinfo is assumed to be
+    /// the same.
     pub(crate) fn missing_scope(reason: &'static str) -> Self {
-        let message = "The access token provided is missing the required scopes.";
-        Self { status: 403, message, description: message, reason }
+        Self { status: 403, message: FORBIDDEN, description: FORBIDDEN, reason }
+    }
+
+    /// Creates the 404 error, as observed in
+    /// <https://github.com/CiscoSecurity/sxo-05-security-workflows/issues/198>.
+    pub(crate) fn not_found(reason: &'static str) -> Self {
+        let message = "The requested resource could not be found.";
+        Self { status: 404, message, description: message, reason }
+    }
+
+    /// Creates a 405 error (status table of the REST API's OpenAPI description; the wording is
+    /// assumed).
+    pub(crate) fn wrong_method(reason: &'static str) -> Self {
+        let message = "The HTTP method is not supported for this resource.";
+        Self { status: 405, message, description: message, reason }
+    }
+
+    /// Creates a 415 error (status table of the REST API's OpenAPI description; the wording is
+    /// assumed).
+    pub(crate) fn wrong_media_type(reason: &'static str) -> Self {
+        let message = "The media type of the request is not supported.";
+        Self { status: 415, message, description: message, reason }
     }
 
     /// Creates a 429 error (status table of the REST API's OpenAPI description; the wording is
@@ -210,6 +239,10 @@ impl RawResponse {
     fn write_body(&mut self, body: Body) {
         match body {
             Body::Json(value) => self.write(JSON, value.to_string()),
+            Body::JsonWithLink(value, link) => {
+                self.add(header::LINK, link);
+                self.write(JSON, value.to_string());
+            }
             Body::Page(page) => self.write_page(&page),
             Body::Empty | Body::DeviceError(..) => {}
             Body::WithoutRetryAfter(body) => self.write_body(*body),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde::Serialize;
 use url::Url;
 
 use crate::client::WebexOAuth;
@@ -20,8 +21,10 @@ use crate::testing::model::state::{State, StepContext};
 use crate::testing::pages::document::ErrorPage;
 use crate::testing::registry::{MockIntegration, MockService};
 use crate::testing::request_log::MockRequest;
+use crate::testing::resource::MockResource;
 use crate::testing::rules::authorize::{self, RequestRejection};
 use crate::testing::rules::device;
+use crate::testing::sample_rooms;
 use crate::testing::server::{self, Responder, Server};
 
 /// A simulated Webex on a loopback port. See the [module](crate::testing) for an overview.
@@ -377,6 +380,142 @@ impl MockWebex {
         self.state().keys.replace();
     }
 
+    /// Adds a resource of the REST API, for requests with a valid access token.
+    ///
+    /// `path` is a complete path such as `/v1/rooms`, or is below [`uri`](Self::uri): `rooms`.
+    ///
+    /// | JSON | served as |
+    /// |---|---|
+    /// | an object | the response to `GET` at the path |
+    /// | an array of objects | a list: `{"items": [..]}`, in pages |
+    ///
+    /// Requests without a valid token receive a 401. Tokens without a required scope receive a 403.
+    /// The documented scopes are required for rooms, messages, memberships, people, teams, team
+    /// memberships, webhooks, and meetings. [`MockResource::requires`] sets other ones. Other
+    /// resources require no scope.
+    ///
+    /// The items of a list are at `<path>/<id>`. `POST` to the list creates an item, and `DELETE`
+    /// removes one. `max` and `cursor` select a page, and `Link` refers to the next one. Other query
+    /// parameters select the items with this value in the member of the same name. Parameters that
+    /// no item has are ignored. Lists of messages require `roomId`, as with Webex.
+    ///
+    /// A resource at the same path is replaced. [`resource_for`](Self::resource_for) adds the
+    /// resource of a single user.
+    ///
+    /// # Panics
+    ///
+    /// Panics if:
+    ///
+    /// - the path is malformed, or the mock implements it, such as `people/me`.
+    /// - the value cannot be converted to JSON, or is neither an object nor an array of objects.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use serde_json::json;
+    /// use webex_oauth::Callback;
+    /// use webex_oauth::testing::MockWebex;
+    ///
+    /// let mock = MockWebex::start().await;
+    /// mock.resource("/v1/rooms", json!([{"id": "R1", "title": "Alpha"}]));
+    ///
+    /// let rooms = format!("{}/rooms", mock.uri());
+    /// let http = reqwest::Client::builder().no_proxy().build()?;
+    /// assert_eq!(http.get(&rooms).send().await?.status(), 401); // no token
+    ///
+    /// let webex = mock.client();
+    /// let (url, pending) = webex.authorize().begin()?;
+    /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+    /// let token = login.tokens().access_token().expose();
+    /// let response = http.get(&rooms).bearer_auth(token).send().await?;
+    /// assert_eq!(response.text().await?, r#"{"items":[{"id":"R1","title":"Alpha"}]}"#);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn resource(&self, path: impl AsRef<str>, json: impl Serialize) -> MockResource<'_> {
+        MockResource::add(&self.state, path.as_ref(), None, json)
+    }
+
+    /// Adds a resource that belongs to the user with this e-mail address.
+    ///
+    /// For other users, the list is empty, and an object is not found (404). A resource added with
+    /// [`resource`](Self::resource) at the same path is shared by the users without their own.
+    ///
+    /// # Panics
+    ///
+    /// Panics under the same conditions as [`resource`](Self::resource), and if the mock has no
+    /// such user.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use serde_json::json;
+    /// use webex_oauth::testing::{MockUser, MockWebex};
+    ///
+    /// let mock = MockWebex::builder()
+    ///     .user(MockUser::new("jane@example.com"))
+    ///     .user(MockUser::new("bob@example.com"))
+    ///     .start()
+    ///     .await;
+    /// mock.resource_for("jane@example.com", "rooms", json!([{"id": "R1"}]));
+    /// mock.resource_for("bob@example.com", "rooms", json!([{"id": "R2"}]));
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn resource_for(
+        &self,
+        email: impl AsRef<str>,
+        path: impl AsRef<str>,
+        json: impl Serialize,
+    ) -> MockResource<'_> {
+        let user = self.user(email.as_ref());
+        MockResource::add(&self.state, path.as_ref(), Some(user), json)
+    }
+
+    /// Adds three rooms of a user with their memberships and messages: `rooms`, `memberships`, and
+    /// `messages`.
+    ///
+    /// Two are group rooms with five messages each, the third is a direct room with
+    /// bob@example.com. IDs are the same in every run.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the mock has no such user.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use webex_oauth::Callback;
+    /// use webex_oauth::testing::MockWebex;
+    ///
+    /// let mock = MockWebex::start().await;
+    /// mock.sample_rooms("jane@example.com");
+    /// let webex = mock.client();
+    /// let (url, pending) = webex.authorize().begin()?;
+    /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+    ///
+    /// let request = reqwest::Client::new().get(format!("{}/rooms?type=direct", mock.uri()));
+    /// let request = request.bearer_auth(login.tokens().access_token().expose());
+    /// assert!(request.send().await?.text().await?.contains("\"title\":\"Bob Smith\""));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn sample_rooms(&self, email: impl AsRef<str>) {
+        let user = self.user(email.as_ref());
+        let (owner, region) = (self.state().users[user].clone(), self.state().service.region());
+        for (path, items) in sample_rooms::sample_resources(&owner, region) {
+            MockResource::add(&self.state, path, Some(user), items);
+        }
+    }
+
     /// Selects an endpoint to script faults for.
     ///
     /// Faults apply in the order in which they were added: to the next response, the next few, or
@@ -416,6 +555,7 @@ impl MockWebex {
     /// # }
     /// ```
     pub fn on(&self, endpoint: MockEndpoint) -> EndpointScript<'_> {
+        let endpoint = endpoint.resolve(self.state().service);
         EndpointScript { state: &self.state, has_relay: self.server.relay().is_some(), endpoint }
     }
 
@@ -482,6 +622,7 @@ impl MockWebex {
     /// # } // dropped here: all expectations are met
     /// ```
     pub fn expect(&self, endpoint: MockEndpoint) -> RequestExpectation<'_> {
+        let endpoint = endpoint.resolve(self.state().service);
         RequestExpectation { state: &self.state, endpoint }
     }
 
@@ -527,7 +668,8 @@ impl MockWebex {
     ///
     /// [recording]: crate::testing::MockWebexBuilder::record_requests
     pub fn received(&self, endpoint: MockEndpoint) -> Vec<MockRequest> {
-        self.state().request_log.received(&endpoint)
+        let state = self.state();
+        state.request_log.received(&endpoint.resolve(state.service))
     }
 
     /// Returns the number of requests to `endpoint`, including failed and intercepted ones.
@@ -535,7 +677,8 @@ impl MockWebex {
     /// A mock counts requests for up to 1024 different paths. For other paths,
     /// [`MockEndpoint::Path`] returns zero.
     pub fn requests_to(&self, endpoint: MockEndpoint) -> usize {
-        self.state().request_log.requests_to(&endpoint)
+        let state = self.state();
+        state.request_log.requests_to(&endpoint.resolve(state.service))
     }
 
     /// Returns the number of requests to the token endpoint, including failed ones.

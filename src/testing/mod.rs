@@ -143,6 +143,44 @@
 //! they apply to a Webex client. The documentation of each fault states the result in this crate.
 //! Use them to test the error handling of your application, or its own checks.
 //!
+//! # Resources
+//!
+//! [`MockWebex::resource`] serves data of the REST API, such as rooms, to applications with a valid
+//! access token. Otherwise the response is a 401, or a 403 if the token lacks the scope. Therefore a
+//! test detects an application that omits the token, keeps using an expired one, or requests too few
+//! scopes.
+//!
+//! [`MockWebex::resource_for`] adds the data of one user, and [`MockWebex::sample_rooms`] ready-made
+//! rooms, memberships, and messages. The returned [`MockResource`] sets scopes, the page size, and
+//! faulty links between pages ([`LinkFault`]). [`MockEndpoint::Resource`] addresses a resource for
+//! faults and requests.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use serde_json::json;
+//! use webex_oauth::Callback;
+//! use webex_oauth::testing::{Fault, MockEndpoint, MockWebex, RetryAfter};
+//!
+//! let mock = MockWebex::start().await;
+//! mock.resource("/v1/rooms", json!([{"id": "R1"}, {"id": "R2"}, {"id": "R3"}])).page_size(2);
+//! let busy = Fault::status(429).retry_after(RetryAfter::Seconds(7));
+//! mock.on(MockEndpoint::resource("/v1/rooms")).respond_with(busy);
+//! # let webex = mock.client();
+//! # let (url, pending) = webex.authorize().begin()?;
+//! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! # let http = reqwest::Client::builder().no_proxy().build()?;
+//! let token = login.tokens().access_token().expose();
+//! let get = || http.get(format!("{}/rooms", mock.uri())).bearer_auth(token).send();
+//! assert_eq!(get().await?.status(), 429);
+//! let response = get().await?;
+//! let link = response.headers()["link"].to_str()?.to_owned();
+//! assert!(link.starts_with('<') && link.ends_with(">; rel=\"next\""));
+//! assert_eq!(response.text().await?, r#"{"items":[{"id":"R1"},{"id":"R2"}]}"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Requests
 //!
 //! [`exchanges`](MockWebex::exchanges), [`refreshes`](MockWebex::refreshes), and
@@ -173,7 +211,8 @@
 // - `model` is the state of the simulated Webex. `rules` turn a request into a response, without
 //   I/O. `server` connects them to wiremock.
 // - `builder` configures a mock, and `mock` is the mock. `endpoint_script` contains its handles for
-//   faults and expected requests.
+//   faults and expected requests, `resource` those for resources, and `sample_rooms` ready-made
+//   resources.
 
 pub(crate) mod token_codec;
 pub(crate) mod signing;
@@ -188,6 +227,8 @@ pub(crate) mod model;
 pub(crate) mod rules;
 pub(crate) mod server;
 pub(crate) mod endpoint_script;
+pub(crate) mod resource;
+pub(crate) mod sample_rooms;
 pub(crate) mod builder;
 pub(crate) mod mock;
 
@@ -195,6 +236,7 @@ pub use crate::testing::builder::MockWebexBuilder;
 pub use crate::testing::endpoint::MockEndpoint;
 pub use crate::testing::endpoint_script::{EndpointScript, RequestExpectation, ScriptedFault};
 pub use crate::testing::faults::fault::Fault;
+pub use crate::testing::faults::link::LinkFault;
 pub use crate::testing::faults::named::{
     CallbackFault, DevicePollFault, DeviceStartFault, DiscoveryFault, JwksFault, UserInfoFault,
 };
@@ -206,3 +248,4 @@ pub use crate::testing::mock::MockWebex;
 pub use crate::testing::pages::document::ErrorPage;
 pub use crate::testing::registry::{MockIntegration, MockService, MockUser};
 pub use crate::testing::request_log::MockRequest;
+pub use crate::testing::resource::MockResource;

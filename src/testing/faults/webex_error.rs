@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::testing::message::FORBIDDEN;
+
 /// A Webex error, for [`Fault::error`](crate::testing::Fault::error).
 ///
 /// The wording is Webex's where it is known from developer.webex.com/docs/login-with-webex, the
@@ -172,7 +174,7 @@ impl WebexError {
             Self::AccessTokenRefused => {
                 plain(401, "The request requires a valid access token set in the Authorization request header.")
             }
-            Self::Forbidden => plain(403, "The access token provided is missing the required scopes."),
+            Self::Forbidden => plain(403, FORBIDDEN),
             Self::NotFound => plain(404, "The requested resource could not be found."),
             Self::WrongMethod => plain(405, "The HTTP method is not supported for this resource."),
             Self::Conflict => plain(409, "The request conflicts with the state of the resource."),

@@ -11,6 +11,7 @@ use crate::testing::faults::script::FaultScript;
 use crate::testing::model::authorization::{Authorization, Binding, Consent, Consents};
 use crate::testing::model::browser::LoginTransactions;
 use crate::testing::model::devices::Devices;
+use crate::testing::model::resources::Resources;
 use crate::testing::request_log::RequestLog;
 use crate::testing::signing::SigningKeys;
 use crate::testing::token_codec::{self, TokenCodec, TokenContent};
@@ -62,6 +63,7 @@ impl From<Code> for Consent {
 /// The user, scopes, and expiry of a valid access token.
 pub(crate) struct Bearer<'a> {
     pub(crate) user: &'a MockUser,
+    pub(crate) user_index: usize,
     pub(crate) scopes: &'a Scopes,
     pub(crate) expires: UnixTime,
     serial: u64,
@@ -84,6 +86,7 @@ pub(crate) struct State {
     pub(crate) devices: Devices,
     pub(crate) fault_script: FaultScript,
     pub(crate) request_log: RequestLog,
+    pub(crate) resources: Resources,
     pub(crate) spent_tokens: SpentTokens,
     pub(crate) self_contained: SelfContained,
     pub(crate) transactions: LoginTransactions,
@@ -127,6 +130,8 @@ impl State {
             devices: Devices::default(),
             fault_script: FaultScript::default(),
             request_log: RequestLog::default(),
+            // With another secret than that of access tokens, no cursor is a token.
+            resources: Resources::new(random.map(|byte| !byte)),
             spent_tokens: SpentTokens::default(),
             self_contained: SelfContained::default(),
             transactions: LoginTransactions::default(),
@@ -285,15 +290,18 @@ impl State {
 
     /// Returns the bearer of a valid access token.
     pub(crate) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<Bearer<'_>> {
-        let (sealed, rest) = self.opaque_token(access_token).split_once('_')?;
+        let text = self.opaque_token(access_token);
+        let sealed = text.split_once('_').map_or(text, |(sealed, _)| sealed);
         let token = self.token_codec.decode(sealed)?;
         let grant = self.grants.get(&token.grant)?;
         let user = self.users.get(grant.user)?;
         let is_ended = self.revoked_serials.contains(&token.serial)
             || self.revoked_up_to.get(&token.grant).is_some_and(|until| token.serial <= *until);
         let lives = now < token.expires && !is_ended;
-        let bearer = Bearer { user, scopes: &grant.scopes, expires: token.expires, serial: token.serial };
-        (lives && rest == user_suffix(user)).then_some(bearer)
+        let is_complete = self.append_user_suffix(grant.user, sealed.to_owned()) == text;
+        let (scopes, serial) = (&grant.scopes, token.serial);
+        let bearer = Bearer { user, user_index: grant.user, scopes, expires: token.expires, serial };
+        (lives && is_complete).then_some(bearer)
     }
 
     /// Revokes an access token of any integration.

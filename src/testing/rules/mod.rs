@@ -3,11 +3,12 @@
 //! - `openid` creates ID tokens, and contains discovery, WebFinger, userinfo, and logout.
 //! - `authorize` validates authorization requests, and `browser_flow` shows the pages.
 //! - `token` is the token endpoint, and `device` the device grant.
+//! - `resource` responds to API calls with the resources of a test.
 
 use serde_json::json;
 
 use crate::clock::UnixTime;
-use crate::testing::endpoint::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
+use crate::testing::endpoint::{DISCOVERY, KEYS_OF_ISSUER, MockEndpoint, WEB_FINGER};
 use crate::testing::faults::fault::NamedFault;
 use crate::testing::message::{Body, DeviceErrorFormat, Fields, Reply, Request, RestError, RuleResult};
 use crate::testing::model::state::{Bearer, State, StepContext};
@@ -15,12 +16,14 @@ use crate::testing::pages::Page;
 use crate::testing::registry::MockUser;
 use crate::testing::rules::device::{DEVICE_AUTHORIZATION_PATH, DEVICE_TOKEN_PATH, VERIFICATION_PATH};
 use crate::testing::rules::openid::LOGOUT;
+use crate::testing::rules::resource::Caller;
 use crate::testing::token_codec;
 
 pub(crate) mod openid;
 pub(crate) mod authorize;
 pub(crate) mod token;
 pub(crate) mod device;
+pub(crate) mod resource;
 pub(crate) mod browser_flow;
 
 /// Responds to a request.
@@ -98,7 +101,7 @@ fn route_request(request: &Request, state: &mut State, context: &mut StepContext
             Err(wrong_method())
         }
         _ if is_token => Err(wrong_method()),
-        _ => Err(unknown_path()),
+        _ => respond_to_resource(request, state, context),
     }
 }
 
@@ -112,6 +115,15 @@ fn user_info(request: &Request, state: &mut State, now: UnixTime) -> RuleResult 
 }
 
 const TOKEN_EXPIRY: &str = "/authorizations/tokenExpiry";
+
+/// Returns `true` if the mock implements this path, so that no resource can have it.
+pub(crate) fn is_own_path(path: &str, state: &State) -> bool {
+    let request = Request { path: path.to_owned(), ..Request::default() };
+    let endpoint = path.strip_prefix(state.service.base_path());
+    let is_page = matches!(endpoint, Some("/signin" | "/consent" | TOKEN_EXPIRY)) || path == VERIFICATION_PATH;
+    let own = MockEndpoint::from_request(&request, state.service);
+    is_page || is_at_issuer(LOGOUT, &request, state) || !matches!(own, None | Some(MockEndpoint::Authorizations))
+}
 
 /// Returns `true` if the path is `place` below an issuer.
 fn is_at_issuer(position: &str, request: &Request, state: &State) -> bool {
@@ -127,20 +139,21 @@ fn keys(state: &mut State) -> RuleResult {
     }
 }
 
-fn unknown_path() -> RestError {
-    let message = "The requested resource could not be found.";
-    RestError { status: 404, message, description: message, reason: "unknown endpoint" }
-}
-
 fn wrong_method() -> RestError {
-    let message = "The HTTP method is not supported for this resource.";
-    RestError { status: 405, message, description: message, reason: "wrong method for this endpoint" }
+    RestError::wrong_method("wrong method for this endpoint")
 }
 
-pub(crate) fn form(request: &Request) -> Result<Fields, RestError> {
-    let message = "The media type of the request is not supported.";
+fn form(request: &Request) -> Result<Fields, RestError> {
     let reason = "the body must be application/x-www-form-urlencoded";
-    request.form.clone().ok_or(RestError { status: 415, message, description: message, reason })
+    request.form.clone().ok_or_else(|| RestError::wrong_media_type(reason))
+}
+
+/// Responds to a request for a resource that a test added. It requires a valid access token.
+fn respond_to_resource(request: &Request, state: &mut State, context: &mut StepContext<'_>) -> RuleResult {
+    let target = state.resources.target(&request.path).ok_or_else(|| RestError::not_found("unknown endpoint"))?;
+    let bearer = bearer(request, state, context.now)?;
+    let caller = Caller { user: bearer.user_index, scopes: bearer.scopes.clone() };
+    resource::respond(request, &target, &caller, state, context)
 }
 
 /// Returns the bearer of a valid access token.

@@ -201,13 +201,15 @@ impl Respond for Responder {
 
 fn read_request(request: &wiremock::Request) -> Request {
     let text = |name: HeaderName| header_text(&request.headers, &name);
-    let is_form = text(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let is_form = content_type.starts_with("application/x-www-form-urlencoded");
+    let is_json = content_type.starts_with("application/json");
     Request {
         method: request.method.to_string(),
         path: request.url.path().to_owned(),
         query: Fields::parse(request.url.query().unwrap_or_default().as_bytes()),
         form: is_form.then(|| Fields::parse(&request.body)),
+        json: is_json.then(|| serde_json::from_slice(&request.body).ok()).flatten(),
         authorization: text(header::AUTHORIZATION),
         session: text(header::COOKIE).as_deref().and_then(browser_session::session_id_in).map(str::to_owned),
         tracking_id: text(TRACKING_ID),
@@ -269,7 +271,8 @@ pub(crate) fn prepare_response(
         state.request_log.followed_redirects += 1;
         return PreparedResponse::complete(other_users_tokens());
     }
-    let position = MockEndpoint::from_request(request, state.service);
+    let resource = || state.resources.target(&request.path).map(|target| MockEndpoint::Resource(target.path));
+    let position = MockEndpoint::from_request(request, state.service).or_else(resource);
     state.request_log.count(position.as_ref(), &request.path);
     let fault = state.fault_script.take(position.as_ref(), &request.path);
     let outgoing = match &fault {
