@@ -510,8 +510,10 @@ impl MockWebex {
     #[track_caller]
     pub fn sample_rooms(&self, email: impl AsRef<str>) {
         let user = self.user(email.as_ref());
-        let (owner, region) = (self.state().users[user].clone(), self.state().service.region());
-        for (path, items) in sample_rooms::sample_resources(&owner, region) {
+        let state = self.state();
+        let resources = sample_rooms::sample_resources(&state.users[user], state.service.region());
+        drop(state);
+        for (path, items) in resources {
             MockResource::add(&self.state, path, Some(user), items);
         }
     }

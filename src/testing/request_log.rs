@@ -25,7 +25,7 @@ const MAX_UNREDACTED_SEGMENT: usize = 32;
 
 /// The parameters that are never secret according to the standards and Webex's documentation. All
 /// others are redacted.
-const UNREDACTED_PARAMETERS: [&str; 18] = [
+const UNREDACTED_PARAMETERS: [&str; 20] = [
     "grant_type",
     "client_id",
     "scope",
@@ -38,6 +38,8 @@ const UNREDACTED_PARAMETERS: [&str; 18] = [
     "login_hint",
     "token_type_hint",
     "resource",
+    "max",
+    "roomId",
     "personId",
     "personEmail",
     "clientId",

@@ -50,6 +50,7 @@ mod mock_faults;
 mod mock_network;
 mod mock_open_id;
 mod mock_request_log;
+mod mock_resources;
 mod mock_rules;
 mod mock_self_contained;
 mod mock_error_classes;
