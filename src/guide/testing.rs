@@ -344,7 +344,8 @@
 //! # Mocking other Webex APIs
 //!
 //! Mock the remaining Webex API with wiremock, or with the mock itself, which returns any response
-//! for any path. Only wiremock and [resources](crate::testing::MockWebex::resource) check the token. Add the host of the wiremock server to the [API
+//! for any path. Such a response of the mock does not require a token, unlike a
+//! [resource](crate::testing::MockWebex::resource). Add the host of the wiremock server to the [API
 //! hosts](crate::Service::with_api_host), so that it receives the token.
 //!
 //! ```
