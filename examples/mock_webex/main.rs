@@ -17,6 +17,7 @@ mod clock;
 mod control;
 mod faults;
 mod orders;
+mod resources;
 
 #[path = "../process/exit.rs"]
 mod exit;
