@@ -277,10 +277,76 @@
 //! # }
 //! ```
 //!
+//! # Test the API calls of an application
+//!
+//! [`MockWebex::resource`] serves your data at a path of the Webex API, in pages and with single
+//! items. It verifies the access token of each request: without a valid one, the response is a 401,
+//! and without the required scope a 403. A program that omits the token therefore fails its test.
+//!
+//! ```
+//! use serde::Deserialize;
+//! use serde_json::{Value, json};
+//! use webex_oauth::http::Method;
+//! use webex_oauth::store::{MemoryStore, TokenKey};
+//! use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
+//! use webex_oauth::{Callback, Session, TokenManager};
+//!
+//! #[derive(Deserialize)]
+//! struct Room {
+//!     id: String,
+//!     title: String,
+//! }
+//!
+//! /// The application: posts a message to each room with this title.
+//! async fn greet(session: &Session, title: &str) -> webex_oauth::Result<usize> {
+//!     let mut greeted = 0;
+//!     let mut rooms = session.list::<Room>("rooms");
+//!     while let Some(room) = rooms.try_next().await? {
+//!         if room.title == title {
+//!             let message = json!({"roomId": room.id, "text": "Hello"});
+//!             let request = session.request(Method::POST, "messages").json(&message);
+//!             request.fetch::<Value>().await?;
+//!             greeted += 1;
+//!         }
+//!     }
+//!     Ok(greeted)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! let mock = MockWebex::start().await;
+//! let rooms = json!([
+//!     {"id": "R1", "title": "Alpha"},
+//!     {"id": "R2", "title": "Beta"},
+//!     {"id": "R3", "title": "Alpha"},
+//! ]);
+//! mock.resource("rooms", rooms).page_size(2); // forces a second page
+//! let messages = mock.resource("messages", json!([]));
+//!
+//! let webex = mock.client();
+//! let (url, pending) = webex.authorize().begin()?;
+//! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! let manager = TokenManager::new(webex, MemoryStore::new())?;
+//! let session = manager.put(&TokenKey::new("jane")?, login).await?;
+//! assert_eq!(greet(&session, "Alpha").await?, 2);
+//! assert_eq!(messages.json()[0]["roomId"], "R3"); // the latest message
+//!
+//! mock.on(MockEndpoint::resource("rooms")).respond_with(Fault::status(503));
+//! assert!(greet(&session, "Alpha").await.unwrap_err().is_retryable());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`MockWebex::sample_rooms`] adds ready-made rooms, memberships, and messages.
+//! [`MockWebex::resource_for`] adds the data of one user.
+//! [`MockResource::requires`](crate::testing::MockResource::requires) sets the scopes, and
+//! [`LinkFault`](crate::testing::LinkFault) lists the faults of links between pages.
+//!
 //! # Mocking other Webex APIs
 //!
 //! Mock the remaining Webex API with wiremock, or with the mock itself, which returns any response
-//! for any path. Add the host of the wiremock server to the [API
+//! for any path. Such a response of the mock does not require a token, unlike a
+//! [resource](crate::testing::MockWebex::resource). Add the host of the wiremock server to the [API
 //! hosts](crate::Service::with_api_host), so that it receives the token.
 //!
 //! ```
@@ -366,6 +432,9 @@
 //! [`MockWebex::client`]: crate::testing::MockWebex::client
 //! [`MockWebex::go_offline`]: crate::testing::MockWebex::go_offline
 //! [`MockWebex::log_in`]: crate::testing::MockWebex::log_in
+//! [`MockWebex::resource`]: crate::testing::MockWebex::resource
+//! [`MockWebex::resource_for`]: crate::testing::MockWebex::resource_for
 //! [`MockWebex::revoke`]: crate::testing::MockWebex::revoke
+//! [`MockWebex::sample_rooms`]: crate::testing::MockWebex::sample_rooms
 //! [`MockWebex::service`]: crate::testing::MockWebex::service
 //! [`MockWebexBuilder::relay`]: crate::testing::MockWebexBuilder::relay

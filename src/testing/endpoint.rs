@@ -132,9 +132,12 @@ impl MockEndpoint {
     }
 }
 
-/// Returns a path that begins with `/` unchanged, and any other below the base path of the service.
+/// Returns the complete path of a resource. As in requests of a session, a leading `/` and the base
+/// path may be omitted.
 pub(crate) fn complete_path(path: &str, service: MockService) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", service.base_path()) }
+    let base = service.base_path();
+    let rest = path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    format!("{base}/{}", rest.strip_prefix('/').unwrap_or(rest))
 }
 
 impl fmt::Display for MockEndpoint {
@@ -183,6 +186,16 @@ mod tests {
             assert_eq!(endpoint_of(MockService::Webex, path, form), endpoint, "{path}");
         }
         assert_eq!(endpoint_of(MockService::Meetings, "/v1/oauth2/token", None), Some(MockEndpoint::Token));
+    }
+
+    #[test]
+    fn resource_path_is_completed_with_base_path() {
+        for path in ["rooms", "/rooms", "/v1/rooms"] {
+            let endpoint = MockEndpoint::resource(path).resolve(MockService::Webex);
+            assert_eq!(endpoint, MockEndpoint::Resource("/v1/rooms".to_owned()), "{path}");
+        }
+        assert_eq!(complete_path("/v1rooms", MockService::Webex), "/v1/v1rooms");
+        assert_eq!(complete_path("rooms", MockService::Meetings), "/v1/oauth2/rooms");
     }
 
     #[test]

@@ -382,7 +382,7 @@ impl MockWebex {
 
     /// Adds a resource of the REST API, for requests with a valid access token.
     ///
-    /// `path` is a complete path such as `/v1/rooms`, or is below [`uri`](Self::uri): `rooms`.
+    /// `path` is relative to [`uri`](Self::uri): `rooms`, `/rooms`, and `/v1/rooms` are the same.
     ///
     /// | JSON | served as |
     /// |---|---|

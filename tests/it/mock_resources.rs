@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{Fault, LinkFault, MockEndpoint, MockService, MockUser, MockWebex, RetryAfter, WebexError};
-use webex_oauth::{Callback, ExchangeOptions, TokenManager};
+use webex_oauth::{Callback, ErrorKind, ExchangeOptions, Session, TokenManager};
 
 const UNAUTHORIZED: &str = "The request requires a valid access token set in the Authorization request header.";
 const FORBIDDEN: &str = "The server understood the request, but refused to fulfill it because the access token is \
@@ -545,25 +545,69 @@ async fn program_that_omits_token_fails() {
     assert_eq!(count_rooms(&mock, None).await, Err(format!("401: {UNAUTHORIZED}")));
 }
 
-#[tokio::test]
-async fn session_refreshes_after_401_of_resource() {
+async fn start_with_session() -> (MockWebex, ManualClock, Session) {
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
-    mock.resource("rooms", rooms(2));
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), login).await.unwrap();
+    (mock, clock, session)
+}
+
+#[tokio::test]
+async fn session_refreshes_after_401_of_resource() {
+    let (mock, clock, session) = start_with_session().await;
+    mock.resource("rooms", rooms(2));
     clock.advance(Duration::from_secs(30));
     mock.expire_access_tokens("jane@example.com");
     mock.expect(MockEndpoint::resource("rooms")).times(2);
 
-    let request = http::Request::get(format!("{}/rooms", mock.uri())).body(bytes::Bytes::new()).unwrap();
-    let response = session.send(request).await.unwrap();
-    assert_eq!(response.status(), 200);
+    let list = session.get_json::<Value>("rooms").await.unwrap();
+    assert_eq!(list, json!({ "items": rooms(2) }));
     assert_eq!(mock.refreshes(), 1);
     mock.verify();
+
+    mock.resource("meetings", json!([]));
+    let error = session.get_json::<Value>("meetings").await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error:#}");
+    assert_eq!(error.server().and_then(|server| server.status()), Some(403));
+}
+
+#[tokio::test]
+async fn session_posts_item_to_resource() {
+    let (mock, _, session) = start_with_session().await;
+    let messages = mock.resource("messages", json!([]));
+    let message = json!({"roomId": "R1", "text": "Hello"});
+    let created = session.request(Method::POST, "messages").json(&message).fetch::<Value>().await.unwrap();
+    assert_eq!(messages.json(), json!([created]));
+    let path = format!("messages/{}", created["id"].as_str().unwrap());
+    assert_eq!(session.request(Method::DELETE, path).send().await.unwrap().status(), 204);
+    assert_eq!(messages.json(), json!([]));
+}
+
+#[tokio::test]
+async fn session_lists_all_items_despite_link_faults() {
+    let (mock, _, session) = start_with_session().await;
+    let ids = async || {
+        let items = session.list::<Value>("rooms?type=group").try_collect().await?;
+        Ok(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    for fault in [None, Some(LinkFault::NullMax), Some(LinkFault::MissingFilters)] {
+        let resource = mock.resource("rooms", rooms(8)).page_size(3);
+        if let Some(fault) = fault {
+            resource.link_fault(fault);
+        }
+        assert_eq!(ids().await.unwrap(), ["R2", "R4", "R6", "R8"], "{fault:?}");
+    }
+    mock.resource("rooms", rooms(8)).page_size(3).link_fault(LinkFault::SamePage);
+    let repeated: Result<_, webex_oauth::Error> = ids().await;
+    assert!(repeated.unwrap().starts_with(&["R2", "R4", "R6"].map(str::to_owned)), "the list ends");
+
+    mock.resource("rooms", rooms(8)).page_size(3).link_fault(LinkFault::OtherHost);
+    let error = ids().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use webex_oauth::testing::{MockRequest, MockWebex};
 
 use crate::clock::OffsetClock;
 use crate::named_faults;
+use crate::resources::ResourceCommand;
 use crate::scripted_faults::{self, EndpointFaults};
 
 /// Executes commands.
@@ -89,6 +90,8 @@ impl CommandHandler {
                 }
             }
             "answer" => EndpointFaults::from_command(parse_body(body)?)?.apply_to(mock),
+            "resource" => parse_body::<ResourceCommand>(body)?.apply_to(mock)?,
+            "sample_rooms" => mock.sample_rooms(self.user_or_default(body)?),
             "clear" => parse_body(body).map(|EmptyBody {}| mock.clear())?,
             "offline" => parse_body(body).map(|EmptyBody {}| mock.go_offline())?,
             "online" => parse_body(body).map(|EmptyBody {}| mock.go_online())?,

@@ -12,6 +12,7 @@ mod clock;
 mod commands;
 mod control;
 mod named_faults;
+mod resources;
 mod scripted_faults;
 
 #[path = "../../process/exit.rs"]

@@ -134,9 +134,9 @@ fn member_name(parameter: &str) -> &str {
 
 /// Returns `true` if a member of an item is or contains a value.
 fn has_value(item: &Value, name: &str, value: &str) -> bool {
-    let is_equal = |own: &Value| match own {
-        Value::String(text) => text == value,
-        other => other.to_string() == value,
+    let is_equal = |own: &Value| {
+        let text = own.as_str().map_or_else(|| own.to_string(), str::to_owned);
+        text == value
     };
     match item.get(name) {
         Some(Value::Array(values)) => values.iter().any(is_equal),
