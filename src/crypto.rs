@@ -394,8 +394,8 @@ mod tests {
         let longest = "x".repeat(64);
         let keys = EncryptionKeys::new("2026-11", key()).unwrap().with_previous(&longest, key()).unwrap();
         for bad in ["", " ", "a b", "a\n", "ä", "\u{7f}", &"x".repeat(65)] {
-            for refused in [EncryptionKeys::new(bad, key()), keys.clone().with_previous(bad, key())] {
-                assert_eq!(refused.unwrap_err().kind(), ErrorKind::Configuration, "{bad:?}");
+            for rejected in [EncryptionKeys::new(bad, key()), keys.clone().with_previous(bad, key())] {
+                assert_eq!(rejected.unwrap_err().kind(), ErrorKind::Configuration, "{bad:?}");
             }
         }
         for used in ["2026-11", &longest] {

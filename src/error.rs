@@ -724,10 +724,10 @@ mod tests {
 
     #[test]
     fn each_remedy_sets_exactly_one_predicate() {
-        for remedy in
+        for class in
             [ErrorClass::LoginRequired, ErrorClass::Misconfigured, ErrorClass::Retryable, ErrorClass::TokenRejected]
         {
-            let error = Error::new(ErrorKind::Refresh, "x").with_class(remedy);
+            let error = Error::new(ErrorKind::Refresh, "x").with_class(class);
             let responses =
                 [error.is_login_required(), error.is_misconfigured(), error.is_retryable(), error.is_token_rejected()];
             assert_eq!(responses.iter().filter(|response| **response).count(), 1);

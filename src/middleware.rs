@@ -239,9 +239,9 @@ impl BearerMiddleware {
 
     /// Returns `true` if the API rejected the token. With redirects, another origin may have
     /// responded, which did not receive the token.
-    fn is_token_rejected(&self, response: &Response, asked: &Url) -> bool {
+    fn is_token_rejected(&self, response: &Response, requested: &Url) -> bool {
         response.status() == StatusCode::UNAUTHORIZED
-            && (!self.accepts_any_client || response.url().origin() == asked.origin())
+            && (!self.accepts_any_client || response.url().origin() == requested.origin())
     }
 }
 
@@ -254,11 +254,11 @@ impl Middleware for BearerMiddleware {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         self.check_request(&request, extensions)?;
-        let (asked, again) = (request.url().clone(), request.try_clone());
+        let (requested, again) = (request.url().clone(), request.try_clone());
         let token = self.source.access_token().await?;
         set_bearer_token(&mut request, &token)?;
         let response = next.clone().run(request, extensions).await?;
-        if !self.is_token_rejected(&response, &asked) {
+        if !self.is_token_rejected(&response, &requested) {
             return Ok(response);
         }
         self.source.invalidate(&token).await;

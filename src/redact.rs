@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn secrets_tokens_and_line_breaks_are_removed() {
         let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl";
-        for (text, shown) in [
+        for (text, displayed) in [
             ("the refresh token hunter2 is bad", "the refresh token [secret] is bad"),
             ("token=a%2Fb+c&x=1", "token=[secret]&x=1"),
             (&format!("bearer {jwt}, sorry"), "bearer [cut], sorry"),
@@ -161,7 +161,7 @@ mod tests {
             ("folded a/b\nc", "folded [secret]"),
             ("one\u{2028}two\u{202e}", "one two"),
         ] {
-            assert_eq!(redact_secrets(text, &["hunter2", "a/b c", ""], 300), shown);
+            assert_eq!(redact_secrets(text, &["hunter2", "a/b c", ""], 300), displayed);
         }
     }
 

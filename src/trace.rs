@@ -65,8 +65,8 @@ mod enabled {
                 tracking_id = Empty,
                 elapsed_ms = Empty,
             );
-            let begun = if span.is_disabled() { Duration::ZERO } else { clock.elapsed() };
-            Self { span, started_at: begun }
+            let started = if span.is_disabled() { Duration::ZERO } else { clock.elapsed() };
+            Self { span, started_at: started }
         }
 
         /// Attaches the span to a request for the layers that send it.

@@ -316,9 +316,9 @@ fn default_transport(builder: ReqwestTransportBuilder, endpoints: &Endpoints) ->
 }
 
 fn validate_client_id(client_id: String) -> Result<String> {
-    let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
+    let reject = |message| Err(Error::new(ErrorKind::Configuration, message));
     if client_id.is_empty() {
-        return refuse("missing client ID: call `client_id(..)` or set `WEBEX_CLIENT_ID`");
+        return reject("missing client ID: call `client_id(..)` or set `WEBEX_CLIENT_ID`");
     }
     value_check::check_value(ErrorKind::Configuration, "client ID", &client_id, Characters::Word)?;
     if let Ok(id) = client_id.parse::<ApplicationId>() {
@@ -329,9 +329,9 @@ fn validate_client_id(client_id: String) -> Result<String> {
 }
 
 fn validate_client_secret(secret: ClientSecret) -> Result<ClientSecret> {
-    let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
+    let reject = |message| Err(Error::new(ErrorKind::Configuration, message));
     if secret.expose().is_empty() {
-        return refuse("empty client secret: copy it from the developer portal, or do not set it");
+        return reject("empty client secret: copy it from the developer portal, or do not set it");
     }
     value_check::check_value(ErrorKind::Configuration, "client secret", secret.expose(), Characters::Any)?;
     Ok(secret)

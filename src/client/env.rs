@@ -88,11 +88,11 @@ fn named_service(lookup: Lookup<'_>) -> Result<Service> {
 fn read_variable(lookup: Lookup<'_>, name: &str) -> Result<Option<String>> {
     let Some(value) = lookup(name) else { return Ok(None) };
     // The error does not contain the value, which may be a secret.
-    let refuse = |why: &str| Error::new(ErrorKind::Configuration, format!("{name} {why}"));
-    let value = value.into_string().map_err(|_| refuse("is not valid UTF-8"))?;
+    let reject = |why: &str| Error::new(ErrorKind::Configuration, format!("{name} {why}"));
+    let value = value.into_string().map_err(|_| reject("is not valid UTF-8"))?;
     let value = value.trim();
     match value_check::value_problem(value, characters_of(name)) {
-        Some(why) => Err(refuse(&why)),
+        Some(why) => Err(reject(&why)),
         None => Ok(Some(value.to_owned()).filter(|value| !value.is_empty())),
     }
 }
@@ -146,13 +146,13 @@ mod tests {
             "WEBEX_BASE_URL",
             "WEBEX_ISSUERS",
         ];
-        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let requested = std::cell::RefCell::new(std::collections::BTreeSet::new());
         let lookup = |name: &str| {
-            asked.borrow_mut().insert(name.to_owned());
+            requested.borrow_mut().insert(name.to_owned());
             None
         };
         let _ = partial_builder(&lookup).unwrap();
-        assert_eq!(asked.into_inner(), names.map(str::to_owned).into());
+        assert_eq!(requested.into_inner(), names.map(str::to_owned).into());
     }
 
     #[test]
@@ -190,8 +190,8 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
 
         for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, SERVICE, BASE_URL, ISSUERS] {
-            let lookup = |asked: &str| match ALL_VARIABLES.iter().find(|(own, _)| *own == asked) {
-                _ if asked == name => Some(OsString::from_vec(b"hunter\xff".to_vec())),
+            let lookup = |variable: &str| match ALL_VARIABLES.iter().find(|(own, _)| *own == variable) {
+                _ if variable == name => Some(OsString::from_vec(b"hunter\xff".to_vec())),
                 found => found.map(|(_, value)| OsString::from(*value)),
             };
             for error in [complete_builder(&lookup).unwrap_err(), partial_builder(&lookup).unwrap_err()] {

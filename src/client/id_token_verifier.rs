@@ -59,12 +59,12 @@ impl Default for IdTokenVerifier {
 
 impl IdTokenVerifier {
     pub(crate) fn check_settings(&self) -> Result<()> {
-        let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
+        let reject = |message| Err(Error::new(ErrorKind::Configuration, message));
         if self.skew > MAX_SKEW {
-            return refuse("invalid ID token skew: the maximum is 5 minutes; correct the clock of this host instead");
+            return reject("invalid ID token skew: the maximum is 5 minutes; correct the clock of this host instead");
         }
         if self.algorithms.is_empty() {
-            return refuse("missing ID token algorithms: specify at least one, or keep the default of RS256");
+            return reject("missing ID token algorithms: specify at least one, or keep the default of RS256");
         }
         Ok(())
     }

@@ -275,10 +275,10 @@ impl JwksCache {
 
     fn insert_snapshot(&self, address: &Endpoint, snapshot: Snapshot) -> Arc<Snapshot> {
         let snapshot = Arc::new(snapshot);
-        self.snapshots.rcu(|known| {
-            let mut known = HashMap::clone(known);
-            known.insert(cache_key(address), Arc::clone(&snapshot));
-            known
+        self.snapshots.rcu(|stored| {
+            let mut stored = HashMap::clone(stored);
+            stored.insert(cache_key(address), Arc::clone(&snapshot));
+            stored
         });
         snapshot
     }
@@ -343,8 +343,8 @@ impl<S: JwksSource> Fetch<S> {
         match self.source.fetch_keys(&self.address.endpoint).await {
             Ok(FetchedKeys { keys, max_age }) => {
                 let fetched_at = self.source.clock().elapsed();
-                let life = max_age.unwrap_or(MAX_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME);
-                let good_until = fetched_at.saturating_add(life);
+                let lifetime = max_age.unwrap_or(MAX_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME);
+                let good_until = fetched_at.saturating_add(lifetime);
                 Ok(Snapshot { keys, requested_at: spent.started_at, fetched_at, fresh_until: good_until })
             }
             Err(error) => {
@@ -505,8 +505,8 @@ mod tests {
     #[test]
     fn fetch_limit_is_ten_requests_per_five_minutes() {
         let mut fetch_limiter = FetchLimiter::default();
-        for begun in 0..10 {
-            fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+        for started in 0..10 {
+            fetch_limiter.acquire(secs(started), IssuerKind::Service).unwrap();
         }
         let error = fetch_limiter.acquire(secs(10), IssuerKind::Service).unwrap_err();
         assert!(error.is_retryable() && error.retry_after() == Some(secs(290)), "{error}");
@@ -518,8 +518,8 @@ mod tests {
     #[test]
     fn fetches_from_unavailable_server_have_separate_limit() {
         let mut fetch_limiter = FetchLimiter::default();
-        for begun in 0..60 {
-            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+        for started in 0..60 {
+            let spent = fetch_limiter.acquire(secs(started), IssuerKind::Service).unwrap();
             fetch_limiter.reclassify_as_unavailable(spent);
         }
         let error = fetch_limiter.acquire(secs(60), IssuerKind::Service).unwrap_err();
@@ -530,8 +530,8 @@ mod tests {
     #[test]
     fn unsent_fetch_is_not_counted() {
         let mut fetch_limiter = FetchLimiter::default();
-        for begun in 0..1000 {
-            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+        for started in 0..1000 {
+            let spent = fetch_limiter.acquire(secs(started), IssuerKind::Service).unwrap();
             fetch_limiter.release(spent);
         }
         // A request is removed only once.
@@ -546,13 +546,13 @@ mod tests {
     fn issuers_use_at_most_half_of_fetch_limit() {
         let mut fetch_limiter = FetchLimiter::default();
         fetch_limiter.acquire(secs(0), IssuerKind::Service).unwrap();
-        for begun in 1..6 {
-            fetch_limiter.acquire(secs(begun), IssuerKind::Issuer).unwrap();
+        for started in 1..6 {
+            fetch_limiter.acquire(secs(started), IssuerKind::Issuer).unwrap();
         }
         let error = fetch_limiter.acquire(secs(6), IssuerKind::Issuer).unwrap_err();
         assert_eq!(error.retry_after(), Some(secs(295)), "until the first request to an issuer no longer counts");
-        for begun in 6..10 {
-            fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+        for started in 6..10 {
+            fetch_limiter.acquire(secs(started), IssuerKind::Service).unwrap();
         }
         assert_eq!(fetch_limiter.acquire(secs(10), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(290)));
         assert!(fetch_limiter.acquire(secs(300), IssuerKind::Issuer).is_err());
@@ -562,13 +562,13 @@ mod tests {
     #[test]
     fn unavailable_issuers_use_at_most_half_of_separate_limit() {
         let mut fetch_limiter = FetchLimiter::default();
-        for begun in 0..30 {
-            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Issuer).unwrap();
+        for started in 0..30 {
+            let spent = fetch_limiter.acquire(secs(started), IssuerKind::Issuer).unwrap();
             fetch_limiter.reclassify_as_unavailable(spent);
         }
         assert_eq!(fetch_limiter.acquire(secs(30), IssuerKind::Issuer).unwrap_err().retry_after(), Some(secs(270)));
-        for begun in 30..60 {
-            let spent = fetch_limiter.acquire(secs(begun), IssuerKind::Service).unwrap();
+        for started in 30..60 {
+            let spent = fetch_limiter.acquire(secs(started), IssuerKind::Service).unwrap();
             fetch_limiter.reclassify_as_unavailable(spent);
         }
         assert_eq!(fetch_limiter.acquire(secs(60), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(240)));

@@ -179,7 +179,7 @@ impl Login {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         value_check::check_value(ErrorKind::InvalidInput, "domain", domain, Characters::NoSpace)?;
-        let refuse = |why: &str| {
+        let reject = |why: &str| {
             let message = format!("login not allowed: a verified e-mail address in {domain:?} is required, but {why}");
             Err(Error::new(ErrorKind::AccountMismatch, message))
         };
@@ -189,7 +189,7 @@ impl Login {
                 && domain_of(address.email).is_some_and(|found| found.eq_ignore_ascii_case(domain))
         };
         if let Some(denied) = account.addresses().find(is_denied) {
-            return refuse(match denied.origin {
+            return reject(match denied.origin {
                 FieldSource::IdToken => "the ID token reports the user's address as unverified",
                 FieldSource::UserInfo => "userinfo reports the user's address as unverified",
                 _ => "the user has not confirmed the address",
@@ -197,15 +197,15 @@ impl Login {
         }
         let Some(verified) = account.addresses().find(EmailWithSource::is_verified) else {
             return if self.person.is_some() {
-                refuse("the user has no e-mail address")
+                reject("the user has no e-mail address")
             } else {
                 Err(self.not_identified_error())
             };
         };
         match domain_of(verified.email) {
             Some(found) if found.eq_ignore_ascii_case(domain) => Ok(()),
-            Some(found) => refuse(&format!("the user's address is in {found:?}")),
-            None => refuse("the user has no e-mail address"),
+            Some(found) => reject(&format!("the user's address is in {found:?}")),
+            None => reject("the user has no e-mail address"),
         }
     }
 

@@ -738,8 +738,8 @@ impl WebexOAuth {
         let response = match pipeline.send(RequestKind::DeviceToken, RetryPolicy::Never, *limits, request, read).await?
         {
             PollResponse::Granted(response) => response,
-            PollResponse::Pending(asked_for) => return Ok(PollResponse::Pending(asked_for)),
-            PollResponse::SlowDown(asked_for) => return Ok(PollResponse::SlowDown(asked_for)),
+            PollResponse::Pending(requested) => return Ok(PollResponse::Pending(requested)),
+            PollResponse::SlowDown(requested) => return Ok(PollResponse::SlowDown(requested)),
         };
         let receipt = Provenance {
             client: Arc::clone(&registration.client),

@@ -32,14 +32,15 @@ impl Pipeline {
     /// Every error names the operation. It has a tracking ID if a server received the request.
     pub(crate) async fn send<T>(
         &self,
-        asked: RequestKind,
+        request_kind: RequestKind,
         repeat: RetryPolicy,
         limits: Limits,
         request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
-        let outcome = self.send_in_span(asked.name(), repeat, limits, request, move |response| read(&response)).await;
-        outcome.map_err(|error| error.with_operation_kind(asked.kind()))
+        let outcome =
+            self.send_in_span(request_kind.name(), repeat, limits, request, move |response| read(&response)).await;
+        outcome.map_err(|error| error.with_operation_kind(request_kind.kind()))
     }
 
     /// Sends a request with a span and limits, and adds the tracking ID to errors.

@@ -99,7 +99,7 @@ impl<const N: usize> Object<N> {
 
     /// Removes and returns a known field.
     pub(crate) fn take(&mut self, name: &str) -> Option<Scalar> {
-        self.known[self.names.iter().position(|known| *known == name)?].take()
+        self.known[self.names.iter().position(|stored| *stored == name)?].take()
     }
 
     /// Removes and returns a secret. Any value but a string counts as absent, and so does an empty
@@ -227,7 +227,7 @@ impl<const N: usize> Visitor<'_> for FieldNameVisitor<N> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<FieldName, E> {
-        let position = self.0.iter().position(|known| *known == name);
+        let position = self.0.iter().position(|stored| *stored == name);
         let unknown = if position.is_none() { name.to_owned() } else { String::new() };
         Ok(FieldName { position, unknown })
     }

@@ -26,20 +26,20 @@ use crate::service::url::{has_authority, has_only_url_characters, is_plain_http_
 /// The scheme must be https, or http for a loopback address or a test host. The host must belong to
 /// the service or have been added by the application.
 pub(crate) fn check_token_destination(registration: &Registration, uri: &Uri) -> Result<()> {
-    let refuse = |why: &str| {
+    let reject = |why: &str| {
         let host = uri.host().unwrap_or("no host");
         Err(Error::new(ErrorKind::InvalidInput, format!("access token not sent to {host:?}: {why}")))
     };
     let Ok(url) = Url::parse(&uri.to_string()) else {
-        return refuse("the URL is not absolute");
+        return reject("the URL is not absolute");
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse("the URL contains a user name or password");
+        return reject("the URL contains a user name or password");
     }
     match url.scheme() {
         "https" => {}
         "http" if is_plain_http_allowed(&url, &registration.insecure_hosts) => {}
-        _ => return refuse("the connection is unencrypted; use https"),
+        _ => return reject("the connection is unencrypted; use https"),
     }
     let host = url.host_str().unwrap_or_default();
     let endpoints = &registration.endpoints;
@@ -49,7 +49,7 @@ pub(crate) fn check_token_destination(registration: &Registration, uri: &Uri) ->
     if own.any(|own| own == host) || added.iter().any(|own| own.eq_ignore_ascii_case(host)) {
         return Ok(());
     }
-    refuse("untrusted host; if it belongs to Webex, add it with `Service::with_api_host(..)`")
+    reject("untrusted host; if it belongs to Webex, add it with `Service::with_api_host(..)`")
 }
 
 /// Adds the access token and the common headers to a request.
@@ -210,7 +210,7 @@ fn unexpected_json_error(error: &serde_json::Error, response: &Response<Bytes>, 
 /// Describes why JSON does not have the expected type. Values of the response are not quoted.
 fn type_mismatch(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let names_field = ["missing field", "duplicate field"].iter().any(|known| text.starts_with(known));
+    let names_field = ["missing field", "duplicate field"].iter().any(|stored| text.starts_with(stored));
     let (line, column) = (error.line(), error.column());
     let problem = text.split(" at line ").next().filter(|_| names_field).unwrap_or("value of another type");
     if line == 0 {

@@ -418,11 +418,11 @@ mod tests {
     #[test]
     fn large_scope_list_is_processed_in_bounded_time() {
         let text: String = (0..130_000).map(|number| format!("s{number:06} ")).collect();
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         let scopes: Scopes = text.parse().unwrap();
         assert_eq!((scopes.len(), Scopes::from_server(&text) == scopes), (130_000, true));
         assert!(scopes.without(&scopes).is_empty());
-        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
     }
 
     #[test]
@@ -520,7 +520,7 @@ mod tests {
     #[test]
     fn spark_all_covers_no_other_scope() {
         let granted: Scopes = "spark:all".parse().unwrap();
-        let asked: Scopes = "spark:all spark:people_read".parse().unwrap();
-        assert_eq!(asked.without(&granted).to_string(), "spark:people_read");
+        let requested: Scopes = "spark:all spark:people_read".parse().unwrap();
+        assert_eq!(requested.without(&granted).to_string(), "spark:people_read");
     }
 }

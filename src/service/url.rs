@@ -19,37 +19,38 @@ impl Endpoint {
     /// Parses and validates a URL. Errors refer to it as `what`.
     pub(crate) fn parse(what: &'static str, text: &str, insecure_hosts: &[String]) -> Result<Self> {
         value_check::check_value(ErrorKind::Configuration, what, text, Characters::Word)?;
-        let shown = without_query(text);
-        let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("invalid {what} {shown:?}: {why}")));
+        let displayed = without_query(text);
+        let reject =
+            |why: &str| Err(Error::new(ErrorKind::Configuration, format!("invalid {what} {displayed:?}: {why}")));
         if text.contains('@') {
             // The message does not quote the URL, because it may contain a password.
             let message = format!("invalid {what}: it must not contain a user name, a password, or an \"@\"");
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         if !has_only_url_characters(text) {
-            return refuse("it contains a character that is not allowed in a URL");
+            return reject("it contains a character that is not allowed in a URL");
         }
         let Ok(url) = Url::parse(text) else {
-            return refuse("it is not a complete URL such as https://webexapis.com/v1");
+            return reject("it is not a complete URL such as https://webexapis.com/v1");
         };
         if !has_authority(text) {
-            return refuse("it is not a complete URL such as https://webexapis.com/v1");
+            return reject("it is not a complete URL such as https://webexapis.com/v1");
         }
         if url.fragment().is_some() {
-            return refuse("it has a fragment; remove \"#\" and everything after it");
+            return reject("it has a fragment; remove \"#\" and everything after it");
         }
         match url.scheme() {
             "https" => {}
             "http" if is_plain_http_allowed(&url, insecure_hosts) => {}
             "http" => {
-                return refuse(
+                return reject(
                     "secrets would be sent unencrypted; use https, or allow a test host with `insecure_http_to(..)`",
                 );
             }
-            _ => return refuse("it must begin with https://"),
+            _ => return reject("it must begin with https://"),
         }
         let Ok(uri) = url.as_str().parse() else {
-            return refuse("it cannot be converted into a request URI");
+            return reject("it cannot be converted into a request URI");
         };
         Ok(Self { url, uri })
     }

@@ -486,9 +486,9 @@ mod tests {
 
     fn stored_login(json: &str) -> StoredLogin<SessionData> {
         let owner = Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() });
-        let (service, asked) = (Service::webex(), Scopes::new());
+        let (service, requested) = (Service::webex(), Scopes::new());
         let receipt =
-            Provenance { client: owner, service: &service, requested_scopes: asked, exchange: None, now: NOW };
+            Provenance { client: owner, service: &service, requested_scopes: requested, exchange: None, now: NOW };
         let tokens = TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
         StoredLogin { head: Head::new(None).unwrap(), tokens: SessionData::new(tokens) }
     }

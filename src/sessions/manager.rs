@@ -401,15 +401,15 @@ impl TokenManager {
             record.data = data.clone().or(kept);
             let entry = Entry { head: Head::new(after_login(&record.tokens).due.or(due))?, body: record.write()? };
             // Not earlier: rejected tokens change nothing.
-            let begun = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&cache_ref));
+            let started = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&cache_ref));
             if swap.save(&entry).await? {
                 let stored = StoredLogin { head: entry.head, tokens: record };
-                begun.confirm(Some(cache_ref.to_cached_token(&stored)));
+                started.confirm(Some(cache_ref.to_cached_token(&stored)));
                 drop(guard);
                 event!(INFO, key = ?key, "session stored");
                 return Ok(Session::new(cache_ref.clone()));
             }
-            change = Some(begun);
+            change = Some(started);
         }
     }
 

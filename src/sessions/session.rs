@@ -303,11 +303,11 @@ impl Session {
     /// require a login. If [`is_token_rejected`](Error::is_token_rejected) returns `true`, there is
     /// no newer token yet: check again later.
     pub async fn check(&self) -> Result<Option<SessionStatus>> {
-        let asked = match self.webex().service().person_endpoint() {
+        let requested = match self.webex().service().person_endpoint() {
             Some(_) => self.person().await.map(drop),
             None => self.refresh().await,
         };
-        match asked {
+        match requested {
             // Webex accepted the token and rejected the request, for example because a scope is
             // missing. A proxy did not see it.
             Err(error)

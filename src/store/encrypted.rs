@@ -451,22 +451,26 @@ mod tests {
         let (key, head) = (token_key("ab", "c"), head());
         let bound = AssociatedData { namespace: "n", key: &key, head: &head };
         let body = seal_body(&Body::new(*b"{}"), keys("k1", 1).current(), bound).unwrap();
-        let refused = Err(OpenError::AuthenticationFailed("k1".into()));
+        let rejected = Err(OpenError::AuthenticationFailed("k1".into()));
 
         for other in [token_key("a", "bc"), token_key("abc", "c"), token_key("ab", "d"), TokenKey::new("abc").unwrap()]
         {
-            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { key: &other, ..bound }), refused, "{other}");
+            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { key: &other, ..bound }), rejected, "{other}");
         }
         for namespace in ["", "N", "nn"] {
-            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { namespace, ..bound }), refused, "{namespace}");
+            assert_eq!(
+                open_body(&body, &keys("k1", 1), AssociatedData { namespace, ..bound }),
+                rejected,
+                "{namespace}"
+            );
         }
         let mut others = [head.clone(), head.clone()];
         others[0].login = LoginId::from_bytes([8; 16]);
         others[1].generation += 1;
         for head in &others {
-            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { head, ..bound }), refused, "{head:?}");
+            assert_eq!(open_body(&body, &keys("k1", 1), AssociatedData { head, ..bound }), rejected, "{head:?}");
         }
-        assert_eq!(open_body(&body, &keys("k1", 2), bound), refused);
+        assert_eq!(open_body(&body, &keys("k1", 2), bound), rejected);
         assert_eq!(open_body(&body, &keys("k2", 1), bound), Err(OpenError::UnknownKey("k1".into())));
     }
 

@@ -106,7 +106,7 @@ impl MemoryStore {
         &self,
         after: Option<&Cursor>,
         limit: usize,
-        asked_for: impl Fn(&TokenKey, &StoredEntry) -> bool,
+        requested: impl Fn(&TokenKey, &StoredEntry) -> bool,
     ) -> Result<Page> {
         let after = after.map(Position::from_cursor).transpose()?;
         let (mut page, mut looks) = (Page::default(), 0);
@@ -114,7 +114,7 @@ impl MemoryStore {
             let map = self.read_shard(shard);
             let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             for (position, kept) in map.range((start, Bound::Unbounded)) {
-                if asked_for(&position.key, kept) {
+                if requested(&position.key, kept) {
                     page.keys.push(position.key.clone());
                 }
                 looks += 1;

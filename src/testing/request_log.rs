@@ -339,13 +339,13 @@ impl RequestLog {
         if came == 0 {
             return "no requests were received".to_owned();
         }
-        let shown = came.min(MAX_LINES).min(self.requests.len());
-        let mut text = if shown < came {
-            format!("last {shown} of {came} received requests:")
+        let displayed = came.min(MAX_LINES).min(self.requests.len());
+        let mut text = if displayed < came {
+            format!("last {displayed} of {came} received requests:")
         } else {
             "received requests:".to_owned()
         };
-        for request in self.requests.iter().skip(self.requests.len() - shown) {
+        for request in self.requests.iter().skip(self.requests.len() - displayed) {
             // Writing to a `String` cannot fail.
             _ = write!(text, "\n  {request}");
         }
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn request_path_redacts_ids_and_tokens() {
-        for (path, shown) in [
+        for (path, displayed) in [
             ("/v1/access_token", "/v1/access_token"),
             ("/v1/.well-known/openid-configuration", "/v1/.well-known/openid-configuration"),
             ("/v1/people/Y2lzY29zcGFyazovL3VzL1BFT1BMRS8x", "/v1/people/Y2lzY29zcGFyazovL3VzL1BFT1BMRS8x"),
@@ -406,7 +406,7 @@ mod tests {
             ("/8bb0ef5e-6b7b-4e5c-9d33-4f3c6ad5b9d1", "/[redacted]"),
         ] {
             let secret = logged_request(path, b"", false);
-            assert_eq!((secret.path(), logged_request(path, b"", true).path()), (shown, path));
+            assert_eq!((secret.path(), logged_request(path, b"", true).path()), (displayed, path));
             assert!(!secret.is_truncated());
         }
     }

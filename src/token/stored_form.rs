@@ -31,7 +31,7 @@ impl Serialize for StoredTokenSet<'_> {
         form.put_some("refresh_token", tokens.refresh_token.as_ref().map(RefreshToken::expose))?;
         form.put_some("refresh_token_expires_at", tokens.refresh_token_expires_at.map(UnixTime::as_secs))?;
         form.put_some("scope", tokens.granted.as_ref().map(Scopes::to_string))?;
-        form.put_some("asked", Some(tokens.requested_scopes.to_string()).filter(|asked| !asked.is_empty()))?;
+        form.put_some("asked", Some(tokens.requested_scopes.to_string()).filter(|requested| !requested.is_empty()))?;
         form.put_some("id_token", tokens.id_token.as_ref().map(IdToken::expose))?;
         form.put("received_at", tokens.received_at.as_secs())?;
         put_account(&mut form, &tokens.account)?;

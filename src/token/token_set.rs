@@ -124,7 +124,7 @@ impl TokenSet {
     /// If the response contained no scopes, these are the requested scopes (RFC 6749, section 5.1).
     /// The scopes of [imported](crate::ImportedTokens) tokens are unknown if none were specified.
     pub fn scopes(&self) -> Option<&Scopes> {
-        self.granted.as_ref().or(Some(&self.requested_scopes).filter(|asked| !asked.is_empty()))
+        self.granted.as_ref().or(Some(&self.requested_scopes).filter(|requested| !requested.is_empty()))
     }
 
     /// Returns the scopes that were requested but not granted. `spark:all` does not include other
@@ -719,7 +719,7 @@ mod tests {
     #[test]
     fn token_set_debug_output_has_no_secret_or_unknown_value() {
         let json = r#"{"access_token":"hunter2","refresh_token":"hunter2","id_token":"hunter2","odd":"hunter2"}"#;
-        let shown = format!("{:?}", tokens(&Service::webex(), json));
-        assert!(!shown.contains("hunter2") && shown.contains("odd"), "{shown}");
+        let displayed = format!("{:?}", tokens(&Service::webex(), json));
+        assert!(!displayed.contains("hunter2") && displayed.contains("odd"), "{displayed}");
     }
 }

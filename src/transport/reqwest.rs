@@ -401,9 +401,9 @@ mod tests {
     #[test]
     fn loopback_transport_rejects_other_addresses() {
         let transport = ReqwestTransport::builder().loopback_only().build().unwrap();
-        for refused in ["https://localhost/", "https://webexapis.com/v1", "http://webex.test/", "http://10.0.0.1/"] {
-            let error = transport.client_for(&refused.parse().unwrap()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Configuration, "{refused}");
+        for rejected in ["https://localhost/", "https://webexapis.com/v1", "http://webex.test/", "http://10.0.0.1/"] {
+            let error = transport.client_for(&rejected.parse().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{rejected}");
         }
         for spoken in ["http://localhost:1/", "http://127.0.0.1/", "http://[::1]:8080/x"] {
             assert!(transport.client_for(&spoken.parse().unwrap()).is_ok(), "{spoken}");

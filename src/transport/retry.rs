@@ -42,18 +42,18 @@ impl RetryTransport {
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
         let deadline = self.clock.elapsed().saturating_add(limits.timeout);
         let span = RequestSpan::take_from(&mut request);
-        let mut tally = Attempts::default();
+        let mut attempts = Attempts::default();
         loop {
             let copy = (repeat != RetryPolicy::Never).then(|| request.clone());
             let result = self.transport.exchange(request).await;
             let outcome = AttemptOutcome::from_result(&result, &*self.clock);
-            tally.record(outcome);
-            let again = copy.and_then(|copy| Some((copy, self.retry_delay(repeat, tally, outcome, deadline)?)));
+            attempts.record(outcome);
+            let again = copy.and_then(|copy| Some((copy, self.retry_delay(repeat, attempts, outcome, deadline)?)));
             let Some((copy, pause)) = again else {
-                span.record_attempts(tally.count, result.as_ref().ok());
-                return result.map_err(|error| tally.correct_delivery(error));
+                span.record_attempts(attempts.count, result.as_ref().ok());
+                return result.map_err(|error| attempts.correct_delivery(error));
             };
-            event!(DEBUG, attempt = tally.count, pause_secs = pause.as_secs_f64(), "retrying request");
+            event!(DEBUG, attempt = attempts.count, pause_secs = pause.as_secs_f64(), "retrying request");
             self.clock.sleep(pause).await;
             let timeout = deadline.saturating_sub(self.clock.elapsed());
             request = copy;
@@ -65,7 +65,7 @@ impl RetryTransport {
     fn retry_delay(
         &self,
         repeat: RetryPolicy,
-        tally: Attempts,
+        attempts: Attempts,
         outcome: AttemptOutcome,
         deadline: Duration,
     ) -> Option<Duration> {
@@ -74,7 +74,7 @@ impl RetryTransport {
             return None;
         }
         let left = deadline.saturating_sub(self.clock.elapsed());
-        retry_delay(repeat, tally, outcome, left, random::jitter())
+        retry_delay(repeat, attempts, outcome, left, random::jitter())
     }
 }
 
@@ -95,11 +95,11 @@ enum AttemptOutcome {
 
 impl AttemptOutcome {
     fn from_result(result: &Result<http::Response<Bytes>>, clock: &dyn Clock) -> Self {
-        let asked = |reply: &http::Response<Bytes>| retry_after(reply.headers(), clock.now());
+        let requested = |reply: &http::Response<Bytes>| retry_after(reply.headers(), clock.now());
         match result {
             Ok(reply) => match reply.status() {
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self::Deferred(asked(reply)),
-                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Self::GatewayFailed(asked(reply)),
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self::Deferred(requested(reply)),
+                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Self::GatewayFailed(requested(reply)),
                 _ => Self::Final,
             },
             Err(error) if !error.is_retryable() => Self::Final,
@@ -143,27 +143,29 @@ impl Attempts {
 /// `left` is the remaining time of the request, and `chance` is a random number from 0 to 1.
 fn retry_delay(
     repeat: RetryPolicy,
-    tally: Attempts,
+    attempts: Attempts,
     outcome: AttemptOutcome,
     left: Duration,
-    chance: f64,
+    jitter: f64,
 ) -> Option<Duration> {
-    let asked = match (repeat, outcome) {
+    let requested = match (repeat, outcome) {
         (RetryPolicy::Never, _) | (_, AttemptOutcome::Final) => return None,
         (_, AttemptOutcome::NotSent) => None,
         (RetryPolicy::IfNotSent, _)
         | (RetryPolicy::IfDeferred, AttemptOutcome::GatewayFailed(_) | AttemptOutcome::ResponseLost) => {
             return None;
         }
-        (_, AttemptOutcome::Deferred(asked)) | (RetryPolicy::IfLost, AttemptOutcome::GatewayFailed(asked)) => asked,
-        (RetryPolicy::IfLost, AttemptOutcome::ResponseLost) if tally.lost_responses == 1 => None,
+        (_, AttemptOutcome::Deferred(requested)) | (RetryPolicy::IfLost, AttemptOutcome::GatewayFailed(requested)) => {
+            requested
+        }
+        (RetryPolicy::IfLost, AttemptOutcome::ResponseLost) if attempts.lost_responses == 1 => None,
         (RetryPolicy::IfLost, AttemptOutcome::ResponseLost) => return None,
     };
-    if tally.count >= MAX_ATTEMPTS {
+    if attempts.count >= MAX_ATTEMPTS {
         return None;
     }
-    let backoff = INITIAL_BACKOFF * 2_u32.pow(tally.count.saturating_sub(1));
-    let pause = asked.unwrap_or_else(|| backoff.mul_f64(chance.clamp(0.0, 1.0)));
+    let backoff = INITIAL_BACKOFF * 2_u32.pow(attempts.count.saturating_sub(1));
+    let pause = requested.unwrap_or_else(|| backoff.mul_f64(jitter.clamp(0.0, 1.0)));
     (pause.saturating_add(MIN_ATTEMPT_TIME) <= left).then_some(pause)
 }
 
@@ -175,8 +177,8 @@ const FALLBACK_DELAY: Duration = Duration::from_secs(15);
 ///
 /// Returns 15 seconds if the header cannot be parsed, and `None` if it is absent.
 pub(crate) fn retry_after(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
-    let asked = headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| parse_retry_after(text.trim(), now));
-    Some(asked.unwrap_or(FALLBACK_DELAY).clamp(MIN_DELAY, MAX_DELAY))
+    let requested = headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| parse_retry_after(text.trim(), now));
+    Some(requested.unwrap_or(FALLBACK_DELAY).clamp(MIN_DELAY, MAX_DELAY))
 }
 
 fn parse_retry_after(text: &str, now: UnixTime) -> Option<Duration> {
@@ -266,10 +268,10 @@ mod tests {
 
     #[test]
     fn backoff_has_full_jitter_and_retry_after_is_not_shortened() {
-        let tally = Attempts { count: 2, ..Attempts::default() };
-        assert_eq!(retry_delay(IfDeferred, tally, Deferred(None), secs(30), 0.0), Some(Duration::ZERO));
-        assert_eq!(retry_delay(IfDeferred, tally, Deferred(None), secs(30), 0.25), Some(Duration::from_millis(500)));
-        assert_eq!(retry_delay(IfDeferred, tally, Deferred(Some(secs(5))), secs(30), 0.0), Some(secs(5)));
+        let attempts = Attempts { count: 2, ..Attempts::default() };
+        assert_eq!(retry_delay(IfDeferred, attempts, Deferred(None), secs(30), 0.0), Some(Duration::ZERO));
+        assert_eq!(retry_delay(IfDeferred, attempts, Deferred(None), secs(30), 0.25), Some(Duration::from_millis(500)));
+        assert_eq!(retry_delay(IfDeferred, attempts, Deferred(Some(secs(5))), secs(30), 0.0), Some(secs(5)));
         assert!((0..1000).map(|_| random::jitter()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 

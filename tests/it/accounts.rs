@@ -132,15 +132,15 @@ async fn required_organization_and_domain_admit_only_matching_login() {
     login.require_organization(&rest_id).unwrap();
     login.require_email_domain("Example.com").unwrap();
     let other = "3f2504e0-4f89-11d3-9a0c-0305e82c3302";
-    for (refused, shown) in [
+    for (rejected, displayed) in [
         (login.require_organization(other), other),
         (login.require_organization(&rest_id[..20]), &*format!("instead of {:?}", &rest_id[..20])),
         (login.require_email_domain("example.org"), "the user's address is in \"example.com\""),
         (login.require_email_domain("ample.com"), "ample.com"),
         (login.require_email_domain("mail.example.com"), "mail.example.com"),
     ] {
-        let error = refused.unwrap_err();
-        assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains(shown), "{error}");
+        let error = rejected.unwrap_err();
+        assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains(displayed), "{error}");
         assert!(!error.is_retryable() && !error.is_misconfigured() && !error.is_login_required());
     }
 }
@@ -537,11 +537,11 @@ async fn session_without_renewal_emits_expiring_once_before_end() {
     let (mock, clock) = start_mock_with_colleagues().await;
     let webex = mock.client();
     let events = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&events);
+    let received = Arc::clone(&events);
     let manager = TokenManager::builder(webex.clone(), MemoryStore::new())
         .on_event(move |event| {
             if let SessionEvent::Expiring { key, at } = event {
-                heard.lock().unwrap().push((key.clone(), *at));
+                received.lock().unwrap().push((key.clone(), *at));
             }
         })
         .build()

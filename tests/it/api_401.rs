@@ -181,9 +181,9 @@ async fn token_revoked_during_longest_pause_is_replaced_by_check() {
     webex.revoke_latest_token();
     let before = webex.refreshes();
     // The pause also applies to a 401 that a refresh would fix. The response shows that.
-    let refused = call_api(&session, "good").await.unwrap();
-    assert_eq!((refused.status().as_u16(), webex.refreshes()), (401, before));
-    assert!(refused.body().windows(7).any(|text| text == b"revoked"));
+    let rejected = call_api(&session, "good").await.unwrap();
+    assert_eq!((rejected.status().as_u16(), webex.refreshes()), (401, before));
+    assert!(rejected.body().windows(7).any(|text| text == b"revoked"));
 
     let checked = session.check().await.unwrap().unwrap();
     assert_eq!((checked.state, checked.last_error.is_some()), (SessionState::Connected, false));
@@ -253,7 +253,7 @@ async fn other_callers_get_current_token_during_refresh_after_401() {
     let (webex, clock, _manager, session) = start_process().await;
     let old = session.access_token().await.unwrap();
     webex.0.is_gated.store(true, Ordering::SeqCst);
-    let refused = tokio::spawn({
+    let rejected = tokio::spawn({
         let session = session.clone();
         async move { status(&session, "forbidden").await }
     });
@@ -266,7 +266,7 @@ async fn other_callers_get_current_token_during_refresh_after_401() {
         clock.advance(Duration::from_millis(10));
     }
     webex.0.refresh_permits.as_ref().unwrap().add_permits(1);
-    assert_eq!(refused.await.unwrap(), 401);
+    assert_eq!(rejected.await.unwrap(), 401);
     assert_ne!(session.access_token().await.unwrap(), old);
 }
 

@@ -49,25 +49,25 @@ struct ReceivedRequest {
 
 /// An API of the mock that accepts every valid token and echoes the request body.
 async fn start_api(webex: WebexOAuth) -> (String, Arc<Mutex<Vec<ReceivedRequest>>>) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hearing = Arc::clone(&heard);
-    let answer = move |request: axum::extract::Request| {
-        let (webex, hearing) = (webex.clone(), Arc::clone(&hearing));
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let recorder = Arc::clone(&received);
+    let response = move |request: axum::extract::Request| {
+        let (webex, recorder) = (webex.clone(), Arc::clone(&recorder));
         async move {
             let (parts, body) = request.into_parts();
             let body = axum::body::to_bytes(body, 4096).await.unwrap();
             let bearer = parts.headers[AUTHORIZATION].to_str().unwrap().to_owned();
             let token = AccessToken::new(bearer.strip_prefix("Bearer ").unwrap()).unwrap();
             let (path, text) = (parts.uri.path().to_owned(), String::from_utf8(body.to_vec()).unwrap());
-            hearing.lock().unwrap().push(ReceivedRequest { method: parts.method, path, body: text, bearer });
+            recorder.lock().unwrap().push(ReceivedRequest { method: parts.method, path, body: text, bearer });
             let is_good = webex.person(&token).await.is_ok();
             (if is_good { StatusCode::OK } else { StatusCode::UNAUTHORIZED }, body)
         }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
-    (uri, heard)
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(response)).await });
+    (uri, received)
 }
 
 /// Jane's session, with a token that is old enough for a refresh after a 401.
@@ -91,15 +91,15 @@ async fn new_stored_session() -> (MockWebex, ManualClock, TokenManager, Session)
 #[tokio::test]
 async fn request_with_rejected_token_is_repeated_with_new_token() {
     let (mock, _manager, session) = stored_session().await;
-    let (uri, heard) = start_api(mock.client()).await;
+    let (uri, received) = start_api(mock.client()).await;
     mock.expire_access_tokens("jane@example.com");
 
-    let answer = session.send(post(&uri)).await.unwrap();
+    let response = session.send(post(&uri)).await.unwrap();
 
-    assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, MESSAGE.as_bytes()));
+    assert_eq!((response.status(), response.body().as_ref()), (StatusCode::OK, MESSAGE.as_bytes()));
     assert_eq!(mock.refreshes(), 1);
-    let heard = heard.lock().unwrap();
-    let [first, second] = &heard[..] else { panic!("{heard:?}") };
+    let received = received.lock().unwrap();
+    let [first, second] = &received[..] else { panic!("{received:?}") };
     assert_ne!(first.bearer, second.bearer);
     assert_eq!((&first.method, first.path.as_str(), first.body.as_str()), (&Method::POST, "/v1/messages", MESSAGE));
     assert_eq!(
@@ -111,7 +111,7 @@ async fn request_with_rejected_token_is_repeated_with_new_token() {
 #[tokio::test]
 async fn hundred_requests_with_rejected_token_share_one_refresh() {
     let (mock, _manager, session) = stored_session().await;
-    let (uri, heard) = start_api(mock.client()).await;
+    let (uri, received) = start_api(mock.client()).await;
     mock.expire_access_tokens("jane@example.com");
     let calls: Vec<_> = (0..100)
         .map(|_| {
@@ -123,13 +123,13 @@ async fn hundred_requests_with_rejected_token_share_one_refresh() {
         assert_eq!(call.await.unwrap(), StatusCode::OK);
     }
     assert_eq!(mock.refreshes(), 1);
-    assert!(heard.lock().unwrap().len() <= 200, "no request is sent a third time");
+    assert!(received.lock().unwrap().len() <= 200, "no request is sent a third time");
 }
 
 #[tokio::test]
 async fn request_with_token_younger_than_30_seconds_returns_401() {
     let (mock, clock, _manager, session) = new_stored_session().await;
-    let (uri, heard) = start_api(mock.client()).await;
+    let (uri, received) = start_api(mock.client()).await;
     let young = session.access_token().await.unwrap();
     mock.expire_access_tokens("jane@example.com");
     clock.advance(MIN_AGE - Duration::from_secs(1));
@@ -137,7 +137,7 @@ async fn request_with_token_younger_than_30_seconds_returns_401() {
     let response = session.send(post(&uri)).await.unwrap();
 
     assert_eq!((response.status(), response.body().as_ref()), (StatusCode::UNAUTHORIZED, MESSAGE.as_bytes()));
-    assert_eq!((heard.lock().unwrap().len(), mock.refreshes()), (1, 0), "the request is not repeated");
+    assert_eq!((received.lock().unwrap().len(), mock.refreshes()), (1, 0), "the request is not repeated");
     assert_eq!(session.access_token().await.unwrap(), young, "other callers keep the token");
 
     clock.advance(Duration::from_secs(1));
@@ -148,7 +148,7 @@ async fn request_with_token_younger_than_30_seconds_returns_401() {
 #[tokio::test]
 async fn request_with_retryable_refresh_failure_returns_401() {
     let (mock, _manager, session) = stored_session().await;
-    let (uri, heard) = start_api(mock.client()).await;
+    let (uri, received) = start_api(mock.client()).await;
     let token = session.access_token().await.unwrap();
     mock.expire_access_tokens("jane@example.com");
     mock.on(MockEndpoint::Refresh).respond_with(Fault::error(WebexError::ServerError)).until_cleared();
@@ -158,7 +158,7 @@ async fn request_with_retryable_refresh_failure_returns_401() {
         assert_eq!((response.status(), response.body().as_ref()), (StatusCode::UNAUTHORIZED, MESSAGE.as_bytes()));
     }
 
-    assert_eq!(heard.lock().unwrap().len(), 2);
+    assert_eq!(received.lock().unwrap().len(), 2);
     assert_eq!(mock.requests_to(MockEndpoint::Refresh), 1, "the second 401 is in the pause after the failure");
     assert_eq!(session.access_token().await.unwrap(), token);
 }
@@ -166,13 +166,13 @@ async fn request_with_retryable_refresh_failure_returns_401() {
 #[tokio::test]
 async fn request_with_rejected_refresh_token_requires_login() {
     let (mock, _manager, session) = stored_session().await;
-    let (uri, heard) = start_api(mock.client()).await;
+    let (uri, received) = start_api(mock.client()).await;
     mock.revoke("jane@example.com");
 
     let error = session.send(post(&uri)).await.unwrap_err();
 
     assert!(error.is_login_required(), "{error}");
-    assert_eq!(heard.lock().unwrap().len(), 1);
+    assert_eq!(received.lock().unwrap().len(), 1);
     assert!(session.access_token().await.unwrap_err().is_login_required(), "the token is withheld after both");
 }
 
@@ -233,9 +233,9 @@ async fn refreshes(server: &MockServer) -> usize {
 async fn second_401_is_returned_without_third_request() {
     let (server, session) = scripted_server(json(401, r#"{"message":"no"}"#)).await;
 
-    let answer = session.send(post(&server.uri())).await.unwrap();
+    let response = session.send(post(&server.uri())).await.unwrap();
 
-    assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::UNAUTHORIZED, &br#"{"message":"no"}"#[..]));
+    assert_eq!((response.status(), response.body().as_ref()), (StatusCode::UNAUTHORIZED, &br#"{"message":"no"}"#[..]));
     let requests = requests(&server).await;
     assert_eq!(requests.len(), 2);
     let bearers: Vec<_> = requests.iter().map(|request| &request.headers["authorization"]).collect();
@@ -249,18 +249,19 @@ async fn second_401_is_returned_without_third_request() {
 #[tokio::test]
 async fn other_statuses_are_returned_unchanged_without_refresh() {
     for status in [200, 204, 301, 302, 307, 400, 403, 404, 409, 423, 429, 500, 502, 503] {
-        let told = ResponseTemplate::new(status).insert_header("retry-after", "7").insert_header("x-told", "as it is");
-        let (server, session) = scripted_server(told).await;
+        let reported =
+            ResponseTemplate::new(status).insert_header("retry-after", "7").insert_header("x-told", "as it is");
+        let (server, session) = scripted_server(reported).await;
 
-        let answer = session.send(post(&server.uri())).await.unwrap();
+        let response = session.send(post(&server.uri())).await.unwrap();
 
-        assert_eq!((answer.status().as_u16(), answer.headers()["x-told"].as_bytes()), (status, &b"as it is"[..]));
-        assert_eq!(session.retry_after(&answer), Some(Duration::from_secs(7)), "{status}");
+        assert_eq!((response.status().as_u16(), response.headers()["x-told"].as_bytes()), (status, &b"as it is"[..]));
+        assert_eq!(session.retry_after(&response), Some(Duration::from_secs(7)), "{status}");
         assert_eq!((requests(&server).await.len(), refreshes(&server).await), (1, 0), "{status}");
     }
     let (server, session) = scripted_server(ResponseTemplate::new(429)).await;
-    let answer = session.send(post(&server.uri())).await.unwrap();
-    assert_eq!(session.retry_after(&answer), None, "it named no time");
+    let response = session.send(post(&server.uri())).await.unwrap();
+    assert_eq!(session.retry_after(&response), None, "it named no time");
 }
 
 #[tokio::test]
@@ -270,8 +271,8 @@ async fn redirect_to_other_host_is_returned_and_not_followed() {
         let away = format!("{}/v1/messages", other.uri());
         let (server, session) =
             scripted_server(ResponseTemplate::new(status).insert_header("location", away.as_str())).await;
-        let answer = session.send(post(&server.uri())).await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.headers()["location"].as_bytes()), (status, away.as_bytes()));
+        let response = session.send(post(&server.uri())).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.headers()["location"].as_bytes()), (status, away.as_bytes()));
     }
     assert_eq!(other.received_requests().await.unwrap().len(), 0);
 }
@@ -310,12 +311,12 @@ async fn response_over_16_mib_is_rejected_for_every_transport() {
         let over_another = TokenManager::new(webex, MemoryStore::new()).unwrap().put(&key(), login).await.unwrap();
 
         for session in [over_reqwest, over_another] {
-            let answer = session.send(post(&server.uri())).await;
+            let response = session.send(post(&server.uri())).await;
             if length == MAX_LEN {
-                assert_eq!(answer.unwrap().body().len(), MAX_LEN);
+                assert_eq!(response.unwrap().body().len(), MAX_LEN);
                 continue;
             }
-            let error = answer.unwrap_err();
+            let error = response.unwrap_err();
             assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::Unknown)));
             assert!(!error.is_retryable() && error.to_string().contains("16777216 bytes"), "{error}");
             assert!(error.tracking_id().is_some(), "{error}");
@@ -331,16 +332,16 @@ async fn response_over_16_mib_is_rejected_for_every_transport() {
 async fn call_rejected_twice_is_made_twice_with_two_tokens() {
     let (server, session) = scripted_server(ResponseTemplate::new(200)).await;
     let used = Mutex::new(Vec::new());
-    let answer: Result<StatusCode> = session
+    let response: Result<StatusCode> = session
         .with_token(
             |token| {
                 used.lock().unwrap().push(token.expose().to_owned());
                 async { Ok(StatusCode::UNAUTHORIZED) }
             },
-            |answer| matches!(answer, Ok(StatusCode::UNAUTHORIZED)),
+            |response| matches!(response, Ok(StatusCode::UNAUTHORIZED)),
         )
         .await;
-    assert_eq!(answer.unwrap(), StatusCode::UNAUTHORIZED, "the second response is returned");
+    assert_eq!(response.unwrap(), StatusCode::UNAUTHORIZED, "the second response is returned");
     let used = used.into_inner().unwrap();
     assert!(used.len() == 2 && used[0] != used[1], "{used:?}");
     assert_eq!(refreshes(&server).await, 1);
@@ -351,16 +352,16 @@ async fn call_with_other_error_is_made_once_and_keeps_token() {
     let (server, session) = scripted_server(ResponseTemplate::new(200)).await;
     let before = session.access_token().await.unwrap();
     let calls = AtomicUsize::new(0);
-    let answer: Result<()> = session
+    let response: Result<()> = session
         .with_token(
             |_| {
                 calls.fetch_add(1, Ordering::SeqCst);
                 async { Err(Error::transport(Delivery::Unknown, "the line went dead")) }
             },
-            |answer| answer.as_ref().is_err_and(Error::is_token_rejected),
+            |response| response.as_ref().is_err_and(Error::is_token_rejected),
         )
         .await;
-    assert!(answer.unwrap_err().is_retryable());
+    assert!(response.unwrap_err().is_retryable());
     assert_eq!((calls.into_inner(), refreshes(&server).await), (1, 0));
     assert_eq!(session.access_token().await.unwrap(), before);
 }

@@ -214,9 +214,9 @@ async fn response_of_another_type_is_error_without_its_values() {
             continue;
         };
         assert_eq!(error.kind(), ErrorKind::ApiRequest);
-        let shown = format!("{error:#} {error:?} {error:#?}");
-        assert!(!problem.is_empty() && shown.contains(problem) && !shown.contains("PLANTED"), "{shown}");
-        assert_eq!(error.is_retryable(), at == "/v1/5", "{shown}");
+        let displayed = format!("{error:#} {error:?} {error:#?}");
+        assert!(!problem.is_empty() && displayed.contains(problem) && !displayed.contains("PLANTED"), "{displayed}");
+        assert_eq!(error.is_retryable(), at == "/v1/5", "{displayed}");
     }
 }
 

@@ -187,11 +187,11 @@ impl Browser {
 
 #[tokio::test]
 async fn missing_and_forged_cookies_are_no_session() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
     let page = jane.get("/me").await;
     jane.assert_logged_out(&page);
-    world.log_in(&mut jane).await;
+    environment.log_in(&mut jane).await;
     let own = jane.cookies["webex-session"].clone();
     let mut changed = own.clone().into_bytes();
     let middle = changed.len() / 2;
@@ -203,9 +203,9 @@ async fn missing_and_forged_cookies_are_no_session() {
     }
     // Another application with other keys, or another client with the same keys.
     jane.cookies.insert("webex-session".into(), own);
-    let manager = || TokenManager::new(world.mock.client(), world.store.clone()).unwrap();
+    let manager = || TokenManager::new(environment.mock.client(), environment.store.clone()).unwrap();
     let other_keys = WebexAuth::builder(manager(), keys(2)).build().unwrap();
-    let webex = builder(Service::webex()).clock(world.clock.clone()).build().unwrap();
+    let webex = builder(Service::webex()).clock(environment.clock.clone()).build().unwrap();
     let other_client = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let other_client = WebexAuth::builder(other_client, keys(1)).build().unwrap();
     for auth in [other_keys, other_client] {
@@ -218,8 +218,8 @@ async fn missing_and_forged_cookies_are_no_session() {
 
 #[tokio::test]
 async fn pending_cookie_is_no_session_cookie() {
-    let world = Fixture::new().await;
-    let mut browser = world.browser();
+    let environment = Fixture::new().await;
+    let mut browser = environment.browser();
     browser.get("/auth/cisco").await;
     let (_, pending) = browser.cookies.pop_first().unwrap();
     browser.cookies.insert("webex-session".into(), pending);
@@ -229,15 +229,15 @@ async fn pending_cookie_is_no_session_cookie() {
 
 #[tokio::test]
 async fn session_from_before_login_is_invalidated() {
-    let world = Fixture::new().await;
-    let app = world.app();
+    let environment = Fixture::new().await;
+    let app = environment.app();
     let (mut attacker, mut victim) = (Browser::new(app.clone()), Browser::new(app));
-    world.log_in(&mut attacker).await;
+    environment.log_in(&mut attacker).await;
     let planted = attacker.cookies["webex-session"].clone();
     victim.cookies.insert("webex-session".into(), planted.clone());
 
     let url = victim.get("/auth/cisco").await.location();
-    victim.get(&local(&world.mock.approve_as(url, "bob@example.com"))).await;
+    victim.get(&local(&environment.mock.approve_as(url, "bob@example.com"))).await;
 
     assert_ne!(victim.cookies["webex-session"], planted);
     assert_eq!(victim.get("/me").await.text, "bob@example.com");
@@ -247,9 +247,9 @@ async fn session_from_before_login_is_invalidated() {
 
 #[tokio::test]
 async fn session_ends_at_logout_and_after_its_lifetime() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
-    world.log_in(&mut jane).await;
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
+    environment.log_in(&mut jane).await;
     let mut copy = jane.clone();
     assert_eq!(copy.get("/me").await.text, "jane@example.com");
 
@@ -259,27 +259,27 @@ async fn session_ends_at_logout_and_after_its_lifetime() {
     let page = copy.get("/me").await;
     copy.assert_logged_out(&page);
 
-    world.log_in(&mut jane).await;
-    world.clock.advance(Duration::from_secs(12 * 60 * 60 - 1));
+    environment.log_in(&mut jane).await;
+    environment.clock.advance(Duration::from_secs(12 * 60 * 60 - 1));
     assert_eq!(jane.get("/me").await.text, "jane@example.com");
-    world.clock.advance(Duration::from_secs(1));
+    environment.clock.advance(Duration::from_secs(1));
     let page = jane.get("/me").await;
     jane.assert_logged_out(&page);
     // Nor does a session from the future count, beyond the tolerance for clocks.
-    world.log_in(&mut jane).await;
-    let begun = UnixTime::from_secs(1_800_000_000) + Duration::from_secs(12 * 60 * 60);
-    world.clock.set(begun - Duration::from_secs(600));
+    environment.log_in(&mut jane).await;
+    let started = UnixTime::from_secs(1_800_000_000) + Duration::from_secs(12 * 60 * 60);
+    environment.clock.set(started - Duration::from_secs(600));
     assert_eq!(jane.get("/me").await.text, "jane@example.com");
-    world.clock.set(begun - Duration::from_secs(601));
+    environment.clock.set(started - Duration::from_secs(601));
     let page = jane.get("/me").await;
     jane.assert_logged_out(&page);
 }
 
 #[tokio::test]
 async fn cross_site_logout_is_rejected() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
-    world.log_in(&mut jane).await;
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
+    environment.log_in(&mut jane).await;
     assert_eq!(jane.get("/auth/logout").await.status, StatusCode::METHOD_NOT_ALLOWED);
     for headers in [
         &[][..],
@@ -304,8 +304,8 @@ async fn cross_site_logout_is_rejected() {
 
 #[tokio::test]
 async fn foreign_return_to_is_ignored() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
     for (return_to, opened) in [
         ("/rooms/7?week=48", "/rooms/7?week=48"),
         ("//evil.example", "/me"),
@@ -317,24 +317,24 @@ async fn foreign_return_to_is_ignored() {
         ("/x\r\nSet-Cookie: a=b", "/me"),
     ] {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("return_to", return_to).finish();
-        let callback = world.consent(&mut jane, &format!("/auth/cisco?{query}")).await;
+        let callback = environment.consent(&mut jane, &format!("/auth/cisco?{query}")).await;
         assert_eq!(jane.get(&callback).await.location(), opened, "{return_to:?}");
     }
 }
 
 #[tokio::test]
 async fn callback_is_valid_only_in_browser_that_began_login() {
-    let world = Fixture::new().await;
-    let app = world.app();
+    let environment = Fixture::new().await;
+    let app = environment.app();
     let (mut attacker, mut victim) = (Browser::new(app.clone()), Browser::new(app));
-    let callback = world.consent(&mut attacker, "/auth/cisco").await;
+    let callback = environment.consent(&mut attacker, "/auth/cisco").await;
 
     let page = victim.get(&callback).await;
 
     page.assert_login_page(400, "This login has expired", "/auth/cisco");
-    assert!(page.set_cookies().is_empty() && world.mock.token_requests() == 0, "the code is not exchanged");
+    assert!(page.set_cookies().is_empty() && environment.mock.token_requests() == 0, "the code is not exchanged");
     // Nor with a pending login of its own.
-    let own = world.consent(&mut victim, "/auth/cisco").await;
+    let own = environment.consent(&mut victim, "/auth/cisco").await;
     assert_eq!(victim.get(&callback).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(victim.get(&own).await.location(), "/me");
     assert_eq!(attacker.get(&callback).await.location(), "/me");
@@ -342,36 +342,36 @@ async fn callback_is_valid_only_in_browser_that_began_login() {
 
 #[tokio::test]
 async fn tampered_and_repeated_pending_cookies_are_rejected() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
-    let callback = world.consent(&mut jane, "/auth/cisco").await;
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
+    let callback = environment.consent(&mut jane, "/auth/cisco").await;
     let cookies = jane.cookies.clone();
     for value in jane.cookies.values_mut() {
         value.replace_range(value.len() - 4.., "AAAA");
     }
     jane.get(&callback).await.assert_login_page(400, "This login has expired", "/auth/cisco");
-    assert_eq!(world.mock.token_requests(), 0);
+    assert_eq!(environment.mock.token_requests(), 0);
 
     jane.cookies.clone_from(&cookies);
     assert_eq!(jane.get(&callback).await.location(), "/me");
     jane.cookies.extend(cookies);
     jane.get(&callback).await.assert_login_page(400, "This login has expired", "/auth/cisco");
-    assert_eq!(world.mock.token_requests(), 1, "the code is sent once");
+    assert_eq!(environment.mock.token_requests(), 1, "the code is sent once");
     assert_eq!(jane.get("/me").await.text, "jane@example.com", "the session is kept");
 }
 
 #[tokio::test]
 async fn expired_denied_and_malformed_callbacks_show_page_with_login_link() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
-    let callback = world.consent(&mut jane, "/auth/cisco?return_to=/rooms/7").await;
-    world.clock.advance(Duration::from_secs(601));
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
+    let callback = environment.consent(&mut jane, "/auth/cisco?return_to=/rooms/7").await;
+    environment.clock.advance(Duration::from_secs(601));
     let page = jane.get(&callback).await;
     page.assert_login_page(400, "The login took too long", "/auth/cisco?return_to=%2Frooms%2F7");
     assert!(jane.cookies.is_empty(), "the pending login is removed");
 
     let url = jane.get("/auth/cisco?return_to=/rooms/7").await.location();
-    let page = jane.get(&local(&world.mock.deny(url))).await;
+    let page = jane.get(&local(&environment.mock.deny(url))).await;
     let link = "/auth/cisco?return_to=%2Frooms%2F7&amp;prompt=select_account";
     page.assert_login_page(403, "You did not log in", link);
     assert!(jane.cookies.is_empty());
@@ -384,49 +384,49 @@ async fn expired_denied_and_malformed_callbacks_show_page_with_login_link() {
     }
     for fault in [CallbackFault::RepeatedCode, CallbackFault::OtherState, CallbackFault::CodeAndError] {
         let url = jane.get("/auth/cisco").await.location();
-        world.mock.on(MockEndpoint::Authorization).respond_with(fault);
-        let page = jane.get(&local(&world.mock.approve(url))).await;
+        environment.mock.on(MockEndpoint::Authorization).respond_with(fault);
+        let page = jane.get(&local(&environment.mock.approve(url))).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn outage_and_misconfiguration_have_their_own_status() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
-    let callback = world.consent(&mut jane, "/auth/cisco").await;
-    world.mock.on(MockEndpoint::Exchange).respond_with(Fault::status(503)).until_cleared();
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
+    let callback = environment.consent(&mut jane, "/auth/cisco").await;
+    environment.mock.on(MockEndpoint::Exchange).respond_with(Fault::status(503)).until_cleared();
     jane.get(&callback).await.assert_login_page(503, "The login is unavailable", "/auth/cisco");
-    world.mock.clear();
+    environment.mock.clear();
 
-    let callback = world.consent(&mut jane, "/auth/cisco").await;
-    world.mock.change_secret("another");
+    let callback = environment.consent(&mut jane, "/auth/cisco").await;
+    environment.mock.change_secret("another");
     jane.get(&callback).await.assert_login_page(500, "Something went wrong", "/auth/cisco");
 }
 
 #[tokio::test]
 async fn prefetched_and_head_requests_change_nothing() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
     let prefetch = [("sec-purpose", "prefetch;prerender"), ("accept", HTML)];
     let ahead = jane.send(Method::GET, "/auth/cisco", &prefetch).await;
     assert_eq!((ahead.status.as_u16(), ahead.set_cookies().len()), (503, 0));
-    let callback = world.consent(&mut jane, "/auth/cisco").await;
+    let callback = environment.consent(&mut jane, "/auth/cisco").await;
     for (method, status) in [(Method::GET, 503), (Method::HEAD, 405)] {
         let ahead = jane.send(method, &callback, &prefetch).await;
         assert_eq!((ahead.status.as_u16(), ahead.set_cookies().len()), (status, 0));
     }
-    assert_eq!(world.mock.token_requests(), 0);
+    assert_eq!(environment.mock.token_requests(), 0);
     assert_eq!(jane.get(&callback).await.location(), "/me");
 }
 
 #[tokio::test]
 async fn ended_session_shows_page_or_401() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
-    world.log_in(&mut jane).await;
-    world.mock.revoke("jane@example.com");
-    world.clock.advance(Duration::from_secs(60));
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
+    environment.log_in(&mut jane).await;
+    environment.mock.revoke("jane@example.com");
+    environment.clock.advance(Duration::from_secs(60));
 
     let page = jane.get("/rooms/7").await;
 
@@ -434,7 +434,7 @@ async fn ended_session_shows_page_or_401() {
     let json = jane.send(Method::GET, "/rooms/7", &[("accept", "application/json")]).await;
     assert_eq!((json.status.as_u16(), &*json.text), (401, "Log in with Webex again.\n"));
     // The user logs in again, and the new tokens replace the old ones.
-    assert_eq!(world.log_in(&mut jane).await.location(), "/me");
+    assert_eq!(environment.log_in(&mut jane).await.location(), "/me");
     assert_eq!(jane.get("/me").await.text, "jane@example.com");
 }
 
@@ -442,13 +442,13 @@ async fn ended_session_shows_page_or_401() {
 
 #[tokio::test]
 async fn page_without_session_redirects_to_login_and_is_opened_afterwards() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
     // The original path, although nested routers strip their prefix.
     let link = jane.get("/rooms/7?week=48").await.location();
     assert_eq!(link, "/auth/cisco?return_to=%2Frooms%2F7%3Fweek%3D48");
 
-    let callback = world.consent(&mut jane, &link).await;
+    let callback = environment.consent(&mut jane, &link).await;
 
     assert_eq!(jane.get(&callback).await.location(), "/rooms/7?week=48");
     assert_eq!(jane.get("/rooms/7?week=48").await.text, "jane@example.com");
@@ -457,8 +457,8 @@ async fn page_without_session_redirects_to_login_and_is_opened_afterwards() {
 
 #[tokio::test]
 async fn request_of_script_without_session_receives_401() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
     for headers in [
         &[("accept", "application/json")][..],
         &[],
@@ -473,10 +473,10 @@ async fn request_of_script_without_session_receives_401() {
 
 #[tokio::test]
 async fn two_tabs_log_in_and_return_to_own_page() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
-    let first = world.consent(&mut jane, "/auth/cisco?return_to=/rooms/1").await;
-    let second = world.consent(&mut jane, "/auth/cisco?return_to=/rooms/2").await;
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
+    let first = environment.consent(&mut jane, "/auth/cisco?return_to=/rooms/1").await;
+    let second = environment.consent(&mut jane, "/auth/cisco?return_to=/rooms/2").await;
     assert_eq!(jane.get(&second).await.location(), "/rooms/2");
     assert_eq!(jane.get(&first).await.location(), "/rooms/1");
     assert_eq!(jane.get("/me").await.text, "jane@example.com");
@@ -484,9 +484,9 @@ async fn two_tabs_log_in_and_return_to_own_page() {
 
 #[tokio::test]
 async fn instances_share_only_keys_and_store() {
-    let world = Fixture::new().await;
-    let (mut first, mut second) = (world.browser(), world.browser());
-    let callback = world.consent(&mut first, "/auth/cisco?return_to=/rooms/1").await;
+    let environment = Fixture::new().await;
+    let (mut first, mut second) = (environment.browser(), environment.browser());
+    let callback = environment.consent(&mut first, "/auth/cisco?return_to=/rooms/1").await;
     second.cookies.clone_from(&first.cookies);
     assert_eq!(second.get(&callback).await.location(), "/rooms/1");
     first.cookies.clone_from(&second.cookies);
@@ -496,10 +496,10 @@ async fn instances_share_only_keys_and_store() {
 
 #[tokio::test]
 async fn browsers_of_one_account_share_one_stored_session() {
-    let world = Fixture::new().await;
-    let (mut office, mut home) = (world.browser(), world.browser());
-    world.log_in(&mut office).await;
-    world.log_in(&mut home).await;
+    let environment = Fixture::new().await;
+    let (mut office, mut home) = (environment.browser(), environment.browser());
+    environment.log_in(&mut office).await;
+    environment.log_in(&mut home).await;
     assert_eq!(office.get("/optional").await.text, home.get("/optional").await.text);
     assert_ne!(office.cookies, home.cookies);
 
@@ -510,11 +510,11 @@ async fn browsers_of_one_account_share_one_stored_session() {
 
 #[tokio::test]
 async fn disconnect_on_logout_ends_stored_session() {
-    let world = Fixture::new().await;
-    let app = app(&world.settings().disconnect_on_logout().build().unwrap());
+    let environment = Fixture::new().await;
+    let app = app(&environment.settings().disconnect_on_logout().build().unwrap());
     let (mut office, mut home) = (Browser::new(app.clone()), Browser::new(app));
-    world.log_in(&mut office).await;
-    world.log_in(&mut home).await;
+    environment.log_in(&mut office).await;
+    environment.log_in(&mut home).await;
     assert_eq!(home.log_out().await.location(), "/");
     office.get("/me").await.assert_login_page(401, "Please log in again", "/auth/cisco?return_to=%2Fme");
     // Without a session there is nothing to disconnect.
@@ -523,17 +523,17 @@ async fn disconnect_on_logout_ends_stored_session() {
 
 #[tokio::test]
 async fn https_redirect_uri_sets_host_cookies_whatever_the_proxy_sends() {
-    let world = Fixture::with_redirect_uri("https://app.example.com/auth/cisco/callback").await;
-    let mut jane = world.browser();
+    let environment = Fixture::with_redirect_uri("https://app.example.com/auth/cisco/callback").await;
+    let mut jane = environment.browser();
     let headers = [("host", "10.0.0.7:3000"), ("x-forwarded-host", "evil.example"), ("accept", HTML)];
-    let begun = jane.send(Method::GET, "/auth/cisco", &headers).await;
-    let url = begun.location();
+    let started = jane.send(Method::GET, "/auth/cisco", &headers).await;
+    let url = started.location();
     assert_eq!(parameter(&url, "redirect_uri"), "https://app.example.com/auth/cisco/callback");
-    let callback = world.mock.approve(&url);
+    let callback = environment.mock.approve(&url);
     let finished = jane.get(callback.strip_prefix("https://app.example.com").unwrap()).await;
     assert_eq!(finished.headers[LOCATION], "/me");
     for (name, value) in [("cache-control", "no-store"), ("referrer-policy", "no-referrer")] {
-        assert!(begun.headers[name] == value && finished.headers[name] == value);
+        assert!(started.headers[name] == value && finished.headers[name] == value);
     }
     let [removed, session] = [0, 1].map(|index| {
         let cookies = finished.set_cookies();
@@ -554,8 +554,8 @@ async fn https_redirect_uri_sets_host_cookies_whatever_the_proxy_sends() {
 
 #[tokio::test]
 async fn account_can_be_selected_at_login() {
-    let world = Fixture::new().await;
-    let mut jane = world.browser();
+    let environment = Fixture::new().await;
+    let mut jane = environment.browser();
     assert!(!jane.get("/auth/cisco").await.location().contains("prompt="));
     assert!(!jane.get("/auth/cisco?prompt=none").await.location().contains("prompt="));
     let url = jane.get("/auth/cisco?prompt=select_account").await.location();
@@ -566,31 +566,31 @@ async fn account_can_be_selected_at_login() {
 
 #[tokio::test]
 async fn session_key_groups_sessions_and_rejects_accounts() {
-    let world = Fixture::new().await;
-    let settings = world.settings().session_key(|login| {
+    let environment = Fixture::new().await;
+    let settings = environment.settings().session_key(|login| {
         login.require_email_domain("acme.example")?;
         TokenKey::new("acme")
     });
     let mut jane = Browser::new(app(&settings.build().unwrap()));
-    let page = world.log_in(&mut jane).await;
+    let page = environment.log_in(&mut jane).await;
     let link = "/auth/cisco?prompt=select_account";
     page.assert_login_page(403, "Account not allowed", link);
     let page = jane.get("/me").await;
     jane.assert_logged_out(&page);
 
-    let settings = world.settings().session_key(|login| {
+    let settings = environment.settings().session_key(|login| {
         login.require_email_domain("example.com")?;
         TokenKey::new("acme")?.child(login.person().unwrap().email().unwrap())
     });
     let mut jane = Browser::new(app(&settings.build().unwrap()));
-    world.log_in(&mut jane).await;
+    environment.log_in(&mut jane).await;
     assert_eq!(jane.get("/optional").await.text, "acme");
 }
 
 #[tokio::test]
 async fn on_error_replaces_page_and_keeps_protective_headers() {
-    let world = Fixture::new().await;
-    let settings = world.settings().on_error(|failure| {
+    let environment = Fixture::new().await;
+    let settings = environment.settings().on_error(|failure| {
         assert_eq!((failure.error().kind(), failure.status()), (ErrorKind::PendingNotFound, StatusCode::BAD_REQUEST));
         Redirect::to(failure.login_link()).into_response()
     });
@@ -619,11 +619,11 @@ async fn meetings_account_is_identified_without_person_endpoint() {
 
 #[tokio::test]
 async fn test_client_is_logged_in_with_one_line() {
-    let world = Fixture::new().await;
-    let app = world.app();
+    let environment = Fixture::new().await;
+    let app = environment.app();
     for (cookie, email) in [
-        (world.mock.log_in(&app, "/auth/cisco").await, "jane@example.com"),
-        (world.mock.log_in_as(&app, "/auth/cisco", "bob@example.com").await, "bob@example.com"),
+        (environment.mock.log_in(&app, "/auth/cisco").await, "jane@example.com"),
+        (environment.mock.log_in_as(&app, "/auth/cisco", "bob@example.com").await, "bob@example.com"),
     ] {
         let request = Request::get("/me").header(COOKIE, cookie).body(Body::empty()).unwrap();
         let response = app.clone().oneshot(request).await.unwrap();
@@ -633,10 +633,10 @@ async fn test_client_is_logged_in_with_one_line() {
 
 #[tokio::test]
 async fn routes_nested_elsewhere_and_missing_layer_are_reported() {
-    let world = Fixture::new().await;
+    let environment = Fixture::new().await;
     let failure: Arc<Mutex<Option<Error>>> = Arc::default();
     let seen = Arc::clone(&failure);
-    let settings = world.settings().on_error(move |failure| {
+    let settings = environment.settings().on_error(move |failure| {
         *seen.lock().unwrap() = Some(failure.error().clone());
         failure.into_response()
     });
@@ -665,14 +665,14 @@ fn empty(path: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn settings_out_of_range_are_configuration_errors() {
-    let world = Fixture::new().await;
+    let environment = Fixture::new().await;
     for bad in [
-        world.settings().after_login("https://evil.example"),
-        world.settings().after_login("//evil.example"),
-        world.settings().after_login("/auth/cisco"),
-        world.settings().after_logout("rooms"),
-        world.settings().session_lifetime(Duration::from_secs(59)),
-        world.settings().session_lifetime(Duration::from_secs(401 * 24 * 60 * 60)),
+        environment.settings().after_login("https://evil.example"),
+        environment.settings().after_login("//evil.example"),
+        environment.settings().after_login("/auth/cisco"),
+        environment.settings().after_logout("rooms"),
+        environment.settings().session_lifetime(Duration::from_secs(59)),
+        environment.settings().session_lifetime(Duration::from_secs(401 * 24 * 60 * 60)),
     ] {
         let error = bad.build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
@@ -685,8 +685,8 @@ async fn settings_out_of_range_are_configuration_errors() {
 
 #[tokio::test]
 async fn parts_work_without_routes_and_in_stateful_router() {
-    let world = Fixture::new().await;
-    let auth = world.settings().build().unwrap();
+    let environment = Fixture::new().await;
+    let auth = environment.settings().build().unwrap();
     let (begin, finish) = (auth.clone(), auth.clone());
     let app = Router::<Arc<str>>::new()
         .route("/start", get(move |request: Request<Body>| async move { begin.begin(&request.into_parts().0) }))
@@ -705,7 +705,7 @@ async fn parts_work_without_routes_and_in_stateful_router() {
         .layer(Extension(auth.clone()))
         .layer(auth.layer())
         .with_state("state".into());
-    let cookie = world.mock.log_in(&app, "/start").await;
+    let cookie = environment.mock.log_in(&app, "/start").await;
     let request = Request::get("/me").header(COOKIE, cookie).body(Body::empty()).unwrap();
     assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 200);
     for (origin, status) in [(ORIGIN_OF_APP, 200), ("https://evil.example", 403)] {
@@ -770,12 +770,12 @@ impl AppSession for ServerSessions {
 
 #[tokio::test]
 async fn own_sessions_get_new_id_at_login_and_end_at_logout() {
-    let world = Fixture::new().await;
-    let app = app(&world.settings().app_session(ServerSessions::default()).build().unwrap());
+    let environment = Fixture::new().await;
+    let app = app(&environment.settings().app_session(ServerSessions::default()).build().unwrap());
     let (mut attacker, mut jane) = (Browser::new(app.clone()), Browser::new(app));
-    world.log_in(&mut attacker).await;
+    environment.log_in(&mut attacker).await;
     jane.cookies.clone_from(&attacker.cookies);
-    world.log_in(&mut jane).await;
+    environment.log_in(&mut jane).await;
     assert_eq!((&*attacker.cookies["sid"], &*jane.cookies["sid"], jane.cookies.len()), ("1", "2", 1));
     let page = attacker.get("/me").await;
     attacker.assert_logged_out(&page);
@@ -788,11 +788,11 @@ async fn own_sessions_get_new_id_at_login_and_end_at_logout() {
 
 #[tokio::test]
 async fn failing_session_store_is_503_and_no_login() {
-    let world = Fixture::new().await;
+    let environment = Fixture::new().await;
     let sessions = ServerSessions::default();
     let is_down = Arc::clone(&sessions.is_down);
-    let mut jane = Browser::new(app(&world.settings().app_session(sessions).build().unwrap()));
-    let callback = world.consent(&mut jane, "/auth/cisco").await;
+    let mut jane = Browser::new(app(&environment.settings().app_session(sessions).build().unwrap()));
+    let callback = environment.consent(&mut jane, "/auth/cisco").await;
     *is_down.lock().unwrap() = true;
     assert_eq!(jane.get("/me").await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(jane.get("/optional").await.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -821,19 +821,19 @@ async fn error_response_has_status_and_no_detail() {
 
 #[tokio::test]
 async fn rate_limited_refresh_is_503_with_retry_after() {
-    let world = Fixture::new().await;
-    let settings = world.settings().session_lifetime(Duration::from_secs(60 * 24 * 60 * 60));
+    let environment = Fixture::new().await;
+    let settings = environment.settings().session_lifetime(Duration::from_secs(60 * 24 * 60 * 60));
     let mut jane = Browser::new(app(&settings.build().unwrap()));
-    world.log_in(&mut jane).await;
-    world.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
+    environment.log_in(&mut jane).await;
+    environment.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
     let fault = Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7));
-    world.mock.on(MockEndpoint::Refresh).respond_with(fault).until_cleared();
+    environment.mock.on(MockEndpoint::Refresh).respond_with(fault).until_cleared();
 
     let page = jane.get("/me").await;
 
     assert_eq!((page.status.as_u16(), &*page.text), (503, "Webex is unavailable. Try again later.\n"));
     assert!(page.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 7);
-    world.mock.clear();
+    environment.mock.clear();
 }
 
 #[test]

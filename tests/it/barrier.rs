@@ -50,11 +50,11 @@ impl BarrierTransport {
 impl Transport for BarrierTransport {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
         let is_watched = request.uri().path() == self.path;
-        let answer = self.transport.exchange(request).await;
+        let response = self.transport.exchange(request).await;
         if is_watched {
             self.arrived.add_permits(1);
             self.is_open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
         }
-        answer
+        response
     }
 }

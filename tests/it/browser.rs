@@ -34,9 +34,9 @@ impl Browser {
 
     /// Signs in on the page, and returns the next page.
     pub(crate) async fn sign_in(&mut self, page: &Page, email: &str) -> Page {
-        let answer = self.submit(page, &[("user", email)]).await;
-        assert_eq!(answer.status(), 303, "{answer:?}");
-        let next = page.url.join(&location(&answer)).unwrap();
+        let response = self.submit(page, &[("user", email)]).await;
+        assert_eq!(response.status(), 303, "{response:?}");
+        let next = page.url.join(&location(&response)).unwrap();
         self.open(next).await
     }
 
@@ -47,30 +47,30 @@ impl Browser {
         if page.action().ends_with("/signin") {
             let email = [page.value("user"), page.first_user()].into_iter().find(|email| !email.is_empty()).unwrap();
             let email = email.to_owned();
-            let answer = self.submit(&page, &[("user", &email)]).await;
-            let next = page.url.join(&location(&answer)).unwrap();
+            let response = self.submit(&page, &[("user", &email)]).await;
+            let next = page.url.join(&location(&response)).unwrap();
             if !next.path().ends_with("/consent") || next.port() != page.url.port() {
                 return next.into();
             }
             page = self.open(next).await;
         }
-        let answer = self.submit(&page, &[("decision", "accept")]).await;
-        assert_eq!(answer.status(), 303, "{answer:?}");
-        location(&answer)
+        let response = self.submit(&page, &[("decision", "accept")]).await;
+        assert_eq!(response.status(), 303, "{response:?}");
+        location(&response)
     }
 
     async fn send(&mut self, mut request: reqwest::RequestBuilder) -> Response {
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, format!("theme=dark; {cookie}"));
         }
-        let answer = request.send().await.unwrap();
-        if let Some(cookie) = answer.headers().get(header::SET_COOKIE) {
+        let response = request.send().await.unwrap();
+        if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
             let cookie = cookie.to_str().unwrap();
             assert!(cookie.contains("; HttpOnly; SameSite=Lax"), "{cookie}");
             let pair = cookie.split(';').next().unwrap().to_owned();
             self.cookie = Some(pair).filter(|_| !cookie.contains("Max-Age=0"));
         }
-        answer
+        response
     }
 }
 
@@ -82,13 +82,13 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(crate) async fn from_response(answer: Response) -> Self {
-        assert!(!answer.headers().contains_key(header::LOCATION), "{answer:?}");
-        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
-        let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    pub(crate) async fn from_response(response: Response) -> Self {
+        assert!(!response.headers().contains_key(header::LOCATION), "{response:?}");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
-        let (url, status) = (answer.url().clone(), answer.status().as_u16());
-        Self { url, status, html: answer.text().await.unwrap() }
+        let (url, status) = (response.url().clone(), response.status().as_u16());
+        Self { url, status, html: response.text().await.unwrap() }
     }
 
     pub(crate) fn heading(&self) -> &str {
@@ -117,6 +117,6 @@ fn text_between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
 }
 
 /// Returns the redirect target of a response.
-pub(crate) fn location(answer: &Response) -> String {
-    answer.headers()[header::LOCATION].to_str().unwrap().to_owned()
+pub(crate) fn location(response: &Response) -> String {
+    response.headers()[header::LOCATION].to_str().unwrap().to_owned()
 }

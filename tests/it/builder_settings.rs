@@ -201,14 +201,14 @@ async fn scopes_are_requested_and_remembered_on_both_paths() {
     assert_eq!(parameter(url.as_str(), "scope"), "spark:kms spark:people_read");
     // If the response contains no scopes, the requested ones were granted.
     let tokens = log_in(&webex).await;
-    let asked = tokens.scopes().unwrap().to_string();
-    assert_eq!(asked, "spark:kms spark:people_read");
-    assert_eq!(webex.refresh(&tokens).await.unwrap().scopes().unwrap().to_string(), asked);
+    let requested = tokens.scopes().unwrap().to_string();
+    assert_eq!(requested, "spark:kms spark:people_read");
+    assert_eq!(webex.refresh(&tokens).await.unwrap().scopes().unwrap().to_string(), requested);
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), backdate_tokens(&tokens)).await.unwrap();
     session.refresh().await.unwrap();
     assert!(session.status().await.unwrap().unwrap().refreshed_at > backdate_tokens(&tokens).received_at());
-    assert!(session.missing_scopes(&asked.parse().unwrap()).await.unwrap().unwrap().is_empty());
+    assert!(session.missing_scopes(&requested.parse().unwrap()).await.unwrap().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -238,8 +238,8 @@ fn response(body: &str) -> String {
 #[tokio::test]
 async fn root_certificate_is_trusted_on_both_paths() {
     let (server, tokens) = (TlsServer::start(response(TOKENS)).await, old_tokens().await);
-    let stranger = settings().service(service(&server.url)).build().unwrap();
-    for outcome in refresh_on_both_paths(&stranger, &tokens).await {
+    let listener = settings().service(service(&server.url)).build().unwrap();
+    for outcome in refresh_on_both_paths(&listener, &tokens).await {
         let error = outcome.unwrap_err();
         assert!(error.to_string().contains("issuer is not trusted"), "{error}");
     }

@@ -139,7 +139,7 @@ fn complete_login(webex: &WebexOAuth, cookies: &PendingCookies, kept: &(String, 
 
 #[test]
 fn taken_cookie_is_rejected_after_clock_is_set_back() {
-    for back in [MINUTE, MINUTE * 5, MINUTE * 11, HOUR * 12] {
+    for callback in [MINUTE, MINUTE * 5, MINUTE * 11, HOUR * 12] {
         let clock = ManualClock::new(NOW);
         let webex = client(&clock);
         let cookies = cookies(&webex);
@@ -147,7 +147,7 @@ fn taken_cookie_is_rejected_after_clock_is_set_back() {
         clock.advance(MINUTE);
         complete_login(&webex, &cookies, &kept).unwrap();
         // Long after the recent logins were forgotten, and again within the lifetime by the wall clock.
-        for wall in [NOW + MINUTE * 2, NOW + MINUTE * 12 - back, NOW - back, NOW] {
+        for wall in [NOW + MINUTE * 2, NOW + MINUTE * 12 - callback, NOW - callback, NOW] {
             clock.advance(MINUTE * 11);
             clock.set(wall);
             let error = complete_login(&webex, &cookies, &kept).unwrap_err();

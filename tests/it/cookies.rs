@@ -80,50 +80,50 @@ fn cookie_name(cookie: &str) -> &str {
 #[test]
 fn pending_login_is_restored_from_cookie_and_cookie_removed() {
     let app = App::new();
-    let begun = app.begin(&[]);
-    let id = Callback::parse(&begun.callback).unwrap().pending_id().unwrap();
+    let started = app.begin(&[]);
+    let id = Callback::parse(&started.callback).unwrap().pending_id().unwrap();
     let name = format!("webex-login-{id}");
-    assert_eq!(begun.set, [format!("{}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax", begun.cookie)]);
+    assert_eq!(started.set, [format!("{}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax", started.cookie)]);
 
-    let over = app.take(&begun.callback, &[&format!("theme=dark; a==; b; {}; z=1", begun.cookie)]).unwrap();
+    let over = app.take(&started.callback, &[&format!("theme=dark; a==; b; {}; z=1", started.cookie)]).unwrap();
 
     assert_eq!(over, [format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")]);
     // HTTP/2 may send each cookie in a separate header, and some may not be valid UTF-8.
-    let begun = app.begin(&[]);
-    let headers = ["a=1", &begun.cookie].map(|cookie| HeaderValue::from_str(cookie).unwrap());
+    let started = app.begin(&[]);
+    let headers = ["a=1", &started.cookie].map(|cookie| HeaderValue::from_str(cookie).unwrap());
     let mut map = HeaderMap::from_iter(headers.map(|value| (COOKIE, value)));
     map.append(COOKIE, HeaderValue::from_bytes(b"\xff=\xff; x=\xff").unwrap());
-    let callback = Callback::parse(&begun.callback).unwrap();
+    let callback = Callback::parse(&started.callback).unwrap();
     assert!(app.cookies.take(&callback, map.get_all(COOKIE)).is_ok());
 }
 
 #[test]
 fn pending_login_is_taken_once_for_repeated_callbacks() {
     let app = App::new();
-    let (begun, other) = (app.begin(&[]), app.begin(&[]));
-    let both = [begun.cookie.as_str(), other.cookie.as_str()];
-    app.take(&begun.callback, &both).unwrap();
+    let (started, other) = (app.begin(&[]), app.begin(&[]));
+    let both = [started.cookie.as_str(), other.cookie.as_str()];
+    app.take(&started.callback, &both).unwrap();
 
     // A second click, or a copy of the cookie. Clones of the application share their record of recent logins.
     let clone = App { cookies: app.cookies.clone(), ..App::new() };
     for app in [&app, &clone] {
-        let (kind, message) = app.take(&begun.callback, &both).unwrap_err();
+        let (kind, message) = app.take(&started.callback, &both).unwrap_err();
         assert!(kind == ErrorKind::PendingNotFound && message.contains("already used"), "{message}");
     }
 
     app.take(&other.callback, &both).unwrap();
     // For as long as it could be decrypted.
     app.clock.advance(Duration::from_secs(600));
-    app.take(&begun.callback, &both).unwrap_err();
+    app.take(&started.callback, &both).unwrap_err();
 }
 
 #[test]
 fn concurrent_takes_of_one_cookie_succeed_once() {
     let app = App::new();
-    let begun = app.begin(&[]);
+    let started = app.begin(&[]);
     let takers = std::thread::scope(|scope| {
         let takers: Vec<_> =
-            (0..16).map(|_| scope.spawn(|| app.take(&begun.callback, &[&begun.cookie]).is_ok())).collect();
+            (0..16).map(|_| scope.spawn(|| app.take(&started.callback, &[&started.cookie]).is_ok())).collect();
         takers.into_iter().map(|taker| taker.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(takers.into_iter().filter(|got| *got).count(), 1);
@@ -133,24 +133,24 @@ fn concurrent_takes_of_one_cookie_succeed_once() {
 fn https_redirect_uri_uses_host_prefixed_secure_cookie() {
     for uri in ["https://app.example/callback", "HTTPS://app.example/callback"] {
         let app = App::with_keys(keys("k1", 1), uri);
-        let begun = app.begin(&[]);
-        assert!(begun.cookie.starts_with("__Host-webex-login-"), "{}", begun.cookie);
-        assert!(begun.set[0].ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"), "{:?}", begun.set);
+        let started = app.begin(&[]);
+        assert!(started.cookie.starts_with("__Host-webex-login-"), "{}", started.cookie);
+        assert!(started.set[0].ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"), "{:?}", started.set);
         // A removal without `Secure` would be ignored.
-        let over = app.take(&begun.callback, &[&begun.cookie]).unwrap();
+        let over = app.take(&started.callback, &[&started.cookie]).unwrap();
         assert!(over[0].ends_with("=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"), "{over:?}");
         // The plain name could be set by a host below the same domain.
-        let plain = begun.cookie.replace("__Host-", "");
-        assert_eq!(app.take(&begun.callback, &[&plain]).unwrap_err().0, ErrorKind::PendingNotFound);
+        let plain = started.cookie.replace("__Host-", "");
+        assert_eq!(app.take(&started.callback, &[&plain]).unwrap_err().0, ErrorKind::PendingNotFound);
     }
 }
 
 #[test]
 fn missing_cookie_is_rejected_with_possible_reason() {
     let app = App::new();
-    let (begun, other) = (app.begin(&[]), app.begin(&[]));
+    let (started, other) = (app.begin(&[]), app.begin(&[]));
     for cookies in [&[][..], &[other.cookie.as_str()], &["webex-login-"], &["; ;=; =x"]] {
-        let callback = Callback::parse(&begun.callback).unwrap();
+        let callback = Callback::parse(&started.callback).unwrap();
         let error = app.cookies.take(&callback, cookies).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PendingNotFound);
         assert!(error.is_login_required() && error.to_string().contains("blocks cookies"), "{error}");
@@ -160,34 +160,34 @@ fn missing_cookie_is_rejected_with_possible_reason() {
 #[test]
 fn invalid_callback_is_rejected_before_cookie_lookup() {
     let app = App::new();
-    let begun = app.begin(&[]);
-    let state = begun.callback.split_once("state=").unwrap().1;
+    let started = app.begin(&[]);
+    let state = started.callback.split_once("state=").unwrap().1;
     for (callback, kind) in [
         ("code=c0de", ErrorKind::MissingState),
         ("", ErrorKind::MissingState),
         ("error=access_denied", ErrorKind::AuthorizationRejected),
         ("code=c0de&state=", ErrorKind::MissingState),
     ] {
-        assert_eq!(app.take(callback, &[&begun.cookie]).unwrap_err().0, kind, "{callback}");
+        assert_eq!(app.take(callback, &[&started.cookie]).unwrap_err().0, kind, "{callback}");
     }
     let repeated: Callback =
         serde_json::from_str(&format!("{{\"code\":[\"a\",\"b\"],\"state\":\"{state}\"}}")).unwrap();
-    let error = app.cookies.take(&repeated, [&begun.cookie]).unwrap_err();
+    let error = app.cookies.take(&repeated, [&started.cookie]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DuplicateParameter);
 }
 
 #[test]
 fn cookie_with_other_name_key_or_content_is_rejected() {
     let app = App::new();
-    let (begun, other) = (app.begin(&[]), app.begin(&[]));
-    let (own, value) = begun.cookie.split_once('=').unwrap();
+    let (started, other) = (app.begin(&[]), app.begin(&[]));
+    let (own, value) = started.cookie.split_once('=').unwrap();
     let (_, others) = other.cookie.split_once('=').unwrap();
-    assert_eq!(app.take(&begun.callback, &[&format!("{own}={others}")]).unwrap_err().0, ErrorKind::PendingNotFound);
+    assert_eq!(app.take(&started.callback, &[&format!("{own}={others}")]).unwrap_err().0, ErrorKind::PendingNotFound);
     for place in 0..value.len() {
         let mut bad = value.to_owned().into_bytes();
         bad[place] = if bad[place] == b'A' { b'B' } else { b'A' };
         let cookie = format!("{own}={}", String::from_utf8(bad).unwrap());
-        let (kind, words) = app.take(&begun.callback, &[&cookie]).unwrap_err();
+        let (kind, words) = app.take(&started.callback, &[&cookie]).unwrap_err();
         assert_eq!(kind, ErrorKind::PendingNotFound, "{place}");
         assert!(!words.contains(&value[..20]));
     }
@@ -195,24 +195,24 @@ fn cookie_with_other_name_key_or_content_is_rejected() {
         [(keys("k1", 2), "cannot be decrypted with the key `k1`"), (keys("k2", 1), "the unknown key `k1`")]
     {
         let elsewhere = App::with_keys(keys, "http://localhost:5000/auth/cisco/callback");
-        let (kind, message) = elsewhere.take(&begun.callback, &[&begun.cookie]).unwrap_err();
+        let (kind, message) = elsewhere.take(&started.callback, &[&started.cookie]).unwrap_err();
         assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{message}");
     }
     for (bad, words) in [("", "is damaged"), ("%%%", "is damaged"), ("e30", "is damaged"), ("A", "is damaged")] {
-        let (kind, message) = app.take(&begun.callback, &[&format!("{own}={bad}")]).unwrap_err();
+        let (kind, message) = app.take(&started.callback, &[&format!("{own}={bad}")]).unwrap_err();
         assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{bad}: {message}");
     }
     // A second cookie of the same name, for example from an attacker's network, does not hide a valid one.
-    app.take(&begun.callback, &[&format!("{own}=e30; {}", begun.cookie)]).unwrap();
+    app.take(&started.callback, &[&format!("{own}=e30; {}", started.cookie)]).unwrap();
 }
 
 #[test]
 fn cookie_is_decrypted_with_previous_key() {
     let before = App::new();
-    let begun = before.begin(&[]);
+    let started = before.begin(&[]);
     let keys = keys("k2", 2).with_previous("k1", EncryptionKey::from([1; 32])).unwrap();
     let after = App::with_keys(keys, "http://localhost:5000/auth/cisco/callback");
-    after.take(&begun.callback, &[&begun.cookie]).unwrap();
+    after.take(&started.callback, &[&started.cookie]).unwrap();
 }
 
 #[test]
@@ -220,18 +220,18 @@ fn four_latest_logins_remain_for_any_cookie_order() {
     let app = App::new();
     let mut jar: Vec<BegunLogin> = Vec::new();
     for round in 0..7 {
-        let mut cookies: Vec<_> = jar.iter().map(|begun| begun.cookie.as_str()).collect();
+        let mut cookies: Vec<_> = jar.iter().map(|started| started.cookie.as_str()).collect();
         cookies.reverse();
-        let begun = app.begin(&[&cookies.join("; ")]);
-        let removed: Vec<_> = begun.set[1..].iter().map(|set| cookie_name(set).to_owned()).collect();
+        let started = app.begin(&[&cookies.join("; ")]);
+        let removed: Vec<_> = started.set[1..].iter().map(|set| cookie_name(set).to_owned()).collect();
         if round < 4 {
             assert_eq!(removed, [""; 0], "{round}");
         } else {
             assert_eq!(removed, [cookie_name(&jar[0].cookie)], "{round}");
-            assert!(begun.set[1].contains("=; Path=/; Max-Age=0;"));
+            assert!(started.set[1].contains("=; Path=/; Max-Age=0;"));
             jar.remove(0);
         }
-        jar.push(begun);
+        jar.push(started);
         app.clock.advance(Duration::from_secs(1));
     }
     assert_eq!(jar.len(), 4);
@@ -241,9 +241,9 @@ fn four_latest_logins_remain_for_any_cookie_order() {
 fn first_cookie_of_same_second_is_removed_first() {
     let app = App::new();
     let jar: Vec<_> = (0..4).map(|_| app.begin(&[]).cookie).collect();
-    let begun = app.begin(&[&jar.join("; ")]);
-    assert_eq!(begun.set.len(), 2);
-    assert_eq!(cookie_name(&begun.set[1]), cookie_name(&jar[0]));
+    let started = app.begin(&[&jar.join("; ")]);
+    assert_eq!(started.set.len(), 2);
+    assert_eq!(cookie_name(&started.set[1]), cookie_name(&jar[0]));
 }
 
 #[test]
@@ -251,10 +251,10 @@ fn pending_cookies_stay_within_header_limit() {
     let app = App::new();
     let mut jar: Vec<String> = Vec::new();
     for _ in 0..4 {
-        let begun = app.begin_with(&[&jar.join("; ")], |request| request.payload(&"x".repeat(1000)));
-        let gone: HashSet<_> = begun.set[1..].iter().map(|set| cookie_name(set).to_owned()).collect();
+        let started = app.begin_with(&[&jar.join("; ")], |request| request.payload(&"x".repeat(1000)));
+        let gone: HashSet<_> = started.set[1..].iter().map(|set| cookie_name(set).to_owned()).collect();
         jar.retain(|cookie| !gone.contains(cookie_name(cookie)));
-        jar.push(begun.cookie);
+        jar.push(started.cookie);
         app.clock.advance(Duration::from_secs(1));
         assert!(jar.join("; ").len() <= 6 * 1024 + 6, "{}", jar.join("; ").len());
     }
@@ -268,9 +268,9 @@ fn expired_cookies_are_removed_and_foreign_cookies_remain() {
     let others: Vec<_> =
         (0..5).map(|_| App::with_keys(keys("k9", 9), "http://localhost:8000/cb").begin(&[]).cookie).collect();
     app.clock.advance(Duration::from_secs(601));
-    let begun = app.begin(&[&old.cookie, &others.join("; ")]);
-    assert_eq!(begun.set.len(), 2);
-    assert_eq!(cookie_name(&begun.set[1]), cookie_name(&old.cookie));
+    let started = app.begin(&[&old.cookie, &others.join("; ")]);
+    assert_eq!(started.set.len(), 2);
+    assert_eq!(cookie_name(&started.set[1]), cookie_name(&old.cookie));
 }
 
 #[test]
@@ -298,11 +298,11 @@ fn set_cookies_are_appended_to_headers_and_hidden_in_debug() {
     let set = app.cookies.store(pending, [""; 0]).unwrap();
     let value = header_values(&set).remove(0);
     assert!(set.values().all(HeaderValue::is_sensitive));
-    let shown = format!("{set:?} {:?} {set:#?}", app.cookies);
-    assert!(!shown.contains(&value[..20]) && shown.contains("k1"), "{shown}");
-    let mut answer = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static("session=1"))]);
-    answer.extend(set);
-    assert_eq!(answer.get_all(SET_COOKIE).iter().count(), 2);
+    let displayed = format!("{set:?} {:?} {set:#?}", app.cookies);
+    assert!(!displayed.contains(&value[..20]) && displayed.contains("k1"), "{displayed}");
+    let mut response = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static("session=1"))]);
+    response.extend(set);
+    assert_eq!(response.get_all(SET_COOKIE).iter().count(), 2);
 }
 
 /// A chapter must not name a test that does not exist.

@@ -115,11 +115,11 @@ impl Transport for ScriptedServer {
                 return Err(Error::transport(Delivery::Unknown, "reset"));
             }
         };
-        let mut answer = http::Response::builder().status(status);
+        let mut response = http::Response::builder().status(status);
         if let Some(retry_after) = retry_after {
-            answer = answer.header("retry-after", retry_after);
+            response = response.header("retry-after", retry_after);
         }
-        Ok(answer.body(Bytes::from_static(body.as_bytes())).unwrap())
+        Ok(response.body(Bytes::from_static(body.as_bytes())).unwrap())
     }
 }
 
@@ -516,12 +516,12 @@ async fn restored_device_login_keeps_interval_and_deadline() {
     login.next().await.unwrap();
     clock.advance(secs(3));
     let stored = login.to_stored().unwrap();
-    let (shown, expires_at) = (login.to_string(), login.expires_at());
+    let (displayed, expires_at) = (login.to_string(), login.expires_at());
     drop(login);
 
     let mut login = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
 
-    assert_eq!((login.to_string(), login.expires_at(), login.interval()), (shown, expires_at, secs(10)));
+    assert_eq!((login.to_string(), login.expires_at(), login.interval()), (displayed, expires_at, secs(10)));
     assert_eq!(login.time_left(), secs(292));
     let done = login.wait().await.unwrap();
     // Slowed down to 10, and restored at 8: another process may have polled since the login was stored.
@@ -587,7 +587,7 @@ async fn unsupported_device_login_is_rejected_before_request() {
 
 #[tokio::test]
 async fn failed_start_is_classified_as_misconfigured_or_retryable() {
-    let begun = |act| async {
+    let started = |act| async {
         let script = ScriptedServer::new(&clock(), [PENDING]).with_start(act);
         let error = DeviceLogin::start(&script.client()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DeviceGrant, "{error}");
@@ -596,13 +596,13 @@ async fn failed_start_is_classified_as_misconfigured_or_retryable() {
     };
     let unknown =
         r#"{"message":"malformed","errors":[{"description":"Client Id is invalid"}],"trackingId":"ROUTER_1"}"#;
-    let (error, starts) = begun(ScriptStep::Respond(400, unknown, None)).await;
+    let (error, starts) = started(ScriptStep::Respond(400, unknown, None)).await;
     assert!(error.is_misconfigured() && error.to_string().contains("oauth-helper-{a,d,k,r}"), "{error}");
     assert_eq!((error.tracking_id(), starts), (Some("ROUTER_1"), 1));
-    let (error, starts) = begun(ScriptStep::Respond(429, "", Some("7"))).await;
+    let (error, starts) = started(ScriptStep::Respond(429, "", Some("7"))).await;
     assert!(error.is_retryable() && error.retry_after() == Some(secs(7)) && starts == 3, "{error} {starts}");
-    let (error, _) = begun(ScriptStep::Respond(200, "<html>", None)).await;
+    let (error, _) = started(ScriptStep::Respond(200, "<html>", None)).await;
     assert!(error.is_retryable() && error.to_string().contains("not JSON"), "{error}");
-    let (error, starts) = begun(ScriptStep::Unreachable).await;
+    let (error, starts) = started(ScriptStep::Unreachable).await;
     assert!(error.is_retryable() && error.delivery() == Some(Delivery::NotSent) && starts == 3, "{error}");
 }

@@ -60,9 +60,9 @@ async fn denied_and_ignored_device_logins_return_errors() {
     assert!(device.wait().await.unwrap_err().is_denied());
 
     let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
-    let (begun, polls) = (clock.elapsed(), mock.device_polls());
+    let (started, polls) = (clock.elapsed(), mock.device_polls());
     assert_eq!(device.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired);
-    assert_eq!((clock.elapsed() - begun, mock.device_polls() - polls), (Duration::from_secs(300), 149));
+    assert_eq!((clock.elapsed() - started, mock.device_polls() - polls), (Duration::from_secs(300), 149));
 }
 
 /// Returns the outcome of a login that receives this response once and was approved since.

@@ -67,11 +67,11 @@ async fn rp_29_discovered_endpoints_are_used() {
     webex.revoke(login.tokens(), RevocationScope::AllSessions).await.unwrap();
 
     assert!(url.as_str().starts_with(&elsewhere("/other/authorize?")), "{url}");
-    let asked = issuer.server.received_requests().await.unwrap();
-    let asked: Vec<_> = asked.iter().map(|request| request.url.path()).collect();
+    let requested = issuer.server.received_requests().await.unwrap();
+    let requested: Vec<_> = requested.iter().map(|request| request.url.path()).collect();
     let token = "/other/token";
     assert_eq!(
-        asked,
+        requested,
         [DISCOVERY_PATH, token, "/other/keys", "/other/userinfo", token, "/other/revoke"],
         "and nowhere else"
     );
@@ -261,8 +261,8 @@ async fn rp_34_home_issuer_must_be_trusted_by_service() {
     issuer.set_response("/.well-known/webfinger", answer(200, &link("https://idbroker-eu.webex.com/idb")));
     let home = issuer.webex.home_issuer("joe+x&y=z@example.com").await.unwrap();
     assert_eq!(home, "https://idbroker-eu.webex.com/idb");
-    let asked = issuer.server.received_requests().await.unwrap().last().unwrap().url.to_string();
-    assert_eq!(parameter(&asked, "resource"), "acct:joe+x&y=z@example.com");
+    let requested = issuer.server.received_requests().await.unwrap().last().unwrap().url.to_string();
+    assert_eq!(parameter(&requested, "resource"), "acct:joe+x&y=z@example.com");
     for (body, reason) in [
         (link("https://evil.example/idb"), "is not trusted"),
         (link("https://idbroker-eu.webex.com/idb1"), "is not trusted"),

@@ -60,8 +60,8 @@ fn assert_operator_error(error: &Error, says: &[&str]) {
     for word in says {
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
-    let shown = format!("{error} {error:?}");
-    assert!(!shown.contains("PLANTED"), "{shown}");
+    let displayed = format!("{error} {error:?}");
+    assert!(!displayed.contains("PLANTED"), "{displayed}");
 }
 
 /// A Webex with the user Jane, and its clock.
@@ -550,10 +550,10 @@ async fn debug_output_hides_keys_and_tokens() {
         let mock = MockWebex::start().await;
         TokenManager::new(mock.client(), store.clone()).unwrap()
     };
-    let shown = format!("{key:?} {store:?} {store:#?} {entry:?} {:?} {manager:?}", key.to_text());
-    assert!(shown.contains("2025-03") && shown.contains("MemoryStore"), "{shown}");
+    let displayed = format!("{key:?} {store:?} {store:#?} {entry:?} {:?} {manager:?}", key.to_text());
+    assert!(displayed.contains("2025-03") && displayed.contains("MemoryStore"), "{displayed}");
     let hexadecimal = OLD_KEY.map(|byte| format!("{byte:02x}")).concat();
     for secret in ["PLANTED", key.to_text().expose(), &hexadecimal, &format!("{OLD_KEY:?}")] {
-        assert!(!shown.contains(secret), "{secret} is shown:\n{shown}");
+        assert!(!displayed.contains(secret), "{secret} is shown:\n{displayed}");
     }
 }

@@ -63,8 +63,11 @@ async fn start_login_server_with_holds(
     (server, webex, gated)
 }
 
-async fn mock_refresh(server: &MockServer, who: &str, answer: ResponseTemplate) {
-    Mock::given(body_string_contains(format!("refresh_token=refresh-{who}"))).respond_with(answer).mount(server).await;
+async fn mock_refresh(server: &MockServer, who: &str, response: ResponseTemplate) {
+    Mock::given(body_string_contains(format!("refresh_token=refresh-{who}")))
+        .respond_with(response)
+        .mount(server)
+        .await;
 }
 
 async fn count_requests(server: &MockServer, what: &str) -> usize {
@@ -192,16 +195,16 @@ impl TokenStore for YieldingStore {
 async fn poll_and_drop<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     for _ in 0..polls {
-        let mut answer = None;
+        let mut response = None;
         std::future::poll_fn(|context| {
             if let std::task::Poll::Ready(ready) = future.as_mut().poll(context) {
-                answer = Some(ready);
+                response = Some(ready);
             }
             std::task::Poll::Ready(())
         })
         .await;
-        if answer.is_some() {
-            return answer;
+        if response.is_some() {
+            return response;
         }
     }
     None
@@ -216,10 +219,10 @@ async fn cancelled_replace_leaves_cache_consistent_with_store() {
         let store = MemoryStore::new();
         let manager = TokenManager::new(webex.clone(), YieldingStore(store.clone())).unwrap();
         let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
-        let theirs = tokens(&webex).await;
+        let other = tokens(&webex).await;
         let key = key("room");
         if let Some(replaced) =
-            poll_and_drop(polls, manager.put_opts(&key, theirs, PutOptions::new().replace_account())).await
+            poll_and_drop(polls, manager.put_opts(&key, other, PutOptions::new().replace_account())).await
         {
             replaced.unwrap();
         }
@@ -368,7 +371,7 @@ async fn check_with_proxy_response_returns_error() {
 
 fn manager_with_events(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Arc<Mutex<Vec<String>>>) {
     let events = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&events);
+    let received = Arc::clone(&events);
     let manager = TokenManager::builder(webex.clone(), store)
         .on_event(move |event| {
             let name = match event {
@@ -379,7 +382,7 @@ fn manager_with_events(webex: &WebexOAuth, store: impl TokenStore) -> (TokenMana
                 SessionEvent::SaveFailed { .. } => "save failed",
                 _ => "other",
             };
-            heard.lock().unwrap().push(name.to_owned());
+            received.lock().unwrap().push(name.to_owned());
         })
         .build()
         .unwrap();
@@ -607,14 +610,14 @@ async fn hanging_save_of_person_blocks_neither_caller_nor_disconnect() {
     let manager = TokenManager::new(webex.clone(), store).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     hangs.store(true, Ordering::SeqCst);
-    let asked = tokio::spawn({
+    let requested = tokio::spawn({
         let session = session.clone();
         async move { session.person().await }
     });
     is_hanging.notified().await;
     // Webex has responded. From here on, only the store is awaited, in time that advances automatically.
     tokio::time::pause();
-    let person = tokio::time::timeout(Duration::from_secs(3), asked).await;
+    let person = tokio::time::timeout(Duration::from_secs(3), requested).await;
     let logout = tokio::time::timeout(Duration::from_secs(3), session.disconnect().into_future()).await;
     assert!(person.is_ok() && logout.is_ok(), "person: {}, logout: {}", person.is_ok(), logout.is_ok());
 }

@@ -44,8 +44,8 @@ pub(crate) struct FakeServer {
 }
 
 impl FakeServer {
-    pub(crate) fn new(answer: impl Fn(&Form) -> FakeResponse + Send + Sync + 'static) -> Self {
-        Self { respond: Arc::new(answer), refresh_tokens: Arc::default() }
+    pub(crate) fn new(response: impl Fn(&Form) -> FakeResponse + Send + Sync + 'static) -> Self {
+        Self { respond: Arc::new(response), refresh_tokens: Arc::default() }
     }
 
     /// Each refresh extends the lifetime to ninety days, except for users named `bad..`: their
@@ -64,13 +64,13 @@ impl FakeServer {
     }
 
     /// Each login ends at this age, regardless of refreshes. Sets the lifetime of access tokens.
-    pub(crate) fn with_fixed_expiry(clock: &ManualClock, access: Duration, life: Duration) -> Self {
+    pub(crate) fn with_fixed_expiry(clock: &ManualClock, access: Duration, lifetime: Duration) -> Self {
         let (clock, ends, number) = (clock.clone(), Mutex::new(HashMap::new()), AtomicUsize::new(0));
         Self::new(move |form| {
             let (name, now) = (session_name(form), clock.now());
             let mut ends = ends.lock().unwrap();
             if !is_refresh(form) {
-                ends.insert(name.to_owned(), now + life);
+                ends.insert(name.to_owned(), now + lifetime);
             }
             let rest = ends[name].since(now);
             let token = format!("access-{}-of-{name}", number.fetch_add(1, Ordering::SeqCst));
@@ -107,8 +107,8 @@ impl Transport for FakeServer {
             self.refresh_tokens.lock().unwrap().push(session_name(&form).to_owned());
         }
         let (status, body) = (self.respond)(&form);
-        let answer = http::Response::builder().status(status).header("content-type", "application/json");
-        Ok(answer.body(Bytes::from(body)).unwrap())
+        let response = http::Response::builder().status(status).header("content-type", "application/json");
+        Ok(response.body(Bytes::from(body)).unwrap())
     }
 }
 
@@ -346,19 +346,19 @@ pub(crate) struct EventLog(Arc<Mutex<Vec<String>>>);
 
 impl EventLog {
     pub(crate) fn count(&self, what: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|heard| *heard == what).count()
+        self.0.lock().unwrap().iter().filter(|received| *received == what).count()
     }
 
     /// Returns all events except refreshes.
     pub(crate) fn events_except_refreshes(&self) -> Vec<String> {
-        self.0.lock().unwrap().iter().filter(|heard| !heard.starts_with("refreshed")).cloned().collect()
+        self.0.lock().unwrap().iter().filter(|received| !received.starts_with("refreshed")).cloned().collect()
     }
 }
 
 /// Creates a manager with an event listener.
 pub(crate) fn manager_with_events(webex: &WebexOAuth, store: &(impl TokenIndex + Clone)) -> (TokenManager, EventLog) {
-    let heard = EventLog::default();
-    let ear = heard.clone();
+    let received = EventLog::default();
+    let ear = received.clone();
     let manager = TokenManager::builder(webex.clone(), store.clone())
         .on_event(move |event| {
             let what = match event {
@@ -373,7 +373,7 @@ pub(crate) fn manager_with_events(webex: &WebexOAuth, store: &(impl TokenIndex +
         })
         .build()
         .unwrap();
-    (manager, heard)
+    (manager, received)
 }
 
 /// Creates a keep-alive that does not wait for a clock that is not advanced.

@@ -60,7 +60,7 @@ async fn session_of_other_client_is_rejected_and_file_unchanged() {
     let file = folder.store().path(&key());
     let before = fs::read(&file).unwrap();
 
-    let (two, theirs) = client("C2").await;
+    let (two, other) = client("C2").await;
     let manager = TokenManager::new(two, folder.store()).unwrap();
     let session = manager.session(&key());
     for (call, error) in [
@@ -71,12 +71,12 @@ async fn session_of_other_client_is_rejected_and_file_unchanged() {
         ("check", session.check().await.unwrap_err()),
         ("data", manager.data::<String>(&key()).await.unwrap_err()),
         ("set_data", manager.set_data(&key(), &"C2's").await.unwrap_err()),
-        ("put", manager.put(&key(), theirs).await.unwrap_err()),
+        ("put", manager.put(&key(), other).await.unwrap_err()),
     ] {
         assert_eq!(error.kind(), ErrorKind::ClientMismatch, "{call}: {error}");
         assert!(error.is_misconfigured() && !error.is_login_required(), "{call}: {error}");
-        let told = error.to_string();
-        assert!(told.contains("\"C1\"") && told.contains("\"C2\""), "{call}: {told}");
+        let reported = error.to_string();
+        assert!(reported.contains("\"C1\"") && reported.contains("\"C2\""), "{call}: {reported}");
     }
     manager.wait_idle().await.unwrap();
     assert!(fs::read(&file).unwrap() == before, "the file was changed");
@@ -233,12 +233,12 @@ fn process_exit_after_refresh_leaves_session_usable() {
         builder.enable_all().build().unwrap()
     };
     if let Some(folder) = child_path() {
-        let world: ChildConfig = serde_json::from_str(&std::env::var(CHILD_CONFIG_VARIABLE).unwrap()).unwrap();
+        let environment: ChildConfig = serde_json::from_str(&std::env::var(CHILD_CONFIG_VARIABLE).unwrap()).unwrap();
         // Operations that the refresh has not completed by then are not done, or only in part.
-        runtime(world.now.is_multiple_of(2)).block_on(async {
-            world.manager(FileStore::open(folder).unwrap()).access_token(&key()).await.unwrap();
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_micros(world.exit_delay_micros) {
+        runtime(environment.now.is_multiple_of(2)).block_on(async {
+            environment.manager(FileStore::open(folder).unwrap()).access_token(&key()).await.unwrap();
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_micros(environment.exit_delay_micros) {
                 tokio::task::yield_now().await;
             }
             std::process::exit(0);
@@ -246,7 +246,7 @@ fn process_exit_after_refresh_leaves_session_usable() {
     }
     let runtime = runtime(false);
     let clock = ManualClock::new(NOW);
-    let (folder, mock, mut world) = runtime.block_on(async {
+    let (folder, mock, mut environment) = runtime.block_on(async {
         let builder =
             MockWebex::builder().clock(clock.clone()).access_token_lifetime(Duration::from_secs(SECONDS_PER_HOUR));
         let mock = builder.start().await;
@@ -256,19 +256,20 @@ fn process_exit_after_refresh_leaves_session_usable() {
         let folder = TempDir::new();
         TokenManager::new(webex, folder.store()).unwrap().put(&key(), login).await.unwrap();
         let (client_id, client_secret) = (mock.client_id(), mock.client_secret());
-        let world = ChildConfig { uri: mock.uri(), client_id, client_secret, now: NOW.as_secs(), exit_delay_micros: 0 };
-        (folder, mock, world)
+        let environment =
+            ChildConfig { uri: mock.uri(), client_id, client_secret, now: NOW.as_secs(), exit_delay_micros: 0 };
+        (folder, mock, environment)
     });
     let mut generations = Vec::new();
     for round in 1..=50 {
         // An odd number of seconds, so that the child uses another kind of runtime each time.
         let step = 2 * SECONDS_PER_HOUR + 1;
         clock.advance(Duration::from_secs(step));
-        world.now += step;
+        environment.now += step;
         // From an immediate exit to more time than a save takes.
-        world.exit_delay_micros = (round as u64 - 1) * 200;
+        environment.exit_delay_micros = (round as u64 - 1) * 200;
         let mut process = start_child_test(TEST_NAME, folder.path());
-        let output = process.env(CHILD_CONFIG_VARIABLE, serde_json::to_string(&world).unwrap()).output().unwrap();
+        let output = process.env(CHILD_CONFIG_VARIABLE, serde_json::to_string(&environment).unwrap()).output().unwrap();
 
         let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "process {round}: {said}");
@@ -278,8 +279,8 @@ fn process_exit_after_refresh_leaves_session_usable() {
     }
     assert!(generations.is_sorted(), "{generations:?}");
 
-    world.now += 2 * SECONDS_PER_HOUR;
+    environment.now += 2 * SECONDS_PER_HOUR;
     clock.advance(Duration::from_secs(2 * SECONDS_PER_HOUR));
-    let token = runtime.block_on(world.manager(folder.store()).access_token(&key())).unwrap();
+    let token = runtime.block_on(environment.manager(folder.store()).access_token(&key())).unwrap();
     runtime.block_on(mock.client().person(&token)).unwrap();
 }

@@ -121,14 +121,14 @@ async fn revocation_found_by_one_process_ends_session_in_others() {
     first.access_token().await.unwrap();
     mock.revoke("jane@example.com");
     assert!(first.person().await.unwrap_err().is_login_required());
-    let refused = mock.token_requests();
+    let rejected = mock.token_requests();
 
     let new = TokenManager::new(mock.client(), store).unwrap();
     assert!(new.access_token(second.key()).await.unwrap_err().is_login_required());
     assert!(second.access_token().await.is_ok(), "a cached token is served until it is compared with the store");
     assert!(second.person().await.unwrap_err().is_login_required());
     assert!(second.access_token().await.unwrap_err().is_login_required());
-    assert_eq!(mock.token_requests(), refused, "the rejected refresh token was not sent again");
+    assert_eq!(mock.token_requests(), rejected, "the rejected refresh token was not sent again");
 }
 
 #[tokio::test]

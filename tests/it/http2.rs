@@ -196,8 +196,8 @@ async fn request_on_refused_stream_is_repeated_on_new_connection() {
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let transport = server.transport();
     for number in 1..=3 {
-        let answer = transport.exchange(server.post("form")).await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, TOKENS.as_bytes()), "{number}");
+        let response = transport.exchange(server.post("form")).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, TOKENS.as_bytes()), "{number}");
     }
     assert_eq!(server.outcomes(), [(0, true), (0, false), (1, true), (0, false), (2, true)]);
     assert!(server.received().iter().all(|(_, body, _)| body == "form"), "each body is complete");
@@ -352,7 +352,7 @@ async fn api_call_on_refused_stream_is_repeated() {
     let webex = server.client(Rotation::Lenient);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), tokens(&webex).await).await.unwrap();
-    let answer = session.send(server.post("message")).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let response = session.send(server.post("message")).await.unwrap();
+    assert_eq!(response.status(), 200);
     assert_eq!(server.outcomes(), [(0, true), (0, false), (1, true)]);
 }

@@ -103,8 +103,8 @@ async fn consent_page_login_returns_both_tokens() {
     assert!(callback.starts_with(&format!("{}#access_token=", mock.redirect_uri())), "{callback}");
     let login = complete_login(&webex, pending, &callback).await.unwrap();
     let tokens = login.tokens.unwrap();
-    let told = webex.user_info(&login.id_token.unwrap(), tokens.access_token()).await.unwrap();
-    assert_eq!(Some((told.subject(), &*mock.issuers()[0])), tokens.account().subject());
+    let reported = webex.user_info(&login.id_token.unwrap(), tokens.access_token()).await.unwrap();
+    assert_eq!(Some((reported.subject(), &*mock.issuers()[0])), tokens.account().subject());
 }
 
 /// RFC 9700, section 4.6: tokens of two logins must not be combined.
@@ -136,7 +136,7 @@ async fn id_token_faults_are_rejected_in_implicit_login() {
         let (mock, _) = start_mock(MockWebexBuilder::at_hash).await;
         let webex = mock.client();
         mock.on(MockEndpoint::Token).respond_with(fault);
-        let refused = log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.err().map(|error| error.kind());
+        let rejected = log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.err().map(|error| error.kind());
         let expected = match fault {
             IdTokenFault::Missing => Some(ErrorKind::MissingIdToken),
             // There is no code, no previous subject to compare with, and only one key.
@@ -144,7 +144,7 @@ async fn id_token_faults_are_rejected_in_implicit_login() {
             IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
             _ => Some(ErrorKind::InvalidIdToken),
         };
-        assert_eq!(refused, expected, "{fault:?}");
+        assert_eq!(rejected, expected, "{fault:?}");
         log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.unwrap();
     }
 }
@@ -240,9 +240,9 @@ async fn silent_login_requires_signed_in_user() {
     browser.consent(begin_login(&webex, ImplicitResponse::IdToken).0).await;
     clock.advance(Duration::from_secs(100));
     let (url, pending) = silent().unwrap();
-    let answer = browser.get(&url).await;
-    assert_eq!(answer.status(), 302, "no page");
-    let login = complete_login(&webex, pending, &crate::browser::location(&answer)).await.unwrap();
+    let response = browser.get(&url).await;
+    assert_eq!(response.status(), 302, "no page");
+    let login = complete_login(&webex, pending, &crate::browser::location(&response)).await.unwrap();
     assert_eq!(login.id_token.unwrap().auth_time().unwrap().as_secs(), NOW, "the time of the sign-in is unchanged");
 }
 

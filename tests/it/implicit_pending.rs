@@ -33,25 +33,25 @@ impl BegunLogin {
 
 #[tokio::test]
 async fn only_own_callback_ends_pending_implicit_login() {
-    let begun = begin_login(ImplicitResponse::IdToken).await;
-    let token = begun.id_token(|_| ());
-    let mut waiting = begun.pending;
-    for stranger in ["id_token=x".to_owned(), format!("id_token={token}&state=x"), "error=access_denied".to_owned()] {
-        let callback = ImplicitCallback::parse(&stranger).unwrap();
-        let refused = begun.issuer.webex.accept_implicit(waiting, callback).await.unwrap_err();
-        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
-        let (error, pending) = refused.into_parts();
-        waiting = pending.unwrap_or_else(|| panic!("{stranger} has ended it: {error}"));
+    let started = begin_login(ImplicitResponse::IdToken).await;
+    let token = started.id_token(|_| ());
+    let mut waiting = started.pending;
+    for listener in ["id_token=x".to_owned(), format!("id_token={token}&state=x"), "error=access_denied".to_owned()] {
+        let callback = ImplicitCallback::parse(&listener).unwrap();
+        let rejected = started.issuer.webex.accept_implicit(waiting, callback).await.unwrap_err();
+        assert_eq!(rejected.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+        let (error, pending) = rejected.into_parts();
+        waiting = pending.unwrap_or_else(|| panic!("{listener} has ended it: {error}"));
     }
-    let callback = ImplicitCallback::parse(format!("id_token={token}&state={}", begun.state)).unwrap();
-    begun.issuer.webex.accept_implicit(waiting, callback).await.unwrap();
+    let callback = ImplicitCallback::parse(format!("id_token={token}&state={}", started.state)).unwrap();
+    started.issuer.webex.accept_implicit(waiting, callback).await.unwrap();
 
     for bad in ["error=access_denied", "id_token=forged", "x=y"] {
-        let begun = begin_login(ImplicitResponse::IdToken).await;
-        let callback = ImplicitCallback::parse(format!("{bad}&state={}", begun.state)).unwrap();
-        let refused = begun.issuer.webex.accept_implicit(begun.pending, callback).await.unwrap_err();
-        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
-        assert!(refused.into_parts().1.is_none(), "{bad}");
+        let started = begin_login(ImplicitResponse::IdToken).await;
+        let callback = ImplicitCallback::parse(format!("{bad}&state={}", started.state)).unwrap();
+        let rejected = started.issuer.webex.accept_implicit(started.pending, callback).await.unwrap_err();
+        assert_eq!(rejected.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+        assert!(rejected.into_parts().1.is_none(), "{bad}");
     }
 }
 
@@ -63,20 +63,20 @@ fn remove_nonce(stored: &str) -> String {
 
 #[tokio::test]
 async fn pending_login_without_nonce_is_rejected() {
-    let begun = begin_login(ImplicitResponse::IdToken).await;
-    let stored = begun.pending.to_stored().unwrap();
+    let started = begin_login(ImplicitResponse::IdToken).await;
+    let stored = started.pending.to_stored().unwrap();
     let pending = PendingImplicit::from_stored(&remove_nonce(stored.expose())).unwrap();
     let callback =
-        ImplicitCallback::parse(format!("id_token={}&state={}", begun.id_token(|_| ()), begun.state)).unwrap();
-    let error = Error::from(begun.issuer.webex.accept_implicit(pending, callback).await.unwrap_err());
+        ImplicitCallback::parse(format!("id_token={}&state={}", started.id_token(|_| ()), started.state)).unwrap();
+    let error = Error::from(started.issuer.webex.accept_implicit(pending, callback).await.unwrap_err());
     assert_eq!(error.kind(), ErrorKind::MissingIdToken, "{error}");
 
-    let (url, pending) = begun.issuer.webex.authorize().begin().unwrap();
+    let (url, pending) = started.issuer.webex.authorize().begin().unwrap();
     let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
-    begun.issuer.grant_tokens(Some(Key::one().sign(&header("k1"), &begun.issuer.claims(&nonce))));
+    started.issuer.grant_tokens(Some(Key::one().sign(&header("k1"), &started.issuer.claims(&nonce))));
     let pending = PendingAuthorization::from_stored(&remove_nonce(pending.to_stored().unwrap().expose())).unwrap();
     let callback = Callback::parse(format!("code=c&state={state}")).unwrap();
-    let error = begun.issuer.webex.login(pending, callback).await.unwrap_err();
+    let error = started.issuer.webex.login(pending, callback).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingIdToken, "{error}");
-    assert_eq!(begun.issuer.requests_to("/verification").await, 0);
+    assert_eq!(started.issuer.requests_to("/verification").await, 0);
 }

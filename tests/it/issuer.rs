@@ -131,9 +131,9 @@ impl Issuer {
         let own = format!("{}/idb", server.uri());
         let service = service(Service::webex().with_base_url(server.uri()).with_issuer(&own), &own);
         let webex = builder(service).scopes("openid email").clock(clock.clone()).build().unwrap();
-        let desk = PathResponder::default();
-        Mock::given(any()).respond_with(desk.clone()).mount(&server).await;
-        Self { server, webex, clock, responder: desk }
+        let fixture = PathResponder::default();
+        Mock::given(any()).respond_with(fixture.clone()).mount(&server).await;
+        Self { server, webex, clock, responder: fixture }
     }
 
     /// Creates an issuer with a customized client.

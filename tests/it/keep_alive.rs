@@ -25,8 +25,8 @@ fn key(text: &str) -> TokenKey {
 type EventLog = Arc<Mutex<Vec<String>>>;
 
 fn manager_with_events(webex: WebexOAuth, store: MemoryStore) -> (TokenManager, EventLog) {
-    let heard = EventLog::default();
-    let ear = Arc::clone(&heard);
+    let received = EventLog::default();
+    let ear = Arc::clone(&received);
     let manager = TokenManager::builder(webex, store)
         .on_event(move |event| {
             let what = match event {
@@ -39,7 +39,7 @@ fn manager_with_events(webex: WebexOAuth, store: MemoryStore) -> (TokenManager, 
         })
         .build()
         .unwrap();
-    (manager, heard)
+    (manager, received)
 }
 
 /// A Webex with three users, all of whom are logged in.
@@ -57,13 +57,13 @@ async fn fixture(like: impl FnOnce(MockWebexBuilder) -> MockWebexBuilder) -> Fix
     let builder = USER_EMAILS.iter().fold(builder, |builder, email| builder.user(MockUser::new(*email)));
     let mock = like(builder).start().await;
     let store = MemoryStore::new();
-    let (manager, heard) = manager_with_events(mock.client(), store.clone());
+    let (manager, received) = manager_with_events(mock.client(), store.clone());
     for email in USER_EMAILS {
         let (url, pending) = mock.client().authorize().begin().unwrap();
         let callback = Callback::parse(mock.approve_as(&url, email)).unwrap();
         manager.put(&key(email), mock.client().login(pending, callback).await.unwrap()).await.unwrap();
     }
-    Fixture { mock, clock, store, manager, events: heard }
+    Fixture { mock, clock, store, manager, events: received }
 }
 
 impl Fixture {
@@ -84,56 +84,60 @@ fn keep_alive_without_delay(manager: &TokenManager) -> KeepAlive {
 
 #[tokio::test]
 async fn renewable_sessions_survive_half_year_of_sweeps() {
-    let world = fixture(MockWebexBuilder::renew_refresh_tokens).await;
-    let keep_alive = keep_alive_without_delay(&world.manager);
+    let environment = fixture(MockWebexBuilder::renew_refresh_tokens).await;
+    let keep_alive = keep_alive_without_delay(&environment.manager);
     for _ in 0..180 {
-        world.clock.advance(DAY);
+        environment.clock.advance(DAY);
         assert!(keep_alive.sweep().await.unwrap().is_complete);
     }
-    assert_eq!(world.mock.refreshes(), 3 * USER_EMAILS.len(), "one refresh every sixty days");
-    assert_eq!(world.events(), [""; 0]);
+    assert_eq!(environment.mock.refreshes(), 3 * USER_EMAILS.len(), "one refresh every sixty days");
+    assert_eq!(environment.events(), [""; 0]);
     for email in USER_EMAILS {
-        world.manager.access_token(&key(email)).await.unwrap();
-        assert_eq!(world.manager.session(&key(email)).status().await.unwrap().unwrap().expires_at, None);
+        environment.manager.access_token(&key(email)).await.unwrap();
+        assert_eq!(environment.manager.session(&key(email)).status().await.unwrap().unwrap().expires_at, None);
     }
 }
 
 #[tokio::test]
 async fn expiry_of_unrenewable_session_is_announced_two_weeks_before() {
-    let world = fixture(|builder| builder).await;
-    let keep_alive = keep_alive_without_delay(&world.manager);
-    let session = world.manager.session(&key(USER_EMAILS[0]));
+    let environment = fixture(|builder| builder).await;
+    let keep_alive = keep_alive_without_delay(&environment.manager);
+    let session = environment.manager.session(&key(USER_EMAILS[0]));
     let end = session.status().await.unwrap().unwrap().refresh_token_expires_at.unwrap();
     let expiring: Vec<_> = USER_EMAILS.map(|email| format!("{} expires {end}", key(email))).to_vec();
     let ended: Vec<_> = USER_EMAILS.map(|email| format!("{} ended", key(email))).to_vec();
     let sorted = || {
-        let mut heard = world.events();
-        heard.sort();
-        heard
+        let mut received = environment.events();
+        received.sort();
+        received
     };
     let same = |mut expected: Vec<String>| {
         expected.sort();
         expected
     };
     for hour in 1..=100 * 24 {
-        world.clock.advance(DAY / 24);
+        environment.clock.advance(DAY / 24);
         keep_alive.sweep().await.unwrap();
         let status = session.status().await.unwrap().unwrap();
         match hour {
-            1..=1439 => assert_eq!((status.expires_at, world.mock.refreshes()), (None, 0), "hour {hour}"),
+            1..=1439 => assert_eq!((status.expires_at, environment.mock.refreshes()), (None, 0), "hour {hour}"),
             1440..=1823 => {
-                assert_eq!((status.expires_at, world.mock.refreshes()), (Some(end), USER_EMAILS.len()), "hour {hour}");
-                assert_eq!(world.events(), [""; 0]);
+                assert_eq!(
+                    (status.expires_at, environment.mock.refreshes()),
+                    (Some(end), USER_EMAILS.len()),
+                    "hour {hour}"
+                );
+                assert_eq!(environment.events(), [""; 0]);
             }
             1824..=2159 => {
                 assert_eq!(sorted(), same(expiring.clone()), "hour {hour}");
                 let last_look = usize::from(hour >= 2136);
-                assert_eq!(world.mock.refreshes(), (2 + last_look) * USER_EMAILS.len(), "hour {hour}");
+                assert_eq!(environment.mock.refreshes(), (2 + last_look) * USER_EMAILS.len(), "hour {hour}");
             }
             _ => {
                 assert_eq!(sorted(), same([expiring.clone(), ended.clone()].concat()), "hour {hour}");
                 assert!(matches!(status.state, SessionState::LoginRequired { .. }), "hour {hour}");
-                assert_eq!(world.mock.refreshes(), 4 * USER_EMAILS.len(), "hour {hour}");
+                assert_eq!(environment.mock.refreshes(), 4 * USER_EMAILS.len(), "hour {hour}");
             }
         }
     }
@@ -141,9 +145,9 @@ async fn expiry_of_unrenewable_session_is_announced_two_weeks_before() {
 
 #[tokio::test]
 async fn swept_unused_sessions_leave_cache() {
-    let world = fixture(|builder| builder).await;
-    let manager = world.restart();
-    world.clock.advance(DAY * 61);
+    let environment = fixture(|builder| builder).await;
+    let manager = environment.restart();
+    environment.clock.advance(DAY * 61);
     let swept = keep_alive_without_delay(&manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (3, 0, 0, true));
     manager.wait_idle().await.unwrap();
@@ -156,26 +160,26 @@ async fn swept_unused_sessions_leave_cache() {
 
 #[tokio::test]
 async fn sweep_leaves_used_session_in_cache() {
-    let world = fixture(|builder| builder).await;
-    world.clock.advance(DAY * 61);
-    let old = world.manager.access_token(&key(USER_EMAILS[0])).await.unwrap();
+    let environment = fixture(|builder| builder).await;
+    environment.clock.advance(DAY * 61);
+    let old = environment.manager.access_token(&key(USER_EMAILS[0])).await.unwrap();
     assert_eq!(
-        keep_alive_without_delay(&world.manager).sweep().await.unwrap().refreshed,
+        keep_alive_without_delay(&environment.manager).sweep().await.unwrap().refreshed,
         2,
         "the first was refreshed by its use"
     );
-    world.manager.wait_idle().await.unwrap();
-    assert_eq!(world.manager.access_token(&key(USER_EMAILS[0])).await.unwrap(), old);
-    assert_eq!(world.mock.refreshes(), 3);
+    environment.manager.wait_idle().await.unwrap();
+    assert_eq!(environment.manager.access_token(&key(USER_EMAILS[0])).await.unwrap(), old);
+    assert_eq!(environment.mock.refreshes(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_sweeps_refresh_each_session_once() {
-    let world = fixture(|builder| builder).await;
-    world.clock.advance(DAY * 61);
+    let environment = fixture(|builder| builder).await;
+    environment.clock.advance(DAY * 61);
     let sweeping: Vec<_> = (0..8)
         .map(|_| {
-            let manager = world.restart();
+            let manager = environment.restart();
             tokio::spawn(async move {
                 let swept = keep_alive_without_delay(&manager).sweep().await.unwrap();
                 manager.wait_idle().await.unwrap();
@@ -188,68 +192,68 @@ async fn concurrent_sweeps_refresh_each_session_once() {
         for _ in 0..500 {
             tokio::task::yield_now().await;
         }
-        world.clock.advance(Duration::from_millis(10));
+        environment.clock.advance(Duration::from_millis(10));
     }
     for swept in sweeping {
         assert_eq!(swept.await.unwrap().login_required, 0);
     }
-    assert_eq!(world.mock.refreshes(), USER_EMAILS.len());
+    assert_eq!(environment.mock.refreshes(), USER_EMAILS.len());
 }
 
 #[tokio::test]
 async fn background_sweep_is_paced_and_ends_with_handle() {
-    let world = fixture(|builder| builder).await;
-    let handle = KeepAlive::new(&world.manager)
+    let environment = fixture(|builder| builder).await;
+    let handle = KeepAlive::new(&environment.manager)
         .unwrap()
         .interval(Duration::from_secs(3600))
         .delay_between(Duration::from_secs(10))
         .start()
         .unwrap();
-    let hour = async |world: &Fixture| {
+    let hour = async |environment: &Fixture| {
         for _ in 0..3600 {
-            world.clock.advance(Duration::from_secs(1));
+            environment.clock.advance(Duration::from_secs(1));
             tokio::task::yield_now().await;
         }
     };
-    hour(&world).await;
-    assert_eq!(world.mock.refreshes(), 0, "nothing is due");
-    world.clock.advance(DAY * 61);
-    let (begun, mut times) = (world.clock.now(), Vec::new());
+    hour(&environment).await;
+    assert_eq!(environment.mock.refreshes(), 0, "nothing is due");
+    environment.clock.advance(DAY * 61);
+    let (started, mut times) = (environment.clock.now(), Vec::new());
     while times.len() < USER_EMAILS.len() {
-        assert!(world.clock.now().since(begun) < DAY, "no sweep is running");
-        world.clock.advance(Duration::from_secs(1));
+        assert!(environment.clock.now().since(started) < DAY, "no sweep is running");
+        environment.clock.advance(Duration::from_secs(1));
         // A refresh takes a request, which takes real time. The clock is not advanced during it.
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
-        world.manager.wait_idle().await.unwrap();
-        times.resize(world.mock.refreshes(), world.clock.now());
+        environment.manager.wait_idle().await.unwrap();
+        times.resize(environment.mock.refreshes(), environment.clock.now());
     }
     assert!(times.windows(2).all(|pair| pair[1].since(pair[0]) >= Duration::from_secs(9)), "{times:?}");
 
     drop(handle);
-    world.clock.advance(DAY * 16);
-    hour(&world).await;
-    hour(&world).await;
-    assert_eq!(world.mock.refreshes(), USER_EMAILS.len(), "the sweeps have stopped");
+    environment.clock.advance(DAY * 16);
+    hour(&environment).await;
+    hour(&environment).await;
+    assert_eq!(environment.mock.refreshes(), USER_EMAILS.len(), "the sweeps have stopped");
 }
 
 #[tokio::test]
 async fn keep_alive_stops_and_status_text_describes_session() {
-    let world = fixture(|builder| builder).await;
-    let handle = KeepAlive::new(&world.manager).unwrap().start().unwrap();
+    let environment = fixture(|builder| builder).await;
+    let handle = KeepAlive::new(&environment.manager).unwrap().start().unwrap();
     handle.stop().await;
-    let session = world.manager.session(&key(USER_EMAILS[0]));
+    let session = environment.manager.session(&key(USER_EMAILS[0]));
     let status = async || session.status().await.unwrap().unwrap().to_string();
     assert_eq!(status().await, "Connected to Webex. Logged in as an unknown Webex user");
     session.person().await.unwrap();
     assert_eq!(status().await, "Connected to Webex. Logged in as jane@example.com");
-    world.clock.advance(DAY * 77);
-    keep_alive_without_delay(&world.manager).sweep().await.unwrap();
+    environment.clock.advance(DAY * 77);
+    keep_alive_without_delay(&environment.manager).sweep().await.unwrap();
     let end = UnixTime::from_secs(NOW.as_secs() + 7_775_999);
     assert_eq!(status().await, format!("Connected to Webex. Logged in as jane@example.com, until {end}"));
-    world.mock.revoke(USER_EMAILS[0]);
-    world.clock.advance(Duration::from_secs(60));
+    environment.mock.revoke(USER_EMAILS[0]);
+    environment.clock.advance(Duration::from_secs(60));
     session.refresh().await.unwrap_err();
     assert_eq!(status().await, "Not connected to Webex: jane@example.com must log in again");
 }
@@ -286,40 +290,40 @@ async fn sweep_during_outage_stops_early_and_next_continues() {
 
 #[tokio::test]
 async fn wrong_client_secret_stops_sweep_and_ends_no_session() {
-    let world = fixture(|builder| builder).await;
-    world.mock.change_secret("another");
-    world.clock.advance(DAY * 61);
-    let swept = keep_alive_without_delay(&world.manager).sweep().await.unwrap();
+    let environment = fixture(|builder| builder).await;
+    environment.mock.change_secret("another");
+    environment.clock.advance(DAY * 61);
+    let swept = keep_alive_without_delay(&environment.manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (0, 0, 1, false));
-    assert_eq!(world.mock.refreshes(), 1);
-    let swept = keep_alive_without_delay(&world.manager).sweep().await.unwrap();
+    assert_eq!(environment.mock.refreshes(), 1);
+    let swept = keep_alive_without_delay(&environment.manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.is_complete), (0, 0, false));
-    assert_eq!(world.mock.refreshes(), 1, "nothing is sent in the pause");
-    let mended = TokenManager::builder(world.mock.client(), world.store.clone()).build().unwrap();
+    assert_eq!(environment.mock.refreshes(), 1, "nothing is sent in the pause");
+    let mended = TokenManager::builder(environment.mock.client(), environment.store.clone()).build().unwrap();
     let swept = keep_alive_without_delay(&mended).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (3, 0, 0, true));
 }
 
 #[tokio::test]
 async fn ended_session_is_announced_once_and_checked_after_unblock() {
-    let world = fixture(|builder| builder).await;
-    world.mock.revoke(USER_EMAILS[1]);
-    world.clock.advance(DAY * 61);
-    let keep_alive = keep_alive_without_delay(&world.manager);
+    let environment = fixture(|builder| builder).await;
+    environment.mock.revoke(USER_EMAILS[1]);
+    environment.clock.advance(DAY * 61);
+    let keep_alive = keep_alive_without_delay(&environment.manager);
     let swept = keep_alive.sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.is_complete), (2, 1, true));
-    assert_eq!(world.events(), [format!("{} ended", key(USER_EMAILS[1]))]);
+    assert_eq!(environment.events(), [format!("{} ended", key(USER_EMAILS[1]))]);
     assert_eq!(keep_alive.sweep().await.unwrap().login_required, 0, "the session is no longer due");
-    world.manager.unblock(&key(USER_EMAILS[1])).await.unwrap();
+    environment.manager.unblock(&key(USER_EMAILS[1])).await.unwrap();
     assert_eq!(keep_alive.sweep().await.unwrap().login_required, 1);
 }
 
 #[tokio::test]
 async fn sweep_ignores_sessions_of_other_clients() {
-    let world = fixture(|builder| builder).await;
-    let stranger = world.mock.client_builder().client_id("C2").build().unwrap();
-    let (manager, _heard) = manager_with_events(stranger, world.store.clone());
-    world.clock.advance(DAY * 61);
+    let environment = fixture(|builder| builder).await;
+    let listener = environment.mock.client_builder().client_id("C2").build().unwrap();
+    let (manager, _heard) = manager_with_events(listener, environment.store.clone());
+    environment.clock.advance(DAY * 61);
     let swept = keep_alive_without_delay(&manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (0, 0, 0, true));
 }
@@ -346,17 +350,17 @@ fn keep_alive_start_outside_runtime_fails() {
 
 #[tokio::test]
 async fn other_process_sees_logout_after_30_seconds() {
-    let world = fixture(|builder| builder).await;
-    let other = world.restart();
+    let environment = fixture(|builder| builder).await;
+    let other = environment.restart();
     let session = other.session(&key(USER_EMAILS[0]));
     let token = session.access_token().await.unwrap();
-    world.manager.remove(&key(USER_EMAILS[0])).await.unwrap();
+    environment.manager.remove(&key(USER_EMAILS[0])).await.unwrap();
     // Removals are noticed after thirty seconds, because the store is not asked for each token.
-    world.clock.advance(Duration::from_secs(29));
+    environment.clock.advance(Duration::from_secs(29));
     assert_eq!(session.access_token().await.unwrap(), token);
     other.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
-    world.clock.advance(Duration::from_secs(1));
+    environment.clock.advance(Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap(), token, "the cached token is served and checked");
     other.wait_idle().await.unwrap();
     let error = session.access_token().await.unwrap_err();

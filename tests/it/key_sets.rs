@@ -97,7 +97,7 @@ async fn verify_forged_tokens(issuer: &Issuer, bad: ResponseTemplate) -> (usize,
     for address in ["/verification", ISSUER_JWKS_PATH] {
         issuer.set_response(address, bad.clone());
     }
-    let (begun, elapsed) = (issuer.request_count(), || issuer.webex.now().as_secs());
+    let (started, elapsed) = (issuer.request_count(), || issuer.webex.now().as_secs());
     let claims = base64url(issuer.claims("n").to_string().as_bytes());
     let mut requests = vec![(elapsed(), 0)];
     for number in 0..1000 {
@@ -105,7 +105,7 @@ async fn verify_forged_tokens(issuer: &Issuer, bad: ResponseTemplate) -> (usize,
         let token = IdToken::new(format!("{forged}.{claims}.c2ln"));
         let error = issuer.webex.verify_id_token(&token, "n").await.unwrap_err();
         assert!(error.kind() == ErrorKind::Jwks && error.is_retryable() && error.retry_after().is_some(), "{error}");
-        requests.push((elapsed(), issuer.request_count() - begun));
+        requests.push((elapsed(), issuer.request_count() - started));
         issuer.clock.advance(Duration::from_secs(1));
     }
     let since = |end: u64| requests.iter().rev().find(|(at, _)| at + 300 <= end).map_or(0, |(_, count)| *count);
@@ -320,7 +320,7 @@ async fn expired_key_set_is_used_and_refreshed_in_background() {
 #[tokio::test]
 async fn key_set_is_used_until_one_day_after_max_age() {
     let day = 24 * 60 * 60;
-    for (said, life) in [("max-age=300", 300), ("no-store", 60), ("max-age=99999999", day), ("private", day)] {
+    for (said, lifetime) in [("max-age=300", 300), ("no-store", 60), ("max-age=99999999", day), ("private", day)] {
         let gate = BarrierTransport::open_at("/verification");
         let issuer = Issuer::with_client(|settings| settings.transport(gate.clone())).await;
         let keys = json!({"keys": [Key::one().jwk(Some("k1"))]}).to_string();
@@ -333,7 +333,7 @@ async fn key_set_is_used_until_one_day_after_max_age() {
         gate.wait_for_response().await;
         issuer.set_response("/verification", answer(429, "").insert_header("retry-after", "3600"));
 
-        issuer.clock.advance(Duration::from_secs(life - 1));
+        issuer.clock.advance(Duration::from_secs(lifetime - 1));
         prove().await.unwrap();
         assert_eq!(issuer.requests_to("/verification").await, 1, "{said}");
         issuer.clock.advance(Duration::from_secs(1));

@@ -125,8 +125,8 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Login {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keyring_store_passes_conformance() {
-    let desk = Fixture::new();
-    let open = || desk.store().with_max_secret_size(1 << 20);
+    let fixture = Fixture::new();
+    let open = || fixture.store().with_max_secret_size(1 << 20);
     let store = open();
     conformance::run(async || store.clone()).await;
     conformance::run(async || open()).await;
@@ -137,36 +137,37 @@ async fn keyring_store_passes_conformance() {
 
 #[tokio::test]
 async fn credential_has_application_name_and_readable_user() {
-    let desk = Fixture::new();
-    let store = desk.store();
+    let fixture = Fixture::new();
+    let store = fixture.store();
     put_entry(&store, &entry(1, b"{}")).await;
 
     let user = store.credential_user(&key());
 
     let digest = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
     assert_eq!(user, format!("cust10001/jane@example.com/{digest}"));
-    let secret = String::from_utf8(desk.credential_for(&user).get_secret().unwrap()).unwrap();
+    let secret = String::from_utf8(fixture.credential_for(&user).get_secret().unwrap()).unwrap();
     let lines: Vec<_> = secret.lines().collect();
     assert_eq!(lines[0], "webex-oauth login v1");
     assert_eq!(lines[2], r#"["cust10001","jane@example.com"]"#, "the key is repeated inside");
     assert_eq!(lines[4..], ["{}"]);
-    assert!(desk.lock_path().is_file());
-    let other = KeyringStore::with_lock_folder(Arc::clone(&desk.keyring) as _, "acme-desk", &desk.folder).unwrap();
+    assert!(fixture.lock_path().is_file());
+    let other =
+        KeyringStore::with_lock_folder(Arc::clone(&fixture.keyring) as _, "acme-desk", &fixture.folder).unwrap();
     assert_eq!(other.load(&key()).await.unwrap(), None, "another application has logins of its own");
 }
 
 #[test]
 fn invalid_keyring_settings_are_rejected_at_construction() {
-    let desk = Fixture::new();
+    let fixture = Fixture::new();
     for bad in ["", "../up", "a/b", &"x".repeat(65)] {
-        let keyring: Arc<CredentialStore> = desk.keyring.clone();
+        let keyring: Arc<CredentialStore> = fixture.keyring.clone();
         assert_eq!(KeyringStore::new(Arc::clone(&keyring), bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
-        let error = KeyringStore::with_lock_folder(keyring, bad, &desk.folder).unwrap_err();
+        let error = KeyringStore::with_lock_folder(keyring, bad, &fixture.folder).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
     }
     let forgetful =
-        Arc::new(CustomKeyring { persistence: || CredentialPersistence::EntryOnly, ..CustomKeyring::new(&desk) });
-    let error = KeyringStore::with_lock_folder(forgetful, APPLICATION, &desk.folder).unwrap_err();
+        Arc::new(CustomKeyring { persistence: || CredentialPersistence::EntryOnly, ..CustomKeyring::new(&fixture) });
+    let error = KeyringStore::with_lock_folder(forgetful, APPLICATION, &fixture.folder).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     assert!(error.to_string().contains("deletes a credential with its handle"), "{error}");
 }
@@ -175,11 +176,11 @@ fn invalid_keyring_settings_are_rejected_at_construction() {
 
 #[tokio::test]
 async fn session_over_2560_bytes_is_rejected_on_every_platform() {
-    let desk = Fixture::new();
-    let store = desk.store();
+    let fixture = Fixture::new();
+    let store = fixture.store();
     let old = entry(1, b"{}");
     put_entry(&store, &old).await;
-    let spare = 2560 - desk.credential().get_secret().unwrap().len() + 2;
+    let spare = 2560 - fixture.credential().get_secret().unwrap().len() + 2;
 
     let long = entry(2, &vec![b'x'; spare - 400]);
     assert_eq!(store.save(&key(), &long, revision_precondition(&old)).await.unwrap(), WriteOutcome::Committed);
@@ -194,18 +195,18 @@ async fn session_over_2560_bytes_is_rejected_on_every_platform() {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(store.load(&key()).await.unwrap(), Some(long.clone()), "nothing was touched");
-    let wider = desk.store().with_max_secret_size(3000);
+    let wider = fixture.store().with_max_secret_size(3000);
     assert_eq!(wider.save(&key(), &longer, revision_precondition(&long)).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await.unwrap(), Some(longer), "what is there is read, however long");
 }
 
 #[tokio::test]
 async fn stored_session_fits_after_refresh_and_rejection() {
-    let desk = Fixture::new();
+    let fixture = Fixture::new();
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
-    let manager = || TokenManager::new(webex.clone(), desk.store()).unwrap();
+    let manager = || TokenManager::new(webex.clone(), fixture.store()).unwrap();
     // The maximum length, to the byte.
     let (mut fits, mut too_long) = (0, 2560);
     while too_long - fits > 1 {
@@ -222,7 +223,7 @@ async fn stored_session_fits_after_refresh_and_rejection() {
     }
     let manager_now = manager();
     manager_now.put_opts(&key(), log_in(&mock, &webex).await, PutOptions::new().data(&"x".repeat(fits))).await.unwrap();
-    let length = || desk.credential().get_secret().unwrap().len();
+    let length = || fixture.credential().get_secret().unwrap().len();
     let room = 2560 - length();
     assert!((340..=370).contains(&room), "{room} bytes are kept free");
 
@@ -246,11 +247,11 @@ async fn stored_session_fits_after_refresh_and_rejection() {
 
 #[tokio::test]
 async fn opaque_tokens_fit_into_credential_and_self_contained_do_not() {
-    let desk = Fixture::new();
+    let fixture = Fixture::new();
     let mock = MockWebex::builder().scopes("spark:all spark:kms openid").start().await;
     let webex = mock.client_builder().scopes("spark:all spark:kms").build().unwrap();
-    let manager = TokenManager::new(webex.clone(), desk.store()).unwrap();
-    let length = || desk.credential().get_secret().unwrap().len();
+    let manager = TokenManager::new(webex.clone(), fixture.store()).unwrap();
+    let length = || fixture.credential().get_secret().unwrap().len();
 
     let session = manager.put(&key(), log_in(&mock, &webex).await).await.unwrap();
     assert!((850..950).contains(&length()), "{}", length());
@@ -276,15 +277,15 @@ async fn opaque_tokens_fit_into_credential_and_self_contained_do_not() {
 
 #[tokio::test]
 async fn damaged_credential_is_renamed_and_reported_once() {
-    let desk = Fixture::new();
-    let store = desk.store();
+    let fixture = Fixture::new();
+    let store = fixture.store();
     let good = entry(1, b"PLANTED-body");
     put_entry(&store, &good).await;
-    let whole = desk.credential().get_secret().unwrap();
+    let whole = fixture.credential().get_secret().unwrap();
     let other_key = {
         let other = TokenKey::new("other").unwrap();
         assert_eq!(store.save(&other, &good, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
-        desk.credential_for(&store.credential_user(&other)).get_secret().unwrap()
+        fixture.credential_for(&store.credential_user(&other)).get_secret().unwrap()
     };
     let garbled: Vec<u8> = whole.iter().map(|byte| if *byte == b'P' { b'p' } else { *byte }).collect();
     let cases: [(&str, &[u8]); 6] = [
@@ -297,7 +298,7 @@ async fn damaged_credential_is_renamed_and_reported_once() {
     ];
     let aside = format!("{}/damaged", store.credential_user(&key()));
     for (number, (case, content)) in cases.iter().enumerate() {
-        desk.credential().set_secret(content).unwrap();
+        fixture.credential().set_secret(content).unwrap();
 
         let error = match number % 3 {
             0 => store.load(&key()).await.unwrap_err(),
@@ -308,23 +309,23 @@ async fn damaged_credential_is_renamed_and_reported_once() {
         assert!(error.kind() == ErrorKind::CorruptEntry && error.is_login_required(), "{case}: {error:?}");
         assert!(error.to_string().contains(&format!("as credential {aside:?} of {APPLICATION:?}")), "{error}");
         assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
-        assert_eq!(desk.credential_for(&aside).get_secret().unwrap(), *content, "{case}");
+        assert_eq!(fixture.credential_for(&aside).get_secret().unwrap(), *content, "{case}");
         assert_eq!(store.load(&key()).await.unwrap(), None, "{case}");
         put_entry(&store, &good).await;
         assert_eq!(store.load(&key()).await.unwrap(), Some(good.clone()), "{case}");
     }
     assert!(store.discard(&key()).await.unwrap());
-    assert!(matches!(desk.credential_for(&aside).get_secret(), Err(Failure::NoEntry)));
+    assert!(matches!(fixture.credential_for(&aside).get_secret(), Err(Failure::NoEntry)));
     assert_eq!(store.load(&key()).await.unwrap(), None);
     assert!(!store.discard(&key()).await.unwrap(), "there is nothing left");
 }
 
 #[tokio::test]
 async fn damaged_credential_is_unchanged_if_rename_fails() {
-    let desk = Fixture::new();
-    let store = desk.store();
-    desk.credential().set_secret(b"damaged").unwrap();
-    let aside = desk.credential_for(&format!("{}/damaged", store.credential_user(&key())));
+    let fixture = Fixture::new();
+    let store = fixture.store();
+    fixture.credential().set_secret(b"damaged").unwrap();
+    let aside = fixture.credential_for(&format!("{}/damaged", store.credential_user(&key())));
     let fail = |failure| aside.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(failure);
 
     fail(Failure::NoStorageAccess("it was locked just now".into()));
@@ -335,35 +336,35 @@ async fn damaged_credential_is_unchanged_if_rename_fails() {
     let error = store.load(&key()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
 
-    assert_eq!(desk.credential().get_secret().unwrap(), b"damaged");
+    assert_eq!(fixture.credential().get_secret().unwrap(), b"damaged");
     assert!(store.load(&key()).await.unwrap_err().is_login_required());
     assert_eq!(store.load(&key()).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn login_replaces_damaged_credential() {
-    let desk = Fixture::new();
+    let fixture = Fixture::new();
     let mock = MockWebex::start().await;
     let webex = mock.client();
-    let manager = TokenManager::new(webex.clone(), desk.store()).unwrap();
+    let manager = TokenManager::new(webex.clone(), fixture.store()).unwrap();
     manager.put(&key(), log_in(&mock, &webex).await).await.unwrap();
-    desk.credential().set_secret(b"damaged").unwrap();
-    let restarted = TokenManager::new(webex.clone(), desk.store()).unwrap();
+    fixture.credential().set_secret(b"damaged").unwrap();
+    let restarted = TokenManager::new(webex.clone(), fixture.store()).unwrap();
 
     assert!(restarted.access_token(&key()).await.unwrap_err().is_login_required());
 
     restarted.put(&key(), log_in(&mock, &webex).await).await.unwrap();
     restarted.access_token(&key()).await.unwrap();
     restarted.remove(&key()).await.unwrap();
-    assert!(matches!(desk.credential().get_secret(), Err(Failure::NoEntry)));
+    assert!(matches!(fixture.credential().get_secret(), Err(Failure::NoEntry)));
 }
 
 #[tokio::test]
 async fn credential_of_later_version_is_unchanged_until_discarded() {
-    let desk = Fixture::new();
-    let store = desk.store();
+    let fixture = Fixture::new();
+    let store = fixture.store();
     let later = b"webex-oauth login v2\nanything";
-    desk.credential().set_secret(later).unwrap();
+    fixture.credential().set_secret(later).unwrap();
 
     for error in call_errors(&store, Precondition::Absent).await {
         assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
@@ -371,7 +372,7 @@ async fn credential_of_later_version_is_unchanged_until_discarded() {
         assert!(said.contains(&store.credential_user(&key())) && said.contains("update webex-oauth"), "{said}");
     }
 
-    assert_eq!(desk.credential().get_secret().unwrap(), later);
+    assert_eq!(fixture.credential().get_secret().unwrap(), later);
     assert!(store.discard(&key()).await.unwrap());
     put_entry(&store, &entry(1, b"1")).await;
 }
@@ -380,8 +381,8 @@ async fn credential_of_later_version_is_unchanged_until_discarded() {
 
 #[tokio::test]
 async fn keyring_failures_end_no_session_and_hide_secrets() {
-    let desk = Fixture::new();
-    let store = desk.store();
+    let fixture = Fixture::new();
+    let store = fixture.store();
     let good = entry(1, b"PLANTED-body");
     put_entry(&store, &good).await;
     type FailureConstructor = fn() -> Failure;
@@ -399,7 +400,7 @@ async fn keyring_failures_end_no_session_and_hide_secrets() {
         (is_ambiguous, ErrorKind::Store, false),
     ] {
         for call in 0..3 {
-            desk.fail_once(failure());
+            fixture.fail_once(failure());
             let error = match call {
                 0 => store.load(&key()).await.unwrap_err(),
                 1 => store.save(&key(), &entry(2, b"2"), revision_precondition(&good)).await.unwrap_err(),
@@ -416,36 +417,38 @@ async fn keyring_failures_end_no_session_and_hide_secrets() {
 
 #[tokio::test]
 async fn ambiguous_credentials_are_rejected_and_discarded_together() {
-    let desk = Fixture::new();
-    let store = desk.store();
+    let fixture = Fixture::new();
+    let store = fixture.store();
     put_entry(&store, &entry(1, b"1")).await;
     let several = || {
         ["one", "two"].map(|name| {
-            let twin = desk.credential_for(name);
+            let twin = fixture.credential_for(name);
             twin.set_secret(b"PLANTED").unwrap();
             twin
         })
     };
 
-    desk.fail_once(Failure::Ambiguous(several().into()));
+    fixture.fail_once(Failure::Ambiguous(several().into()));
     let error = store.load(&key()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
     let said = causes(&error);
     assert!(said.contains("there are 2 with this name") && said.contains("discard"), "{said}");
     assert!(!format!("{said} {error:?}").contains("PLANTED"), "{error:?}");
 
-    desk.fail_once(Failure::Ambiguous(several().into()));
+    fixture.fail_once(Failure::Ambiguous(several().into()));
     assert!(store.discard(&key()).await.unwrap());
-    assert!(["one", "two"].iter().all(|name| matches!(desk.credential_for(name).get_secret(), Err(Failure::NoEntry))));
+    assert!(
+        ["one", "two"].iter().all(|name| matches!(fixture.credential_for(name).get_secret(), Err(Failure::NoEntry)))
+    );
 }
 
 #[tokio::test]
 async fn contended_lock_returns_retryable_error() {
-    let desk = Fixture::new();
-    let store = desk.store().with_lock_timeout(Duration::from_millis(50));
+    let fixture = Fixture::new();
+    let store = fixture.store().with_lock_timeout(Duration::from_millis(50));
     let old = entry(1, b"1");
     put_entry(&store, &old).await;
-    let lock = desk.lock_path();
+    let lock = fixture.lock_path();
     let holder = File::options().write(true).open(&lock).unwrap();
     holder.lock().unwrap();
 
@@ -454,7 +457,7 @@ async fn contended_lock_returns_retryable_error() {
         assert!(causes(&error).contains(&format!("waiting for the lock {}", lock.display())), "{}", causes(&error));
     }
     let clock = ManualClock::new(NOW).auto_advance();
-    let patient = desk.store().with_clock(clock.clone());
+    let patient = fixture.store().with_clock(clock.clone());
     assert!(patient.load(&key()).await.unwrap_err().is_retryable());
     assert_eq!(webex_oauth::clock::Clock::elapsed(&clock), Duration::from_secs(10));
 
@@ -470,9 +473,9 @@ struct CustomKeyring {
 }
 
 impl CustomKeyring {
-    fn new(desk: &Fixture) -> Self {
+    fn new(fixture: &Fixture) -> Self {
         let persistence = || CredentialPersistence::ProcessOnly;
-        Self { inner: Arc::clone(&desk.keyring), persistence, before: Arc::new(|_| {}) }
+        Self { inner: Arc::clone(&fixture.keyring), persistence, before: Arc::new(|_| {}) }
     }
 }
 
@@ -535,9 +538,9 @@ impl CredentialApi for ObservedCredential {
 }
 
 /// A keyring that prompts its user before it sets a secret, and waits for the response.
-fn prompting_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
-    let (asks, asked) = channel();
-    let (answer, answers) = channel::<()>();
+fn prompting_keyring(fixture: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
+    let (asks, requested) = channel();
+    let (response, answers) = channel::<()>();
     let dialog = Mutex::new((asks, answers));
     let before = move |call: &str| {
         if call == "set" {
@@ -546,20 +549,20 @@ fn prompting_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>
             answers.recv().unwrap();
         }
     };
-    (CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(desk) }, asked, answer)
+    (CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(fixture) }, requested, response)
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn keyring_prompt_blocks_no_other_task_or_session() {
-    let desk = Fixture::new();
-    let (keyring, asked, answer) = prompting_keyring(&desk);
-    let store = desk.store_with(Arc::new(keyring));
+    let fixture = Fixture::new();
+    let (keyring, requested, response) = prompting_keyring(&fixture);
+    let store = fixture.store_with(Arc::new(keyring));
     let new = entry(1, b"1");
     let saving = tokio::spawn({
         let (store, new) = (store.clone(), new.clone());
         async move { store.save(&key(), &new, Precondition::Absent).await }
     });
-    let asked = tokio::task::spawn_blocking(move || asked.recv().map(|()| asked)).await.unwrap().unwrap();
+    let requested = tokio::task::spawn_blocking(move || requested.recv().map(|()| requested)).await.unwrap().unwrap();
 
     // This thread continues, and so does another session.
     assert_eq!(store.load(&TokenKey::new("other").unwrap()).await.unwrap(), None);
@@ -570,13 +573,13 @@ async fn keyring_prompt_blocks_no_other_task_or_session() {
     let key = key();
     let mut loading = Box::pin(store.load(&key));
     assert!(std::future::poll_fn(|context| std::task::Poll::Ready(loading.as_mut().poll(context))).await.is_pending());
-    answer.send(()).unwrap();
+    response.send(()).unwrap();
     assert_eq!(loading.await.unwrap(), Some(new));
-    assert!(asked.try_recv().is_err(), "there was one prompt");
+    assert!(requested.try_recv().is_err(), "there was one prompt");
 }
 
 /// A keyring that never returns. It reports the call, and waits until the sender is dropped.
-fn hanging_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
+fn hanging_keyring(fixture: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) {
     let (enters, entered) = channel();
     let (release, released) = channel::<()>();
     let (enters, released) = (Mutex::new(enters), Mutex::new(released));
@@ -584,16 +587,16 @@ fn hanging_keyring(desk: &Fixture) -> (CustomKeyring, Receiver<()>, Sender<()>) 
         let _ = enters.lock().unwrap().send(());
         let _ = released.lock().unwrap().recv();
     };
-    (CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(desk) }, entered, release)
+    (CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(fixture) }, entered, release)
 }
 
 #[test]
 fn process_with_hung_keyring_exits() {
     const TEST_NAME: &str = "keyring::process_with_hung_keyring_exits";
     if let Some(folder) = child_path() {
-        let desk = Fixture { keyring: mock::Store::new().unwrap(), folder };
-        let (keyring, entered, _release) = hanging_keyring(&desk);
-        let store = desk.store_with(Arc::new(keyring));
+        let fixture = Fixture { keyring: mock::Store::new().unwrap(), folder };
+        let (keyring, entered, _release) = hanging_keyring(&fixture);
+        let store = fixture.store_with(Arc::new(keyring));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mock = MockWebex::start().await;
@@ -607,8 +610,8 @@ fn process_with_hung_keyring_exits() {
         println!("the runtime has ended");
         return;
     }
-    let desk = Fixture::new();
-    let mut child = start_child_test(TEST_NAME, &desk.folder).spawn().unwrap();
+    let fixture = Fixture::new();
+    let mut child = start_child_test(TEST_NAME, &fixture.folder).spawn().unwrap();
     let (mut output, mut text) = (child.stdout.take().unwrap(), String::new());
     let (ends, ended) = channel();
     std::thread::spawn(move || {
@@ -628,9 +631,9 @@ fn process_with_hung_keyring_exits() {
 
 #[tokio::test]
 async fn hung_keyring_uses_16_threads_and_none_of_runtime() {
-    let desk = Fixture::new();
-    let (keyring, entered, release) = hanging_keyring(&desk);
-    let store = desk.store_with(Arc::new(keyring));
+    let fixture = Fixture::new();
+    let (keyring, entered, release) = hanging_keyring(&fixture);
+    let store = fixture.store_with(Arc::new(keyring));
     let loads: Vec<_> = (0..1000)
         .map(|number| {
             let store = store.clone().with_lock_timeout(MAX_WAIT);
@@ -659,9 +662,9 @@ async fn hung_keyring_uses_16_threads_and_none_of_runtime() {
 
 #[tokio::test]
 async fn call_behind_unpolled_call_completes() {
-    let desk = Fixture::new();
-    let (keyring, entered, release) = hanging_keyring(&desk);
-    let store = desk.store_with(Arc::new(keyring));
+    let fixture = Fixture::new();
+    let (keyring, entered, release) = hanging_keyring(&fixture);
+    let store = fixture.store_with(Arc::new(keyring));
     let (first, second) = (entry(1, b"1"), entry(2, b"2"));
     let key = key();
     let mut calls = [&first, &second].map(|entry| Box::pin(store.save(&key, entry, Precondition::Absent)));
@@ -696,11 +699,12 @@ async fn keyring_is_dropped_on_blocking_thread() {
         }
     }
 
-    let desk = Fixture::new();
+    let fixture = Fixture::new();
     let (sender, closed) = channel();
     let closing = Mutex::new(DropReporter(sender));
     let before = move |_: &str| drop(closing.lock().unwrap());
-    let store = desk.store_with(Arc::new(CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(&desk) }));
+    let store =
+        fixture.store_with(Arc::new(CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(&fixture) }));
     put_entry(&store, &entry(1, b"1")).await;
     let clone = store.clone();
     drop(store);
@@ -714,7 +718,7 @@ async fn keyring_is_dropped_on_blocking_thread() {
 
 #[tokio::test]
 async fn panicking_keyring_call_returns_retryable_error() {
-    let desk = Fixture::new();
+    let fixture = Fixture::new();
     let is_mad = Arc::new(Mutex::new(true));
     let mood = Arc::clone(&is_mad);
     let before = move |_: &str| {
@@ -722,7 +726,8 @@ async fn panicking_keyring_call_returns_retryable_error() {
             panic!("the keyring's own fault");
         }
     };
-    let store = desk.store_with(Arc::new(CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(&desk) }));
+    let store =
+        fixture.store_with(Arc::new(CustomKeyring { before: Arc::new(before), ..CustomKeyring::new(&fixture) }));
 
     let error = store.load(&key()).await.unwrap_err();
 
@@ -732,8 +737,8 @@ async fn panicking_keyring_call_returns_retryable_error() {
 
 #[test]
 fn load_outside_runtime_returns_no_runtime() {
-    let desk = Fixture::new();
-    let store = desk.store();
+    let fixture = Fixture::new();
+    let store = fixture.store();
     let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     let std::task::Poll::Ready(Err(error)) = load else { panic!("it waits for a runtime that is not there") };
     assert_eq!(error.kind(), ErrorKind::NoRuntime);

@@ -167,8 +167,8 @@ async fn callback_of_other_login_is_rejected_and_keeps_pending_login() {
     let (own_url, own) = webex.authorize().begin().unwrap();
     let (attackers_url, _) = webex.authorize().begin().unwrap();
 
-    let refused = webex.accept(own, Callback::parse(mock.approve(attackers_url)).unwrap()).unwrap_err();
-    let (error, pending) = refused.into_parts();
+    let rejected = webex.accept(own, Callback::parse(mock.approve(attackers_url)).unwrap()).unwrap_err();
+    let (error, pending) = rejected.into_parts();
 
     assert_eq!(error.kind(), ErrorKind::StateMismatch);
     assert_eq!(mock.token_requests(), 0);
@@ -194,9 +194,9 @@ async fn unregistered_scope_is_reported_as_misconfiguration() {
     let mock = MockWebex::builder().scopes("spark:all").start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("spark:all spark:people_read").begin().unwrap();
-    let refused = webex.accept(pending, Callback::parse(mock.approve(&url)).unwrap()).unwrap_err();
-    let line = refused.to_string();
-    assert!(refused.error().is_misconfigured() && line.contains("register each individually"), "{line}");
+    let rejected = webex.accept(pending, Callback::parse(mock.approve(&url)).unwrap()).unwrap_err();
+    let line = rejected.to_string();
+    assert!(rejected.error().is_misconfigured() && line.contains("register each individually"), "{line}");
     assert!(line.contains("`spark:all` does not include other scopes") && line.contains("invalid_scope"), "{line}");
     assert!(line.contains("request at least one"), "{line}");
 }

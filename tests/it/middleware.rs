@@ -126,8 +126,8 @@ async fn session_token_is_sent_and_expired_token_refreshes_once() {
     let client = client_with(BearerMiddleware::for_session(&session));
     let me = format!("{}/people/me", mock.uri());
 
-    let answer = client.get(&me).send().await.unwrap();
-    assert!(answer.status() == 200 && answer.text().await.unwrap().contains("jane@example.com"));
+    let response = client.get(&me).send().await.unwrap();
+    assert!(response.status() == 200 && response.text().await.unwrap().contains("jane@example.com"));
     assert_eq!(mock.refreshes(), 0);
 
     mock.expire_access_tokens("jane@example.com");
@@ -180,7 +180,7 @@ async fn request_is_resent_unchanged_with_new_token_after_401() {
     let source = CountingTokenSource::default();
     let client = client_for(&api.uri(), &source);
 
-    let answer = client
+    let response = client
         .put(format!("{}/rooms?max=7", api.uri()))
         .header("x-request-id", "r1")
         .timeout(Duration::from_secs(60))
@@ -189,7 +189,7 @@ async fn request_is_resent_unchanged_with_new_token_after_401() {
         .await
         .unwrap();
 
-    assert_eq!(answer.status(), 200);
+    assert_eq!(response.status(), 200);
     let requests = received_requests(&api).await;
     let shape = |request: &wiremock::Request| {
         let mut headers = request.headers.clone();
@@ -208,9 +208,9 @@ async fn second_401_is_returned_to_caller() {
     let api = server(ResponseTemplate::new(401).set_body_string("still no")).await;
     let source = CountingTokenSource::default();
 
-    let answer = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
+    let response = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
 
-    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "still no"));
+    assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (401, "still no"));
     assert_eq!(authorization_headers(&api).await, [bearer("token-1"), bearer("token-2")]);
     assert_eq!(source.rejected(), ["token-1"]);
 }
@@ -220,9 +220,9 @@ async fn unchanged_token_after_401_is_not_resent() {
     let api = start_api().await;
     let source = CountingTokenSource::with_fixed_token();
 
-    let answer = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
+    let response = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
 
-    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "no"));
+    assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (401, "no"));
     assert_eq!((received_requests(&api).await.len(), source.token_requests()), (1, 2));
 }
 
@@ -232,9 +232,9 @@ async fn other_statuses_are_returned_and_reject_no_token() {
         let api = server(ResponseTemplate::new(status).insert_header("retry-after", "7")).await;
         let source = CountingTokenSource::default();
 
-        let answer = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
+        let response = client_for(&api.uri(), &source).get(api.uri()).send().await.unwrap();
 
-        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (status, &"7".parse().unwrap()));
+        assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (status, &"7".parse().unwrap()));
         assert_eq!((received_requests(&api).await.len(), source.rejected().len()), (1, 0), "{status}");
     }
 }
@@ -340,8 +340,8 @@ async fn streaming_request_returns_401_and_next_uses_new_token() {
     let client = client_for(&api.uri(), &source);
     let stream = || reqwest::Body::wrap(reqwest::Body::from("a file"));
 
-    let answer = client.post(api.uri()).body(stream()).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "no"));
+    let response = client.post(api.uri()).body(stream()).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (401, "no"));
     assert_eq!((source.token_requests(), source.rejected()), (1, vec!["token-1".to_owned()]));
 
     assert_eq!(client.post(api.uri()).body(stream()).send().await.unwrap().status(), 200);
@@ -350,7 +350,7 @@ async fn streaming_request_returns_401_and_next_uses_new_token() {
 }
 
 /// Responds to the first request of each connection with `answer`.
-async fn raw_server<A, F>(answer: A) -> String
+async fn raw_server<A, F>(response: A) -> String
 where
     A: Fn(TcpStream) -> F + Send + 'static,
     F: Future<Output = std::io::Result<()>> + Send + 'static,
@@ -359,7 +359,7 @@ where
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream));
+            tokio::spawn(response(stream));
         }
     });
     format!("http://{address}/")
@@ -402,9 +402,9 @@ async fn streaming_body_is_sent_without_buffering() {
 
     let upload =
         client_for(&api, &CountingTokenSource::default()).post(&api).body(reqwest::Body::from(download)).send();
-    let answer = tokio::time::timeout(Duration::from_secs(60), upload).await.expect("the body is delayed");
+    let response = tokio::time::timeout(Duration::from_secs(60), upload).await.expect("the body is delayed");
 
-    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(response.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -422,8 +422,8 @@ async fn endless_401_body_does_not_block_retry() {
     })
     .await;
     let call = client_for(&api, &CountingTokenSource::default()).get(&api).send();
-    let answer = tokio::time::timeout(Duration::from_secs(60), call).await.expect("the first response is received");
-    assert_eq!(answer.unwrap().status(), 200);
+    let response = tokio::time::timeout(Duration::from_secs(60), call).await.expect("the first response is received");
+    assert_eq!(response.unwrap().status(), 200);
 }
 
 /// A middleware after the token, which records the requests that it sees.
@@ -453,14 +453,15 @@ async fn debug_output_contains_no_token() {
     let client =
         without_redirects(settings().connection_verbose(true)).unwrap().with(bearer.clone()).with(seen.clone()).build();
 
-    let refused = client.get("https://evil.example/").send().await.unwrap_err();
+    let rejected = client.get("https://evil.example/").send().await.unwrap_err();
     let response = client.get(api.uri()).send().await.unwrap();
 
     assert_eq!(authorization_headers(&api).await, [Some(format!("Bearer {ACCESS_TOKEN}"))]);
     assert_eq!((response.status().as_u16(), seen.1.load(Ordering::SeqCst)), (401, 1));
-    let mut shown = format!("{bearer:?} {client:?} {} {refused} {refused:?} {response:?}", seen.0.lock().unwrap());
-    shown.push_str(&full_error_text(expect_webex_error(&refused)));
-    assert!(shown.contains("Sensitive") && !shown.contains("PLANTED"), "{shown}");
+    let mut displayed =
+        format!("{bearer:?} {client:?} {} {rejected} {rejected:?} {response:?}", seen.0.lock().unwrap());
+    displayed.push_str(&full_error_text(expect_webex_error(&rejected)));
+    assert!(displayed.contains("Sensitive") && !displayed.contains("PLANTED"), "{displayed}");
 }
 
 #[tokio::test]
@@ -518,15 +519,15 @@ fn redirect_to(location: impl fmt::Display) -> ResponseTemplate {
 /// The reason for rejecting built clients. If this test fails, reqwest has changed.
 #[tokio::test]
 async fn reqwest_sends_token_to_foreign_origin_on_second_redirect() {
-    let (api, stranger) = (MockServer::start().await, MockServer::start().await);
-    Mock::given(path("/rooms")).respond_with(redirect_to(format!("{}/1", stranger.uri()))).mount(&api).await;
-    Mock::given(path("/1")).respond_with(redirect_to("/2")).mount(&stranger).await;
-    Mock::given(path("/2")).respond_with(ResponseTemplate::new(200)).mount(&stranger).await;
+    let (api, listener) = (MockServer::start().await, MockServer::start().await);
+    Mock::given(path("/rooms")).respond_with(redirect_to(format!("{}/1", listener.uri()))).mount(&api).await;
+    Mock::given(path("/1")).respond_with(redirect_to("/2")).mount(&listener).await;
+    Mock::given(path("/2")).respond_with(ResponseTemplate::new(200)).mount(&listener).await;
     let client = redirecting_client(&client(&api.uri()), &CountingTokenSource::default(), settings());
 
     client.get(format!("{}/rooms", api.uri())).send().await.unwrap();
 
-    assert_eq!(authorization_headers(&stranger).await, [None, bearer("token-1")]);
+    assert_eq!(authorization_headers(&listener).await, [None, bearer("token-1")]);
 }
 
 #[tokio::test]
@@ -555,9 +556,9 @@ async fn redirect_from_https_to_http_sends_no_token() {
     let settings = || settings().tls_certs_only([authority.clone()]);
     let webex = client(&tls.url);
 
-    let answer =
+    let response =
         redirecting_client(&webex, &CountingTokenSource::default(), settings()).get(&tls.url).send().await.unwrap();
-    assert_eq!(answer.url().as_str(), location);
+    assert_eq!(response.url().as_str(), location);
     assert_eq!(authorization_headers(&plain).await, [None]);
 
     let bearer = BearerMiddleware::new(&webex, CountingTokenSource::default());
@@ -572,9 +573,9 @@ async fn redirected_401_does_not_reject_token() {
     Mock::given(any()).respond_with(redirect_to(other.uri())).mount(&api).await;
     let source = CountingTokenSource::default();
 
-    let answer = redirecting_client(&client(&api.uri()), &source, settings()).get(api.uri()).send().await.unwrap();
+    let response = redirecting_client(&client(&api.uri()), &source, settings()).get(api.uri()).send().await.unwrap();
 
-    assert_eq!((answer.status().as_u16(), source.rejected().len()), (401, 0));
+    assert_eq!((response.status().as_u16(), source.rejected().len()), (401, 0));
     assert_eq!((received_requests(&api).await.len(), received_requests(&other).await.len()), (1, 1));
 }
 
@@ -606,9 +607,9 @@ impl Middleware for RetryMiddleware {
     ) -> reqwest_middleware::Result<Response> {
         loop {
             let attempt = next.clone().run(request.try_clone().unwrap(), extensions).await;
-            let answer = attempt.map_err(|error| reqwest_middleware::Error::middleware(RetryFailure(error)))?;
-            if answer.status() != 503 {
-                return Ok(answer);
+            let response = attempt.map_err(|error| reqwest_middleware::Error::middleware(RetryFailure(error)))?;
+            if response.status() != 503 {
+                return Ok(response);
             }
         }
     }
@@ -677,13 +678,13 @@ async fn request_dropped_at_any_poll_leaves_session_usable() {
         mock.expire_access_tokens("jane@example.com");
         let before = mock.refreshes();
 
-        let answer = poll_up_to(polls, Box::pin(client.get(&me).send())).await;
+        let response = poll_up_to(polls, Box::pin(client.get(&me).send())).await;
 
         assert_eq!(client.get(&me).send().await.unwrap().status(), 200, "after {polls} polls");
         manager.wait_idle().await.unwrap();
         assert_eq!(mock.refreshes() - before, 1, "after {polls} polls");
-        match answer {
-            Some(answer) => break assert_eq!(answer.unwrap().status(), 200),
+        match response {
+            Some(response) => break assert_eq!(response.unwrap().status(), 200),
             None => polls += 1,
         }
     }

@@ -61,9 +61,9 @@ struct Device {
 
 impl Device {
     async fn begin(mock: &MockWebex) -> Self {
-        let answer = request_device_code(mock, "spark:all").await;
-        assert_eq!(answer.status(), 200);
-        Self { mock: mock.clone(), start: body(answer).await }
+        let response = request_device_code(mock, "spark:all").await;
+        assert_eq!(response.status(), 200);
+        Self { mock: mock.clone(), start: body(response).await }
     }
 
     fn user_code(&self) -> &str {
@@ -86,8 +86,8 @@ impl Device {
     }
 
     #[track_caller]
-    fn assert_error(&self, answer: (u16, Value), status: u16, code: &str) {
-        let (found, body) = answer;
+    fn assert_error(&self, response: (u16, Value), status: u16, code: &str) {
+        let (found, body) = response;
         assert_eq!((found, &body["message"], &body["errors"][0]["description"]), (status, &code.into(), &code.into()));
         assert!(body["trackingId"].as_str().is_some_and(|id| id.starts_with("ROUTER_")), "{body}");
     }
@@ -120,11 +120,11 @@ async fn device_login_returns_refreshable_tokens() {
     clock.advance(Duration::from_secs(2));
     device.assert_error(read_response(device.poll().await).await, 428, "authorization_pending");
     mock.approve_device(device.user_code());
-    let answer = device.poll().await;
+    let response = device.poll().await;
 
-    assert_eq!((answer.status().as_u16(), mock.device_polls(), mock.token_requests()), (200, 3, 0));
-    assert_eq!(answer.headers()["cache-control"], "no-store");
-    let tokens = body(answer).await;
+    assert_eq!((response.status().as_u16(), mock.device_polls(), mock.token_requests()), (200, 3, 0));
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let tokens = body(response).await;
     assert_eq!((&tokens["scope"], &tokens["token_type"]), (&"spark:kms spark:all".into(), &"Bearer".into()));
     assert_eq!((&tokens["expires_in"], &tokens["refresh_token_expires_in"]), (&json!(1_209_599), &json!(7_775_999)));
     let refreshed = refresh(&mock, &tokens).await;
@@ -198,9 +198,9 @@ async fn invalid_device_authorization_requests_are_rejected() {
         ("no OIDC", vec![("client_id", &client_id), ("scope", "email")], "invalid_scope"),
         ("RFC 6749 3.2", vec![("client_id", &client_id), ("scope", "x"), ("scope", "y")], "invalid_request"),
     ] {
-        let answer = post(&format!("{}/device/authorize", mock.uri()), &fields, None).await;
-        assert!(answer.headers().contains_key("x-mock-reason"), "{rule}");
-        let (status, body) = read_response(answer).await;
+        let response = post(&format!("{}/device/authorize", mock.uri()), &fields, None).await;
+        assert!(response.headers().contains_key("x-mock-reason"), "{rule}");
+        let (status, body) = read_response(response).await;
         assert_eq!((status, &body["errors"][0]["description"]), (400, &description.into()), "{rule}");
         assert!(body["message"] == MALFORMED || body["message"] == description, "{rule}: {body}");
     }
@@ -312,9 +312,9 @@ async fn device_poll_requires_client_auth_and_parameters() {
             "authorization_pending",
         ),
     ] {
-        let answer = device.poll_with(header, &changed).await;
-        assert!(answer.headers().contains_key("x-mock-reason"), "{rule}");
-        let (found, body) = read_response(answer).await;
+        let response = device.poll_with(header, &changed).await;
+        assert!(response.headers().contains_key("x-mock-reason"), "{rule}");
+        let (found, body) = read_response(response).await;
         assert_eq!(
             (found, &body["message"], &body["errors"][0]["description"]),
             (status, &code.into(), &code.into()),
@@ -354,12 +354,12 @@ async fn device_poll_fault_is_returned_in_each_error_format() {
             assert!(ids.iter().any(|id| id.as_str().is_some_and(|id| id.starts_with("ROUTER_"))), "{body}");
         }
         mock.on(MockEndpoint::DeviceToken).respond_with(fault(DeviceErrorFormat::Empty));
-        let answer = device.poll().await;
-        assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (status, 0));
+        let response = device.poll().await;
+        assert_eq!((response.status().as_u16(), response.bytes().await.unwrap().len()), (status, 0));
         mock.on(MockEndpoint::DeviceToken).respond_with(fault(DeviceErrorFormat::Page));
-        let answer = device.poll().await;
-        assert_eq!(answer.status().as_u16(), status);
-        assert!(answer.text().await.unwrap().starts_with("<!DOCTYPE html>"));
+        let response = device.poll().await;
+        assert_eq!(response.status().as_u16(), status);
+        assert!(response.text().await.unwrap().starts_with("<!DOCTYPE html>"));
     }
     clock.advance(Duration::from_secs(26));
     device.assert_error(read_response(device.poll().await).await, 400, "slow_down");
@@ -383,10 +383,10 @@ async fn device_poll_server_faults_return_configured_status() {
         (Fault::Unavailable, 503, None, true),
     ] {
         mock.on(MockEndpoint::DeviceToken).respond_with(fault);
-        let answer = device.poll().await;
-        let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
-        assert_eq!(answer.text().await.unwrap().starts_with("<!DOCTYPE html>"), is_page, "{fault:?}");
+        let response = device.poll().await;
+        let header = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!((response.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
+        assert_eq!(response.text().await.unwrap().starts_with("<!DOCTYPE html>"), is_page, "{fault:?}");
     }
     assert_eq!(mock.device_polls(), 6);
 }
@@ -403,9 +403,9 @@ async fn device_authorization_faults_are_returned_as_configured() {
         (Fault::Page, 200, None),
     ] {
         mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
-        let answer = request_device_code(&mock, "spark:all").await;
-        let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
+        let response = request_device_code(&mock, "spark:all").await;
+        let header = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!((response.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
     }
     for (fault, name, value) in [
         (Fault::MissingDeviceCode, "device_code", Value::Null),
@@ -533,15 +533,15 @@ async fn unknown_or_expired_user_code_is_requested_again() {
     let empty = browser.open(verification_url(&mock, "").split('?').next().unwrap()).await;
     assert_eq!((empty.heading(), empty.value("code")), ("Connect a device", ""));
     assert!(!empty.html.contains("role=\"alert\""), "{}", empty.html);
-    let known = verification_url(&mock, device.user_code());
-    let consent = browser.open(&known).await;
+    let stored = verification_url(&mock, device.user_code());
+    let consent = browser.open(&stored).await;
     let consent = browser.sign_in(&consent, "jane@example.com").await;
 
     clock.advance(Duration::from_secs(300));
 
     let wrong = browser.open(verification_url(&mock, "%3Cb%3E")).await;
     assert_eq!(wrong.value("code"), "&lt;b&gt;");
-    for page in [wrong, browser.open(known).await, browser.open(link).await] {
+    for page in [wrong, browser.open(stored).await, browser.open(link).await] {
         assert!(page.html.contains("role=\"alert\">No device is waiting with"), "{}", page.html);
         assert!(page.html.contains("aria-invalid=\"true\"") && page.html.contains("<title>Error: "), "{}", page.html);
     }

@@ -76,21 +76,21 @@ async fn each_error_in_each_format_has_expected_classification() {
     let (mock, webex, tokens) = fixture().await;
     let mut found = String::new();
     for error in WebexError::ALL {
-        let (mut refreshed, mut asked) = (String::new(), String::new());
+        let (mut refreshed, mut requested) = (String::new(), String::new());
         for shape in ErrorFormat::ALL {
             mock.on(MockEndpoint::Any).respond_with(Fault::error_as(*shape, *error)).until_cleared();
-            let refused = webex.refresh(&tokens).await.unwrap_err();
+            let rejected = webex.refresh(&tokens).await.unwrap_err();
             assert_eq!(
-                (refused.kind(), refused.server().unwrap().status()),
+                (rejected.kind(), rejected.server().unwrap().status()),
                 (ErrorKind::Refresh, Some(error.status()))
             );
-            refreshed.push(error_class(&refused));
-            let refused = webex.person(tokens.access_token()).await.unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::PersonRequest);
-            asked.push(error_class(&refused));
+            refreshed.push(error_class(&rejected));
+            let rejected = webex.person(tokens.access_token()).await.unwrap_err();
+            assert_eq!(rejected.kind(), ErrorKind::PersonRequest);
+            requested.push(error_class(&rejected));
             mock.clear();
         }
-        found += &format!("    (WebexError::{error:?}, \"{refreshed}\", \"{asked}\"),\n");
+        found += &format!("    (WebexError::{error:?}, \"{refreshed}\", \"{requested}\"),\n");
     }
     let expected: String = ERROR_CLASSES
         .iter()
@@ -148,7 +148,7 @@ async fn each_error_at_other_endpoints_has_expected_classification() {
             {
                 mock.on(endpoint).respond_with(fault.clone()).until_cleared();
             }
-            let told = [
+            let reported = [
                 error_class(&log_in(&mock, &webex).await.unwrap_err()),
                 error_class(
                     &webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err(),
@@ -156,7 +156,7 @@ async fn each_error_at_other_endpoints_has_expected_classification() {
                 error_class(&jwks_error(&mock, login.tokens(), &nonce).await),
                 error_class(&webex.discover().await.unwrap_err()),
             ];
-            words.iter_mut().zip(told).for_each(|(word, letter)| word.push(letter));
+            words.iter_mut().zip(reported).for_each(|(word, letter)| word.push(letter));
             mock.clear();
         }
         found += &format!("    (WebexError::{error:?}, {words:?}),\n");
@@ -210,12 +210,12 @@ async fn each_error_of_device_poll_has_expected_classification() {
     let (mock, webex, _) = fixture().await;
     let mut found = String::new();
     for error in WebexError::ALL {
-        let mut told = String::new();
+        let mut reported = String::new();
         for shape in ErrorFormat::ALL {
             let mut device = DeviceLogin::start(&webex).await.unwrap();
             assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })), "before the first poll");
             mock.on(MockEndpoint::DeviceToken).respond_with(Fault::error_as(*shape, *error));
-            told.push(match device.next().await.unwrap() {
+            reported.push(match device.next().await.unwrap() {
                 DeviceState::Pending { .. } => 'p',
                 DeviceState::SlowedDown { .. } => 's',
                 DeviceState::Denied(_) => 'n',
@@ -224,11 +224,11 @@ async fn each_error_of_device_poll_has_expected_classification() {
             });
             assert_eq!(mock.faults_left(), 0, "the poll was sent");
         }
-        found += &format!("    (WebexError::{error:?}, \"{told}\"),\n");
+        found += &format!("    (WebexError::{error:?}, \"{reported}\"),\n");
     }
     let expected: String = DEVICE_ERROR_CLASSES
         .iter()
-        .map(|(error, told)| format!("    (WebexError::{error:?}, \"{told}\"),\n"))
+        .map(|(error, reported)| format!("    (WebexError::{error:?}, \"{reported}\"),\n"))
         .collect();
     assert!(found == expected, "the verdicts are:\n{found}");
 }
@@ -395,9 +395,9 @@ async fn each_retry_after_form_is_parsed_within_bounds() {
         for error in [WebexError::Locked, WebexError::TooManyRequests, WebexError::Unavailable] {
             mock.on(MockEndpoint::Exchange)
                 .respond_with(retry_after.into_iter().fold(Fault::error(error), Fault::retry_after));
-            let refused = log_in(&mock, &webex).await.unwrap_err();
-            assert!(refused.is_retryable(), "{refused}");
-            assert_eq!(refused.retry_after().map(|wait| wait.as_secs()), seconds, "{error:?} {retry_after:?}");
+            let rejected = log_in(&mock, &webex).await.unwrap_err();
+            assert!(rejected.is_retryable(), "{rejected}");
+            assert_eq!(rejected.retry_after().map(|wait| wait.as_secs()), seconds, "{error:?} {retry_after:?}");
         }
     }
 }

@@ -242,8 +242,8 @@ async fn redirect_fault_targets_other_origin_and_counts_followers() {
 
     mock.on(MockEndpoint::Person).respond_with(Fault::redirect(307));
     let following = Client::builder().no_proxy().build().unwrap();
-    let answer = following.get(format!("{}/people/me", mock.uri())).send().await.unwrap();
-    let tokens: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    let response = following.get(format!("{}/people/me", mock.uri())).send().await.unwrap();
+    let tokens: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
     assert_eq!((tokens["access_token"].as_str(), mock.followed_redirects()), (Some("another-users"), 1));
 }
 
@@ -302,9 +302,9 @@ async fn delayed_fault_delays_response() {
     let delay = Duration::from_millis(50);
     mock.on(MockEndpoint::Person).respond_with(Fault::none().delayed(delay)).then(Fault::status(500).delayed(delay));
     for status in [401, 500] {
-        let begun = SystemTime::now();
+        let started = SystemTime::now();
         assert_eq!(get(&mock, "/people/me").await.unwrap().status(), status);
-        assert!(begun.elapsed().unwrap_or(delay) >= delay);
+        assert!(started.elapsed().unwrap_or(delay) >= delay);
     }
 }
 

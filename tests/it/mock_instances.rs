@@ -62,8 +62,8 @@ async fn integrations_are_isolated_from_each_other() {
 #[tokio::test]
 async fn client_for_unknown_integration_panics() {
     let mock = MockWebex::start().await;
-    let stranger = MockIntegration::new("Stranger");
-    let panic = std::thread::spawn(move || drop(mock.client_for(&stranger))).join().unwrap_err();
+    let listener = MockIntegration::new("Stranger");
+    let panic = std::thread::spawn(move || drop(mock.client_for(&listener))).join().unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("unknown integration"));
 }
 
@@ -210,9 +210,9 @@ async fn two_hundred_parallel_mocks_are_isolated() {
             worlds.push(test.await.unwrap());
         }
         for pair in worlds.windows(2) {
-            let ((mock, _), (_, stranger)) = (&pair[0], &pair[1]);
+            let ((mock, _), (_, listener)) = (&pair[0], &pair[1]);
             assert_eq!((mock.exchanges(), mock.refreshes()), (1, 1));
-            assert!(!mock.is_refresh_token_valid(refresh_token(stranger).expose()));
+            assert!(!mock.is_refresh_token_valid(refresh_token(listener).expose()));
         }
     }
 }

@@ -87,10 +87,10 @@ async fn dripping_response_is_complete_and_connection_reusable() {
     let whole = http.get(&url).send().await.unwrap().bytes().await.unwrap();
     for pause in [Duration::ZERO, Duration::from_micros(500)] {
         mock.on(MockEndpoint::Jwks).respond_with(Fault::dripping(pause));
-        let begun = Instant::now();
+        let started = Instant::now();
         assert_eq!(http.get(&url).send().await.unwrap().bytes().await.unwrap(), whole);
         let pauses = u32::try_from(whole.len() - 1).unwrap();
-        assert!(begun.elapsed() >= pause * pauses, "{:?} for {pauses} pauses", begun.elapsed());
+        assert!(started.elapsed() >= pause * pauses, "{:?} for {pauses} pauses", started.elapsed());
     }
     assert_eq!(http.get(&url).send().await.unwrap().bytes().await.unwrap(), whole);
 }

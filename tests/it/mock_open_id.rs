@@ -34,14 +34,14 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth, scopes: &str) -> Result<Lo
 }
 
 async fn get(url: String) -> (u16, Value) {
-    let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
-    (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+    let response = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
+    (response.status().as_u16(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
 }
 
 async fn user_info(mock: &MockWebex, access_token: &str) -> (u16, Value) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = http.get(format!("{}/userinfo", mock.uri())).bearer_auth(access_token).send().await.unwrap();
-    (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+    let response = http.get(format!("{}/userinfo", mock.uri())).bearer_auth(access_token).send().await.unwrap();
+    (response.status().as_u16(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
 }
 
 /// `http://127.0.0.1:<port>`.
@@ -170,19 +170,19 @@ async fn login_error(fault: IdTokenFault) -> Option<ErrorKind> {
     let (mock, _) = start_mock().await;
     let webex = mock.client();
     mock.on(MockEndpoint::Token).respond_with(fault);
-    let refused = match complete_login(&mock, &webex, strict_request(&webex)).await {
+    let rejected = match complete_login(&mock, &webex, strict_request(&webex)).await {
         Err(error) => Some(error.kind()),
         Ok(login) => {
-            let told = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await;
-            told.err().map(|error| error.kind())
+            let reported = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await;
+            reported.err().map(|error| error.kind())
         }
     };
     let needs_keys = matches!(fault, IdTokenFault::BadSignature | IdTokenFault::UnknownKey);
-    if refused.is_some_and(|kind| kind != ErrorKind::UserInfo) && !needs_keys {
+    if rejected.is_some_and(|kind| kind != ErrorKind::UserInfo) && !needs_keys {
         assert_eq!((mock.token_requests(), mock.key_requests()), (1, 0), "no further request was sent: {fault:?}");
     }
     log_in(&mock, &webex, "openid").await.unwrap();
-    refused
+    rejected
 }
 
 #[tokio::test]
@@ -534,9 +534,9 @@ async fn error_redirects_are_classified_with_or_without_description() {
 async fn form_post_callback_is_parsed_like_query() {
     let (mock, _) = start_mock().await;
     let webex = mock.client();
-    let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
+    let requested = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
 
-    let (url, pending) = asked().prompt(Prompt::None).max_age(Duration::ZERO).begin().unwrap();
+    let (url, pending) = requested().prompt(Prompt::None).max_age(Duration::ZERO).begin().unwrap();
     let body = mock.approve(&url);
     assert!(body.starts_with("error=login_required&error_description="), "{body}");
     let error = webex.login(pending, Callback::parse(body).unwrap()).await.unwrap_err();
@@ -546,10 +546,10 @@ async fn form_post_callback_is_parsed_like_query() {
     );
     assert!(error.is_login_required() && mock.token_requests() == 0, "{error}");
 
-    let (url, pending) = asked().begin().unwrap();
+    let (url, pending) = requested().begin().unwrap();
     let denied = Callback::parse(mock.deny(&url)).unwrap();
     assert!(webex.login(pending, denied).await.unwrap_err().is_denied());
-    let (url, pending) = asked().begin().unwrap();
+    let (url, pending) = requested().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     assert!(login.id_token().is_some());
 }
@@ -559,7 +559,7 @@ async fn form_post_callback_is_parsed_like_query() {
 async fn form_post_page_has_button_and_completes_login() {
     let (mock, _) = start_mock().await;
     let webex = mock.client();
-    let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
+    let requested = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
     let mut browser = Browser::new();
     let sent = |page: &crate::browser::Page| {
         assert_eq!((page.status, page.action()), (200, &*mock.redirect_uri()));
@@ -572,20 +572,20 @@ async fn form_post_page_has_button_and_completes_login() {
             .finish()
     };
 
-    let (url, pending) = asked().prompt(Prompt::None).begin().unwrap();
+    let (url, pending) = requested().prompt(Prompt::None).begin().unwrap();
     let page = browser.open(&url).await;
     let error = webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap_err();
     assert!(error.is_login_required(), "{error}");
 
-    let (url, pending) = asked().begin().unwrap();
+    let (url, pending) = requested().begin().unwrap();
     let page = browser.open(&url).await;
     let page = browser.sign_in(&page, "jane@example.com").await;
-    let answer = browser.submit(&page, &[("decision", "accept")]).await;
-    let page = crate::browser::Page::from_response(answer).await;
+    let response = browser.submit(&page, &[("decision", "accept")]).await;
+    let page = crate::browser::Page::from_response(response).await;
     webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap();
 
     // A user who has consented before sees only this page.
-    let (url, pending) = asked().begin().unwrap();
+    let (url, pending) = requested().begin().unwrap();
     let page = browser.open(&url).await;
     webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap();
 }
@@ -669,9 +669,9 @@ async fn logout_url_ends_browser_sign_in() {
     let goto = "http://localhost:8080/bye?x=1&y=2";
     let url = webex.logout_url(login.id_token().map(VerifiedIdToken::issuer), goto).unwrap();
     assert!(url.as_str().starts_with(issuer) && issuer.ends_with("/idb-eu"), "{url}");
-    let answer = browser.get(&url).await;
+    let response = browser.get(&url).await;
 
-    assert_eq!((answer.status().as_u16(), &*location(&answer)), (302, goto));
+    assert_eq!((response.status().as_u16(), &*location(&response)), (302, goto));
     let (url, pending) = silent();
     let callback = Callback::parse(location(&browser.get(&url).await)).unwrap();
     let error = webex.login(pending, callback).await.unwrap_err();
@@ -727,8 +727,8 @@ async fn userinfo_claims_match_scopes() {
         assert_eq!((status, body["sub"].as_str()), (200, Some(&*subject)));
         body.as_object_mut().unwrap().remove("sub");
         assert_eq!(body, more, "{scopes}");
-        let told = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
-        assert_eq!(told.is_email_verified(), scopes.contains("email").then_some(true));
+        let reported = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
+        assert_eq!(reported.is_email_verified(), scopes.contains("email").then_some(true));
         clock.advance(Duration::from_secs(60));
     }
     let (status, body) = user_info(&mock, "stranger").await;

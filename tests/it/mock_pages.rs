@@ -89,8 +89,8 @@ async fn login_hint_fills_in_user() {
         let page = browser.open(begin_login(&webex, |request| request.login_hint(hint)).0).await;
         assert_eq!((page.heading(), page.value("user")), ("Sign in", hint));
     }
-    let known = browser.get(begin_login(&webex, |request| request.login_hint("JANE@example.com")).0).await;
-    assert_eq!(known.status(), 302, "who is named is signed in");
+    let stored = browser.get(begin_login(&webex, |request| request.login_hint("JANE@example.com")).0).await;
+    assert_eq!(stored.status(), 302, "who is named is signed in");
     let page = Browser::new().open(begin_login(&webex, |request| request).0).await;
     assert_eq!((page.heading(), page.value("user")), ("Sign in", ""), "a stranger");
 }
@@ -133,8 +133,12 @@ async fn consent_page_allows_switching_account() {
     let choice = browser.open(consent.url.join(link).unwrap()).await;
 
     assert_eq!((choice.heading(), choice.value("user")), ("Choose an account", "jane@example.com"));
-    let back = browser.open(&consent.url).await;
-    assert!(back.html.contains("<strong>Jane Doe</strong>"), "going back changes nothing: {}", back.html);
+    let callback_url = browser.open(&consent.url).await;
+    assert!(
+        callback_url.html.contains("<strong>Jane Doe</strong>"),
+        "going back changes nothing: {}",
+        callback_url.html
+    );
     let consent = browser.sign_in(&choice, "bob@example.com").await;
     assert!(consent.html.contains("<strong>Bob Roe</strong>"), "{}", consent.html);
     let callback = location(&browser.submit(&consent, &[("decision", "accept")]).await);
@@ -242,8 +246,8 @@ async fn consent_without_sign_in_is_rejected() {
     browser.consent(begin_login(&webex, |request| request).0).await;
     let page = browser.open(begin_login(&webex, |request| request.prompt(Prompt::Login)).0).await;
     let impatient = Page { html: page.html.replace("/signin", "/consent"), ..page };
-    let answer = Page::from_response(browser.submit(&impatient, &[("decision", "accept")]).await).await;
-    assert_eq!(answer.heading(), "This page has expired");
+    let response = Page::from_response(browser.submit(&impatient, &[("decision", "accept")]).await).await;
+    assert_eq!(response.heading(), "This page has expired");
     let page = impatient;
     let consent = page.url.join(&format!("consent?transaction={}", page.value("transaction"))).unwrap();
     assert_eq!(browser.open(consent).await.heading(), "Sign in again", "the page that is due is shown");
@@ -297,13 +301,13 @@ async fn each_page_has_valid_structure_and_style_hash() {
     let sign_in = browser.open(begin_login(&webex, |request| request).0).await;
     let unknown = Page::from_response(browser.submit(&sign_in, &[("user", "x")]).await).await;
     let consent = browser.sign_in(&sign_in, "jane@example.com").await;
-    let refused = browser.open(format!("{}/authorize", mock.uri())).await;
+    let rejected = browser.open(format!("{}/authorize", mock.uri())).await;
     let code = browser.open(format!("{origin}/verify")).await;
-    let answer = browser.get(format!("{origin}/idb/oauth2/v1/logout")).await;
-    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
-    let signed_out = Page::from_response(answer).await;
+    let response = browser.get(format!("{origin}/idb/oauth2/v1/logout")).await;
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let signed_out = Page::from_response(response).await;
 
-    for Page { html, url, .. } in [sign_in, unknown, consent, refused, code, signed_out] {
+    for Page { html, url, .. } in [sign_in, unknown, consent, rejected, code, signed_out] {
         for (part, times) in [
             ("<!DOCTYPE html>", 1),
             ("<html lang=\"en\">", 1),

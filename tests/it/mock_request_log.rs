@@ -55,11 +55,11 @@ async fn recorded_requests_redact_secrets_unless_enabled() {
         webex.refresh(&tokens).await.unwrap();
         webex.person(tokens.access_token()).await.unwrap();
 
-        let shown: String =
+        let displayed: String =
             mock.received(MockEndpoint::Any).iter().map(|request| format!("{request} {request:?}")).collect();
         let basic = STANDARD.encode(format!("{}:{}", mock.client_id(), mock.client_secret()));
         for secret in [&*basic, tokens.refresh_token().unwrap().expose(), tokens.access_token().expose()] {
-            assert_eq!(shown.contains(secret), shows_secrets, "{shown}");
+            assert_eq!(displayed.contains(secret), shows_secrets, "{displayed}");
         }
         let requests = mock.received(MockEndpoint::Token);
         let hidden = |name| requests[0].parameter(name) == Some("[redacted]");

@@ -283,7 +283,7 @@ async fn cursor_of_other_list_user_or_mock_returns_400() {
     let next = jane.get("/v1/rooms?max=1").await.next().unwrap();
     let cursor = next.split_once("cursor=").unwrap().1.to_owned();
 
-    let (other, stranger) = start_with_jane().await;
+    let (other, listener) = start_with_jane().await;
     other.resource("rooms", rooms(3));
     for (caller, path) in [
         (&jane, format!("/v1/teams?cursor={cursor}")),
@@ -291,7 +291,7 @@ async fn cursor_of_other_list_user_or_mock_returns_400() {
         (&jane, "/v1/rooms?cursor=".to_owned()),
         (&jane, "/v1/rooms?cursor=2".to_owned()),
         (&bob, format!("/v1/rooms?cursor={cursor}")),
-        (&stranger, format!("/v1/rooms?cursor={cursor}")),
+        (&listener, format!("/v1/rooms?cursor={cursor}")),
     ] {
         caller.get(&path).await.assert_error(400, MALFORMED);
     }

@@ -38,12 +38,12 @@ fn is_verifiable(source: &str) -> bool {
 
 #[test]
 fn each_rule_is_unique_and_has_existing_test() {
-    let (rows, mut known) = (rows(), tests_below("tests/it", ""));
-    known.extend(tests_below("src/testing", "testing::"));
+    let (rows, mut stored) = (rows(), tests_below("tests/it", ""));
+    stored.extend(tests_below("src/testing", "testing::"));
     assert!(rows.len() > 50, "{}", rows.len());
     assert_eq!(rows.iter().map(|row| row.rule).collect::<BTreeSet<_>>().len(), rows.len());
     for Row { rule, test, .. } in rows {
-        assert!(known.contains(test), "{rule}: there is no test {test}");
+        assert!(stored.contains(test), "{rule}: there is no test {test}");
     }
 }
 

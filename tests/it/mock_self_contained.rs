@@ -35,7 +35,7 @@ fn header_and_claims(token: &AccessToken) -> [Value; 2] {
 async fn self_contained_token_has_claims_and_works_as_access_token() {
     let (mock, clock) = start_mock().await;
     let webex = mock.client();
-    let begun = webex.now();
+    let started = webex.now();
     let login = log_in(&mock, ExchangeOptions::new().self_contained_token()).await;
     let tokens = login.tokens();
 
@@ -43,10 +43,10 @@ async fn self_contained_token_has_claims_and_works_as_access_token() {
     assert_eq!((&header["alg"], header["kid"].is_string()), (&Value::from("RS256"), true));
     assert!(claims["iss"].as_str().unwrap().ends_with("/idb-eu"), "{claims}");
     assert_eq!(claims["client_id"], mock.client_id());
-    assert_eq!(claims["expiry_time"], (begun + TOKEN_LIFETIME).as_secs() * 1000, "in milliseconds");
-    assert_eq!(tokens.expires_at(), Some(begun + TOKEN_LIFETIME));
+    assert_eq!(claims["expiry_time"], (started + TOKEN_LIFETIME).as_secs() * 1000, "in milliseconds");
+    assert_eq!(tokens.expires_at(), Some(started + TOKEN_LIFETIME));
     assert_eq!(webex.person(tokens.access_token()).await.unwrap().email(), Some("jane@example.com"));
-    assert_eq!(webex.token_expiry(tokens.access_token()).await.unwrap(), begun + TOKEN_LIFETIME);
+    assert_eq!(webex.token_expiry(tokens.access_token()).await.unwrap(), started + TOKEN_LIFETIME);
 
     // A token cannot be forged or modified.
     let (rest, _) = tokens.access_token().expose().rsplit_once('.').unwrap();

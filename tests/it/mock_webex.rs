@@ -124,10 +124,10 @@ async fn browser_login_returns_tokens_that_refresh() {
     for page in [&sign_in, &consent] {
         assert!(!page.html.contains("localhost:1234"), "no form carries an address: {}", page.html);
     }
-    let answer = browser.submit(&consent, &[("decision", "accept")]).await;
-    assert_eq!(answer.status(), 303);
-    assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
-    let callback = answer.headers()["location"].to_str().unwrap().to_owned();
+    let response = browser.submit(&consent, &[("decision", "accept")]).await;
+    assert_eq!(response.status(), 303);
+    assert_eq!(response.headers()["referrer-policy"], "no-referrer");
+    let callback = response.headers()["location"].to_str().unwrap().to_owned();
     assert!(callback.starts_with(&format!("{CALLBACK}&code=")), "{callback}");
     assert_eq!(parameter(&callback, "state").as_deref(), Some("s t&a=te"));
 

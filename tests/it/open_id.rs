@@ -613,8 +613,8 @@ async fn verified_claims_are_stored_and_reject_other_accounts() {
         (account.to_string(), account.subject()),
         ("jane@example.com".to_owned(), Some(("jane", &*issuer.issuer_url())))
     );
-    let told: Vec<_> = account.details().map(|detail| (detail.name, detail.origin, detail.is_verified())).collect();
-    assert_eq!(told, ["email", "iss", "sub"].map(|name| (name, FieldSource::IdToken, true)));
+    let reported: Vec<_> = account.details().map(|detail| (detail.name, detail.origin, detail.is_verified())).collect();
+    assert_eq!(reported, ["email", "iss", "sub"].map(|name| (name, FieldSource::IdToken, true)));
     let stored = login.tokens().to_stored().unwrap();
     assert_eq!(TokenSet::from_stored(stored.expose()).unwrap().account(), &account);
 

@@ -50,9 +50,9 @@ async fn store_session(webex: &WebexOAuth, store: impl TokenStore, tokens: Token
 }
 
 /// A server that responds to refreshes in this way.
-async fn start_refresh_server(answer: ResponseTemplate) -> MockServer {
+async fn start_refresh_server(response: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
-    Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(answer).mount(&server).await;
+    Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(response).mount(&server).await;
     server
 }
 
@@ -102,18 +102,18 @@ async fn unreachable_server_returns_valid_token_and_recovers() {
     let wait = error.retry_after().unwrap();
 
     let listener = socket.listen(64).unwrap().into_std().unwrap();
-    let back = MockServer::builder().listener(listener).start().await;
-    Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&back).await;
+    let callback = MockServer::builder().listener(listener).start().await;
+    Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&callback).await;
     clock.advance(wait + Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap().expose(), "refreshed");
     manager.wait_idle().await.unwrap();
-    assert_eq!(request_count(&back).await, 1);
+    assert_eq!(request_count(&callback).await, 1);
     assert!(session.status().await.unwrap().unwrap().last_error.is_none());
 }
 
 #[tokio::test]
 async fn token_with_290_seconds_left_is_returned_during_outage() {
-    for answer in [
+    for response in [
         ResponseTemplate::new(503),
         ResponseTemplate::new(429).insert_header("retry-after", "30"),
         ResponseTemplate::new(502).set_body_raw("<html>bad gateway</html>", "text/html"),
@@ -122,22 +122,22 @@ async fn token_with_290_seconds_left_is_returned_during_outage() {
         json(200, r#"{"error":"temporarily_unavailable"}"#),
     ] {
         let clock = ManualClock::new(NOW).auto_advance();
-        let down = start_refresh_server(answer.clone()).await;
+        let down = start_refresh_server(response.clone()).await;
         let tokens = issue_tokens(&clock).await;
         let (end, living) = (tokens.expires_at().unwrap(), tokens.access_token().clone());
         let (manager, session) = store_session(&client_at(&down.uri(), &clock), MemoryStore::new(), tokens).await;
         clock.advance(end.since(NOW) - Duration::from_secs(290));
         // It is served until one minute before its expiry.
         while end.since(clock.now()) > Duration::from_secs(60) {
-            assert_eq!(session.access_token().await.unwrap(), living, "{answer:?}");
+            assert_eq!(session.access_token().await.unwrap(), living, "{response:?}");
             manager.wait_idle().await.unwrap();
             clock.advance(Duration::from_secs(1));
         }
-        assert!(request_count(&down).await > 0, "{answer:?}");
+        assert!(request_count(&down).await > 0, "{response:?}");
         assert_eq!(session.status().await.unwrap().unwrap().account.to_string(), "an unknown Webex user");
         clock.advance(Duration::from_secs(300));
         let error = session.access_token().await.unwrap_err();
-        assert!(error.is_retryable() && !error.is_login_required(), "{answer:?}: {error}");
+        assert!(error.is_retryable() && !error.is_login_required(), "{response:?}: {error}");
     }
 }
 
@@ -209,12 +209,12 @@ async fn unresponsive_server_delays_only_callers_with_expired_token() {
 
 /// Returns the time by the clock until a condition is true.
 async fn time_until(clock: &ManualClock, has_happened: impl Fn() -> bool) -> Duration {
-    let begun = clock.elapsed();
+    let started = clock.elapsed();
     while !has_happened() {
         clock.advance(Duration::from_secs(1));
         yield_until_idle().await;
     }
-    clock.elapsed() - begun
+    clock.elapsed() - started
 }
 
 async fn time_until_finished<T>(clock: &ManualClock, tasks: &[tokio::task::JoinHandle<T>]) -> Duration {
@@ -236,7 +236,7 @@ async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
         managers[0].put(&key(&format!("user-{login}")), tokens.clone()).await.unwrap();
     }
     clock.advance(TWO_WEEKS);
-    let begun = clock.elapsed();
+    let started = clock.elapsed();
     let ask = async |manager: &TokenManager| {
         let calls: Vec<_> = (0..SESSION_COUNT)
             .map(|login| {
@@ -255,7 +255,7 @@ async fn retry_after_is_respected_by_200_sessions_of_two_managers() {
     ask(&managers[0]).await;
     assert_eq!(request_count(&busy).await, SESSION_COUNT);
 
-    while clock.elapsed() - begun < Duration::from_secs(118) {
+    while clock.elapsed() - started < Duration::from_secs(118) {
         for manager in &managers {
             ask(manager).await;
         }

@@ -239,16 +239,21 @@ async fn network_rejection_pauses_no_other_session() {
         let scene = fixture();
         let sessions = scene.log_in_many(4).await;
         scene.clock.sleep(HOUR).await;
-        let shown = fault.clone();
+        let displayed = fault.clone();
         scene.server.set_faults(move |_| Some(fault.clone()));
         for session in &sessions[..3] {
             let error = session.access_token().await.unwrap_err();
-            assert!(!error.is_login_required(), "{shown:?}: {error}");
-            assert_ne!(scene.server.refreshes_for(session.key().root()), 0, "{shown:?}: {} did not try", session.key());
+            assert!(!error.is_login_required(), "{displayed:?}: {error}");
+            assert_ne!(
+                scene.server.refreshes_for(session.key().root()),
+                0,
+                "{displayed:?}: {} did not try",
+                session.key()
+            );
         }
         scene.server.clear_faults();
         sessions[3].access_token().await.unwrap();
-        assert!(sessions[3].status().await.unwrap().unwrap().last_error.is_none(), "{shown:?}");
+        assert!(sessions[3].status().await.unwrap().unwrap().last_error.is_none(), "{displayed:?}");
         scene.clock.sleep(SECOND * 30).await;
         for session in &sessions {
             session.access_token().await.unwrap();

@@ -111,38 +111,38 @@ const PLANTED_SECRETS: [&str; 4] = [CLIENT_SECRET, CODE, ACCESS_TOKEN, REFRESH_T
 async fn login_and_refresh_show_no_secret_in_debug_or_log() {
     capture_logs();
     let server = server(json(200, TOKENS)).await;
-    let mut shown = DebugOutput::default();
+    let mut displayed = DebugOutput::default();
     let builder = builder(Service::webex().with_base_url(server.uri()));
-    shown.debug(&builder);
+    displayed.debug(&builder);
     let webex = builder.build().unwrap();
-    shown.debug(&webex);
-    shown.debug(&webex.authorize().payload(&"PLANTED-payload").state_suffix("eu"));
+    displayed.debug(&webex);
+    displayed.debug(&webex.authorize().payload(&"PLANTED-payload").state_suffix("eu"));
 
     let (url, pending) = webex.authorize().payload(&"PLANTED-payload").begin().unwrap();
-    shown.debug(&url);
-    shown.debug(&pending);
+    displayed.debug(&url);
+    displayed.debug(&pending);
     let (state, challenge) = (parameter(url.as_str(), "state"), parameter(url.as_str(), "code_challenge"));
     let stored = pending.to_stored().unwrap();
-    shown.debug(&stored);
+    displayed.debug(&stored);
     let verifier = serde_json::from_str::<serde_json::Value>(stored.expose()).unwrap()["code_verifier"].clone();
     let callback = Callback::parse(format!("code={CODE}&state={state}")).unwrap();
-    shown.debug(&callback);
+    displayed.debug(&callback);
     let code = webex.accept(pending, callback).unwrap();
-    shown.debug(&code);
+    displayed.debug(&code);
     let options = ExchangeOptions::new().user_info(&"PLANTED-user-info").unwrap();
     let login = webex.exchange_with(code, options).await.unwrap();
-    shown.debug(&login);
+    displayed.debug(&login);
     let refreshed = webex.refresh(login.tokens()).await.unwrap();
-    shown.debug(&refreshed);
-    shown.debug(&refreshed.access_token());
-    shown.debug(&refreshed.refresh_token());
-    shown.debug(&refreshed.to_stored().unwrap());
+    displayed.debug(&refreshed);
+    displayed.debug(&refreshed.access_token());
+    displayed.debug(&refreshed.refresh_token());
+    displayed.debug(&refreshed.to_stored().unwrap());
     webex.person(refreshed.access_token()).await.unwrap_err();
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), refreshed).await.unwrap();
     assert_eq!(session.send(api_request(&server)).await.unwrap().status(), 200);
-    shown.error(&session.send(unreachable_api_request()).await.unwrap_err());
-    shown.debug(&(&manager, &session));
+    displayed.error(&session.send(unreachable_api_request()).await.unwrap_err());
+    displayed.debug(&(&manager, &session));
 
     let mut secrets = PLANTED_SECRETS.to_vec();
     secrets.extend([
@@ -153,7 +153,7 @@ async fn login_and_refresh_show_no_secret_in_debug_or_log() {
         &challenge,
         verifier.as_str().unwrap(),
     ]);
-    shown.assert_hides(&secrets);
+    displayed.assert_hides(&secrets);
     let basic = {
         use base64::Engine as _;
         base64::engine::general_purpose::STANDARD.encode(format!("C1:{CLIENT_SECRET}"))
@@ -188,7 +188,7 @@ async fn device_login_shows_no_code_or_token_in_debug_or_log() {
     let echo = r#"{"error":"ERROR","error_description":"PLANTED-device-code-8 PLANTED-client-secret-1"}"#;
     let server = MockServer::start().await;
     Mock::given(path("/device/authorize")).respond_with(json(200, start)).mount(&server).await;
-    for answer in [
+    for response in [
         json(428, &echo.replace("ERROR", DEVICE_CODE)),
         json(503, &echo.replace("ERROR", DEVICE_CODE)).insert_header("trackingid", DEVICE_CODE),
         json(200, r#"{"access_token":"PLANTED-device-code-8\n"}"#),
@@ -196,40 +196,40 @@ async fn device_login_shows_no_code_or_token_in_debug_or_log() {
         json(200, TOKENS),
         json(400, &echo.replace("ERROR", "invalid_grant")).insert_header("trackingid", DEVICE_CODE),
     ] {
-        Mock::given(path("/device/token")).respond_with(answer).up_to_n_times(1).mount(&server).await;
+        Mock::given(path("/device/token")).respond_with(response).up_to_n_times(1).mount(&server).await;
     }
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
-    let mut shown = DebugOutput::default();
+    let mut displayed = DebugOutput::default();
 
     for ending in ["LoggedIn", "Failed"] {
         let options = ExchangeOptions::new().user_info(&"PLANTED-user-info").unwrap();
         let start = DeviceLogin::builder(&webex).options(options).payload(&"PLANTED-payload");
-        shown.debug(&start);
+        displayed.debug(&start);
         let mut device = start.start().await.unwrap();
-        shown.debug(&device);
+        displayed.debug(&device);
         let stored = device.to_stored().unwrap();
-        shown.debug(&stored);
+        displayed.debug(&stored);
         assert!(stored.expose().contains(DEVICE_CODE));
-        shown.error(&DeviceLogin::from_stored(&webex, &stored.expose()[..90]).unwrap_err());
-        shown.debug(&device.qr().unwrap());
+        displayed.error(&DeviceLogin::from_stored(&webex, &stored.expose()[..90]).unwrap_err());
+        displayed.debug(&device.qr().unwrap());
         while let Some(state) = device.next().await {
-            shown.debug(&state);
-            let _ = writeln!(shown.0, "{state}");
+            displayed.debug(&state);
+            let _ = writeln!(displayed.0, "{state}");
         }
-        shown.error(&device.wait().await.unwrap_err());
-        assert!(shown.0.contains(ending), "{}", shown.0);
+        displayed.error(&device.wait().await.unwrap_err());
+        assert!(displayed.0.contains(ending), "{}", displayed.0);
     }
 
-    assert!(shown.0.contains("SlowedDown") && shown.0.contains("PollFailed"), "{}", shown.0);
+    assert!(displayed.0.contains("SlowedDown") && displayed.0.contains("PollFailed"), "{}", displayed.0);
     let mut secrets = PLANTED_SECRETS.to_vec();
     secrets.extend([DEVICE_CODE, "PLANTED-user-code-9", "PLANTED-payload", "PLANTED-user-info"]);
-    shown.assert_hides(&secrets);
+    displayed.assert_hides(&secrets);
     let log = captured_logs();
-    for told in
+    for reported in
         [r#"endpoint="device_code""#, r#"endpoint="device""#, "device polling slowed down", "device poll failed"]
     {
-        assert!(log.0.contains(told), "{told}: {}", log.0);
+        assert!(log.0.contains(reported), "{reported}: {}", log.0);
     }
     log.assert_hides(&secrets);
 }
@@ -274,24 +274,24 @@ async fn session_shows_no_secret_in_events_or_traces() {
     let ailing = store.clone();
     let manager = TokenManager::builder(webex.clone(), store.clone())
         .on_event(move |event| {
-            let mut shown = listener.lock().unwrap();
-            shown.debug(event);
+            let mut displayed = listener.lock().unwrap();
+            displayed.debug(event);
             if matches!(event, SessionEvent::SaveFailed { .. }) {
                 ailing.recover();
             }
             match event {
                 SessionEvent::RefreshFailed { error, .. }
                 | SessionEvent::LoginRequired { error, .. }
-                | SessionEvent::SaveFailed { error, .. } => shown.error(error),
+                | SessionEvent::SaveFailed { error, .. } => displayed.error(error),
                 _ => {}
             }
         })
         .build()
         .unwrap();
-    let mut shown = DebugOutput::default();
+    let mut displayed = DebugOutput::default();
     let key = TokenKey::new("the-kept-login").unwrap();
     let session = manager.put_opts(&key, tokens(&webex).await, PutOptions::new().data(&"PLANTED-data")).await.unwrap();
-    shown.debug(&(&manager, &session));
+    displayed.debug(&(&manager, &session));
 
     // The lease is saved. The new tokens cannot be saved until the operator fixes the store.
     clock.advance(Duration::from_secs(1_209_600));
@@ -299,13 +299,13 @@ async fn session_shows_no_secret_in_events_or_traces() {
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
     assert_eq!(session.send(api_request(&server)).await.unwrap().status(), 400);
-    shown.error(&session.send(unreachable_api_request()).await.unwrap_err());
+    displayed.error(&session.send(unreachable_api_request()).await.unwrap_err());
     clock.advance(Duration::from_secs(3600));
-    shown.error(&session.access_token().await.unwrap_err());
-    shown.error(&session.send(api_request(&server)).await.unwrap_err());
-    shown.debug(&(&manager, &session));
+    displayed.error(&session.access_token().await.unwrap_err());
+    displayed.error(&session.send(api_request(&server)).await.unwrap_err());
+    displayed.debug(&(&manager, &session));
     manager.remove(&key).await.unwrap();
-    shown.error(&session.access_token().await.unwrap_err());
+    displayed.error(&session.access_token().await.unwrap_err());
 
     let mut secrets = PLANTED_SECRETS.to_vec();
     secrets.extend([
@@ -315,7 +315,7 @@ async fn session_shows_no_secret_in_events_or_traces() {
         "PLANTED-query",
         "PLANTED-body",
     ]);
-    shown.assert_hides(&secrets);
+    displayed.assert_hides(&secrets);
     let events = events.lock().unwrap();
     for event in ["Refreshed", "SaveFailed", "LoginRequired"] {
         assert!(events.0.contains(event), "{event}: {}", events.0);
@@ -360,8 +360,8 @@ async fn errors_show_no_secret_echoed_by_server() {
     for body in bodies {
         for status in [200, 302, 400, 401, 403, 429, 500, 503] {
             let echo = format!("{CODE}{REFRESH_TOKEN}{ACCESS_TOKEN}");
-            let answer = json(status, &body).insert_header("trackingid", echo);
-            let hostile = server(answer.insert_header("location", format!("http://localhost/{CODE}"))).await;
+            let response = json(status, &body).insert_header("trackingid", echo);
+            let hostile = server(response.insert_header("location", format!("http://localhost/{CODE}"))).await;
             let webex = same(hostile.uri());
             let (pending, callback) = pending_and_callback(&webex);
             // Each call knows the secrets that it sent, and the server has no others.
@@ -379,21 +379,21 @@ async fn errors_show_no_secret_echoed_by_server() {
 }
 
 fn error_output(error: &webex_oauth::Error) -> DebugOutput {
-    let mut shown = DebugOutput::default();
-    shown.error(error);
-    shown
+    let mut displayed = DebugOutput::default();
+    displayed.error(error);
+    displayed
 }
 
 #[test]
 fn token_hint_shows_no_part_of_secret() {
     let organization = "1eb65fdf-9643-417f-9974-ad72cae0e10f";
-    let mut shown = DebugOutput::default();
+    let mut displayed = DebugOutput::default();
     let access_token = AccessToken::new(format!("{ACCESS_TOKEN}_PF84_{organization}")).unwrap();
-    shown.debug(&access_token.hint().unwrap());
+    displayed.debug(&access_token.hint().unwrap());
     let refresh_token = RefreshToken::new(format!("{REFRESH_TOKEN}_{REFRESH_TOKEN}_PF84_consumer")).unwrap();
-    shown.debug(&refresh_token.hint().unwrap());
-    assert!(shown.0.contains("PF84") && shown.0.contains(organization), "{}", shown.0);
-    shown.assert_hides(&PLANTED_SECRETS);
+    displayed.debug(&refresh_token.hint().unwrap());
+    assert!(displayed.0.contains("PF84") && displayed.0.contains(organization), "{}", displayed.0);
+    displayed.assert_hides(&PLANTED_SECRETS);
     // An invalid cluster is part of the secret.
     assert!(AccessToken::new(format!("a_{ACCESS_TOKEN}_consumer")).unwrap().hint().is_none());
 }
@@ -403,33 +403,33 @@ fn security_context_shows_token_only_when_exposed() {
     let token = AccessToken::new(ACCESS_TOKEN).unwrap();
     let context = SecurityContext::new("acme", User::Email("jane@example.com".into()), &token).unwrap();
     let xml = context.to_xml();
-    let mut shown = DebugOutput::default();
-    shown.debug(&(&context, &xml));
-    shown
+    let mut displayed = DebugOutput::default();
+    displayed.debug(&(&context, &xml));
+    displayed
         .error(&SecurityContext::new(ACCESS_TOKEN.to_owned() + "!", User::WebexId("jane".into()), &token).unwrap_err());
-    shown.error(&SecurityContext::new("acme", User::WebexId(format!("{CODE}\0")), &token).unwrap_err());
-    assert!(shown.0.contains("jane@example.com") && xml.expose().contains(ACCESS_TOKEN), "{}", shown.0);
-    shown.assert_hides(&PLANTED_SECRETS);
+    displayed.error(&SecurityContext::new("acme", User::WebexId(format!("{CODE}\0")), &token).unwrap_err());
+    assert!(displayed.0.contains("jane@example.com") && xml.expose().contains(ACCESS_TOKEN), "{}", displayed.0);
+    displayed.assert_hides(&PLANTED_SECRETS);
 }
 
 #[test]
 fn invalid_input_errors_show_no_secret() {
-    let mut shown = DebugOutput::default();
-    shown.error(&AccessToken::new(format!("{ACCESS_TOKEN}\n")).unwrap_err());
-    shown.error(&RefreshToken::new(format!("{REFRESH_TOKEN}\n")).unwrap_err());
-    shown.error(&REFRESH_TOKEN.parse::<ApplicationId>().unwrap_err());
-    shown.error(&Scopes::from_authorization_url(format!("scope=\"{CODE}")).unwrap_err());
-    shown.error(&format!("{CLIENT_SECRET}\"").parse::<Scopes>().unwrap_err());
+    let mut displayed = DebugOutput::default();
+    displayed.error(&AccessToken::new(format!("{ACCESS_TOKEN}\n")).unwrap_err());
+    displayed.error(&RefreshToken::new(format!("{REFRESH_TOKEN}\n")).unwrap_err());
+    displayed.error(&REFRESH_TOKEN.parse::<ApplicationId>().unwrap_err());
+    displayed.error(&Scopes::from_authorization_url(format!("scope=\"{CODE}")).unwrap_err());
+    displayed.error(&format!("{CLIENT_SECRET}\"").parse::<Scopes>().unwrap_err());
     for text in [TOKENS, "PLANTED-code-2", "{\"v\":1,\"access_token\":\"PLANTED-access-token-3\"}"] {
-        shown.error(&TokenSet::from_stored(text).unwrap_err());
-        shown.error(&PendingAuthorization::from_stored(text).unwrap_err());
+        displayed.error(&TokenSet::from_stored(text).unwrap_err());
+        displayed.error(&PendingAuthorization::from_stored(text).unwrap_err());
     }
-    shown.error(&Callback::parse(format!("code={CODE}&code={CODE}&state={CODE}")).unwrap_err());
+    displayed.error(&Callback::parse(format!("code={CODE}&code={CODE}&state={CODE}")).unwrap_err());
     let secret = builder(Service::webex()).client_secret(format!("{CLIENT_SECRET}\n")).build().unwrap_err();
-    shown.error(&secret);
+    displayed.error(&secret);
     let password = builder(Service::webex()).redirect_uri(format!("https://me:{CLIENT_SECRET}@example.com/")).build();
-    shown.error(&password.unwrap_err());
+    displayed.error(&password.unwrap_err());
     let password = builder(Service::webex().with_base_url(format!("https://me:{CLIENT_SECRET}@example.com/"))).build();
-    shown.error(&password.unwrap_err());
-    shown.assert_hides(&PLANTED_SECRETS);
+    displayed.error(&password.unwrap_err());
+    displayed.assert_hides(&PLANTED_SECRETS);
 }

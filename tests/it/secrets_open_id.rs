@@ -51,8 +51,8 @@ impl Secrets {
         id_token.split('.').skip(1).filter(|part| !part.is_empty()).for_each(|part| self.add(part));
     }
 
-    fn assert_hidden_in(&self, shown: &DebugOutput) {
-        shown.assert_hides(&self.0.iter().map(String::as_str).collect::<Vec<_>>());
+    fn assert_hidden_in(&self, displayed: &DebugOutput) {
+        displayed.assert_hides(&self.0.iter().map(String::as_str).collect::<Vec<_>>());
     }
 }
 
@@ -67,11 +67,11 @@ fn grant_tokens(issuer: &Issuer, access_token: &str, refresh_token: &str, id_tok
 async fn log_in(
     issuer: &Issuer,
     secrets: &mut Secrets,
-    shown: &mut DebugOutput,
+    displayed: &mut DebugOutput,
     sign: impl FnOnce(&str) -> String,
 ) -> webex_oauth::Result<Login> {
     let (url, pending) = issuer.webex.authorize().begin().unwrap();
-    shown.debug(&(&url, &pending, pending.to_stored().unwrap()));
+    displayed.debug(&(&url, &pending, pending.to_stored().unwrap()));
     let [nonce, state] = ["nonce", "state"].map(|name| parameter(url.as_str(), name));
     let id_token = sign(&nonce);
     secrets.add(&nonce);
@@ -85,7 +85,7 @@ async fn log_in(
 #[tokio::test]
 async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     let issuer = start_issuer().await;
-    let (mut secrets, mut shown) = (Secrets::new(), DebugOutput::default());
+    let (mut secrets, mut displayed) = (Secrets::new(), DebugOutput::default());
     issuer.set_response(
         "/.well-known/openid-configuration",
         answer(
@@ -98,18 +98,18 @@ async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     issuer.set_response("/revoke", answer(200, ""));
     let (key, webex) = (Key::one(), &issuer.webex);
 
-    shown.debug(&webex.discover().await.unwrap());
+    displayed.debug(&webex.discover().await.unwrap());
     let mut nonce = String::new();
     let signed = |own: &str| {
         own.clone_into(&mut nonce);
         key.sign(&header("k1"), &issuer.claims(own))
     };
-    let mut login = log_in(&issuer, &mut secrets, &mut shown, signed).await.unwrap();
+    let mut login = log_in(&issuer, &mut secrets, &mut displayed, signed).await.unwrap();
     let info = webex.user_info_for(&mut login).await.unwrap();
-    let stray = IdToken::new(login.tokens().id_token().unwrap().expose());
-    shown.debug(&webex.verify_id_token(&stray, &nonce).await.unwrap());
-    shown.debug(&(&login, login.id_token(), login.tokens(), login.tokens().id_token(), &info, &stray));
-    shown.debug(&login.tokens().to_stored().unwrap());
+    let unrelated = IdToken::new(login.tokens().id_token().unwrap().expose());
+    displayed.debug(&webex.verify_id_token(&unrelated, &nonce).await.unwrap());
+    displayed.debug(&(&login, login.id_token(), login.tokens(), login.tokens().id_token(), &info, &unrelated));
+    displayed.debug(&login.tokens().to_stored().unwrap());
 
     let events = Arc::new(Mutex::new(DebugOutput::default()));
     let listener = Arc::clone(&events);
@@ -127,18 +127,18 @@ async fn openid_login_shows_no_secret_in_debug_events_or_log() {
     grant_tokens(&issuer, NEW_ACCESS_TOKEN, NEW_REFRESH_TOKEN, &refreshed);
     assert_eq!(session.access_token().await.unwrap().expose(), NEW_ACCESS_TOKEN);
     manager.wait_idle().await.unwrap();
-    shown.debug(&(
+    displayed.debug(&(
         session.user_info().await.unwrap(),
         session.status().await.unwrap(),
         session.account().await.unwrap(),
     ));
-    shown.debug(&(&manager, &session));
+    displayed.debug(&(&manager, &session));
     let disconnected = session.disconnect_everywhere().await.unwrap();
-    shown.debug(&disconnected);
+    displayed.debug(&disconnected);
     assert!(matches!(disconnected.revocation, Revocation::Revoked));
-    shown.error(&session.user_info().await.unwrap_err());
+    displayed.error(&session.user_info().await.unwrap_err());
 
-    secrets.assert_hidden_in(&shown);
+    secrets.assert_hidden_in(&displayed);
     let events = events.lock().unwrap();
     assert!(events.0.contains("Refreshed"), "{}", events.0);
     secrets.assert_hidden_in(&events);
@@ -184,7 +184,7 @@ fn invalid_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
 async fn rejected_id_token_is_not_quoted() {
     let issuer = start_issuer().await;
     issuer.set_response(ISSUER_JWKS_PATH, answer(404, "{}"));
-    let (mut secrets, mut shown) = (Secrets::new(), DebugOutput::default());
+    let (mut secrets, mut displayed) = (Secrets::new(), DebugOutput::default());
     for planted in ["PLANTED-other-nonce-7", "PLANTED-hash-8", "PLANTED-no-token-9"] {
         secrets.add(planted);
     }
@@ -192,17 +192,17 @@ async fn rejected_id_token_is_not_quoted() {
         // A key set is available if keys are fetched.
         issuer.clock.advance(Duration::from_secs(1));
         let bad = |nonce: &str| invalid_id_tokens(&issuer, nonce).swap_remove(number);
-        let error = log_in(&issuer, &mut secrets, &mut shown, bad).await.unwrap_err();
-        let _ = writeln!(shown.0, "{number}");
-        shown.error(&error);
+        let error = log_in(&issuer, &mut secrets, &mut displayed, bad).await.unwrap_err();
+        let _ = writeln!(displayed.0, "{number}");
+        displayed.error(&error);
 
         let alone = IdToken::new(invalid_id_tokens(&issuer, "PLANTED-nonce-10").swap_remove(number));
-        shown.error(&issuer.webex.verify_id_token(&alone, "PLANTED-nonce-11").await.unwrap_err());
+        displayed.error(&issuer.webex.verify_id_token(&alone, "PLANTED-nonce-11").await.unwrap_err());
         secrets.add_id_token(alone.expose());
     }
     secrets.add("PLANTED-nonce-1");
 
-    secrets.assert_hidden_in(&shown);
+    secrets.assert_hidden_in(&displayed);
     secrets.assert_hidden_in(&captured_logs());
 }
 
@@ -224,28 +224,28 @@ fn echo_responses(sent: &str, id_token: &str) -> Vec<ResponseTemplate> {
 #[tokio::test]
 async fn userinfo_and_revocation_errors_quote_no_secret() {
     let issuer = start_issuer().await;
-    let (mut secrets, mut shown) = (Secrets::new(), DebugOutput::default());
+    let (mut secrets, mut displayed) = (Secrets::new(), DebugOutput::default());
     let key = Key::one();
     let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
     let jane = TokenKey::new("jane").unwrap();
     let signed = |nonce: &str| key.sign(&header("k1"), &issuer.claims(nonce));
     for number in 0..echo_responses("", "").len() {
-        let mut login = log_in(&issuer, &mut secrets, &mut shown, signed).await.unwrap();
+        let mut login = log_in(&issuer, &mut secrets, &mut displayed, signed).await.unwrap();
         let echo = |sent: &str| echo_responses(sent, login.tokens().id_token().unwrap().expose()).swap_remove(number);
         issuer.set_response("/userinfo", echo(ACCESS_TOKEN));
         issuer.set_response("/revoke", echo(&format!("{REFRESH_TOKEN} {CLIENT_SECRET}")));
-        let _ = writeln!(shown.0, "{number}");
-        shown.error(&issuer.webex.user_info_for(&mut login).await.unwrap_err());
+        let _ = writeln!(displayed.0, "{number}");
+        displayed.error(&issuer.webex.user_info_for(&mut login).await.unwrap_err());
         let session = manager.put(&jane, login).await.unwrap();
-        shown.error(&session.user_info().await.unwrap_err());
+        displayed.error(&session.user_info().await.unwrap_err());
 
         let revocation = session.disconnect_everywhere().await.unwrap().revocation;
 
         if let Revocation::Failed(error) = revocation {
-            shown.error(&error);
+            displayed.error(&error);
         }
     }
 
-    secrets.assert_hidden_in(&shown);
+    secrets.assert_hidden_in(&displayed);
     secrets.assert_hidden_in(&captured_logs());
 }

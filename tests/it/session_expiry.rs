@@ -26,7 +26,7 @@ async fn renewed_meetings_session_emits_no_false_expiry_event() {
         .clock(clock.clone())
         .start()
         .await;
-    let (manager, heard) = manager_with_events(&mock.client(), &MemoryStore::new());
+    let (manager, received) = manager_with_events(&mock.client(), &MemoryStore::new());
     let (url, pending) = mock.client().authorize().begin().unwrap();
     let login = mock.client().login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     let session = manager.put(&key("jane"), login).await.unwrap();
@@ -37,7 +37,7 @@ async fn renewed_meetings_session_emits_no_false_expiry_event() {
     }
     session.access_token().await.unwrap();
     assert!(mock.refreshes() >= 2, "{}", mock.refreshes());
-    assert_eq!(heard.events_except_refreshes(), [""; 0], "an unknown expiry causes no event");
+    assert_eq!(received.events_except_refreshes(), [""; 0], "an unknown expiry causes no event");
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn refresh_without_refresh_token_updates_refresh_expiry() {
         false => token_response(("a", TWO_WEEKS), ("jane", DAY * 90)),
     });
     let webex = fake.client(&clock);
-    let (manager, heard) = manager_with_events(&webex, &MemoryStore::new());
+    let (manager, received) = manager_with_events(&webex, &MemoryStore::new());
     let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
     let keep_alive = keep_alive_without_delay(&manager);
     for _ in 0..200 {
@@ -57,7 +57,7 @@ async fn refresh_without_refresh_token_updates_refresh_expiry() {
     }
     let end = session.status().await.unwrap().unwrap().refresh_token_expires_at;
     assert_eq!((end, fake.refreshes()), (Some(NOW + DAY * 270), 3), "one every sixty days");
-    assert_eq!(heard.events_except_refreshes(), [""; 0]);
+    assert_eq!(received.events_except_refreshes(), [""; 0]);
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn assert_expiring_event_two_weeks_ahead(access: Duration, step: Duration,
     let end = NOW + DAY * 20;
     let fake = FakeServer::with_fixed_expiry(&clock, access, DAY * 20);
     let webex = fake.client(&clock);
-    let (manager, heard) = manager_with_events(&webex, &MemoryStore::new());
+    let (manager, received) = manager_with_events(&webex, &MemoryStore::new());
     let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
     let keep_alive = keep_alive_without_delay(&manager);
     let mut told_at = None;
@@ -92,14 +92,14 @@ async fn assert_expiring_event_two_weeks_ahead(access: Duration, step: Duration,
         if clock.now().since(NOW).as_secs().is_multiple_of(HOUR.as_secs()) {
             keep_alive.sweep().await.unwrap();
         }
-        if told_at.is_none() && heard.count("expiring jane") > 0 {
+        if told_at.is_none() && received.count("expiring jane") > 0 {
             told_at = Some(clock.now());
         }
     }
     let ahead = told_at.map(|at| end.since(at));
     let is_in_time = ahead.is_some_and(|ahead| ahead <= TWO_WEEKS && ahead >= TWO_WEEKS - HOUR * 2);
     assert!(is_in_time, "it died, and was announced so long before: {ahead:?}");
-    assert_eq!(heard.events_except_refreshes(), ["expiring jane", "required jane"]);
+    assert_eq!(received.events_except_refreshes(), ["expiring jane", "required jane"]);
 }
 
 #[tokio::test]
@@ -117,20 +117,20 @@ async fn session_ending_within_14_days_emits_expiring_within_2_hours() {
     let clock = ManualClock::new(NOW);
     let fake = FakeServer::with_fixed_expiry(&clock, TWO_WEEKS, DAY * 13);
     let webex = fake.client(&clock);
-    let (manager, heard) = manager_with_events(&webex, &MemoryStore::new());
+    let (manager, received) = manager_with_events(&webex, &MemoryStore::new());
     let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
     let keep_alive = keep_alive_without_delay(&manager);
     for _ in 0..2 {
         clock.advance(HOUR);
         keep_alive.sweep().await.unwrap();
     }
-    assert_eq!(heard.events_except_refreshes(), ["expiring jane"]);
+    assert_eq!(received.events_except_refreshes(), ["expiring jane"]);
     assert_eq!(session.status().await.unwrap().unwrap().expires_at, Some(NOW + DAY * 13));
     for _ in 2..13 * 24 {
         clock.advance(HOUR);
         keep_alive.sweep().await.unwrap();
     }
-    assert_eq!(heard.events_except_refreshes(), ["expiring jane", "required jane"], "each event once");
+    assert_eq!(received.events_except_refreshes(), ["expiring jane", "required jane"], "each event once");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn zero_refresh_token_lifetime_is_ignored_without_refresh() {
     let clock = ManualClock::new(NOW);
     let fake = FakeServer::new(|_| token_response(("a", TWO_WEEKS), ("jane", Duration::ZERO)));
     let webex = fake.client(&clock);
-    let (manager, heard) = manager_with_events(&webex, &MemoryStore::new());
+    let (manager, received) = manager_with_events(&webex, &MemoryStore::new());
     let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
     let keep_alive = keep_alive_without_delay(&manager);
     for _ in 0..24 * 60 {
@@ -148,7 +148,7 @@ async fn zero_refresh_token_lifetime_is_ignored_without_refresh() {
     let status = session.status().await.unwrap().unwrap();
     assert_eq!(status.state, SessionState::Connected);
     assert_eq!((status.refresh_token_expires_at, status.expires_at, fake.refreshes()), (None, None, 0));
-    assert_eq!(heard.events_except_refreshes(), [""; 0]);
+    assert_eq!(received.events_except_refreshes(), [""; 0]);
 }
 
 /// A login is valid for ninety days, and each refresh extends it to ten more days from then on.
@@ -168,7 +168,7 @@ async fn session_with_shorter_lifetime_after_refresh_stays_connected() {
             token_response(("a", TWO_WEEKS), ("jane", DAY * days))
         });
         let webex = fake.client(&clock);
-        let (manager, heard) = manager_with_events(&webex, &MemoryStore::new());
+        let (manager, received) = manager_with_events(&webex, &MemoryStore::new());
         let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
         let keep_alive = keep_alive_without_delay(&manager);
         while clock.now() < NOW + DAY * 150 {
@@ -176,7 +176,7 @@ async fn session_with_shorter_lifetime_after_refresh_stays_connected() {
             keep_alive.sweep().await.unwrap();
         }
         assert!(session.access_token().await.is_ok(), "swept every {step:?}, and expired");
-        assert_eq!(heard.events_except_refreshes(), [""; 0], "{step:?}");
+        assert_eq!(received.events_except_refreshes(), [""; 0], "{step:?}");
         assert!((10..=20).contains(&fake.refreshes()), "{step:?}: {} refreshes", fake.refreshes());
     }
 }
@@ -190,7 +190,7 @@ async fn ended_session_emits_login_required_event_once() {
     });
     let (webex, store) = (fake.client(&clock), MemoryStore::new());
     manager_with_events(&webex, &store).0.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
-    let (manager, heard) = manager_with_events(&webex, &store);
+    let (manager, received) = manager_with_events(&webex, &store);
     clock.advance(DAY * 61);
     let keep_alive = keep_alive_without_delay(&manager);
     assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (0, 1, 0, true));
@@ -199,5 +199,5 @@ async fn ended_session_emits_login_required_event_once() {
         assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
     }
     manager.wait_idle().await.unwrap();
-    assert_eq!(heard.events_except_refreshes(), ["required jane"]);
+    assert_eq!(received.events_except_refreshes(), ["required jane"]);
 }

@@ -248,7 +248,7 @@ async fn rejected_call_is_repeated_once_with_new_token() {
     let first = session.access_token().await.unwrap();
     clock.advance(MIN_AGE);
     let calls = AtomicUsize::new(0);
-    let answer: Result<_, Error> = session
+    let response: Result<_, Error> = session
         .with_token(
             |token| {
                 let is_first = token == first;
@@ -262,10 +262,10 @@ async fn rejected_call_is_repeated_once_with_new_token() {
                     }
                 }
             },
-            |answer| answer.as_ref().is_err_and(Error::is_token_rejected),
+            |response| response.as_ref().is_err_and(Error::is_token_rejected),
         )
         .await;
-    assert_eq!(answer.unwrap().email(), Some("jane@example.com"));
+    assert_eq!(response.unwrap().email(), Some("jane@example.com"));
     assert_eq!((calls.load(Ordering::SeqCst), mock.refreshes()), (2, 1));
 }
 
@@ -522,8 +522,8 @@ async fn retry_after_applies_to_all_callers() {
 
 #[tokio::test]
 async fn old_token_is_served_during_outage_with_few_requests() {
-    let heard = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
-    let counters = Arc::clone(&heard);
+    let received = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let counters = Arc::clone(&received);
     let listener = move |event: &SessionEvent| {
         let is_failure = matches!(event, SessionEvent::RefreshFailed { .. });
         counters[usize::from(!is_failure)].fetch_add(1, Ordering::SeqCst);
@@ -539,7 +539,7 @@ async fn old_token_is_served_during_outage_with_few_requests() {
     let sent = refreshes(&server).await;
     assert!((3..300).contains(&sent), "{sent} requests in an hour");
     // Each attempt sends three requests before it fails, and reports one failure.
-    let [failures, others] = &*heard;
+    let [failures, others] = &*received;
     let failures = failures.load(Ordering::SeqCst);
     assert!(failures >= 1 && failures <= sent / 3, "{failures} failures were reported for {sent} requests");
     assert_eq!(others.load(Ordering::SeqCst), 0, "and nothing else");
@@ -558,22 +558,22 @@ async fn unchanged_or_short_token_causes_no_refresh_loop() {
     let short = r#"{"access_token":"short","expires_in":5}"#;
     let none = r#"{"access_token":"none","expires_in":0}"#;
     // In a minute the short-lived token expires twelve times. Two more are expired on receipt.
-    for (answer, in_a_minute) in [(TOKENS, 0..=0), (short, 12..=20), (none, 2..=2)] {
-        let (server, clock, manager, session) = scripted_server(json(200, answer)).await;
+    for (response, in_a_minute) in [(TOKENS, 0..=0), (short, 12..=20), (none, 2..=2)] {
+        let (server, clock, manager, session) = scripted_server(json(200, response)).await;
         clock.advance(TWO_WEEKS.mul_f64(0.9));
         for _ in 0..20 {
             session.access_token().await.unwrap();
             manager.wait_idle().await.unwrap();
         }
         let before = refreshes(&server).await;
-        assert_eq!(before, 1, "{answer}");
+        assert_eq!(before, 1, "{response}");
         for _ in 0..60 {
             clock.advance(Duration::from_secs(1));
             session.access_token().await.unwrap();
             manager.wait_idle().await.unwrap();
         }
         let sent = refreshes(&server).await - before;
-        assert!(in_a_minute.contains(&sent), "{answer}: {sent}");
+        assert!(in_a_minute.contains(&sent), "{response}: {sent}");
     }
 }
 
@@ -920,8 +920,8 @@ async fn listener_may_call_its_manager() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let home: Arc<OnceLock<(TokenManager, AccessToken)>> = Arc::default();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let (at_home, asking) = (Arc::clone(&home), Arc::clone(&asked));
+    let requested = Arc::new(Mutex::new(Vec::new()));
+    let (at_home, asking) = (Arc::clone(&home), Arc::clone(&requested));
     let manager = TokenManager::builder(mock.client(), MemoryStore::new())
         .on_event(move |event| {
             let (manager, old) = at_home.get().unwrap();
@@ -955,12 +955,12 @@ async fn listener_may_call_its_manager() {
     session.access_token().await.unwrap_err();
     manager.wait_idle().await.unwrap();
 
-    let mut told = Vec::new();
-    let asked = std::mem::take(&mut *asked.lock().unwrap());
-    for (name, status) in asked {
-        told.push((name, matches!(status.await.unwrap(), SessionState::LoginRequired { .. })));
+    let mut reported = Vec::new();
+    let requested = std::mem::take(&mut *requested.lock().unwrap());
+    for (name, status) in requested {
+        reported.push((name, matches!(status.await.unwrap(), SessionState::LoginRequired { .. })));
     }
-    assert_eq!(told, [("refreshed", false), ("failed", false), ("login required", true)]);
+    assert_eq!(reported, [("refreshed", false), ("failed", false), ("login required", true)]);
 }
 
 #[tokio::test]
@@ -1059,10 +1059,10 @@ async fn session_of_other_client_is_replaced_only_explicitly() {
     let (mock, _clock, _manager, _session) = stored_session(store.clone()).await;
     let other = MockWebex::start().await;
     let manager = TokenManager::new(other.client(), store).unwrap();
-    let theirs = log_in(&other, &other.client()).await;
-    let error = manager.put(&key("jane"), theirs.clone()).await.unwrap_err();
+    let other_value = log_in(&other, &other.client()).await;
+    let error = manager.put(&key("jane"), other_value.clone()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClientMismatch);
-    manager.put_opts(&key("jane"), theirs, PutOptions::new().replace_account()).await.unwrap();
+    manager.put_opts(&key("jane"), other_value, PutOptions::new().replace_account()).await.unwrap();
     drop(mock);
 }
 

@@ -40,8 +40,8 @@ async fn put_entry(store: &dyn TokenStore, entry: &Entry) {
 }
 
 /// Runs this test again in another process, where [`child`] gives it this path.
-fn start_child(story: &str, path: &Path) -> Command {
-    start_child_test(&format!("stores::{story}"), path)
+fn start_child(scenario: &str, path: &Path) -> Command {
+    start_child_test(&format!("stores::{scenario}"), path)
 }
 
 /// [`start_child`], for a test of any file.
@@ -230,8 +230,8 @@ fn process_killed_during_save_leaves_complete_entry() {
     let store = folder.store();
     runtime.block_on(put_entry(&store, &entry(1, &body(1))));
     for _ in 0..10 {
-        let story = "process_killed_during_save_leaves_complete_entry";
-        let mut child = start_child(story, &folder.0).spawn().unwrap();
+        let scenario = "process_killed_during_save_leaves_complete_entry";
+        let mut child = start_child(scenario, &folder.0).spawn().unwrap();
         wait_for_line(&mut child, "saved");
         child.kill().unwrap();
         child.wait().unwrap();
@@ -398,7 +398,7 @@ async fn symbolic_link_in_store_is_rejected() {
     let shard = file.parent().unwrap().to_owned();
     let elsewhere = folder.0.join("elsewhere");
 
-    let refused = async |place: &Path| {
+    let rejected = async |place: &Path| {
         for error in [
             store.load(&key()).await.err(),
             Some(store.save(&key(), &entry, revision_precondition(&entry)).await.unwrap_err()),
@@ -414,7 +414,7 @@ async fn symbolic_link_in_store_is_rejected() {
     for place in [&file, &shard, &shard.join("lock"), &folder.0.join("webex-logins-v1")] {
         fs::rename(place, &elsewhere).unwrap();
         symlink(&elsewhere, place).unwrap();
-        refused(place).await;
+        rejected(place).await;
         assert!(fs::symlink_metadata(place).unwrap().is_symlink());
         fs::remove_file(place).unwrap();
         fs::rename(&elsewhere, place).unwrap();
@@ -423,10 +423,10 @@ async fn symbolic_link_in_store_is_rejected() {
 
     fs::remove_file(&file).unwrap();
     symlink(folder.0.join("nowhere"), &file).unwrap();
-    refused(&file).await;
+    rejected(&file).await;
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
-    refused(&file).await;
+    rejected(&file).await;
 }
 
 /// Only root can create such files, and only root could read them.
@@ -626,8 +626,8 @@ async fn lock_held_by_other_process_returns_retryable_error() {
     let old = entry(1, b"1");
     put_entry(&store, &old).await;
     let lock = store.path(&key()).with_file_name("lock");
-    let story = "lock_held_by_other_process_returns_retryable_error";
-    let mut holder = start_child(story, &lock).spawn().unwrap();
+    let scenario = "lock_held_by_other_process_returns_retryable_error";
+    let mut holder = start_child(scenario, &lock).spawn().unwrap();
     wait_for_line(&mut holder, "locked");
 
     let error = store.save(&key(), &entry(2, b"2"), revision_precondition(&old)).await.unwrap_err();

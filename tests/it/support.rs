@@ -56,9 +56,9 @@ pub(crate) fn parameter(url: &str, name: &str) -> String {
 }
 
 /// A server that sends the same response to every request.
-pub(crate) async fn server(answer: ResponseTemplate) -> MockServer {
+pub(crate) async fn server(response: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
-    Mock::given(any()).respond_with(answer).mount(&server).await;
+    Mock::given(any()).respond_with(response).mount(&server).await;
     server
 }
 
@@ -181,13 +181,13 @@ impl HoldingTransport {
 impl Transport for HoldingTransport {
     async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
         let body = request.body().clone();
-        let answer = self.transport.exchange(request).await;
+        let response = self.transport.exchange(request).await;
         let is_meant = |gate: &&ResponseHold| String::from_utf8_lossy(&body).contains(gate.pattern);
         if let Some(gate) = self.holds.iter().find(is_meant) {
             gate.held.add_permits(1);
             gate.is_open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
         }
-        answer
+        response
     }
 }
 
@@ -199,9 +199,9 @@ pub(crate) async fn yield_until_idle() {
 }
 
 /// Reports a skipped test. If `CI` is set, that is a failure.
-pub(crate) fn report_skipped(story: &str, why: &str) {
-    print_to_stderr(&format!("!! NOT RUN: {story}: {why}"));
-    assert!(std::env::var_os("CI").is_none(), "{story} was not run: {why}");
+pub(crate) fn report_skipped(scenario: &str, why: &str) {
+    print_to_stderr(&format!("!! NOT RUN: {scenario}: {why}"));
+    assert!(std::env::var_os("CI").is_none(), "{scenario} was not run: {why}");
 }
 
 /// Prints a message past the test harness, which captures the output of passing tests.

@@ -206,10 +206,10 @@ impl InterruptedSweep {
 
 #[tokio::test]
 async fn sweep_serves_no_token_of_replaced_account() {
-    let story = InterruptedSweep::new().await;
-    let new = log_in(&story.webex, "new").await;
-    story.manager.put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account()).await.unwrap();
-    let (session, swept) = story.resume().await;
+    let scenario = InterruptedSweep::new().await;
+    let new = log_in(&scenario.webex, "new").await;
+    scenario.manager.put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account()).await.unwrap();
+    let (session, swept) = scenario.resume().await;
     // The due session has changed. The weekly check of each entry reports that the store is down.
     assert_eq!(sweep_counts(swept), (0, 0, 1, true));
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
@@ -217,24 +217,24 @@ async fn sweep_serves_no_token_of_replaced_account() {
 
 #[tokio::test]
 async fn sweep_serves_no_token_of_account_replaced_elsewhere() {
-    let story = InterruptedSweep::new().await;
-    let new = log_in(&story.webex, "new").await;
-    manager(&story.webex, &story.inner)
+    let scenario = InterruptedSweep::new().await;
+    let new = log_in(&scenario.webex, "new").await;
+    manager(&scenario.webex, &scenario.inner)
         .put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account())
         .await
         .unwrap();
-    story.clock.advance(Duration::from_secs(31));
-    assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "the store was loaded again");
-    let (session, swept) = story.resume().await;
+    scenario.clock.advance(Duration::from_secs(31));
+    assert_eq!(&scenario.session.access_token().await.unwrap(), new.access_token(), "the store was loaded again");
+    let (session, swept) = scenario.resume().await;
     assert_eq!(sweep_counts(swept), (0, 0, 1, true), "as above");
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
 }
 
 #[tokio::test]
 async fn sweep_does_not_restore_token_of_removed_session() {
-    let story = InterruptedSweep::new().await;
-    story.manager.remove(&key("jane")).await.unwrap();
-    let (session, swept) = story.resume().await;
+    let scenario = InterruptedSweep::new().await;
+    scenario.manager.remove(&key("jane")).await.unwrap();
+    let (session, swept) = scenario.resume().await;
     assert_eq!(sweep_counts(swept), (0, 0, 0, true));
     assert!(session.access_token().await.is_err(), "the token of a removed session is served");
 }
@@ -252,7 +252,7 @@ async fn sweep_does_not_report_removed_session_as_ended() {
 #[tokio::test]
 async fn failing_sessions_do_not_delay_newly_due_sessions() {
     let (clock, _fake, webex) = fixture(TWO_WEEKS);
-    let (manager, heard) = manager_with_events(&webex, &SortedStore::default());
+    let (manager, received) = manager_with_events(&webex, &SortedStore::default());
     put_failing(&manager, &webex, 3).await;
     put_all(&manager, &webex, ["n-healthy".to_owned()]).await;
     // One session per hour, as in a service with few users, each ahead of those that fail.
@@ -265,8 +265,8 @@ async fn failing_sessions_do_not_delay_newly_due_sessions() {
     for sweep in 1..=47 {
         let swept = keep_alive.sweep().await.unwrap();
         assert_eq!((swept.login_required, swept.is_complete), (0, true), "{sweep}: {swept:?}");
-        assert_eq!(heard.count("refreshed n-healthy"), 1, "by the first sweep");
-        assert_eq!(heard.count(&format!("refreshed a{:02}", sweep - 1)), 1, "as soon as it is due");
+        assert_eq!(received.count("refreshed n-healthy"), 1, "by the first sweep");
+        assert_eq!(received.count(&format!("refreshed a{:02}", sweep - 1)), 1, "as soon as it is due");
         clock.advance(HOUR);
     }
 }
@@ -274,12 +274,12 @@ async fn failing_sessions_do_not_delay_newly_due_sessions() {
 #[tokio::test]
 async fn pages_of_failing_sessions_do_not_block_sweep() {
     let (clock, fake, webex) = fixture(TWO_WEEKS);
-    let (manager, heard) = manager_with_events(&webex, &SortedStore::default());
+    let (manager, received) = manager_with_events(&webex, &SortedStore::default());
     put_failing(&manager, &webex, 600).await;
     put_all(&manager, &webex, ["n-healthy".to_owned()]).await;
     clock.advance(DAY * 60);
     assert_eq!(sweep_counts(keep_alive_without_delay(&manager).sweep().await.unwrap()), (1, 0, 600, true));
-    assert_eq!((heard.count("refreshed n-healthy"), fake.refreshes()), (1, 601));
+    assert_eq!((received.count("refreshed n-healthy"), fake.refreshes()), (1, 601));
 }
 
 /// Stores sessions with refreshes that fail for a reason of their own.
@@ -312,7 +312,7 @@ async fn file_of_later_version_does_not_block_other_sessions() {
     let folder = TempDir::new();
     let (clock, _fake, webex) = fixture(TWO_WEEKS);
     let store = folder.store();
-    let (manager, heard) = manager_with_events(&webex, &store);
+    let (manager, received) = manager_with_events(&webex, &store);
     put_copies(&manager, &webex, 20).await;
     // The session that is listed first.
     let path = (0..20).map(|number| store.path(&key(&number.to_string()))).min().unwrap();
@@ -320,7 +320,7 @@ async fn file_of_later_version_does_not_block_other_sessions() {
     std::fs::write(&path, &file).unwrap();
     clock.advance(DAY * 61);
     assert_eq!(sweep_counts(keep_alive_without_delay(&manager).sweep().await.unwrap()), (19, 0, 0, true));
-    assert_eq!(heard.events_except_refreshes(), [""; 0]);
+    assert_eq!(received.events_except_refreshes(), [""; 0]);
     assert_eq!(std::fs::read(&path).unwrap(), file.as_bytes(), "it was touched");
 }
 
@@ -358,7 +358,7 @@ async fn abandoned_lease_does_not_block_sweeps_forever() {
     entry.head = Head::from_text(&head.to_string()).unwrap();
     assert_eq!(store.save(&key("jane"), &entry, expect).await.unwrap(), WriteOutcome::Committed);
 
-    let (manager, heard) = manager_with_events(&webex, &store);
+    let (manager, received) = manager_with_events(&webex, &store);
     let keep_alive = keep_alive_without_delay(&manager);
     assert_eq!(sweep_counts(keep_alive.sweep().await.unwrap()), (0, 0, 0, true), "another process may hold the lease");
     clock.advance(HOUR);
@@ -367,7 +367,7 @@ async fn abandoned_lease_does_not_block_sweeps_forever() {
     assert_eq!((sweep.is_finished(), fake.refreshes()), (false, 0), "its holder gets time to save");
     clock.advance(Duration::from_secs(3));
     assert_eq!(sweep_counts(sweep.await.unwrap()), (1, 0, 0, true));
-    assert_eq!((heard.count("refreshed jane"), fake.refreshes()), (1, 1));
+    assert_eq!((received.count("refreshed jane"), fake.refreshes()), (1, 1));
 }
 
 // --- sweeping in the background
@@ -390,16 +390,20 @@ async fn sweep_repeats_after_interval_of_any_length() {
 async fn store_panic_is_reported_and_sweeping_continues() {
     let (clock, _fake, webex) = fixture(TWO_WEEKS);
     let store = FaultyStore::new(MemoryStore::new());
-    let (manager, heard) = manager_with_events(&webex, &store);
+    let (manager, received) = manager_with_events(&webex, &store);
     put_all(&manager, &webex, ["jane".to_owned()]).await;
     clock.advance(DAY * 61);
     store.panic_at_next_listing();
     let _sweeping = keep_alive_without_delay(&manager).start().unwrap();
     yield_until_idle().await;
-    assert_eq!((heard.count("sweep failed"), heard.count("refreshed jane")), (1, 0));
+    assert_eq!((received.count("sweep failed"), received.count("refreshed jane")), (1, 0));
     clock.advance(HOUR / 6);
     yield_until_idle().await;
-    assert_eq!((heard.count("sweep failed"), heard.count("refreshed jane")), (1, 1), "soon after, the next sweeps");
+    assert_eq!(
+        (received.count("sweep failed"), received.count("refreshed jane")),
+        (1, 1),
+        "soon after, the next sweeps"
+    );
 }
 
 #[tokio::test]

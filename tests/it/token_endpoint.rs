@@ -54,9 +54,9 @@ async fn code_exchange_sends_documented_request() {
 
 #[tokio::test]
 async fn meetings_authenticates_in_form_and_resends_pkce_on_refresh() {
-    let answer = r#"{"access_token":"a1","refresh_token":"r1","user_name":"jane","iss":"https://acme.webex.com/x",
+    let response = r#"{"access_token":"a1","refresh_token":"r1","user_name":"jane","iss":"https://acme.webex.com/x",
         "siteid":7,"userid":"8","email":"jane@example.com"}"#;
-    let server = server(json(200, answer)).await;
+    let server = server(json(200, response)).await;
     let webex = builder(Service::meetings().with_base_url(server.uri())).scopes("all_read").build().unwrap();
 
     let first = tokens(&webex).await;
@@ -137,7 +137,7 @@ async fn refresh_without_refresh_token_preserves_previous_one() {
 #[tokio::test]
 async fn token_lifetime_is_parsed_in_any_json_form() {
     let now = UnixTime::from_secs(1_700_000_000);
-    for (written, lives) in [
+    for (written, lifetimes) in [
         ("\"3600\"", Some(3600)),
         ("3600.0", Some(3600)),
         ("0", Some(0)),
@@ -149,7 +149,7 @@ async fn token_lifetime_is_parsed_in_any_json_form() {
         let server = server(json(200, &format!(r#"{{"access_token":"a","expires_in":{written}}}"#))).await;
         let clock = ManualClock::new(now);
         let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
-        let ends = lives.map(|seconds| now + Duration::from_secs(seconds));
+        let ends = lifetimes.map(|seconds| now + Duration::from_secs(seconds));
         assert_eq!(tokens(&webex).await.expires_at(), ends, "{written}");
     }
 }
@@ -199,8 +199,8 @@ async fn failed_response_yields_no_tokens_and_is_not_quoted() {
 async fn invalid_utf8_and_oversized_bodies_are_errors() {
     let not_utf8 = ResponseTemplate::new(200).set_body_raw(b"{\"access_token\":\"\xff\"}".to_vec(), "application/json");
     let huge = ResponseTemplate::new(200).set_body_raw(vec![b' '; 10 * 1024 * 1024], "application/json");
-    for answer in [not_utf8, huge] {
-        let server = server(answer).await;
+    for response in [not_utf8, huge] {
+        let server = server(response).await;
         let webex = client(&server.uri());
         let (pending, callback) = pending_and_callback(&webex);
         assert_eq!(webex.login(pending, callback).await.unwrap_err().kind(), ErrorKind::CodeExchange);

@@ -79,9 +79,9 @@ async fn scripted_server(
 ) -> (MockServer, ManualClock, WebexOAuth) {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
-    for answer in refreshes {
+    for response in refreshes {
         let refresh = Mock::given(body_string_contains("grant_type=refresh_token"));
-        refresh.respond_with(answer).up_to_n_times(1).mount(&server).await;
+        refresh.respond_with(response).up_to_n_times(1).mount(&server).await;
     }
     let clock = ManualClock::new(NOW).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
@@ -97,8 +97,8 @@ async fn store_session(webex: &WebexOAuth, store: FailingStore) -> (TokenManager
 #[tokio::test]
 async fn each_request_has_span_with_outcome() {
     let put_off = ResponseTemplate::new(503).insert_header("retry-after", "2");
-    let refused = json(400, r#"{"error":"invalid_grant"}"#).insert_header("trackingid", "ROUTER_1");
-    let (_server, _clock, webex) = scripted_server([put_off, json(200, TOKENS), refused]).await;
+    let rejected = json(400, r#"{"error":"invalid_grant"}"#).insert_header("trackingid", "ROUTER_1");
+    let (_server, _clock, webex) = scripted_server([put_off, json(200, TOKENS), rejected]).await;
     let watch = TraceCapture::start();
 
     let tokens = tokens(&webex).await;
@@ -137,28 +137,31 @@ async fn api_call_has_span() {
     };
 
     session.send(rooms()).await.unwrap();
-    let told = requests();
+    let reported = requests();
     let span = r#"DEBUG webex_oauth::request{endpoint="api" host="127.0.0.1" path="/rooms" attempt=1 status=200 tracking_id="WEBEXOAUTH_"#;
-    assert!(told.len() == 1 && told[0].starts_with(span) && told[0].contains(" elapsed_ms=0}"), "{told:#?}");
+    assert!(
+        reported.len() == 1 && reported[0].starts_with(span) && reported[0].contains(" elapsed_ms=0}"),
+        "{reported:#?}"
+    );
 
     // A 401, the refresh, and the second request.
     clock.advance(Duration::from_secs(30));
     assert_eq!(session.send(rooms()).await.unwrap().status(), 403);
-    let told = requests();
-    for (line, expected) in told.iter().zip([
+    let reported = requests();
+    for (line, expected) in reported.iter().zip([
         r#"{endpoint="api" host="127.0.0.1" path="/rooms" attempt=1 status=401"#,
         r#"{endpoint="refresh" "#,
         r#"{endpoint="api" host="127.0.0.1" path="/rooms" attempt=1 status=403"#,
     ]) {
-        assert!(line.contains(expected), "{told:#?}");
+        assert!(line.contains(expected), "{reported:#?}");
     }
-    assert_eq!(told.len(), 3, "{told:#?}");
+    assert_eq!(reported.len(), 3, "{reported:#?}");
 
     let own = Request::get("http://127.0.0.1:1/rooms").header("trackingid", "MINE_1").body(Bytes::new()).unwrap();
     session.send(own).await.unwrap_err();
-    let told = requests();
-    assert!(told.len() == 1 && told[0].contains(r#"tracking_id="MINE_1""#), "{told:#?}");
-    assert!(told[0].contains("attempt=1") && !told[0].contains("status="), "{told:#?}");
+    let reported = requests();
+    assert!(reported.len() == 1 && reported[0].contains(r#"tracking_id="MINE_1""#), "{reported:#?}");
+    assert!(reported[0].contains("attempt=1") && !reported[0].contains("status="), "{reported:#?}");
 }
 
 #[tokio::test]
@@ -171,7 +174,7 @@ async fn refresh_is_logged_from_start_to_save() {
     clock.advance(TWO_WEEKS.mul_f64(0.9));
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
-    let told = [
+    let reported = [
         "DEBUG cached token served, checking in background generation=0",
         "DEBUG refresh started",
         "DEBUG loading session",
@@ -183,7 +186,7 @@ async fn refresh_is_logged_from_start_to_save() {
         "DEBUG refresh ended",
         "DEBUG session up to date generation=1",
     ];
-    assert_eq!(watch.take_session_lines(), told);
+    assert_eq!(watch.take_session_lines(), reported);
 
     manager.remove(session.key()).await.unwrap();
     session.access_token().await.unwrap_err();
@@ -207,7 +210,7 @@ async fn failures_are_logged_once_as_warning_with_reason() {
     let (manager, session) = store_session(&webex, store.clone()).await;
     clock.advance(TWO_WEEKS);
     let watch = TraceCapture::start();
-    for (told, why) in [
+    for (reported, why) in [
         ("WARN refresh failed until=Tue, 28 Nov 2023 22:15:20 GMT", "HTTP 429"),
         ("WARN refreshes paused: client rejected", "invalid_client"),
         ("WARN refresh token rejected", "invalid_grant"),
@@ -215,7 +218,10 @@ async fn failures_are_logged_once_as_warning_with_reason() {
         session.access_token().await.unwrap_err();
         let decisions = watch.take_session_lines();
         let warnings: Vec<_> = decisions.iter().filter(|line| line.starts_with("WARN")).collect();
-        assert!(warnings.len() == 1 && warnings[0].starts_with(told) && warnings[0].contains(why), "{decisions:#?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with(reported) && warnings[0].contains(why),
+            "{decisions:#?}"
+        );
 
         // Without a change, there is no warning.
         session.access_token().await.unwrap_err();
@@ -254,13 +260,13 @@ async fn lease_wait_and_takeover_are_logged() {
     other.access_token(&TokenKey::new("jane").unwrap()).await.unwrap();
 
     let decisions = watch.take_session_lines();
-    let told = [
+    let reported = [
         "DEBUG waiting for lease of another process",
         "DEBUG taking over lease",
         "DEBUG sending refresh request",
         "INFO session refreshed generation=1",
     ];
     let mut lines = decisions.iter();
-    assert!(told.iter().all(|told| lines.any(|line| line == told)), "{decisions:#?}");
+    assert!(reported.iter().all(|reported| lines.any(|line| line == reported)), "{decisions:#?}");
     stuck.abort();
 }

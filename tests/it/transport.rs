@@ -48,7 +48,7 @@ pub(crate) fn full_error_text(error: &Error) -> String {
 }
 
 /// Serves connections one after another: reads a request without a body, then sends `answer`.
-pub(crate) async fn server<A, F>(answer: A) -> String
+pub(crate) async fn server<A, F>(response: A) -> String
 where
     A: Fn(TcpStream) -> F + Send + 'static,
     F: Future<Output = std::io::Result<()>> + Send,
@@ -60,7 +60,7 @@ where
             let (mut stream, _) = listener.accept().await.unwrap();
             read_head(&mut stream).await;
             // Some tests close the connection early.
-            let _ = answer(stream).await;
+            let _ = response(stream).await;
         }
     });
     format!("http://{address}/")
@@ -83,9 +83,9 @@ async fn request_sends_only_given_headers_and_body() {
         .body(Bytes::from_static(b"grant_type=refresh_token"))
         .unwrap();
 
-    let answer = default_transport().exchange(request).await.unwrap();
+    let response = default_transport().exchange(request).await.unwrap();
 
-    assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, &b"{}"[..]));
+    assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, &b"{}"[..]));
     let received = &webex.received_requests().await.unwrap()[0];
     assert_eq!(received.headers["authorization"], "Basic c2VjcmV0");
     assert_eq!(received.body, b"grant_type=refresh_token");
@@ -115,9 +115,9 @@ async fn redirect_is_returned_and_not_followed() {
             Mock::given(matchers::any()).respond_with(redirect).mount(&webex).await;
             let request = http::Request::post(webex.uri()).body(Bytes::from_static(b"client_secret=s3cret")).unwrap();
 
-            let answer = transport.exchange(request).await.unwrap();
+            let response = transport.exchange(request).await.unwrap();
 
-            assert_eq!(answer.status(), status);
+            assert_eq!(response.status(), status);
         }
     }
     assert_eq!(other.received_requests().await.unwrap().len(), 0);
@@ -127,13 +127,13 @@ async fn redirect_is_returned_and_not_followed() {
 async fn compressed_or_oversized_error_keeps_status_and_headers() {
     let compressed =
         |status| ResponseTemplate::new(status).insert_header("content-encoding", "gzip").set_body_bytes(*b"x");
-    for answer in [compressed(503), ResponseTemplate::new(503).set_body_bytes(vec![b' '; 2 * 1024 * 1024])] {
+    for response in [compressed(503), ResponseTemplate::new(503).set_body_bytes(vec![b' '; 2 * 1024 * 1024])] {
         let webex = MockServer::start().await;
-        let answer = answer.insert_header("retry-after", "7");
-        Mock::given(matchers::any()).respond_with(answer).mount(&webex).await;
-        let answer = default_transport().exchange(get(&webex.uri())).await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].as_bytes()), (503, &b"7"[..]));
-        assert!(answer.body().is_empty());
+        let response = response.insert_header("retry-after", "7");
+        Mock::given(matchers::any()).respond_with(response).mount(&webex).await;
+        let response = default_transport().exchange(get(&webex.uri())).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (503, &b"7"[..]));
+        assert!(response.body().is_empty());
     }
 }
 
@@ -221,9 +221,9 @@ async fn unresponsive_server_times_out() {
         std::future::pending().await
     })
     .await;
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let error = default_transport().exchange(get(&url)).await.unwrap_err();
-    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(started.elapsed().as_secs(), 30);
     assert_eq!(error.delivery(), Some(Delivery::Unknown));
     assert!(error.is_retryable());
     assert_eq!(error.source().unwrap().to_string(), "the timeout of 30s for the exchange expired");
@@ -239,9 +239,9 @@ async fn slow_body_times_out() {
         }
     })
     .await;
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let error = default_transport().exchange(get(&url)).await.unwrap_err();
-    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(started.elapsed().as_secs(), 30);
     assert_eq!(error.delivery(), Some(Delivery::Unknown));
 }
 
@@ -253,9 +253,9 @@ async fn failed_connection_is_not_sent_and_reports_cause() {
     let error = default_transport().exchange(request).await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::NotSent)));
     assert!(error.is_retryable());
-    let shown = full_error_text(&error);
-    assert!(shown.contains("refused"), "{shown}");
-    assert!(!shown.contains("s3cret"), "{shown}");
+    let displayed = full_error_text(&error);
+    assert!(displayed.contains("refused"), "{displayed}");
+    assert!(!displayed.contains("s3cret"), "{displayed}");
 }
 
 #[tokio::test]
@@ -315,8 +315,8 @@ async fn prebuilt_client_is_used_unchanged() {
     let webex = MockServer::start().await;
     Mock::given(matchers::header("user-agent", "mine")).respond_with(ResponseTemplate::new(200)).mount(&webex).await;
     let client = reqwest::Client::builder().user_agent("mine").build().unwrap();
-    let answer = ReqwestTransport::insecure_from_client(client).exchange(get(&webex.uri())).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let response = ReqwestTransport::insecure_from_client(client).exchange(get(&webex.uri())).await.unwrap();
+    assert_eq!(response.status(), 200);
 }
 
 #[test]
@@ -365,16 +365,16 @@ fn proxy_is_bypassed_for_loopback() {
 async fn custom_ca_is_trusted_by_each_backend_only_if_configured() {
     let mut server = TlsServer::start("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await;
     for &backend in TLS_BACKENDS {
-        let stranger = ReqwestTransport::builder().tls(backend).build().unwrap();
-        let error = stranger.exchange(get(&server.url)).await.unwrap_err();
+        let listener = ReqwestTransport::builder().tls(backend).build().unwrap();
+        let error = listener.exchange(get(&server.url)).await.unwrap_err();
         assert_eq!(error.delivery(), Some(Delivery::NotSent), "{backend:?}");
         assert!(full_error_text(&error).contains("certificate"), "{backend:?}: {}", full_error_text(&error));
 
         // The bundle begins with another authority, as a company's bundle may.
         let bundle = OTHER_CA.to_owned() + COMPANY_CA;
         let colleague = ReqwestTransport::builder().tls(backend).root_certificate_pem(bundle).build().unwrap();
-        let answer = colleague.exchange(get(&server.url)).await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, &b"{}"[..]), "{backend:?}");
+        let response = colleague.exchange(get(&server.url)).await.unwrap();
+        assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, &b"{}"[..]), "{backend:?}");
 
         for _ in 0..2 {
             assert_eq!(server.offered_protocols().await, [&b"h2"[..], b"http/1.1"], "{backend:?}");

@@ -91,10 +91,10 @@ impl DeviceLoginBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let asked = self.scopes.unwrap_or_else(|| self.webex.registration().scopes.clone());
-        let authorization = self.webex.request_device_authorization(&asked).await?;
+        let requested = self.scopes.unwrap_or_else(|| self.webex.registration().scopes.clone());
+        let authorization = self.webex.request_device_authorization(&requested).await?;
         let grant =
-            DeviceGrant { authorization, requested_scopes: asked, options: self.options, payload: self.payload };
+            DeviceGrant { authorization, requested_scopes: requested, options: self.options, payload: self.payload };
         Ok(DeviceLogin::from_grant(self.webex, grant))
     }
 

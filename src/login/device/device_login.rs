@@ -277,12 +277,12 @@ impl DeviceLogin {
                 self.phase = Phase::LoggedIn;
                 DeviceState::LoggedIn(login)
             }
-            Ok(PollResponse::Pending(asked_for)) => {
-                self.schedule.record_pending(now, asked_for);
+            Ok(PollResponse::Pending(requested)) => {
+                self.schedule.record_pending(now, requested);
                 DeviceState::Pending { time_left: self.schedule.time_left(now) }
             }
-            Ok(PollResponse::SlowDown(asked_for)) => {
-                self.schedule.record_slow_down(now, asked_for);
+            Ok(PollResponse::SlowDown(requested)) => {
+                self.schedule.record_slow_down(now, requested);
                 event!(DEBUG, interval_secs = self.schedule.interval().as_secs(), "device polling slowed down");
                 DeviceState::SlowedDown { time_left: self.schedule.time_left(now), interval: self.schedule.interval() }
             }

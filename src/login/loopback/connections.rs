@@ -62,8 +62,8 @@ impl Connection {
 }
 
 impl Connections {
-    pub(crate) fn new(desk: Arc<CallbackReceiver>, clock: Arc<dyn Clock>) -> Self {
-        Self { receiver: desk, clock, connections: VecDeque::new(), tasks: JoinSet::new() }
+    pub(crate) fn new(callback_receiver: Arc<CallbackReceiver>, clock: Arc<dyn Clock>) -> Self {
+        Self { receiver: callback_receiver, clock, connections: VecDeque::new(), tasks: JoinSet::new() }
     }
 
     /// Waits until another connection can be accepted. The future may be dropped, and the method
@@ -128,7 +128,7 @@ impl Connections {
 /// Serves one request.
 async fn serve_connection(
     stream: TcpStream,
-    desk: Arc<CallbackReceiver>,
+    receiver: Arc<CallbackReceiver>,
     clock: Arc<dyn Clock>,
     is_heard: Arc<AtomicBool>,
 ) {
@@ -141,13 +141,13 @@ async fn serve_connection(
         read = stream.peek(&mut first) => matches!(read, Ok(1)) && first == TLS_HANDSHAKE,
         () = &mut patience => return,
     };
-    let (counter, has_request) = (Arc::clone(&desk), AtomicBool::new(false));
+    let (counter, has_request) = (Arc::clone(&receiver), AtomicBool::new(false));
     let response = service_fn(|request: Request<Incoming>| {
-        let (desk, is_heard) = (Arc::clone(&desk), Arc::clone(&is_heard));
+        let (receiver, is_heard) = (Arc::clone(&receiver), Arc::clone(&is_heard));
         has_request.store(true, Ordering::Release);
         async move {
             let (request, _) = request.into_parts();
-            Ok::<_, Infallible>(desk.respond(&request, || is_heard.store(true, Ordering::Release)).await)
+            Ok::<_, Infallible>(receiver.respond(&request, || is_heard.store(true, Ordering::Release)).await)
         }
     });
     let connection = http1::Builder::new()
@@ -159,9 +159,9 @@ async fn serve_connection(
     tokio::select! {
         outcome = &mut connection => {
             let rejected = rejected_request(is_tls, outcome.as_ref().err()).filter(|_| !has_request.load(Ordering::Acquire));
-            if let Some(stray) = rejected {
-                event!(DEBUG, stray = format_args!("{stray:?}"), "connection rejected");
-                counter.rejections().count(stray);
+            if let Some(unrelated) = rejected {
+                event!(DEBUG, unrelated = format_args!("{unrelated:?}"), "connection rejected");
+                counter.rejections().count(unrelated);
             }
             return;
         }

@@ -160,22 +160,22 @@ impl LoopbackRedirect {
     /// Parses and validates a redirect URI.
     pub(crate) fn parse(text: &str, insecure_hosts: &[String]) -> Result<Self> {
         let uri = RedirectUri::parse(text, insecure_hosts)?;
-        let refuse = |why: &str| {
+        let reject = |why: &str| {
             let message = format!(
                 "invalid redirect URI {text:?}: {why}; register one such as http://localhost:8765/callback, and \
                  pass it to the client or to `redirect_uris(..)`"
             );
             Error::new(ErrorKind::Configuration, message)
         };
-        let url = Url::parse(uri.as_str()).map_err(|_| refuse("not a URL"))?;
+        let url = Url::parse(uri.as_str()).map_err(|_| reject("not a URL"))?;
         if url.scheme() != "http" {
-            return Err(refuse("a loopback login requires the scheme `http`"));
+            return Err(reject("a loopback login requires the scheme `http`"));
         }
         let places =
-            loopback_ip_addresses(&url).ok_or_else(|| refuse("the host must be localhost, 127.0.0.1, or [::1]"))?;
+            loopback_ip_addresses(&url).ok_or_else(|| reject("the host must be localhost, 127.0.0.1, or [::1]"))?;
         let port = url.port().unwrap_or(DEFAULT_HTTP_PORT);
         if port == 0 {
-            return Err(refuse("port 0 cannot receive a callback"));
+            return Err(reject("port 0 cannot receive a callback"));
         }
         Ok(Self { ip_addresses: places, port, path: url.path().to_owned(), uri: uri.into() })
     }

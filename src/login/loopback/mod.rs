@@ -219,8 +219,8 @@ impl BrowserLogin {
     /// the user.
     ///
     /// The login continues to wait. Not every failure can be detected.
-    pub fn on_browser_failure(mut self, tell: impl FnOnce(&AuthorizationUrl, &io::Error) + Send + 'static) -> Self {
-        self.on_browser_failure = Some(Box::new(tell));
+    pub fn on_browser_failure(mut self, report: impl FnOnce(&AuthorizationUrl, &io::Error) + Send + 'static) -> Self {
+        self.on_browser_failure = Some(Box::new(report));
         self
     }
 
@@ -250,14 +250,14 @@ impl BrowserLogin {
         let deadline = webex.clock().elapsed().saturating_add(limit);
         let (url, pending) = request.redirect_uri(address.uri()).begin()?;
         require_query_response_mode(&url)?;
-        let (responder, arrival) = CallbackReceiver::new(webex.clone(), address, application, pending);
-        let waiter = WaitGuard::new(&responder);
+        let (callback_receiver, callback_url) = CallbackReceiver::new(webex.clone(), address, application, pending);
+        let waiter = WaitGuard::new(&callback_receiver);
         Ok(WaitingLogin {
             webex,
             url,
-            receiver: responder,
+            receiver: callback_receiver,
             wait_guard: waiter,
-            callback: arrival,
+            callback: callback_url,
             listeners,
             browser,
             on_browser_failure: lament,

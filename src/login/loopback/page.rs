@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn untrusted_text_is_escaped_in_page() {
-        let evil = "\"'><script>&";
-        let server = ServerError::new(None, Some(evil.to_owned()), Some(evil.to_owned()));
+        let malicious = "\"'><script>&";
+        let server = ServerError::new(None, Some(malicious.to_owned()), Some(malicious.to_owned()));
         let error = Error::new(ErrorKind::CodeExchange, "webex refused the code").with_server(server);
-        let html = Page::for_result(Err(&error), Some(evil)).html();
+        let html = Page::for_result(Err(&error), Some(malicious)).html();
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("return to &quot;&#39;&gt;&lt;script&gt;&amp;."), "{html}");
     }

@@ -215,10 +215,10 @@ fn search_lines(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Fou
         let is_start = |word: &str| word.contains('?') || PARAMETERS.iter().any(|name| word.contains(name));
         // The usual case: one word, with text before and after it.
         for (at, word) in words.iter().enumerate().filter(|(_, word)| is_start(word)) {
-            let known = found.own.len();
+            let stored = found.own.len();
             search_word(word, is_own, found);
             // A single following word may be the rest of a broken URL. Several words are text.
-            if found.own.len() > known && at + 2 == words.len() {
+            if found.own.len() > stored && at + 2 == words.len() {
                 search_word(&words[at..].concat(), is_own, found);
             }
         }

@@ -52,8 +52,8 @@ enum ReceiverState {
 pub(crate) struct WaitGuard(Arc<CallbackReceiver>);
 
 impl WaitGuard {
-    pub(crate) fn new(responder: &Arc<CallbackReceiver>) -> Self {
-        Self(Arc::clone(responder))
+    pub(crate) fn new(receiver: &Arc<CallbackReceiver>) -> Self {
+        Self(Arc::clone(receiver))
     }
 
     /// Sends the result to all connections that delivered the callback.
@@ -76,20 +76,20 @@ impl CallbackReceiver {
         application: Option<String>,
         pending: PendingAuthorization,
     ) -> (Arc<Self>, oneshot::Receiver<ReceivedCallback>) {
-        let (tell, arrival) = oneshot::channel();
+        let (report, callback) = oneshot::channel();
         let id = pending.id();
-        let stage = Mutex::new(ReceiverState::Waiting { pending: Box::new(pending), sender: tell });
+        let state = Mutex::new(ReceiverState::Waiting { pending: Box::new(pending), sender: report });
         let ending = watch::Sender::new(None);
-        let responder = Self {
+        let receiver = Self {
             webex,
             address,
             application,
             id,
-            state: stage,
+            state,
             rejections: RejectionCounts::default(),
             result_page: ending,
         };
-        (Arc::new(responder), arrival)
+        (Arc::new(receiver), callback)
     }
 
     pub(crate) fn address(&self) -> &LoopbackRedirect {
@@ -112,33 +112,33 @@ impl CallbackReceiver {
     /// After an error, the login continues to wait.
     pub(crate) fn accept(&self, callback: Callback) -> Result<()> {
         callback.require_code_or_error()?;
-        let mut stage = self.state();
-        let (pending, tell) = match std::mem::replace(&mut *stage, ReceiverState::Accepted) {
-            ReceiverState::Waiting { pending, sender: tell } => (pending, tell),
+        let mut state = self.state();
+        let (pending, report) = match std::mem::replace(&mut *state, ReceiverState::Accepted) {
+            ReceiverState::Waiting { pending, sender: report } => (pending, report),
             ReceiverState::Accepted if callback.pending_id().as_ref() == Some(&self.id) => return Ok(()),
             ReceiverState::Accepted => {
                 return Err(Error::new(ErrorKind::StateMismatch, "callback `state` belongs to another login"));
             }
             ReceiverState::Closed => {
-                *stage = ReceiverState::Closed;
+                *state = ReceiverState::Closed;
                 return Err(Error::new(
                     ErrorKind::PendingExpired,
                     "login is no longer waiting for a callback: begin a new login",
                 ));
             }
         };
-        let arrival = match self.webex.accept(*pending, callback) {
+        let callback_url = match self.webex.accept(*pending, callback) {
             Ok(code) => Ok(code),
-            Err(refused) => match refused.into_parts() {
+            Err(rejected) => match rejected.into_parts() {
                 (error, Some(pending)) => {
-                    *stage = ReceiverState::Waiting { pending: Box::new(pending), sender: tell };
+                    *state = ReceiverState::Waiting { pending: Box::new(pending), sender: report };
                     return Err(error);
                 }
                 (error, None) => Err(error),
             },
         };
         // `WaitingLogin` holds the receiver. It may have been dropped.
-        let _ = tell.send(arrival);
+        let _ = report.send(callback_url);
         Ok(())
     }
 
@@ -226,8 +226,8 @@ pub struct PasteHandle {
 }
 
 impl PasteHandle {
-    pub(crate) fn new(responder: Arc<CallbackReceiver>) -> Self {
-        Self { receiver: responder }
+    pub(crate) fn new(callback_receiver: Arc<CallbackReceiver>) -> Self {
+        Self { receiver: callback_receiver }
     }
 
     /// Completes the login with a pasted callback URL, or with its query alone.

@@ -93,33 +93,33 @@ impl WaitingLogin {
         let Self {
             webex,
             url,
-            receiver: desk,
+            receiver: callback_receiver,
             wait_guard: waiter,
-            callback: arrival,
+            callback: callback_url,
             listeners,
             browser,
-            on_browser_failure: lament,
+            on_browser_failure: on_failure,
             limit,
             deadline,
         } = self;
-        let mut reception = CallbackServer::open(&webex, &desk, listeners)?;
-        event!(DEBUG, redirect_uri = desk.address().uri(), "waiting for callback");
+        let mut reception = CallbackServer::open(&webex, &callback_receiver, listeners)?;
+        event!(DEBUG, redirect_uri = callback_receiver.address().uri(), "waiting for callback");
         let opening = browser.open(&url);
         let mut no_browser = None;
-        let arrival = tokio::select! {
+        let callback_url = tokio::select! {
             biased;
-            arrival = arrival => arrival.ok(),
+            callback_url = callback_url => callback_url.ok(),
             () = sleep_until(deadline, webex.clock()) => None,
             never = reception.receive() => match never {},
-            never = report_browser_failure(opening, &url, lament, &mut no_browser) => match never {},
+            never = report_browser_failure(opening, &url, on_failure, &mut no_browser) => match never {},
         };
-        let outcome = match arrival {
+        let outcome = match callback_url {
             Some(Ok(code)) => tokio::select! {
                 outcome = webex.exchange(code) => outcome,
                 never = reception.receive() => match never {},
             },
-            Some(Err(refused)) => Err(refused),
-            None => Err(timeout_error(&webex, &desk, limit, no_browser)),
+            Some(Err(rejected)) => Err(rejected),
+            None => Err(timeout_error(&webex, &callback_receiver, limit, no_browser)),
         };
         waiter.send_result(&outcome);
         reception.close().await;
@@ -135,13 +135,13 @@ async fn sleep_until(deadline: Duration, clock: &Arc<dyn Clock>) {
 async fn report_browser_failure(
     opening: Option<oneshot::Receiver<io::Result<()>>>,
     url: &AuthorizationUrl,
-    lament: Option<BrowserFailureHandler>,
+    on_failure: Option<BrowserFailureHandler>,
     no_browser: &mut Option<io::Error>,
 ) -> Infallible {
     let why = wait_for_failure(opening).await;
     event!(DEBUG, error = as_dyn_error(&why), "browser launch failed");
-    if let Some(lament) = lament {
-        lament(url, &why);
+    if let Some(on_failure) = on_failure {
+        on_failure(url, &why);
     }
     *no_browser = Some(why);
     std::future::pending().await
@@ -155,9 +155,9 @@ struct CallbackServer {
 }
 
 impl CallbackServer {
-    fn open(webex: &WebexOAuth, desk: &Arc<CallbackReceiver>, listeners: Vec<TcpListener>) -> Result<Self> {
+    fn open(webex: &WebexOAuth, receiver: &Arc<CallbackReceiver>, listeners: Vec<TcpListener>) -> Result<Self> {
         let clock = Arc::clone(webex.clock());
-        let crowd = Connections::new(Arc::clone(desk), Arc::clone(&clock));
+        let crowd = Connections::new(Arc::clone(receiver), Arc::clone(&clock));
         Ok(Self { listeners: Listeners::open(listeners)?, connections: crowd, clock })
     }
 
@@ -225,14 +225,14 @@ const ADVICE: [(RejectedRequest, &str); 3] = [
 /// Returns the error for a login that received no callback within `limit`.
 pub(crate) fn timeout_error(
     webex: &WebexOAuth,
-    desk: &CallbackReceiver,
+    receiver: &CallbackReceiver,
     limit: Duration,
     no_browser: Option<io::Error>,
 ) -> Error {
-    let (uri, id, service) = (desk.address().uri(), webex.client_id(), webex.service().id());
+    let (uri, id, service) = (receiver.address().uri(), webex.client_id(), webex.service().id());
     let mut message = format!("login timed out: no callback arrived at {uri} within {} s", limit.as_secs());
     for (rejected, advice) in ADVICE {
-        if desk.rejections().has(rejected) {
+        if receiver.rejections().has(rejected) {
             message += "; ";
             message += advice;
         }
@@ -250,7 +250,7 @@ pub(crate) fn timeout_error(
     if no_browser.is_some() {
         message += "; the browser could not be opened";
     }
-    if let Some(strays) = desk.rejections().summary() {
+    if let Some(strays) = receiver.rejections().summary() {
         message += &format!("; {strays}");
     }
     let error = Error::new(ErrorKind::CallbackTimeout, message);
@@ -291,12 +291,12 @@ impl Browser {
             Self::Custom(opening) => opening,
             Self::Disabled => return None,
         };
-        let (tell, reported) = oneshot::channel();
+        let (report, reported) = oneshot::channel();
         let url = url.clone();
         // If no thread can be started, the sender is dropped, which `failure` reports.
         let _ = thread::Builder::new().name("webex-oauth browser".to_owned()).spawn(move || {
             // The receiver may have been dropped.
-            let _ = tell.send(opening(&url));
+            let _ = report.send(opening(&url));
         });
         Some(reported)
     }

@@ -117,10 +117,10 @@ impl Callback {
     pub fn is_prefetch<N: AsRef<str>, V: AsRef<[u8]>>(headers: impl IntoIterator<Item = (N, V)>) -> bool {
         let fetches_ahead = |value: &[u8]| {
             let mut words = value.split(|byte| !byte.is_ascii_alphanumeric());
-            words.any(|word| PREFETCH_PURPOSES.iter().any(|known| word.eq_ignore_ascii_case(known)))
+            words.any(|word| PREFETCH_PURPOSES.iter().any(|stored| word.eq_ignore_ascii_case(stored)))
         };
         headers.into_iter().any(|(name, value)| {
-            PURPOSE_HEADERS.iter().any(|known| name.as_ref().eq_ignore_ascii_case(known))
+            PURPOSE_HEADERS.iter().any(|stored| name.as_ref().eq_ignore_ascii_case(stored))
                 && fetches_ahead(value.as_ref())
         })
     }
@@ -204,7 +204,7 @@ impl Callback {
     }
 
     fn known_name(&self, name: &str) -> Option<&'static str> {
-        self.names.iter().copied().find(|known| *known == name)
+        self.names.iter().copied().find(|stored| *stored == name)
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
@@ -235,7 +235,7 @@ impl Callback {
     /// has no remedy.
     pub(crate) fn error_response(&self) -> Option<Error> {
         let code = redact::redact_secrets(self.value("error")?, &[], 60);
-        let remedy = match code.as_str() {
+        let class = match code.as_str() {
             "access_denied" => None,
             "server_error" | "temporarily_unavailable" => Some(ErrorClass::Retryable),
             "invalid_request" | "invalid_scope" | "unauthorized_client" | "unsupported_response_type" => {
@@ -254,8 +254,8 @@ impl Callback {
         let description = self.value("error_description").map(|text| redact::redact_secrets(text, &[], 300));
         let server = ServerError::new(None, Some(code), description);
         let error = Error::new(ErrorKind::AuthorizationRejected, message).with_server(server);
-        Some(match remedy.filter(|_| self.value("state").is_some()) {
-            Some(remedy) => error.with_class(remedy),
+        Some(match class.filter(|_| self.value("state").is_some()) {
+            Some(class) => error.with_class(class),
             None => error,
         })
     }
@@ -375,8 +375,8 @@ impl<P> AcceptError<P> {
 }
 
 impl<P> From<AcceptError<P>> for Error {
-    fn from(refused: AcceptError<P>) -> Self {
-        refused.error
+    fn from(rejected: AcceptError<P>) -> Self {
+        rejected.error
     }
 }
 
@@ -581,9 +581,9 @@ mod tests {
             let registration = registration(Service::webex(), "C1");
             accept_callback(&registration, pending(), &callback, LIFETIME, NOW).unwrap_err().into_parts().0.kind()
         };
-        let evil = ["https://evil.example", "https://evil.example"];
+        let malicious = ["https://evil.example", "https://evil.example"];
         for (json, kind) in [
-            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": evil}), ErrorKind::DuplicateParameter),
+            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": malicious}), ErrorKind::DuplicateParameter),
             (serde_json::json!({"code": "c", "state": "STATE.eu", "error": ["x"]}), ErrorKind::DuplicateParameter),
             (serde_json::json!({"code": "c", "state": ["STATE.eu", "STATE.eu"]}), ErrorKind::DuplicateParameter),
             (serde_json::json!({"code": ["c", "d"], "state": "STATE.eu"}), ErrorKind::DuplicateParameter),
@@ -596,8 +596,8 @@ mod tests {
 
     #[test]
     fn denied_callback_returns_payload() {
-        let refused = accept_at("error=access_denied&state=STATE.eu", NOW).unwrap_err();
-        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+        let rejected = accept_at("error=access_denied&state=STATE.eu", NOW).unwrap_err();
+        assert_eq!(rejected.payload::<String>().unwrap().as_deref(), Some("cust10001"));
     }
 
     #[test]
@@ -629,8 +629,8 @@ mod tests {
     fn callback_for_another_client_or_service_is_rejected() {
         for other in [registration(Service::webex(), "C2"), registration(Service::meetings(), "C1")] {
             let callback = Callback::parse("code=abc&state=STATE.eu").unwrap();
-            let refused = accept_callback(&other, pending(), &callback, LIFETIME, NOW).unwrap_err();
-            assert_eq!(refused.error().kind(), ErrorKind::ClientMismatch);
+            let rejected = accept_callback(&other, pending(), &callback, LIFETIME, NOW).unwrap_err();
+            assert_eq!(rejected.error().kind(), ErrorKind::ClientMismatch);
         }
     }
 
@@ -656,12 +656,12 @@ mod tests {
             "error=access_denied&state=STATE.eu",
             "state=STATE.eu",
         ] {
-            let refused = accept_for(text).unwrap_err();
-            assert_eq!(refused.error().kind(), ErrorKind::MissingIssuer, "{text}");
+            let rejected = accept_for(text).unwrap_err();
+            assert_eq!(rejected.error().kind(), ErrorKind::MissingIssuer, "{text}");
         }
         assert!(accept_for("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb").is_ok());
-        let refused = accept_for("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb1").unwrap_err();
-        assert_eq!(refused.error().kind(), ErrorKind::IssuerMismatch);
+        let rejected = accept_for("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb1").unwrap_err();
+        assert_eq!(rejected.error().kind(), ErrorKind::IssuerMismatch);
     }
 
     #[test]
@@ -674,8 +674,8 @@ mod tests {
             ("error=server_error", "server_error", "later"),
             ("error=brand_new", "brand_new", "login"),
         ] {
-            let refused = accept_at(&format!("{callback}&state=STATE.eu"), NOW).unwrap_err();
-            let error = refused.error();
+            let rejected = accept_at(&format!("{callback}&state=STATE.eu"), NOW).unwrap_err();
+            let error = rejected.error();
             let found = match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
                 (true, false, false) => "login",
                 (false, true, false) => "developer",
@@ -706,9 +706,9 @@ mod tests {
 
     #[test]
     fn control_characters_in_callback_error_are_removed() {
-        let refused =
+        let rejected =
             accept_at("error=x%0d%0aSet-Cookie:&error_description=%1b[31mred&state=STATE.eu", NOW).unwrap_err();
-        let line = refused.to_string();
+        let line = rejected.to_string();
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
 

@@ -187,10 +187,10 @@ pub(crate) fn complete_implicit_login(
     now: UnixTime,
 ) -> ImplicitLogin {
     let pending = login.pending;
-    let receipt = |asked| Provenance {
+    let receipt = |requested| Provenance {
         client: Arc::clone(&registration.client),
         service: &registration.service,
-        requested_scopes: asked,
+        requested_scopes: requested,
         exchange: None,
         now,
     };

@@ -265,17 +265,17 @@ impl fmt::Debug for Payload {
 
 impl Payload {
     pub(crate) fn new(value: &impl Serialize) -> Result<Self> {
-        let refuse = |why| Error::new(ErrorKind::InvalidInput, format!("invalid payload: {why}"));
-        let no_json = |source| refuse("it cannot be serialized as JSON").with_source(source);
+        let reject = |why| Error::new(ErrorKind::InvalidInput, format!("invalid payload: {why}"));
+        let no_json = |source| reject("it cannot be serialized as JSON").with_source(source);
         let too_long =
-            || refuse("it is longer than 1,024 bytes; store the value on the server and use its key as the payload");
+            || reject("it is longer than 1,024 bytes; store the value on the server and use its key as the payload");
         // Checked before `to_value`, which parses raw JSON and any strings nested in it.
         if serde_json::to_string(value).map_err(no_json)?.len() > MAX_PAYLOAD_LEN {
             return Err(too_long());
         }
         let value = serde_json::to_value(value).map_err(no_json)?;
         if is_deeper_than(&value, MAX_PAYLOAD_DEPTH) {
-            return Err(refuse("it is nested more than 30 levels deep"));
+            return Err(reject("it is nested more than 30 levels deep"));
         }
         if value.to_string().len() > MAX_PAYLOAD_LEN {
             return Err(too_long());
@@ -480,9 +480,9 @@ mod tests {
     #[test]
     fn pending_login_debug_output_has_no_secret() {
         let pending = pending(Payload::new(&"hunter2").unwrap(), "spark:all");
-        let shown = format!("{pending:?}");
+        let displayed = format!("{pending:?}");
         for secret in ["sssss", "nnnnn", "hunter2", pending.verifier.expose()] {
-            assert!(!shown.contains(secret), "{shown}");
+            assert!(!displayed.contains(secret), "{displayed}");
         }
     }
 

@@ -52,9 +52,9 @@ impl fmt::Display for AuthorizationUrl {
 
 impl fmt::Debug for AuthorizationUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.registration.endpoints.authorization.url().clone();
-        shown.set_query(None);
-        write!(f, "AuthorizationUrl(\"{shown}?[secret]\")")
+        let mut displayed = self.registration.endpoints.authorization.url().clone();
+        displayed.set_query(None);
+        write!(f, "AuthorizationUrl(\"{displayed}?[secret]\")")
     }
 }
 

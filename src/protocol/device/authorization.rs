@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn rejected_device_request_names_missing_registration() {
-        let refused = |status: u16, body: &str| {
+        let rejected = |status: u16, body: &str| {
             let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));
@@ -393,16 +393,16 @@ mod tests {
             "{}",
         ] {
             for status in [200, 400, 401, 403] {
-                let error = refused(status, body);
+                let error = rejected(status, body);
                 let is_unsure = status == 200 && !body.contains("\"error\"");
                 assert!(is_unsure || error.is_misconfigured(), "{status} {body}: {error}");
                 assert!(is_unsure || error.to_string().contains("oauth-helper-{a,d,k,r}"), "{error}");
             }
         }
-        assert!(refused(400, r#"{"error":"invalid_scope"}"#).to_string().contains("register each individually"));
+        assert!(rejected(400, r#"{"error":"invalid_scope"}"#).to_string().contains("register each individually"));
         for (status, body) in [(429, "{}"), (503, "{}"), (400, "<html>"), (200, "<html>"), (302, "")] {
-            assert!(refused(status, body).is_retryable(), "{status} {body}");
+            assert!(rejected(status, body).is_retryable(), "{status} {body}");
         }
-        assert_eq!(refused(429, "").retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(rejected(429, "").retry_after(), Some(Duration::from_secs(7)));
     }
 }

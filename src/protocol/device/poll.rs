@@ -74,12 +74,12 @@ pub(crate) fn read_device_token_response(
         None => InvalidTokenResponse::ErrorResponse,
     };
     let code = value::parse_value(response.body()).as_ref().and_then(known_code_in);
-    let asked_for = retry_after(response.headers(), now);
+    let requested = retry_after(response.headers(), now);
     match code {
-        Some("slow_down") => return Ok(PollResponse::SlowDown(asked_for)),
+        Some("slow_down") => return Ok(PollResponse::SlowDown(requested)),
         // The status is sufficient, whatever the body contains.
-        _ if status == StatusCode::PRECONDITION_REQUIRED => return Ok(PollResponse::Pending(asked_for)),
-        Some("authorization_pending") if can_be_pending_status(status) => return Ok(PollResponse::Pending(asked_for)),
+        _ if status == StatusCode::PRECONDITION_REQUIRED => return Ok(PollResponse::Pending(requested)),
+        Some("authorization_pending") if can_be_pending_status(status) => return Ok(PollResponse::Pending(requested)),
         _ => {}
     }
     let [client_secret, credentials] = registration.require_secret()?.secrets();
@@ -307,8 +307,11 @@ mod tests {
         ] {
             let error = read_poll_response(400, &echo.replace("CODE", code)).err().unwrap();
             assert!(error.to_string().contains(says) && error.server().unwrap().code() == Some(code), "{error}");
-            let shown = format!("{error} {error:?}");
-            assert!(!shown.contains("47bc2ff1") && !shown.contains("hunter2") && !shown.contains("QzE6"), "{shown}");
+            let displayed = format!("{error} {error:?}");
+            assert!(
+                !displayed.contains("47bc2ff1") && !displayed.contains("hunter2") && !displayed.contains("QzE6"),
+                "{displayed}"
+            );
         }
     }
 

@@ -19,10 +19,10 @@ pub(crate) const MAX_CODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 *
 /// code expires.
 ///
 /// Otherwise a user who has entered the code would still see it expire.
-pub(crate) fn bounded_interval(interval: Duration, life: Duration) -> Duration {
+pub(crate) fn bounded_interval(interval: Duration, lifetime: Duration) -> Duration {
     // Time for one request and its response, even if the code expires soon.
-    let rest = EXPIRY_MARGIN.min(life / 10).max(Duration::from_secs(1));
-    interval.min(Duration::from_secs(life.saturating_sub(rest).as_secs())).max(Duration::from_secs(1))
+    let rest = EXPIRY_MARGIN.min(lifetime / 10).max(Duration::from_secs(1));
+    interval.min(Duration::from_secs(lifetime.saturating_sub(rest).as_secs())).max(Duration::from_secs(1))
 }
 
 /// A code that expires within this period, or within a tenth of its lifetime, may already have
@@ -94,23 +94,23 @@ impl PollSchedule {
     }
 
     /// Records `authorization_pending`.
-    pub(crate) fn record_pending(&mut self, now: Duration, asked_for: Option<Duration>) {
+    pub(crate) fn record_pending(&mut self, now: Duration, requested: Option<Duration>) {
         self.failures = 0;
-        self.start_pause(now, asked_for.unwrap_or_default());
+        self.start_pause(now, requested.unwrap_or_default());
     }
 
     /// Records `slow_down`, which increases the interval permanently.
-    pub(crate) fn record_slow_down(&mut self, now: Duration, asked_for: Option<Duration>) {
+    pub(crate) fn record_slow_down(&mut self, now: Duration, requested: Option<Duration>) {
         self.interval = self.interval.saturating_add(SLOW_DOWN_INCREMENT);
-        self.record_pending(now, asked_for);
+        self.record_pending(now, requested);
     }
 
     /// Records a failure: no response, or one that does not concern the login.
-    pub(crate) fn record_failure(&mut self, now: Duration, asked_for: Option<Duration>) {
+    pub(crate) fn record_failure(&mut self, now: Duration, requested: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         let limit = (self.lifetime / 10).clamp(MIN_BACKOFF_LIMIT, MAX_BACKOFF_LIMIT);
         let backoff = self.interval.saturating_mul(2_u32.saturating_pow(self.failures)).min(limit);
-        self.start_pause(now, asked_for.unwrap_or(backoff));
+        self.start_pause(now, requested.unwrap_or(backoff));
     }
 
     /// Starts a pause of at least the interval.
@@ -223,8 +223,8 @@ mod tests {
 
     #[test]
     fn poll_failure_backoff_is_bounded_and_reset_by_response() {
-        let pauses = |life| {
-            let mut pace = PollSchedule::begin(secs(0), secs(5), life);
+        let pauses = |lifetime| {
+            let mut pace = PollSchedule::begin(secs(0), secs(5), lifetime);
             let pauses = [(); 9].map(|()| {
                 pace.record_failure(secs(0), None);
                 pace.time_until_next(secs(0)).as_secs()
@@ -239,11 +239,11 @@ mod tests {
 
     #[test]
     fn retry_after_longer_than_interval_is_respected() {
-        for (asked_for, pause) in [(1, 5), (5, 5), (9, 9), (3600, 3600)] {
+        for (requested, pause) in [(1, 5), (5, 5), (9, 9), (3600, 3600)] {
             let mut pace = PollSchedule::begin(secs(0), secs(5), secs(10_000));
-            pace.record_failure(secs(0), Some(secs(asked_for)));
+            pace.record_failure(secs(0), Some(secs(requested)));
             assert_eq!(pace.time_until_next(secs(0)), secs(pause));
-            pace.record_pending(secs(0), Some(secs(asked_for)));
+            pace.record_pending(secs(0), Some(secs(requested)));
             assert_eq!(pace.time_until_next(secs(0)), secs(pause));
         }
     }
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn interval_is_bounded_to_allow_poll_before_expiry() {
-        for (interval, life, bounded) in [
+        for (interval, lifetime, bounded) in [
             (5, 300, 5),
             (0, 300, 1),
             (270, 300, 270),
@@ -293,12 +293,12 @@ mod tests {
             (90, 40, 36),
             (5, 2, 1),
         ] {
-            let interval = bounded_interval(secs(interval), secs(life));
-            assert_eq!(interval, secs(bounded), "{life}");
+            let interval = bounded_interval(secs(interval), secs(lifetime));
+            assert_eq!(interval, secs(bounded), "{lifetime}");
             assert_eq!(
-                PollSchedule::begin(secs(0), interval, secs(life)).next_poll(interval),
+                PollSchedule::begin(secs(0), interval, secs(lifetime)).next_poll(interval),
                 NextPoll::Poll,
-                "{life}"
+                "{lifetime}"
             );
         }
         // A login stored by a version without the bound.
@@ -333,40 +333,40 @@ mod tests {
         #[test]
         fn polls_respect_interval_and_deadline(
             interval in 1..30_u64,
-            life in 1..100_000_u64,
-            begun in 0..1_000_000_u64,
+            lifetime in 1..100_000_u64,
+            started in 0..1_000_000_u64,
             responses in prop::collection::vec((0..5_u8, 0..4000_u64, 0..40_000_u64), 0..200),
         ) {
-            let begun = secs(begun);
-            let mut pace = PollSchedule::begin(begun, secs(interval), secs(life));
-            let (mut now, mut earliest) = (begun, begun + secs(interval));
-            for (response, asked_for, latency) in responses {
+            let started = secs(started);
+            let mut pace = PollSchedule::begin(started, secs(interval), secs(lifetime));
+            let (mut now, mut earliest) = (started, started + secs(interval));
+            for (response, requested, latency) in responses {
                 match pace.next_poll(now) {
                     NextPoll::Wait(pause) => {
                         prop_assert!(!pause.is_zero());
                         now += pause;
                     }
                     NextPoll::Expired => {
-                        prop_assert!(now >= begun + secs(life));
+                        prop_assert!(now >= started + secs(lifetime));
                         break;
                     }
                     NextPoll::Poll => {
-                        prop_assert!(now < begun + secs(life) && now >= earliest);
+                        prop_assert!(now < started + secs(lifetime) && now >= earliest);
                         pace.record_request(now);
                         now += Duration::from_millis(latency);
-                        let (before, asked_for) = (pace.interval(), Some(secs(asked_for)));
+                        let (before, requested) = (pace.interval(), Some(secs(requested)));
                         match response {
                             0 => pace.record_pending(now, None),
-                            1 => pace.record_slow_down(now, asked_for),
-                            2 => pace.record_failure(now, asked_for),
+                            1 => pace.record_slow_down(now, requested),
+                            2 => pace.record_failure(now, requested),
                             3 => pace.record_failure(now, None),
                             // The response was lost.
                             _ => {}
                         }
                         prop_assert_eq!(pace.interval(), before + if response == 1 { SLOW_DOWN_INCREMENT } else { Duration::ZERO });
-                        let heard = if response < 4 { now } else { now - Duration::from_millis(latency) };
-                        let named = if matches!(response, 1 | 2) { asked_for } else { None };
-                        earliest = heard + pace.interval().max(named.unwrap_or_default());
+                        let received = if response < 4 { now } else { now - Duration::from_millis(latency) };
+                        let named = if matches!(response, 1 | 2) { requested } else { None };
+                        earliest = received + pace.interval().max(named.unwrap_or_default());
                     }
                 }
             }
@@ -375,17 +375,17 @@ mod tests {
         #[test]
         fn restored_schedule_never_polls_earlier_or_ends_later(
             interval in 1..30_u64,
-            life in 60..1000_u64,
+            lifetime in 60..1000_u64,
             delays in (0..900_000_u64, 0..900_000_u64, 0..900_000_u64),
             fraction in 0..1000_u64,
         ) {
             let millis = Duration::from_millis;
             // The wall clock is `fraction` ahead of the monotonic clock.
             let wall = |at: Duration| WALL + (at + millis(fraction));
-            let mut pace = PollSchedule::begin(Duration::ZERO, secs(interval), secs(life));
-            let asked = secs(interval) + millis(delays.0);
-            pace.record_slow_down(asked, None);
-            let kept_at = asked + millis(delays.1);
+            let mut pace = PollSchedule::begin(Duration::ZERO, secs(interval), secs(lifetime));
+            let requested = secs(interval) + millis(delays.0);
+            pace.record_slow_down(requested, None);
+            let kept_at = requested + millis(delays.1);
             let restored_at = kept_at + millis(delays.2);
             let restored = PollSchedule::from_stored(pace.to_stored(kept_at, wall(kept_at)), restored_at, wall(restored_at));
             prop_assert!(restored.next >= pace.next.max(restored_at));

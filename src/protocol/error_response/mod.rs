@@ -37,14 +37,14 @@ pub(crate) use crate::protocol::http_request::RequestKind;
 
 /// Converts an error response into an error that contains none of `secrets`.
 pub(crate) fn error_from_response(
-    asked: RequestKind,
+    request_kind: RequestKind,
     response: &Response<Bytes>,
     secrets: &[&str],
     now: UnixTime,
 ) -> Error {
     let status = response.status();
     let body = value::parse_value(response.body()).filter(Value::is_object);
-    let verdict = classify_response(asked, response, &read_challenges(response.headers()), body.as_ref());
+    let verdict = classify_response(request_kind, response, &read_challenges(response.headers()), body.as_ref());
     // Known codes are not redacted: a short secret may be part of one.
     let code = verdict
         .code
@@ -54,9 +54,9 @@ pub(crate) fn error_from_response(
     let server = with_body_kind(server, response, body.is_some(), secrets);
     let server = if verdict.is_unrecognized { server.with_unrecognized() } else { server };
     let server = if verdict.is_client_rejected { server.with_client_rejected() } else { server };
-    let is_limit = asked == RequestKind::Refresh && server.code() == Some(TOKEN_LIMIT);
+    let is_limit = request_kind == RequestKind::Refresh && server.code() == Some(TOKEN_LIMIT);
     let pause = if is_limit { Some(TOKEN_LIMIT_PAUSE) } else { retry_after(response.headers(), now) };
-    let error = Error::new(asked.kind(), error_message(asked, verdict.class, &server))
+    let error = Error::new(request_kind.kind(), error_message(request_kind, verdict.class, &server))
         .with_server(server)
         .with_tracking_id(http_request::received_tracking_id(response, body.as_ref(), secrets))
         .with_retry_after(pause);
@@ -71,14 +71,14 @@ pub(crate) fn error_from_response(
 ///
 /// The body may contain tokens, so it is never quoted.
 pub(crate) fn invalid_response_error(
-    asked: RequestKind,
+    request_kind: RequestKind,
     response: &Response<Bytes>,
     problem: &str,
     why: &dyn fmt::Display,
     secrets: &[&str],
 ) -> Error {
     let error = |message| {
-        Error::new(asked.kind(), message)
+        Error::new(request_kind.kind(), message)
             .with_class(ErrorClass::Retryable)
             .with_tracking_id(http_request::received_tracking_id(response, None, secrets))
     };
@@ -126,8 +126,8 @@ const TOKEN_LIMIT: &str = "tokenlimit_reached";
 const TOKEN_LIMIT_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Returns the error message.
-fn error_message(asked: RequestKind, remedy: Option<ErrorClass>, server: &ServerError) -> &'static str {
-    match (server.status(), remedy) {
+fn error_message(kind: RequestKind, class: Option<ErrorClass>, server: &ServerError) -> &'static str {
+    match (server.status(), class) {
         (Some(300..=399), _) => "server responded with a redirect, which is never followed: check the service's URLs",
         (Some(407), _) => {
             "proxy rejected the request: it requires authentication; set a user name and password in the proxy settings"
@@ -135,7 +135,7 @@ fn error_message(asked: RequestKind, remedy: Option<ErrorClass>, server: &Server
         (Some(511), _) => {
             "network rejected the request: it requires a sign-in; open a web page on this host and sign in there"
         }
-        (_, Some(ErrorClass::Retryable)) if asked == RequestKind::Refresh && server.code() == Some(TOKEN_LIMIT) => {
+        (_, Some(ErrorClass::Retryable)) if kind == RequestKind::Refresh && server.code() == Some(TOKEN_LIMIT) => {
             "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
              `disconnect_everywhere()` or in the user's Webex settings, or wait; a new login does not help"
         }
@@ -146,13 +146,13 @@ fn error_message(asked: RequestKind, remedy: Option<ErrorClass>, server: &Server
         (Some(451), Some(ErrorClass::Misconfigured)) if server.code().is_none() => {
             "resource is in another Webex region: check the service's URLs"
         }
-        _ if asked.is_resource_request() => resource_error_message(asked, remedy),
-        _ => oauth_error_message(asked, remedy, server.code()),
+        _ if kind.is_resource_request() => resource_error_message(kind, class),
+        _ => oauth_error_message(kind, class, server.code()),
     }
 }
 
-fn resource_error_message(asked: RequestKind, remedy: Option<ErrorClass>) -> &'static str {
-    match (asked, remedy) {
+fn resource_error_message(kind: RequestKind, class: Option<ErrorClass>) -> &'static str {
+    match (kind, class) {
         (_, Some(ErrorClass::TokenRejected)) => "access token rejected: obtain a new one",
         #[cfg(feature = "oidc")]
         (RequestKind::UserInfo, Some(ErrorClass::Misconfigured)) => {
@@ -166,8 +166,8 @@ fn resource_error_message(asked: RequestKind, remedy: Option<ErrorClass>) -> &'s
     }
 }
 
-fn oauth_error_message(asked: RequestKind, remedy: Option<ErrorClass>, code: Option<&str>) -> &'static str {
-    match (asked, remedy) {
+fn oauth_error_message(kind: RequestKind, class: Option<ErrorClass>, code: Option<&str>) -> &'static str {
+    match (kind, class) {
         (_, Some(ErrorClass::LoginRequired)) if code == Some(TOKEN_LIMIT) => {
             "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
              `disconnect_everywhere()` or in the user's Webex settings, or wait; then begin a new login, because the \
@@ -206,45 +206,45 @@ struct Classification {
 /// Classifies a response by its status, its challenges, and its body. `body` is `None` unless it is
 /// a JSON object.
 fn classify_response(
-    asked: RequestKind,
+    kind: RequestKind,
     response: &Response<Bytes>,
     challenges: &[Challenge],
     body: Option<&Value>,
 ) -> Classification {
     let status = response.status();
     let texts = body.map(error_strings).unwrap_or_default();
-    let known = texts.iter().find_map(|text| known_code(text));
-    let by_body = || body.and_then(|_| classify_json(asked, status, known, &texts));
+    let stored = texts.iter().find_map(|text| known_code(text));
+    let by_body = || body.and_then(|_| classify_json(kind, status, stored, &texts));
     // RFC 6749, section 5.2: a token endpoint reports a rejected client as `invalid_client`, in
     // some cases only in a header.
-    let is_bare = asked.has_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
-    let known = known.or_else(|| (is_bare && has_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
+    let is_bare = kind.has_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
+    let stored = stored.or_else(|| (is_bare && has_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
     let demands_client = is_bare && challenges.iter().any(Challenge::is_basic);
-    let says_so = known.is_none() && matches!(status.as_u16(), 400 | 401) && has_credential_phrase(&texts);
-    let names_client = demands_client || asked.has_grant() && (known == Some(INVALID_CLIENT) || says_so);
+    let says_so = stored.is_none() && matches!(status.as_u16(), 400 | 401) && has_credential_phrase(&texts);
+    let names_client = demands_client || kind.has_grant() && (stored == Some(INVALID_CLIENT) || says_so);
     let (remedy, is_unrecognized) = match classify_server_state(status) {
         Some(remedy) => (Some(remedy), false),
-        None if asked.is_resource_request() => classify_resource_response(status, challenges, body, by_body),
+        None if kind.is_resource_request() => classify_resource_response(status, challenges, body, by_body),
         None if body.is_none() && names_client => (Some(ErrorClass::Misconfigured), false),
         // A response without JSON does not come from Webex: it is a proxy's page, a captive portal,
         // or empty.
         None if body.is_none() => (Some(ErrorClass::Retryable), false),
-        None => by_body().map_or((classify_unrecognized(asked), true), |remedy| (Some(remedy), false)),
+        None => by_body().map_or((classify_unrecognized(kind), true), |remedy| (Some(remedy), false)),
     };
     // A body with a success status may contain tokens: only a known code is read from it.
-    let shown = body.filter(|_| !status.is_success());
+    let displayed = body.filter(|_| !status.is_success());
     let described = || challenges.iter().find_map(|challenge| challenge.parameter("error_description"));
     Classification {
         class: remedy,
-        is_known: known.is_some(),
+        is_known: stored.is_some(),
         // Unknown codes are kept: Webex may add some.
-        code: known
+        code: stored
             .map(str::to_owned)
-            .or_else(|| shown.and_then(unknown_code))
-            .or_else(|| bearer_error(challenges).filter(|_| asked.is_resource_request()).map(str::to_owned))
+            .or_else(|| displayed.and_then(unknown_code))
+            .or_else(|| bearer_error(challenges).filter(|_| kind.is_resource_request()).map(str::to_owned))
             // A proxy's response has no code of the authorization server.
             .filter(|_| !is_intermediary(status)),
-        description: shown.and_then(|_| error_description(&texts)).or_else(|| described().map(str::to_owned)),
+        description: displayed.and_then(|_| error_description(&texts)).or_else(|| described().map(str::to_owned)),
         is_unrecognized,
         is_client_rejected: names_client,
     }
@@ -286,27 +286,27 @@ fn classify_resource_response(
 }
 
 /// Classifies a JSON object by its code, then by its phrases, then by the status.
-fn classify_json(asked: RequestKind, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<ErrorClass> {
+fn classify_json(kind: RequestKind, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<ErrorClass> {
     // The strings of other API responses may quote the content of users.
-    if asked == RequestKind::Api {
+    if kind == RequestKind::Api {
         return classify_region_status(status);
     }
-    code.and_then(|code| classify_code(asked, code))
-        .filter(|remedy| asked.has_grant() || *remedy != ErrorClass::LoginRequired)
+    code.and_then(|code| classify_code(kind, code))
+        .filter(|class| kind.has_grant() || *class != ErrorClass::LoginRequired)
         .or_else(|| classify_region_status(status))
         .or_else(|| texts.iter().find_map(|text| classify_embedded_status(text)))
-        .or_else(|| classify_description(asked, status, texts))
+        .or_else(|| classify_description(kind, status, texts))
         // `invalid_request` alone does not name the cause, so the phrases come first.
-        .or_else(|| code.and_then(|_| classify_bare_invalid_request(asked, status)))
-        .or_else(|| classify_status(asked, status))
+        .or_else(|| code.and_then(|_| classify_bare_invalid_request(kind, status)))
+        .or_else(|| classify_status(kind, status))
 }
 
 /// Returns the remedy for a response without a reason.
 ///
 /// For a grant, Webex sends a 400 or 401 without a reason if the code is invalid or the refresh
 /// token has expired. For a protected resource, no remedy is known.
-fn classify_unrecognized(asked: RequestKind) -> Option<ErrorClass> {
-    match asked {
+fn classify_unrecognized(kind: RequestKind) -> Option<ErrorClass> {
+    match kind {
         RequestKind::Exchange | RequestKind::Refresh | RequestKind::DeviceToken => Some(ErrorClass::LoginRequired),
         RequestKind::Person | RequestKind::Api => None,
         // A login does not change the outcome of these requests.
@@ -322,8 +322,8 @@ fn classify_unrecognized(asked: RequestKind) -> Option<ErrorClass> {
 ///
 /// Webex sends it for an unknown device code, with a status that concerns the request. After a 409
 /// the same request may succeed later, so the status decides.
-fn classify_bare_invalid_request(asked: RequestKind, status: StatusCode) -> Option<ErrorClass> {
-    match (asked, status.as_u16()) {
+fn classify_bare_invalid_request(kind: RequestKind, status: StatusCode) -> Option<ErrorClass> {
+    match (kind, status.as_u16()) {
         (_, 409) => None,
         (RequestKind::DeviceToken, 200..=299 | 400 | 401 | 403) => Some(ErrorClass::LoginRequired),
         _ => Some(ErrorClass::Misconfigured),
@@ -350,11 +350,11 @@ fn classify_region_status(status: StatusCode) -> Option<ErrorClass> {
 }
 
 /// Returns the remedy for a known code, except `invalid_request`.
-fn classify_code(asked: RequestKind, code: &str) -> Option<ErrorClass> {
+fn classify_code(kind: RequestKind, code: &str) -> Option<ErrorClass> {
     match code {
         // A new login would create another token. A code exchange needs one nevertheless, because
         // its code is used up.
-        TOKEN_LIMIT if asked == RequestKind::Refresh => Some(ErrorClass::Retryable),
+        TOKEN_LIMIT if kind == RequestKind::Refresh => Some(ErrorClass::Retryable),
         "invalid_grant" | "expired_token" | "access_denied" | "login_required" | TOKEN_LIMIT => {
             Some(ErrorClass::LoginRequired)
         }
@@ -380,7 +380,7 @@ fn classify_embedded_status(text: &str) -> Option<ErrorClass> {
 /// Phrases about the client come first: after "refresh token was issued to another client id" a new
 /// login does not help. Only a status that concerns the credentials in the request can require a
 /// login.
-fn classify_description(asked: RequestKind, status: StatusCode, texts: &[&str]) -> Option<ErrorClass> {
+fn classify_description(kind: RequestKind, status: StatusCode, texts: &[&str]) -> Option<ErrorClass> {
     let text = texts.iter().map(|text| without_urls(text)).collect::<Vec<_>>().join("; ");
     let text = text.to_ascii_lowercase().replace(['_', '-'], " ");
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -389,7 +389,7 @@ fn classify_description(asked: RequestKind, status: StatusCode, texts: &[&str]) 
     }
     // A refresh request contains no access token. A gateway that mentions one means its own, not
     // the refresh token.
-    let own = if asked == RequestKind::Refresh { without_access_tokens(&text) } else { text.clone() };
+    let own = if kind == RequestKind::Refresh { without_access_tokens(&text) } else { text.clone() };
     let ends_logins = match status.as_u16() {
         200..=299 | 400 | 401 => {
             ["token", "code", "grant"].iter().any(|word| own.contains(word)) && says(&GRANT_REJECTED_PHRASES)
@@ -397,7 +397,7 @@ fn classify_description(asked: RequestKind, status: StatusCode, texts: &[&str]) 
         403 => says(&["refresh token", "revoked"]),
         _ => false,
     };
-    if ends_logins && asked.has_grant() {
+    if ends_logins && kind.has_grant() {
         return Some(ErrorClass::LoginRequired);
     }
     says(&TEMPORARY_FAILURE_PHRASES).then_some(ErrorClass::Retryable)
@@ -457,11 +457,11 @@ const TEMPORARY_FAILURE_PHRASES: [&str; 6] =
 
 /// Returns the remedy for a status without further evidence. A 400 or 401 may concern the code or
 /// token and yields `None`.
-fn classify_status(asked: RequestKind, status: StatusCode) -> Option<ErrorClass> {
+fn classify_status(kind: RequestKind, status: StatusCode) -> Option<ErrorClass> {
     match status.as_u16() {
         // While a device login is polled, an invalid device code has a reason. A 401 without one
         // concerns the client.
-        401 if asked == RequestKind::DeviceToken => Some(ErrorClass::Misconfigured),
+        401 if kind == RequestKind::DeviceToken => Some(ErrorClass::Misconfigured),
         400 | 401 => None,
         402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(ErrorClass::Misconfigured),
         _ => Some(ErrorClass::Retryable),
@@ -493,8 +493,8 @@ mod tests {
         }
     }
 
-    fn classify_body(asked: RequestKind, status: u16, body: &str) -> Error {
-        error_from_response(asked, &response(status, body), &[], UnixTime::from_secs(0))
+    fn classify_body(kind: RequestKind, status: u16, body: &str) -> Error {
+        error_from_response(kind, &response(status, body), &[], UnixTime::from_secs(0))
     }
 
     /// The message of Webex's gateway, as shown in its documentation, its samples, and issues of
@@ -625,14 +625,14 @@ mod tests {
 
     #[test]
     fn error_without_reason_requires_login_only_for_grants() {
-        for (asked, party) in [
+        for (kind, party) in [
             (RequestKind::Refresh, LOGIN_REQUIRED),
             (RequestKind::Exchange, LOGIN_REQUIRED),
             (RequestKind::Person, UNCLASSIFIED),
         ] {
             for status in [400, 401] {
                 let body = format!(r#"{{"message":"{HYDRA_SYNTAX}","trackingId":"ROUTER_9"}}"#);
-                let error = classify_body(asked, status, &body);
+                let error = classify_body(kind, status, &body);
                 assert_eq!(class_of(&error), party);
                 let server = error.server().unwrap();
                 assert!(server.is_unrecognized() && server.description() == Some(HYDRA_SYNTAX));
@@ -675,8 +675,8 @@ mod tests {
     #[test]
     fn rejected_scopes_are_explained_unless_retryable() {
         let body = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#;
-        for asked in [RequestKind::Exchange, RequestKind::Refresh] {
-            let error = classify_body(asked, 400, body);
+        for kind in [RequestKind::Exchange, RequestKind::Refresh] {
+            let error = classify_body(kind, 400, body);
             let line = error.to_string();
             assert!(error.is_misconfigured() && line.contains("register each individually"), "{line}");
             assert!(
@@ -684,8 +684,8 @@ mod tests {
                 "{line}"
             );
             assert!(line.contains("request at least one"), "{line}");
-            assert!(!classify_body(asked, 503, body).to_string().contains("register each"));
-            assert!(!classify_body(asked, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
+            assert!(!classify_body(kind, 503, body).to_string().contains("register each"));
+            assert!(!classify_body(kind, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
         }
         assert!(classify_body(RequestKind::Person, 403, body).to_string().contains("a scope or a role is missing"));
     }
@@ -705,8 +705,8 @@ mod tests {
         let mut response = response(400, body);
         response.headers_mut().insert("trackingid", HeaderValue::from_static("hunter2"));
         let error = error_from_response(RequestKind::Refresh, &response, &["hunter2", "a/b"], UnixTime::from_secs(0));
-        let shown = format!("{error} {error:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("a%2Fb"), "{shown}");
+        let displayed = format!("{error} {error:?}");
+        assert!(!displayed.contains("hunter2") && !displayed.contains("a%2Fb"), "{displayed}");
     }
 
     fn response_with_headers(status: u16, body: impl AsRef<[u8]>, headers: &[(&'static str, &str)]) -> Response<Bytes> {
@@ -718,9 +718,9 @@ mod tests {
         response
     }
 
-    fn classify_with_challenges(asked: RequestKind, status: u16, body: &str, challenges: &[&str]) -> Error {
+    fn classify_with_challenges(kind: RequestKind, status: u16, body: &str, challenges: &[&str]) -> Error {
         let headers: Vec<_> = challenges.iter().map(|challenge| ("www-authenticate", *challenge)).collect();
-        error_from_response(asked, &response_with_headers(status, body, &headers), &["hunter2"], UnixTime::from_secs(0))
+        error_from_response(kind, &response_with_headers(status, body, &headers), &["hunter2"], UnixTime::from_secs(0))
     }
 
     /// Returns the predicates that are `true`.
@@ -777,8 +777,8 @@ mod tests {
             (404, "{}", &[], vec![MISCONFIGURED]),
             (409, "{}", &[], vec![RETRYABLE]),
         ] {
-            for asked in resource_request_kinds() {
-                let error = classify_with_challenges(asked, status, body, challenges);
+            for kind in resource_request_kinds() {
+                let error = classify_with_challenges(kind, status, body, challenges);
                 assert_eq!(classes(&error), class, "{status} {body} {challenges:?}: {error}");
                 let line = error.to_string();
                 assert_eq!(line.contains("obtain a new one"), class == [TOKEN_REJECTED], "{line}");
@@ -797,7 +797,7 @@ mod tests {
     }
 
     fn resource_request_kinds() -> Vec<RequestKind> {
-        ALL_REQUEST_KINDS.iter().copied().filter(|asked| asked.is_resource_request()).collect()
+        ALL_REQUEST_KINDS.iter().copied().filter(|kind| kind.is_resource_request()).collect()
     }
 
     #[cfg(feature = "oidc")]
@@ -843,9 +843,9 @@ mod tests {
             (418, "", &[], RETRYABLE),
             (451, "", &[], RETRYABLE),
         ] {
-            for asked in ALL_REQUEST_KINDS.iter().copied().filter(|asked| asked.has_grant()) {
-                let error = classify_with_challenges(asked, status, body, challenges);
-                assert_eq!(classes(&error), [class], "{asked:?} {status} {body} {challenges:?}: {error}");
+            for kind in ALL_REQUEST_KINDS.iter().copied().filter(|kind| kind.has_grant()) {
+                let error = classify_with_challenges(kind, status, body, challenges);
+                assert_eq!(classes(&error), [class], "{kind:?} {status} {body} {challenges:?}: {error}");
                 let server = error.server().unwrap();
                 assert!(!server.is_json_object() && !server.is_unrecognized(), "{error}");
                 assert_eq!(server.is_client_rejected(), class == MISCONFIGURED, "{error}");
@@ -853,11 +853,9 @@ mod tests {
                 assert_eq!(server.code(), is_named.then_some("invalid_client"), "{error}");
             }
         }
-        for asked in
-            ALL_REQUEST_KINDS.iter().copied().filter(|asked| !asked.has_grant() && !asked.is_resource_request())
-        {
-            let error = classify_with_challenges(asked, 401, "", &["Basic"]);
-            assert_eq!(classes(&error), [RETRYABLE], "{asked:?}: {error}");
+        for kind in ALL_REQUEST_KINDS.iter().copied().filter(|kind| !kind.has_grant() && !kind.is_resource_request()) {
+            let error = classify_with_challenges(kind, 401, "", &["Basic"]);
+            assert_eq!(classes(&error), [RETRYABLE], "{kind:?}: {error}");
         }
         // A JSON object comes from Webex.
         let error = classify_with_challenges(RequestKind::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]);
@@ -919,12 +917,12 @@ mod tests {
 
     #[test]
     fn proxy_and_network_authentication_errors_are_named() {
-        for asked in ALL_REQUEST_KINDS.iter().copied() {
+        for kind in ALL_REQUEST_KINDS.iter().copied() {
             for body in ["", "<html>", r#"{"error":"invalid_client","message":"expired"}"#] {
                 for (status, says) in [(407, "proxy rejected"), (511, "network rejected")] {
                     let error =
-                        classify_with_challenges(asked, status, body, &["Basic", "Bearer error=\"invalid_token\""]);
-                    assert_eq!(classes(&error), [MISCONFIGURED], "{asked:?} {status} {body}");
+                        classify_with_challenges(kind, status, body, &["Basic", "Bearer error=\"invalid_token\""]);
+                    assert_eq!(classes(&error), [MISCONFIGURED], "{kind:?} {status} {body}");
                     let server = error.server().unwrap();
                     assert!(error.to_string().contains(says), "{error}");
                     assert!(server.code().is_none() && server.is_from_intermediary(), "{error}");
@@ -948,14 +946,14 @@ mod tests {
                 assert_eq!(classes(&error), [RETRYABLE], "{error}");
                 assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
                 assert!(error.to_string().contains("a new login does not help"), "{error}");
-                for asked in [RequestKind::Exchange, RequestKind::DeviceToken] {
-                    let error = classify_with_challenges(asked, status, body, &[]);
+                for kind in [RequestKind::Exchange, RequestKind::DeviceToken] {
+                    let error = classify_with_challenges(kind, status, body, &[]);
                     assert_eq!((classes(&error), error.retry_after()), (vec![LOGIN_REQUIRED], None), "{error}");
                     assert!(error.to_string().contains("the code cannot be reused"), "{error}");
                 }
             }
-            for asked in ALL_REQUEST_KINDS.iter().copied().filter(|asked| asked.has_grant()) {
-                let line = classify_with_challenges(asked, 400, body, &[]).to_string();
+            for kind in ALL_REQUEST_KINDS.iter().copied().filter(|kind| kind.has_grant()) {
+                let line = classify_with_challenges(kind, 400, body, &[]).to_string();
                 assert!(line.contains("750") && line.contains("`disconnect_everywhere()`"), "{line}");
             }
         }
@@ -963,7 +961,7 @@ mod tests {
 
     #[test]
     fn error_code_is_read_despite_undecodable_text() {
-        for (asked, body, class) in [
+        for (kind, body, class) in [
             (RequestKind::Refresh, &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..], LOGIN_REQUIRED),
             (RequestKind::Refresh, b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}", LOGIN_REQUIRED),
             (RequestKind::Refresh, b"{\"x\":\"\\udead\",\"error\":\"invalid_grant\",\"y\":[\"\xc3\"]}", LOGIN_REQUIRED),
@@ -971,7 +969,7 @@ mod tests {
             (RequestKind::DeviceToken, b"\xef\xbb\xbf{\"error\":\"access_denied\",\"n\":1e999}", LOGIN_REQUIRED),
             (RequestKind::DeviceAuthorization, b"{\"error\":\"invalid_scope\",\"\xff\":null}", MISCONFIGURED),
         ] {
-            let error = error_from_response(asked, &response_with_headers(400, body, &[]), &[], UnixTime::from_secs(0));
+            let error = error_from_response(kind, &response_with_headers(400, body, &[]), &[], UnixTime::from_secs(0));
             assert_eq!(classes(&error), [class], "{}", String::from_utf8_lossy(body));
         }
         let body = b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg is gone\"}";
@@ -997,8 +995,8 @@ mod tests {
                 &[secret],
                 UnixTime::from_secs(0),
             );
-            let shown = format!("{error} {error:?}");
-            assert!(!shown.contains("nsef") && !shown.contains("secret-indeed"), "{shown}");
+            let displayed = format!("{error} {error:?}");
+            assert!(!displayed.contains("nsef") && !displayed.contains("secret-indeed"), "{displayed}");
         }
     }
 
@@ -1081,7 +1079,7 @@ mod tests {
 
         /// Returns the expected predicates, or `None` if they depend on phrases.
         fn expected_classes(
-            asked: RequestKind,
+            kind: RequestKind,
             status: u16,
             is_object: bool,
             challenges: &str,
@@ -1094,7 +1092,7 @@ mod tests {
                 300..=399 | 408 | 423 | 425 | 429 | 500..=599 => return Some(vec![RETRYABLE]),
                 _ => {}
             }
-            if asked.is_resource_request() {
+            if kind.is_resource_request() {
                 return match status {
                     401 => Some(vec![TOKEN_REJECTED]),
                     _ if invalid_token => Some(vec![TOKEN_REJECTED]),
@@ -1105,7 +1103,7 @@ mod tests {
             let names_client = has("Basic realm") || has("\"invalid_client\"") || body == b"error=invalid_client";
             match (is_object, status) {
                 (true, _) => None,
-                (false, 401) if asked.has_grant() && names_client => Some(vec![MISCONFIGURED]),
+                (false, 401) if kind.has_grant() && names_client => Some(vec![MISCONFIGURED]),
                 (false, _) => Some(vec![RETRYABLE]),
             }
         }
@@ -1115,7 +1113,7 @@ mod tests {
 
             #[test]
             fn error_predicates_are_exclusive_and_match_table(
-                asked in select(ALL_REQUEST_KINDS),
+                kind in select(ALL_REQUEST_KINDS),
                 status in statuses(),
                 body in select(bodies()),
                 challenges in subsequence(CHALLENGES.to_vec(), 0..4),
@@ -1127,15 +1125,15 @@ mod tests {
                 let mut headers: Vec<_> = lines.into_iter().map(|line| ("www-authenticate", line)).collect();
                 headers.extend(content_type.map(|value| ("content-type", value)));
 
-                let error = error_from_response(asked, &response_with_headers(status, &body, &headers), &[], UnixTime::from_secs(0));
+                let error = error_from_response(kind, &response_with_headers(status, &body, &headers), &[], UnixTime::from_secs(0));
 
                 let found = classes(&error);
                 prop_assert!(found.len() <= 1, "{:?}: {:?}", found, error);
                 let is_object = value::parse_object(&body).is_some();
-                if let Some(expected) = expected_classes(asked, status, is_object, &joined, &body) {
+                if let Some(expected) = expected_classes(kind, status, is_object, &joined, &body) {
                     prop_assert_eq!(&found, &expected, "{:?}", error);
                 }
-                if asked.is_resource_request() {
+                if kind.is_resource_request() {
                     prop_assert!(!error.is_login_required(), "{:?}", error);
                 }
                 // A response without a JSON object never requires a login.
@@ -1182,7 +1180,7 @@ mod tests {
 
     #[test]
     fn error_at_rule_boundary_is_classified_by_rule() {
-        for (asked, status, body, class) in [
+        for (kind, status, body, class) in [
             // 599 is the last status of a server failure.
             (RequestKind::Refresh, 599, r#"{"error":"invalid_grant"}"#, RETRYABLE),
             (RequestKind::Refresh, 402, "{}", MISCONFIGURED),
@@ -1197,8 +1195,8 @@ mod tests {
             (RequestKind::DeviceToken, 401, r#"{"message":"no"}"#, MISCONFIGURED),
             (RequestKind::DeviceToken, 400, r#"{"message":"no"}"#, LOGIN_REQUIRED),
         ] {
-            let error = classify_body(asked, status, body);
-            assert_eq!(classes(&error), [class], "{asked:?} {status} {body}: {error}");
+            let error = classify_body(kind, status, body);
+            assert_eq!(classes(&error), [class], "{kind:?} {status} {body}: {error}");
         }
     }
 
@@ -1222,10 +1220,10 @@ mod tests {
                 .unwrap()
                 .is_client_rejected()
         );
-        for asked in resource_request_kinds() {
-            let error = classify_with_challenges(asked, 401, r#"{"error":"invalid_client"}"#, &[]);
+        for kind in resource_request_kinds() {
+            let error = classify_with_challenges(kind, 401, r#"{"error":"invalid_client"}"#, &[]);
             let server = error.server().unwrap();
-            assert!(!server.is_client_rejected() && !server.is_unrecognized(), "{asked:?}: {error}");
+            assert!(!server.is_client_rejected() && !server.is_unrecognized(), "{kind:?}: {error}");
         }
     }
 

@@ -238,10 +238,10 @@ pub(crate) fn read_discovery(
     match document.issuer() {
         Some(issuer) if service.allows_issuer(issuer) => {}
         Some(issuer) => {
-            let shown: String = issuer.chars().filter(|c| !c.is_control()).take(120).collect();
+            let displayed: String = issuer.chars().filter(|c| !c.is_control()).take(120).collect();
             let allowed = service.issuers().join(", ");
             let why = format!(
-                "`issuer` {shown:?} is not trusted (expected {allowed}); if it belongs to Webex, add it with \
+                "`issuer` {displayed:?} is not trusted (expected {allowed}); if it belongs to Webex, add it with \
                  `Service::with_issuer(..)`"
             );
             return Err(unusable(why));
@@ -365,8 +365,8 @@ pub(crate) fn read_web_finger(
     if registration.service.allows_issuer(issuer) {
         return Ok(issuer.to_owned());
     }
-    let shown: String = issuer.chars().filter(|c| !c.is_control()).take(120).collect();
+    let displayed: String = issuer.chars().filter(|c| !c.is_control()).take(120).collect();
     Err(unusable(format!(
-        "issuer {shown:?} is not trusted; if it belongs to Webex, add it with `Service::with_issuer(..)`"
+        "issuer {displayed:?} is not trusted; if it belongs to Webex, add it with `Service::with_issuer(..)`"
     )))
 }

@@ -282,9 +282,9 @@ pub(crate) fn check_same_user(
     let Some(claims) = unverified_claims(token) else { return Ok(()) };
     check_audience(&claims, client_id)?;
     let before = before.and_then(unverified_claims);
-    let known = |name: &str| before.as_ref()?.get(name)?.as_str();
+    let stored = |name: &str| before.as_ref()?.get(name)?.as_str();
     for (name, proven) in [("iss", proven.map(|(_, issuer)| issuer)), ("sub", proven.map(|(subject, _)| subject))] {
-        let mut expected = [proven, known(name)].into_iter().flatten();
+        let mut expected = [proven, stored(name)].into_iter().flatten();
         if expected.any(|expected| {
             claims.get(name).is_none_or(|found| found != expected || has_replacement_character(expected))
         }) {

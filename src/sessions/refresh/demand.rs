@@ -312,9 +312,14 @@ mod tests {
     /// Tokens that expire after an hour, and may be refreshed after 30 seconds.
     fn tokens(token: &str, received_at: UnixTime) -> TokenSet {
         let owner = Arc::new(ClientIdentity { service: "webex".into(), client_id: "C1".into() });
-        let (service, asked) = (Service::webex(), Scopes::new());
-        let receipt =
-            Provenance { client: owner, service: &service, requested_scopes: asked, exchange: None, now: received_at };
+        let (service, requested) = (Service::webex(), Scopes::new());
+        let receipt = Provenance {
+            client: owner,
+            service: &service,
+            requested_scopes: requested,
+            exchange: None,
+            now: received_at,
+        };
         let json = format!(r#"{{"access_token":"{token}","expires_in":3600}}"#);
         TokenSet::from_response(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
     }

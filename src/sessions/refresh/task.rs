@@ -375,8 +375,8 @@ mod tests {
 
     const ENOUGH_TIME: Duration = MIN_RETRY_TIME;
 
-    fn error(remedy: ErrorClass) -> Error {
-        Error::new(ErrorKind::Refresh, "x").with_class(remedy)
+    fn error(class: ErrorClass) -> Error {
+        Error::new(ErrorKind::Refresh, "x").with_class(class)
     }
 
     fn server(status: u16, code: Option<&str>) -> ServerError {

@@ -54,9 +54,9 @@ pub(crate) async fn store_for_reopen(handles: &Handles) -> Result<(TokenKey, Ent
 
 /// Checks that a reopened store contains the entry that [`leave`] stored.
 pub(crate) async fn check_reopened(store: &dyn TokenStore, (key, entry): (TokenKey, Entry)) -> CheckResult {
-    let witness = Probe { rule: ContractRule::ReadYourWrites, store };
-    witness.expect_entry(&key, Some(&entry), "it was saved before the store was reopened").await?;
-    witness.delete_entry(&key).await
+    let probe = Probe { rule: ContractRule::ReadYourWrites, store };
+    probe.expect_entry(&key, Some(&entry), "it was saved before the store was reopened").await?;
+    probe.delete_entry(&key).await
 }
 
 async fn check_read_your_writes(handles: &Handles) -> CheckResult {
@@ -116,8 +116,8 @@ async fn check_save_head(handles: &Handles) -> CheckResult {
 }
 
 async fn check_exact_entries(handles: &Handles) -> CheckResult {
-    let [witness, other] = handles.probes(ContractRule::ExactEntries);
-    let key = witness.key("conformance")?;
+    let [probe, other] = handles.probes(ContractRule::ExactEntries);
+    let key = probe.key("conformance")?;
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     let bodies: [&[u8]; 7] = [
         b"",
@@ -129,39 +129,39 @@ async fn check_exact_entries(handles: &Handles) -> CheckResult {
         &every_byte.repeat(256),
     ];
     for (number, body) in bodies.into_iter().enumerate() {
-        for mut entry in sample_entries(witness)? {
+        for mut entry in sample_entries(probe)? {
             entry.body = Body::new(body);
-            witness.delete_entry(&key).await?;
-            witness
+            probe.delete_entry(&key).await?;
+            probe
                 .expect_save(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there was no entry")
                 .await?;
             let kept = other.load(&key).await?;
-            let kept = kept.ok_or_else(|| witness.violation("there is no entry, but it was saved"))?;
+            let kept = kept.ok_or_else(|| probe.violation("there is no entry, but it was saved"))?;
             if kept.body != entry.body {
                 let (came, went) = (kept.body.expose().len(), body.len());
                 let what = format!("body {number} of the suite ({went} bytes) was loaded as {came} different bytes");
-                return Err(witness.violation(what));
+                return Err(probe.violation(what));
             }
             if kept.head != entry.head {
                 let (kept, head) = (kept.head.to_text(), entry.head.to_text());
-                return Err(witness.violation(format!("the head {head} was loaded as {kept}")));
+                return Err(probe.violation(format!("the head {head} was loaded as {kept}")));
             }
         }
     }
-    witness.delete_entry(&key).await
+    probe.delete_entry(&key).await
 }
 
 /// Returns entries whose heads cover all fields.
-fn sample_entries(witness: Probe<'_>) -> Result<[Entry; 4], Violation> {
+fn sample_entries(probe: Probe<'_>) -> Result<[Entry; 4], Violation> {
     let time = UnixTime::from_secs(1_700_000_000);
-    let plain = witness.entry(b"")?;
-    let mut leased = witness.entry_due(b"", Some(time))?;
+    let plain = probe.entry(b"")?;
+    let mut leased = probe.entry_due(b"", Some(time))?;
     leased.head.generation = u64::from(u32::MAX) + 1;
-    let id = LeaseId::new().map_err(|error| witness.violation(error.to_string()))?;
+    let id = LeaseId::new().map_err(|error| probe.violation(error.to_string()))?;
     leased.head.claim = Some(Lease { id, at: time, lease: Duration::from_secs(60) });
-    let mut waiting = witness.entry_due(b"", Some(UnixTime::MAX))?;
+    let mut waiting = probe.entry_due(b"", Some(UnixTime::MAX))?;
     waiting.head.hold = Some(RefreshBlock::RetryAt(UnixTime::from_secs(0)));
-    let mut rejected = witness.entry_due(b"", Some(UnixTime::from_secs(0)))?;
+    let mut rejected = probe.entry_due(b"", Some(UnixTime::from_secs(0)))?;
     rejected.head.generation = 7;
     rejected.head.claim = leased.head.claim;
     rejected.head.ends = Some(time);
@@ -181,21 +181,23 @@ async fn check_compare_and_swap(handles: &Handles) -> CheckResult {
     let key = first.key("conformance")?;
     first.delete_entry(&key).await?;
     let one = first.entry(b"1")?;
-    let stranger = Precondition::Revision(first.revision()?);
+    let foreign_revision = Precondition::Revision(first.revision()?);
 
-    first.expect_save(&key, &one, stranger, WriteOutcome::Conflict, "there is no entry").await?;
-    first.expect_delete(&key, stranger, WriteOutcome::Conflict, "there is no entry").await?;
+    first.expect_save(&key, &one, foreign_revision, WriteOutcome::Conflict, "there is no entry").await?;
+    first.expect_delete(&key, foreign_revision, WriteOutcome::Conflict, "there is no entry").await?;
     first.expect_delete(&key, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
     first.expect_entry(&key, None, "all saves so far were conflicts").await?;
 
     first.expect_save(&key, &one, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
     let two = first.with_new_revision(&one)?;
-    for witness in [first, second] {
-        witness.expect_save(&key, &two, Precondition::Absent, WriteOutcome::Conflict, "there is an entry").await?;
-        witness.expect_save(&key, &two, stranger, WriteOutcome::Conflict, "the entry has another revision").await?;
-        witness.expect_delete(&key, Precondition::Absent, WriteOutcome::Conflict, "there is an entry").await?;
-        witness.expect_delete(&key, stranger, WriteOutcome::Conflict, "the entry has another revision").await?;
-        witness.expect_entry(&key, Some(&one), "a conflict changes nothing").await?;
+    for probe in [first, second] {
+        probe.expect_save(&key, &two, Precondition::Absent, WriteOutcome::Conflict, "there is an entry").await?;
+        probe
+            .expect_save(&key, &two, foreign_revision, WriteOutcome::Conflict, "the entry has another revision")
+            .await?;
+        probe.expect_delete(&key, Precondition::Absent, WriteOutcome::Conflict, "there is an entry").await?;
+        probe.expect_delete(&key, foreign_revision, WriteOutcome::Conflict, "the entry has another revision").await?;
+        probe.expect_entry(&key, Some(&one), "a conflict changes nothing").await?;
     }
 
     let (seen_one, seen_two) = (Precondition::Revision(one.head.revision), Precondition::Revision(two.head.revision));
@@ -271,8 +273,8 @@ async fn check_no_leaks(handles: &Handles) -> CheckResult {
     witness.delete_entry(&key).await?;
     let entry = witness.entry(SECRET.as_bytes())?;
     witness.expect_save(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
-    let shown = format!("{:?} {:#?}", witness.store, witness.store);
-    if shown.contains(SECRET) || shown.contains(&format!("{:?}", SECRET.as_bytes())) {
+    let displayed = format!("{:?} {:#?}", witness.store, witness.store);
+    if displayed.contains(SECRET) || displayed.contains(&format!("{:?}", SECRET.as_bytes())) {
         return Err(witness.violation("the `Debug` output of the store contains a body"));
     }
     witness.delete_entry(&key).await
@@ -307,17 +309,17 @@ async fn check_cancel_safety(handles: &Handles) -> CheckResult {
 
 /// Checks that the entry is in one of the possible states after a dropped call, and that the store
 /// still accepts writes.
-async fn check_usable_after_drop(witness: Probe<'_>, key: &TokenKey, outcomes: &[Option<&Entry>]) -> CheckResult {
-    let kept = witness.load(key).await?;
+async fn check_usable_after_drop(probe: Probe<'_>, key: &TokenKey, outcomes: &[Option<&Entry>]) -> CheckResult {
+    let kept = probe.load(key).await?;
     if !outcomes.contains(&kept.as_ref()) {
         let what = "after a future was dropped, the entry is neither the old one nor the new one";
-        return Err(witness.violation(format!("{what}, under {}", short_key(key))));
+        return Err(probe.violation(format!("{what}, under {}", short_key(key))));
     }
     let next = |kept: Option<&Entry>| match kept {
         Some(kept) if kept.body.expose() == b"next" => Ok(None),
-        _ => witness.entry(b"next").map(Some),
+        _ => probe.entry(b"next").map(Some),
     };
-    witness.change_entry(key, next).await
+    probe.change_entry(key, next).await
 }
 
 /// Changes an entry concurrently through both handles. Each caller adds a byte to the body, and all
@@ -341,15 +343,15 @@ async fn check_concurrent_changes(handles: &Handles) -> CheckResult {
 }
 
 async fn add_own_byte(handles: Handles, key: TokenKey, number: u8) -> CheckResult {
-    let witness = handles.probes(ContractRule::CompareAndSwap)[usize::from(number % 2)];
+    let probe = handles.probes(ContractRule::CompareAndSwap)[usize::from(number % 2)];
     let next = |kept: Option<&Entry>| {
         let bytes = kept.map_or(&[][..], |kept| kept.body.expose());
         match bytes.contains(&number) {
             true => Ok(None),
-            false => witness.entry(&[bytes, &[number]].concat()).map(Some),
+            false => probe.entry(&[bytes, &[number]].concat()).map(Some),
         }
     };
-    witness.change_entry(&key, next).await
+    probe.change_entry(&key, next).await
 }
 
 /// Parts of a key. All of them differ byte by byte.

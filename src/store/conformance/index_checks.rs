@@ -167,12 +167,12 @@ async fn check_exact_listing(indexes: &Indexes, kept: &StoredEntries) -> CheckRe
 async fn check_complete_listing(indexes: &Indexes, kept: &mut StoredEntries) -> CheckResult {
     let witness = indexes.probe(ContractRule::CompleteListing);
     for ask in [ListFilter::All, ListFilter::Due(UnixTime::from_secs(DUE_TIME))] {
-        let asked_for: Vec<_> =
+        let requested: Vec<_> =
             kept.iter().filter(|(key, entry)| ask.matches(key, entry)).map(|(key, _)| key.clone()).collect();
         let (mut turn, mut changed) = (0, kept.clone());
         let again = async |page: &Page| {
             // A listed entry, one from the front, and one from the back.
-            let others = [&asked_for[turn % asked_for.len()], &asked_for[asked_for.len() - 1 - turn % asked_for.len()]];
+            let others = [&requested[turn % requested.len()], &requested[requested.len() - 1 - turn % requested.len()]];
             turn += 1;
             for key in page.keys.first().into_iter().chain(others) {
                 let Some(entry) = changed.get_mut(key) else { continue };

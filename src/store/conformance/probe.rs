@@ -54,7 +54,9 @@ impl Probe<'_> {
         call: impl Future<Output = Result<T>>,
     ) -> Result<T, Violation> {
         match with_timeout(CALL_TIMEOUT, call).await {
-            Some(answer) => answer.map_err(|error| self.violation(format!("{doing} failed: {}", error_chain(&error)))),
+            Some(response) => {
+                response.map_err(|error| self.violation(format!("{doing} failed: {}", error_chain(&error))))
+            }
             None => Err(self.violation(format!("{doing} took longer than {CALL_TIMEOUT:?}"))),
         }
     }
@@ -65,11 +67,11 @@ impl Probe<'_> {
         key: &TokenKey,
         entry: &Entry,
         expect: Precondition,
-        answer: WriteOutcome,
+        response: WriteOutcome,
         why: &str,
     ) -> CheckResult {
         let given = self.save(key, entry, expect).await?;
-        self.expect_outcome("saving", key, expect, given, answer, why)
+        self.expect_outcome("saving", key, expect, given, response, why)
     }
 
     /// Deletes an entry and requires the outcome `answer`. The reason is `why`.
@@ -77,11 +79,11 @@ impl Probe<'_> {
         &self,
         key: &TokenKey,
         expect: Precondition,
-        answer: WriteOutcome,
+        response: WriteOutcome,
         why: &str,
     ) -> CheckResult {
         let given = self.delete(key, expect).await?;
-        self.expect_outcome("deleting", key, expect, given, answer, why)
+        self.expect_outcome("deleting", key, expect, given, response, why)
     }
 
     /// Saves a head, and checks the outcome. `why` is the reason for it.

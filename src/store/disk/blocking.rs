@@ -295,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn call_dropped_after_start_runs_to_completion() {
         let pool = BlockingPool::new();
-        let (begins, begun) = channel();
+        let (begins, started) = channel();
         let (release, released) = channel::<()>();
         let (ends, ended) = channel();
         let mut call = Box::pin(pool.run(move || {
@@ -305,7 +305,7 @@ mod tests {
             Ok(())
         }));
         poll_once(&mut call).await;
-        begun.recv().unwrap();
+        started.recv().unwrap();
 
         drop(call);
 

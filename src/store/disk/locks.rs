@@ -120,7 +120,7 @@ impl<N: Default + Send + 'static> Locks<N> {
         W: FnOnce(&mut N) -> Result<T> + Send + 'static,
     {
         let runtime = current_runtime()?;
-        let begun = self.clock.elapsed();
+        let started = self.clock.elapsed();
         let (sender, mut outcome) = oneshot::channel();
         let job = move |turn: Result<&mut N>| -> OutcomeSender {
             let _entered = runtime.enter();
@@ -131,11 +131,11 @@ impl<N: Default + Send + 'static> Locks<N> {
         let queued = QueuedJob { shard, id: shard.lock().push(Box::new(job)) };
         let mut pause = RETRY_DELAYS.0;
         loop {
-            let left = self.timeout.saturating_sub(self.clock.elapsed().saturating_sub(begun));
+            let left = self.timeout.saturating_sub(self.clock.elapsed().saturating_sub(started));
             if let WakeReason::Done(result) = self.attempt(place, &queued, &mut outcome, left).await? {
                 return result;
             }
-            let waited = self.clock.elapsed().saturating_sub(begun);
+            let waited = self.clock.elapsed().saturating_sub(started);
             if waited >= self.timeout && queued.cancel() {
                 let lock = self.lock_file(place);
                 let message = format!("timed out waiting for the lock {} after {waited:?}; retry", lock.display());
@@ -381,7 +381,7 @@ mod tests {
         locks.with_lock(&place, |()| Ok(())).await.unwrap();
         let taken = File::open(locks.lock_file(&place)).unwrap();
         taken.lock().unwrap();
-        let (begins, begun) = channel();
+        let (begins, started) = channel();
         let (release, released) = channel::<()>();
         let patient = Locks { clock: Arc::new(clock.clone()), ..locks.clone() };
         let mut first = Box::pin(patient.with_lock(&place, move |()| {
@@ -402,7 +402,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         taken.unlock().unwrap();
-        tokio::task::spawn_blocking(move || begun.recv_timeout(TEST_TIMEOUT))
+        tokio::task::spawn_blocking(move || started.recv_timeout(TEST_TIMEOUT))
             .await
             .unwrap()
             .expect("the first job has started");

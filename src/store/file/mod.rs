@@ -189,17 +189,17 @@ impl FileStore {
 
     /// Runs `change` with the lock of the subfolder held. Once started, `change` runs to completion
     /// even if the future is dropped.
-    async fn with_lock<T, C>(&self, slot: &Arc<EntryFile>, change: C) -> Result<T>
+    async fn with_lock<T, C>(&self, entry: &Arc<EntryFile>, change: C) -> Result<T>
     where
         T: Send + 'static,
         C: FnOnce(&EntryFile) -> Result<T> + Send + 'static,
     {
-        let (within, clock) = (Arc::clone(slot), Arc::clone(&self.locks.clock));
+        let (within, clock) = (Arc::clone(entry), Arc::clone(&self.locks.clock));
         let work = move |swept: &mut LastCleanup| {
             remove_abandoned_files(&within, &*clock, swept)?;
             change(&within)
         };
-        self.locks.with_lock(slot.entry_path(), work).await
+        self.locks.with_lock(entry.entry_path(), work).await
     }
 
     async fn list<A>(
@@ -207,7 +207,7 @@ impl FileStore {
         after: Option<&Cursor>,
         limit: usize,
         foreign: UnknownVersionPolicy,
-        asked_for: A,
+        requested: A,
     ) -> Result<Page>
     where
         A: Fn(&TokenKey, &Entry) -> bool + Send + 'static,
@@ -215,7 +215,7 @@ impl FileStore {
         let unknown = || Error::new(ErrorKind::InvalidInput, "invalid cursor: it was not created by a file store");
         let after = after.map(|after| EntryPath::from_name(after.as_str()).ok_or_else(unknown)).transpose()?;
         let root = Arc::clone(self.locks.root());
-        self.locks.run_unlocked(move || list_entries(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
+        self.locks.run_unlocked(move || list_entries(&root, after.as_ref(), limit.max(1), foreign, requested)).await
     }
 }
 
@@ -228,15 +228,15 @@ impl fmt::Debug for FileStore {
 #[async_trait]
 impl TokenStore for FileStore {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
-        let slot = self.entry_file(key);
-        let reader = Arc::clone(&slot);
+        let cache_entry = self.entry_file(key);
+        let reader = Arc::clone(&cache_entry);
         match self.locks.run_unlocked(move || reader.read()).await? {
             ReadOutcome::Absent => Ok(None),
             ReadOutcome::Entry(entry) => Ok(Some(*entry)),
             // A writer may be replacing the file at this moment. Read again with the lock held.
             ReadOutcome::Damaged(why) => {
-                let settled = self.with_lock(&slot, EntryFile::read_or_set_aside).await;
-                settled.map_err(|error| slot.set_aside_error(why, error))
+                let settled = self.with_lock(&cache_entry, EntryFile::read_or_set_aside).await;
+                settled.map_err(|error| cache_entry.set_aside_error(why, error))
             }
         }
     }
@@ -244,36 +244,36 @@ impl TokenStore for FileStore {
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let record = layout::write_record(key, entry);
         check_length(record.len())?;
-        let change = move |slot: &EntryFile| {
-            let kept = slot.read_or_set_aside()?;
+        let change = move |cache_entry: &EntryFile| {
+            let kept = cache_entry.read_or_set_aside()?;
             if !expect.matches(kept.map(|kept| kept.head.revision())) {
                 return Ok(WriteOutcome::Conflict);
             }
-            slot.replace(&record).map(|()| WriteOutcome::Committed)
+            cache_entry.replace(&record).map(|()| WriteOutcome::Committed)
         };
         self.with_lock(&self.entry_file(key), change).await
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
         let head = head.clone();
-        let change = move |slot: &EntryFile| {
-            let Some(kept) = slot.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
+        let change = move |entry: &EntryFile| {
+            let Some(kept) = entry.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
                 return Ok(WriteOutcome::Conflict);
             };
-            let record = layout::write_record(slot.key(), &Entry { head, ..kept });
+            let record = layout::write_record(entry.key(), &Entry { head, ..kept });
             check_length(record.len())?;
-            slot.replace(&record).map(|()| WriteOutcome::Committed)
+            entry.replace(&record).map(|()| WriteOutcome::Committed)
         };
         self.with_lock(&self.entry_file(key), change).await
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
-        let change = move |slot: &EntryFile| {
-            let kept = slot.read_or_set_aside()?.map(|kept| kept.head.revision());
+        let change = move |entry: &EntryFile| {
+            let kept = entry.read_or_set_aside()?.map(|kept| kept.head.revision());
             if !expect.matches(kept) {
                 return Ok(WriteOutcome::Conflict);
             }
-            kept.map_or(Ok(()), |_| slot.remove()).map(|()| WriteOutcome::Committed)
+            kept.map_or(Ok(()), |_| entry.remove()).map(|()| WriteOutcome::Committed)
         };
         self.with_lock(&self.entry_file(key), change).await
     }
@@ -310,10 +310,10 @@ fn check_length(length: usize) -> Result<()> {
 }
 
 /// Removes abandoned temporary files once a day. The caller holds the lock.
-fn remove_abandoned_files(slot: &EntryFile, clock: &dyn Clock, swept: &mut LastCleanup) -> Result<()> {
+fn remove_abandoned_files(entry: &EntryFile, clock: &dyn Clock, swept: &mut LastCleanup) -> Result<()> {
     let elapsed = clock.elapsed();
     if swept.0.is_none_or(|at| elapsed.saturating_sub(at) > MAX_TEMP_FILE_AGE) {
-        slot.remove_abandoned(clock.now() - MAX_TEMP_FILE_AGE)?;
+        entry.remove_abandoned(clock.now() - MAX_TEMP_FILE_AGE)?;
         swept.0 = Some(elapsed);
     }
     Ok(())
@@ -407,13 +407,13 @@ impl EntryFile {
         if error.kind() != ErrorKind::Store {
             return error;
         }
-        let remedy = if error.is_retryable() { ErrorClass::Retryable } else { ErrorClass::Misconfigured };
+        let class = if error.is_retryable() { ErrorClass::Retryable } else { ErrorClass::Misconfigured };
         let message = format!(
             "damaged session stored under {:?} in {} ({why}): it could not be set aside",
             self.key,
             self.file().display()
         );
-        Error::new(ErrorKind::CorruptEntry, message).with_class(remedy).with_source(error)
+        Error::new(ErrorKind::CorruptEntry, message).with_class(class).with_source(error)
     }
 
     /// Replaces the file with `record`. The caller holds the lock.
@@ -448,7 +448,7 @@ pub(crate) fn list_entries(
     after: Option<&EntryPath>,
     limit: usize,
     foreign: UnknownVersionPolicy,
-    asked_for: impl Fn(&TokenKey, &Entry) -> bool,
+    requested: impl Fn(&TokenKey, &Entry) -> bool,
 ) -> Result<Page> {
     private_fs::require_folder(root)?;
     let (mut page, mut looks) = (Page::default(), 0);
@@ -459,7 +459,7 @@ pub(crate) fn list_entries(
         for position in places.filter(|position| after.is_none_or(|after| position > after)) {
             let file = position.file(root);
             match private_fs::read_file(&file)?.map(|content| layout::read_record(&content)) {
-                Some(Ok((key, entry))) if EntryPath::of(&key) == position && asked_for(&key, &entry) => {
+                Some(Ok((key, entry))) if EntryPath::of(&key) == position && requested(&key, &entry) => {
                     page.keys.push(key)
                 }
                 Some(Err(UnreadableRecord::UnsupportedVersion(cause))) if foreign == UnknownVersionPolicy::Fail => {

@@ -73,10 +73,10 @@ struct KeyringError {
 /// [`EntryPath`].
 pub(crate) fn credential_user(key: &TokenKey) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_');
-    let shown = |part: &str| {
+    let displayed = |part: &str| {
         part.chars().take(MAX_READABLE_CHARS).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>()
     };
-    let parts = std::iter::once(key.root()).chain(key.child_name()).map(shown);
+    let parts = std::iter::once(key.root()).chain(key.child_name()).map(displayed);
     parts.chain([EntryPath::of(key).name().to_owned()]).collect::<Vec<_>>().join("/")
 }
 
@@ -191,10 +191,10 @@ impl Credential {
                 Error::new(ErrorKind::CorruptEntry, message).with_class(ErrorClass::LoginRequired)
             }
             Err(error) => {
-                let remedy = if error.is_retryable() { ErrorClass::Retryable } else { ErrorClass::Misconfigured };
+                let class = if error.is_retryable() { ErrorClass::Retryable } else { ErrorClass::Misconfigured };
                 let message =
                     format!("damaged session stored under {:?} in {self} ({why}): it could not be set aside", self.key);
-                Error::new(ErrorKind::CorruptEntry, message).with_class(remedy).with_source(error)
+                Error::new(ErrorKind::CorruptEntry, message).with_class(class).with_source(error)
             }
         }
     }

@@ -110,8 +110,8 @@ impl ResponseOverride {
             retry_after.values(room.now).into_iter().for_each(|value| raw.add(header::RETRY_AFTER, value));
         }
         if self.redirects {
-            let stranger = room.origin.replace("127.0.0.1", "localhost");
-            raw.add(header::LOCATION, format!("{stranger}{REDIRECT_TARGET}{}", room.path));
+            let listener = room.origin.replace("127.0.0.1", "localhost");
+            raw.add(header::LOCATION, format!("{listener}{REDIRECT_TARGET}{}", room.path));
         }
         if self.duplicates_tracking_id {
             let twice = format!("{id},{id}", id = raw.tracking_id());

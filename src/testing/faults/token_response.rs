@@ -206,9 +206,9 @@ impl IdTokenFault {
                 add_seconds(&mut claims["nbf"], TEN_MINUTES);
             }
             Self::Expired => {
-                let life = claims["exp"].as_u64().unwrap_or_default() - claims["iat"].as_u64().unwrap_or_default();
-                subtract_seconds(&mut claims["iat"], life + TEN_MINUTES);
-                subtract_seconds(&mut claims["exp"], life + TEN_MINUTES);
+                let lifetime = claims["exp"].as_u64().unwrap_or_default() - claims["iat"].as_u64().unwrap_or_default();
+                subtract_seconds(&mut claims["iat"], lifetime + TEN_MINUTES);
+                subtract_seconds(&mut claims["exp"], lifetime + TEN_MINUTES);
             }
             Self::StaleAuthTime => {
                 subtract_seconds(&mut claims["auth_time"], right.max_age.unwrap_or_default().saturating_add(DAY));

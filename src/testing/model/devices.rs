@@ -137,8 +137,8 @@ impl Devices {
 
     /// Records a poll and returns its result.
     pub(crate) fn poll(&mut self, device_code: &str, integration: usize, elapsed: Duration) -> PollResult {
-        let known = self.by_code.get_mut(device_code);
-        let Some(device) = known.filter(|device| device.integration == integration && elapsed < device.expires) else {
+        let stored = self.by_code.get_mut(device_code);
+        let Some(device) = stored.filter(|device| device.integration == integration && elapsed < device.expires) else {
             return PollResult::InvalidCode;
         };
         match device.decision {

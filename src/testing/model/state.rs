@@ -220,9 +220,9 @@ impl State {
     /// valid, or a new one. If refresh tokens rotate, logins do not share a grant.
     pub(crate) fn open_grant(&mut self, consented: Consent, moment: &mut StepContext<'_>) -> u64 {
         let Consent { user, integration, scopes, auth_time, binding } = consented;
-        let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
+        let stored = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
         let is_shared = self.rotation_policy.rotation != Rotation::Strict;
-        if let Some((id, grant)) = known.filter(|(_, grant)| is_shared && moment.now < grant.expires) {
+        if let Some((id, grant)) = stored.filter(|(_, grant)| is_shared && moment.now < grant.expires) {
             grant.scopes = scopes;
             grant.auth_time = auth_time;
             let is_new = |binding: &Binding| !grant.bindings.contains(binding);
@@ -297,11 +297,11 @@ impl State {
         let user = self.users.get(grant.user)?;
         let is_ended = self.revoked_serials.contains(&token.serial)
             || self.revoked_up_to.get(&token.grant).is_some_and(|until| token.serial <= *until);
-        let lives = now < token.expires && !is_ended;
+        let is_valid = now < token.expires && !is_ended;
         let is_complete = self.append_user_suffix(grant.user, sealed.to_owned()) == text;
         let (scopes, serial) = (&grant.scopes, token.serial);
         let bearer = Bearer { user, user_index: grant.user, scopes, expires: token.expires, serial };
-        (lives && is_complete).then_some(bearer)
+        (is_valid && is_complete).then_some(bearer)
     }
 
     /// Revokes an access token of any integration.

@@ -63,20 +63,20 @@ impl State {
     /// Returns the access token for a refresh and its lifetime. It is a new one, or the previous
     /// one within the configured period.
     pub(crate) fn renew_access_token(&mut self, id: u64, now: UnixTime) -> (String, Duration) {
-        let life = self.lifetimes.access_token;
+        let lifetime = self.lifetimes.access_token;
         let window = self.rotation_policy.access_token_reuse_window;
         if window.is_zero() {
-            return (self.issue_access_token(id, now), life);
+            return (self.issue_access_token(id, now), lifetime);
         }
         if let Some((token, issued)) = self.spent_tokens.access_tokens.get(&id)
             && now.since(*issued) < window
             && self.bearer(token, now).is_some()
         {
-            return (token.clone(), (*issued + life).since(now));
+            return (token.clone(), (*issued + lifetime).since(now));
         }
         let token = self.issue_access_token(id, now);
         self.spent_tokens.access_tokens.insert(id, (token.clone(), now));
-        (token, life)
+        (token, lifetime)
     }
 }
 
@@ -93,11 +93,11 @@ impl State {
     /// Issues a self-contained token and returns it with its lifetime, which is at most that of
     /// other access tokens.
     pub(crate) fn issue_self_contained(&mut self, grant: u64, now: UnixTime) -> (String, Duration) {
-        let life = LIFETIME.min(self.lifetimes.access_token);
-        let hidden = self.issue_access_token_until(grant, now + life);
+        let lifetime = LIFETIME.min(self.lifetimes.access_token);
+        let hidden = self.issue_access_token_until(grant, now + lifetime);
         let key_id = self.keys.id_for(Algorithm::Rs256);
         let header = json!({"alg": Algorithm::Rs256.name(), "kid": key_id, "typ": "JWT"}).to_string();
-        let claims = self.self_contained_claims(grant, &hidden, &key_id, now + life).to_string();
+        let claims = self.self_contained_claims(grant, &hidden, &key_id, now + lifetime).to_string();
         let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let token = format!("{input}.{}", URL_SAFE_NO_PAD.encode(self.keys.sign(Algorithm::Rs256, &input)));
         let mut issued = std::mem::take(&mut self.self_contained.0);
@@ -106,7 +106,7 @@ impl State {
         }
         issued.insert(token.clone(), hidden);
         self.self_contained.0 = issued;
-        (token, life)
+        (token, lifetime)
     }
 
     /// Returns the claims, which are those of the decoded sample.

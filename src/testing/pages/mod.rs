@@ -84,30 +84,30 @@ mod tests {
 
     #[test]
     fn untrusted_text_is_escaped_on_every_page() {
-        let evil = || "\"'><script>&".to_owned();
+        let malicious = || "\"'><script>&".to_owned();
         let sign_in = |is_unknown| {
             Page::SignIn(SignInPage {
                 base: "/v1",
-                transaction: evil(),
-                integration: evil(),
+                transaction: malicious(),
+                integration: malicious(),
                 reason: SignInReason::NotSignedIn,
-                email: evil(),
+                email: malicious(),
                 is_unknown,
-                people: vec![AccountOption { email: evil(), name: evil(), is_signed_in: true }],
+                people: vec![AccountOption { email: malicious(), name: malicious(), is_signed_in: true }],
             })
         };
         let consent = Page::Consent(ConsentPage {
             base: "/v1",
-            transaction: evil(),
-            integration: evil(),
+            transaction: malicious(),
+            integration: malicious(),
             // A scope cannot contain these characters.
             scopes: "spark:all".parse().unwrap(),
-            name: evil(),
-            email: evil(),
-            user_code: Some(evil()),
+            name: malicious(),
+            email: malicious(),
+            user_code: Some(malicious()),
         });
-        let code = Page::UserCode(UserCodePage { code: evil(), problem: Some(login::Problem::UnknownCode) });
-        let form_post = Page::FormPost(FormPostPage { action: evil(), fields: vec![("state", evil())] });
+        let code = Page::UserCode(UserCodePage { code: malicious(), problem: Some(login::Problem::UnknownCode) });
+        let form_post = Page::FormPost(FormPostPage { action: malicious(), fields: vec![("state", malicious())] });
         for (page, times) in [(sign_in(false), 6), (sign_in(true), 7), (consent, 6), (code, 1), (form_post, 2)] {
             let html = page.html();
             assert!(!html.contains("<script"), "{html}");

@@ -136,7 +136,7 @@ fn redirect_uri(query: &Fields, registered: &[String]) -> Result<String, Request
     let found = match (query.get("redirect_uri"), registered) {
         (None, [only]) => Some(only),
         (None, _) => None,
-        (Some(asked), _) => registered.iter().find(|own| *own == asked),
+        (Some(requested), _) => registered.iter().find(|own| *own == requested),
     };
     found.cloned().ok_or(RequestRejection::ErrorPage(ErrorPage::RedirectUriMismatch))
 }
@@ -182,9 +182,9 @@ pub(crate) fn requested_scopes(
     is_free: impl Fn(&Scope) -> bool,
 ) -> Option<Scopes> {
     let names = request.get_non_blank("scope").unwrap_or_default().split(' ').filter(|name| !name.is_empty());
-    let asked = names.map(str::parse::<Scope>).collect::<Result<Scopes, _>>().ok()?;
-    let is_allowed = asked.iter().all(|scope| registered.contains(scope) || is_free(scope));
-    (is_allowed && !asked.is_empty()).then_some(asked)
+    let requested = names.map(str::parse::<Scope>).collect::<Result<Scopes, _>>().ok()?;
+    let is_allowed = requested.iter().all(|scope| registered.contains(scope) || is_free(scope));
+    (is_allowed && !requested.is_empty()).then_some(requested)
 }
 
 /// Returns `true` if there is a `spark:` scope. `spark:kms` is then granted as well.
@@ -198,11 +198,11 @@ pub(crate) fn has_spark(scopes: &Scopes) -> bool {
 /// Webex Meetings documents `plain` with at most 10 characters
 /// (developer.cisco.com/docs/webex-meetings), but its samples also use S256.
 fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, Error> {
-    let refuse = |description| Err(Error { code: "invalid_request", description });
+    let reject = |description| Err(Error { code: "invalid_request", description });
     let Some(text) = query.get("code_challenge") else {
         return match query.get("code_challenge_method") {
             None => Ok(None),
-            Some(_) => refuse("Parameter:code_challenge is blank"),
+            Some(_) => reject("Parameter:code_challenge is blank"),
         };
     };
     let plain = if service.is_meetings() { 1..=10 } else { 43..=128 };
@@ -212,8 +212,8 @@ fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, 
         None | Some("plain") if plain.contains(&text.len()) && is_unreserved => {
             Ok(Some(Challenge::Plain(text.to_owned())))
         }
-        None | Some("S256" | "plain") => refuse("The code challenge is malformed."),
-        Some(_) => refuse("The code challenge method is not supported."),
+        None | Some("S256" | "plain") => reject("The code challenge is malformed."),
+        Some(_) => reject("The code challenge method is not supported."),
     }
 }
 
@@ -245,22 +245,22 @@ fn next_action(
 /// `openid` requires a nonce and a build that signs ID tokens. An ID token in the authorization
 /// response requires `openid`.
 fn authentication(query: &Fields, scopes: &Scopes, response: ResponseType) -> Result<Authentication, Error> {
-    let refuse = |description| Err(Error { code: "invalid_request", description });
+    let reject = |description| Err(Error { code: "invalid_request", description });
     let max_age = match query.get_non_blank("max_age").map(str::parse) {
         None => None,
         Some(Ok(seconds)) => Some(seconds),
-        Some(Err(_)) => return refuse("Parameter:max_age is not a number of seconds"),
+        Some(Err(_)) => return reject("Parameter:max_age is not a number of seconds"),
     };
     let nonce = query.get_non_blank("nonce").map(str::to_owned);
     if scopes.contains(Scope::OPENID) {
         if !service::CAN_VERIFY_ID_TOKENS {
-            return refuse("this mock signs no ID tokens: enable the feature `oidc` and a TLS feature");
+            return reject("this mock signs no ID tokens: enable the feature `oidc` and a TLS feature");
         }
         if nonce.is_none() {
-            return refuse("Parameter:nonce is blank");
+            return reject("Parameter:nonce is blank");
         }
     } else if response.includes_id_token() {
-        return refuse("an ID token requires the scope `openid`");
+        return reject("an ID token requires the scope `openid`");
     }
     Ok(Authentication { nonce, max_age })
 }
@@ -335,7 +335,7 @@ fn next_page(
     let words: Vec<_> = query.get("prompt").unwrap_or_default().split(' ').filter(|word| !word.is_empty()).collect();
     let has = |word: &str| words.contains(&word);
     let asks_again = has("consent");
-    let page = |stage| Ok(NextAction::ShowPage { step: stage, asks_again });
+    let page = |step| Ok(NextAction::ShowPage { step, asks_again });
     if has("none") && words.len() > 1 {
         return Err(InteractionRequired::Contradiction);
     }
@@ -351,7 +351,7 @@ fn next_page(
             Ok(NextAction::Redirect(signed_in))
         }
         LoginStep::Consent(_) if has("none") => Err(InteractionRequired::ConsentRequired),
-        stage => page(stage),
+        step => page(step),
     }
 }
 
@@ -381,8 +381,8 @@ mod tests {
     /// User 0 signed in a minute ago and has consented; user 1 has not.
     #[test]
     fn next_page_depends_on_prompt_and_browser_session() {
-        let page = |stage| Ok(NextAction::ShowPage { step: stage, asks_again: false });
-        let again = |stage| Ok(NextAction::ShowPage { step: stage, asks_again: true });
+        let page = |step| Ok(NextAction::ShowPage { step, asks_again: false });
+        let again = |step| Ok(NextAction::ShowPage { step, asks_again: true });
         let sign_in = |why| page(LoginStep::SignIn(why));
         let (jane, bob) = (signed_in(0, 60), signed_in(1, 60));
         let silent = || Ok(NextAction::Redirect(jane));

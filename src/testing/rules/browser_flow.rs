@@ -116,11 +116,11 @@ pub(crate) fn process_consent_form(
     if let Some(ending) = repeated_decision_result(id, is_yes, state, moment) {
         return result_response(ending);
     }
-    let Some(stage) = state.transactions.find(id, moment.now).map(|visit| visit.step) else {
+    let Some(step) = state.transactions.find(id, moment.now).map(|visit| visit.step) else {
         return error_page(ErrorPage::Expired);
     };
     let named = form.get("user").map(|email| state.user(email));
-    match (named, stage) {
+    match (named, step) {
         (Some(Some(user)), _) => {
             let signed_in = SignedIn { user, at: moment.now };
             let then = complete_transaction(id, signed_in, is_yes, state, moment);
@@ -207,10 +207,10 @@ pub(crate) fn error_page(page: ErrorPage) -> (u16, Body) {
 
 /// Returns the current page of a transaction.
 fn current_page(id: &str, browser: Option<SignedIn>, state: &State, moment: &StepContext<'_>) -> (u16, Body) {
-    let Some(stage) = state.transactions.find(id, moment.now).map(|visit| visit.step) else {
+    let Some(step) = state.transactions.find(id, moment.now).map(|visit| visit.step) else {
         return error_page(ErrorPage::Expired);
     };
-    match stage {
+    match step {
         LoginStep::SignIn(why) => (200, Body::Page(Page::SignIn(sign_in_page(id, why, None, browser, state, moment)))),
         LoginStep::Consent(signed_in) => match consent_page(id, signed_in, state, moment) {
             Some(page) => (200, Body::Page(Page::Consent(page))),
@@ -300,13 +300,8 @@ pub(crate) fn begin_device_transaction(
         return error_page(page);
     }
     let browser = state.sessions.find(request.session.as_deref());
-    let stage = browser.map_or(LoginStep::SignIn(SignInReason::NotSignedIn), LoginStep::Consent);
-    begin_transaction(
-        LoginTransaction { purpose: Purpose::Device { device_code }, step: stage },
-        browser,
-        state,
-        moment,
-    )
+    let step = browser.map_or(LoginStep::SignIn(SignInReason::NotSignedIn), LoginStep::Consent);
+    begin_transaction(LoginTransaction { purpose: Purpose::Device { device_code }, step }, browser, state, moment)
 }
 
 /// Shows the code field, prefilled if a link contains the hash of the code. With a code, the user

@@ -73,11 +73,11 @@ fn scopes(form: &Fields, registered: &Scopes) -> Result<Scopes, RestError> {
     let found = authorize::requested_scopes(form, registered, is_free);
     let invalid =
         || RestError::malformed("invalid_scope", "missing scope, or a scope that the integration has not registered");
-    let asked = found.ok_or_else(invalid)?;
-    if asked.iter().any(|scope| authorize::LOGIN_SCOPES.contains(&scope.as_str())) {
+    let requested = found.ok_or_else(invalid)?;
+    if requested.iter().any(|scope| authorize::LOGIN_SCOPES.contains(&scope.as_str())) {
         return Err(RestError::malformed("invalid_scope", "devices cannot request the scopes of Login with Webex"));
     }
-    Ok(asked)
+    Ok(requested)
 }
 
 /// Responds to a token request of a device.

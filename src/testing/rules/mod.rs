@@ -414,9 +414,9 @@ mod tests {
             let Body::Page(Page::Error(page)) = reply.body else { panic!("{rule}: {reply:?}") };
             assert_eq!((page, reply.status), (expected, 400), "{rule}");
         }
-        let mut world = TestMock::webex();
-        world.state.is_denied_by_administrator = true;
-        let reply = world.authorize(&query("spark:all"));
+        let mut environment = TestMock::webex();
+        environment.state.is_denied_by_administrator = true;
+        let reply = environment.authorize(&query("spark:all"));
         assert!(matches!(reply.body, Body::Page(Page::Error(ErrorPage::DeniedByAdministrator))));
         assert_eq!(reply.status, 403);
     }
@@ -451,9 +451,9 @@ mod tests {
         ] {
             let reply = TestMock::new(service, &[CALLBACK]).authorize(&query);
             let (address, rest) = location(&reply).split_once('?').unwrap();
-            let answer = fields(rest);
+            let response = fields(rest);
             assert_eq!((reply.status, address), (302, CALLBACK), "{source}: {query}");
-            assert_eq!((answer.get("error"), answer.get("state")), (Some(error), Some("a&b")), "{source}: {query}");
+            assert_eq!((response.get("error"), response.get("state")), (Some(error), Some("a&b")), "{source}: {query}");
         }
     }
 
@@ -495,10 +495,10 @@ mod tests {
             ("id_token+token", &both),
             ("token+id_token", &both),
         ] {
-            let mut world = TestMock::new(MockService::Webex, &["http://localhost:1/cb?tenant=1"]);
+            let mut environment = TestMock::new(MockService::Webex, &["http://localhost:1/cb?tenant=1"]);
             let redirect_uri = "http://localhost:1/cb%3Ftenant=1";
             let query = query("openid+spark:all&nonce=n").replace("=code", &format!("={response}"));
-            let reply = world.consent(&query.replace(CALLBACK, redirect_uri));
+            let reply = environment.consent(&query.replace(CALLBACK, redirect_uri));
             let (address, rest) = location(&reply).split_once('#').unwrap();
             assert_eq!((reply.status, address), (303, "http://localhost:1/cb?tenant=1"), "{response}");
             let found: Vec<_> = rest.split('&').map(|field| field.split('=').next().unwrap()).collect();
@@ -509,9 +509,13 @@ mod tests {
                 assert_eq!((answer.get("token_type"), answer.get("expires_in")), (Some("Bearer"), Some("1209599")));
                 assert!(token.ends_with("_PF84_0r9"), "{token}");
                 let header = format!("Bearer {token}");
-                assert_eq!(world.get_person(Some(&header)).status, 200);
-                world.state.revoke(0);
-                assert_eq!(world.get_person(Some(&header)).status, 401, "the token is revoked with the user's grants");
+                assert_eq!(environment.get_person(Some(&header)).status, 200);
+                environment.state.revoke(0);
+                assert_eq!(
+                    environment.get_person(Some(&header)).status,
+                    401,
+                    "the token is revoked with the user's grants"
+                );
             }
         }
     }
@@ -520,17 +524,17 @@ mod tests {
     /// grant.
     #[test]
     fn implicit_token_does_not_change_login_grant() {
-        let mut world = TestMock::webex();
-        let tokens = world.login();
+        let mut environment = TestMock::webex();
+        let tokens = environment.login();
         let query = query("spark:people_read").replace("=code", "=token");
         for _ in 0..20 {
-            world.consent(&query);
-            world.now = world.now + std::time::Duration::from_secs(1_209_599 / 4);
+            environment.consent(&query);
+            environment.now = environment.now + std::time::Duration::from_secs(1_209_599 / 4);
         }
-        let refreshed = world.refresh(&tokens["refresh_token"]);
+        let refreshed = environment.refresh(&tokens["refresh_token"]);
         assert_eq!(json(&refreshed)["scope"], tokens["scope"]);
         assert_error(
-            &world.refresh(&"".into()),
+            &environment.refresh(&"".into()),
             400,
             MALFORMED,
             INVALID_REFRESH_TOKEN,
@@ -550,24 +554,24 @@ mod tests {
             ("OpenID Connect Core 3.1.2.1: login_hint", 0, silent("&login_hint=Jane%40example.com"), true),
             ("OpenID Connect Core 3.1.2.1: login_hint", 0, silent("&login_hint=eve%40example.com"), false),
         ] {
-            let mut world = TestMock::webex();
-            world.state.users.push(MockUser::new("eve@example.com"));
-            let stranger = world.authorize(&query);
-            assert!(location(&stranger).contains("?error=login_required&"), "{source}");
-            world.consent(&silent("").replace("&prompt=none", ""));
-            world.now = world.now + std::time::Duration::from_secs(wait);
+            let mut environment = TestMock::webex();
+            environment.state.users.push(MockUser::new("eve@example.com"));
+            let listener = environment.authorize(&query);
+            assert!(location(&listener).contains("?error=login_required&"), "{source}");
+            environment.consent(&silent("").replace("&prompt=none", ""));
+            environment.now = environment.now + std::time::Duration::from_secs(wait);
 
-            let reply = world.authorize(&query);
+            let reply = environment.authorize(&query);
 
             let url = location(&reply).to_owned();
             assert_eq!((reply.status, url.contains("?code=")), (302, is_signed_in), "{source}: {query}");
             if is_signed_in {
                 let code = fields(url.split_once('?').unwrap().1).get("code").unwrap().to_owned();
-                let tokens = json(&world.token(&exchange(&code))).clone();
+                let tokens = json(&environment.token(&exchange(&code))).clone();
                 assert_eq!(claims(&tokens["id_token"])["auth_time"], SIGNED_IN, "the sign-in is unchanged");
             }
             assert!(
-                matches!(world.authorize(&silent("").replace("none", "select_account")).body, Body::Page(_)),
+                matches!(environment.authorize(&silent("").replace("none", "select_account")).body, Body::Page(_)),
                 "other prompts show the page"
             );
         }
@@ -591,11 +595,11 @@ mod tests {
             ("goto=javascript:alert(1)", None),
             ("goto=/bye", None),
         ] {
-            let mut world = TestMock::webex();
-            world.consent(&silent.replace("&prompt=none", ""));
-            assert!(location(&world.authorize(&silent)).contains("?code="));
+            let mut environment = TestMock::webex();
+            environment.consent(&silent.replace("&prompt=none", ""));
+            assert!(location(&environment.authorize(&silent)).contains("?code="));
 
-            let reply = world.get_with_session("/idb/oauth2/v1/logout", query);
+            let reply = environment.get_with_session("/idb/oauth2/v1/logout", query);
 
             match goes_to {
                 Some(address) => assert_eq!((reply.status, location(&reply)), (302, address)),
@@ -604,33 +608,33 @@ mod tests {
                     assert!(reply.status == 200 && matches!(**then, Body::Page(Page::SignedOut)), "{query}");
                 }
             }
-            assert!(location(&world.authorize(&silent)).contains("?error=login_required&"), "{query}");
+            assert!(location(&environment.authorize(&silent)).contains("?error=login_required&"), "{query}");
         }
     }
 
     /// github.com/WebexSamples: `?token=` in addition to the redirect target.
     #[test]
     fn logout_revokes_access_token_and_no_refresh_token() {
-        let mut world = TestMock::webex();
-        let (first, second) = (world.login(), world.login());
+        let mut environment = TestMock::webex();
+        let (first, second) = (environment.login(), environment.login());
         for (token, status) in [("access_token", 401), ("refresh_token", 200)] {
             let logout = format!("token={}", first[token].as_str().unwrap());
-            world.get_with_session("/idb/oauth2/v1/logout", &logout);
-            assert_eq!(world.refresh(&first["refresh_token"]).status, 200, "{token}");
+            environment.get_with_session("/idb/oauth2/v1/logout", &logout);
+            assert_eq!(environment.refresh(&first["refresh_token"]).status, 200, "{token}");
             let other = if status == 401 { &first } else { &second };
             let header = format!("Bearer {}", other["access_token"].as_str().unwrap());
-            assert_eq!(world.get_person(Some(&header)).status, status, "{token}");
+            assert_eq!(environment.get_person(Some(&header)).status, status, "{token}");
         }
     }
 
     #[test]
     fn token_expiry_endpoint_returns_milliseconds() {
-        let mut world = TestMock::webex();
-        let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
-        let reply = world.get("/v1/authorizations/tokenExpiry", Some(&header));
+        let mut environment = TestMock::webex();
+        let header = format!("Bearer {}", environment.login()["access_token"].as_str().unwrap());
+        let reply = environment.get("/v1/authorizations/tokenExpiry", Some(&header));
         assert_eq!((reply.status, json(&reply)), (200, &json!({"exp": 1_000_000_000 + 1_209_599_000_u64})));
-        world.now = world.now + std::time::Duration::from_secs(1_209_599);
-        assert_eq!(world.get("/v1/authorizations/tokenExpiry", Some(&header)).status, 401);
+        environment.now = environment.now + std::time::Duration::from_secs(1_209_599);
+        assert_eq!(environment.get("/v1/authorizations/tokenExpiry", Some(&header)).status, 401);
         assert_eq!(TestMock::meetings().get("/v1/oauth2/authorizations/tokenExpiry", None).status, 404);
     }
 
@@ -665,22 +669,22 @@ mod tests {
 
     #[test]
     fn consent_decision_is_accepted_once_before_expiry() {
-        let mut world = TestMock::webex();
-        let open = |world: &mut TestMock| match world.authorize(&query("spark:all")).body {
+        let mut environment = TestMock::webex();
+        let open = |environment: &mut TestMock| match environment.authorize(&query("spark:all")).body {
             Body::Page(Page::SignIn(page)) => format!("transaction={}&user=jane@example.com", page.transaction),
             other => panic!("{other:?}"),
         };
-        let (denied, late) = (open(&mut world), open(&mut world));
+        let (denied, late) = (open(&mut environment), open(&mut environment));
 
-        let reply = world.post_decision(&format!("{denied}&decision=deny"));
+        let reply = environment.post_decision(&format!("{denied}&decision=deny"));
         assert_eq!(reply.status, 303);
         assert!(location(&reply).starts_with(&format!("{CALLBACK}?error=access_denied&")));
         assert!(location(&reply).ends_with("&state=a%26b"));
 
-        let again = world.post_decision(&format!("{denied}&decision=accept"));
+        let again = environment.post_decision(&format!("{denied}&decision=accept"));
         assert!(matches!(again.body, Body::Page(Page::Error(ErrorPage::Expired))));
-        world.now = world.now + std::time::Duration::from_secs(601);
-        let late = world.post_decision(&format!("{late}&decision=accept"));
+        environment.now = environment.now + std::time::Duration::from_secs(601);
+        let late = environment.post_decision(&format!("{late}&decision=accept"));
         assert!(matches!(late.body, Body::Page(Page::Error(ErrorPage::Expired))));
     }
 
@@ -731,10 +735,10 @@ mod tests {
 
     #[test]
     fn token_endpoint_rejects_unsupported_grant_type() {
-        let mut world = TestMock::webex();
-        let reply = world.token(&format!("{CLIENT}&grant_type=password"));
+        let mut environment = TestMock::webex();
+        let reply = environment.token(&format!("{CLIENT}&grant_type=password"));
         assert_error(&reply, 400, MALFORMED, "unsupported_grant_type", "RFC 6749 5.2");
-        assert_error(&world.token(CLIENT), 400, MALFORMED, "invalid_request", "RFC 6749 5.2");
+        assert_error(&environment.token(CLIENT), 400, MALFORMED, "invalid_request", "RFC 6749 5.2");
     }
 
     #[test]
@@ -760,22 +764,22 @@ mod tests {
             ("RFC 9700 4.8.2: verifier without a challenge", &plain, &|form| form + &verifier, 0, false),
         ] as [(&str, &String, FormEdit<'_>, u64, bool); 11]
         {
-            let mut world = TestMock::webex();
-            let code = world.code(query);
-            world.now = world.now + std::time::Duration::from_secs(wait);
-            let first = world.token(&change(exchange(&code)));
+            let mut environment = TestMock::webex();
+            let code = environment.code(query);
+            environment.now = environment.now + std::time::Duration::from_secs(wait);
+            let first = environment.token(&change(exchange(&code)));
             assert_eq!(first.status, if is_good { 200 } else { 400 }, "{rule}: {first:?}");
-            let second = world.token(&change(exchange(&code)));
+            let second = environment.token(&change(exchange(&code)));
             assert_error(&second, 400, MALFORMED, "The authorization code is invalid", rule);
         }
     }
 
     #[test]
     fn platform_tokens_have_webex_format() {
-        let mut world = TestMock::webex();
-        let code = world.code(&query("spark:all"));
+        let mut environment = TestMock::webex();
+        let code = environment.code(&query("spark:all"));
         assert!(code.ends_with("_PF84_0r9") && code.split('_').count() == 3, "{code}");
-        let tokens = json(&world.token(&exchange(&code))).clone();
+        let tokens = json(&environment.token(&exchange(&code))).clone();
         let keys: Vec<_> = tokens.as_object().unwrap().keys().map(String::as_str).collect();
         let expected =
             ["access_token", "expires_in", "refresh_token", "refresh_token_expires_in", "scope", "token_type"];
@@ -790,50 +794,50 @@ mod tests {
 
     #[test]
     fn refresh_keeps_refresh_token_and_previous_access_tokens() {
-        let mut world = TestMock::webex();
-        let first = world.login();
-        world.now = world.now + std::time::Duration::from_secs(100);
-        let second = json(&world.refresh(&first["refresh_token"])).clone();
+        let mut environment = TestMock::webex();
+        let first = environment.login();
+        environment.now = environment.now + std::time::Duration::from_secs(100);
+        let second = json(&environment.refresh(&first["refresh_token"])).clone();
         assert_eq!(second["refresh_token"], first["refresh_token"]);
         assert_ne!(second["access_token"], first["access_token"]);
         assert_eq!(second["refresh_token_expires_in"], 7_775_899);
         for tokens in [&first, &second] {
             let header = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-            assert_eq!(world.get_person(Some(&header)).status, 200);
+            assert_eq!(environment.get_person(Some(&header)).status, 200);
         }
-        world.now = world.now + std::time::Duration::from_secs(1_209_499);
+        environment.now = environment.now + std::time::Duration::from_secs(1_209_499);
         for (tokens, status) in [(&first, 401), (&second, 200)] {
             let header = format!("bearer {}", tokens["access_token"].as_str().unwrap());
-            assert_eq!(world.get_person(Some(&header)).status, status);
+            assert_eq!(environment.get_person(Some(&header)).status, status);
         }
     }
 
     #[test]
     fn rotated_refresh_token_is_valid_once_and_per_login() {
-        let mut world = TestMock::webex();
-        world.state.rotation_policy.rotation = Rotation::Strict;
-        let (first, other) = (world.login(), world.login());
+        let mut environment = TestMock::webex();
+        environment.state.rotation_policy.rotation = Rotation::Strict;
+        let (first, other) = (environment.login(), environment.login());
         assert_ne!(first["refresh_token"], other["refresh_token"]);
-        world.now = world.now + std::time::Duration::from_secs(100);
-        let second = json(&world.refresh(&first["refresh_token"])).clone();
+        environment.now = environment.now + std::time::Duration::from_secs(100);
+        let second = json(&environment.refresh(&first["refresh_token"])).clone();
         assert_ne!(second["refresh_token"], first["refresh_token"]);
         assert!(second["refresh_token"].as_str().unwrap().ends_with("_PF84_0r9"));
         assert_eq!(second["refresh_token_expires_in"], 7_775_899);
         assert_error(
-            &world.refresh(&first["refresh_token"]),
+            &environment.refresh(&first["refresh_token"]),
             400,
             MALFORMED,
             INVALID_REFRESH_TOKEN,
             "RFC 9700 4.14.2: spent",
         );
         let header = format!("Bearer {}", first["access_token"].as_str().unwrap());
-        assert_eq!(world.get_person(Some(&header)).status, 200, "its access token stays valid");
-        assert_eq!(world.refresh(&second["refresh_token"]).status, 200, "reuse revokes nothing by default");
-        assert_eq!(world.refresh(&other["refresh_token"]).status, 200, "other logins are not affected");
-        assert_eq!(world.state.granted_refreshes(0), 3);
-        world.state.revoke(0);
+        assert_eq!(environment.get_person(Some(&header)).status, 200, "its access token stays valid");
+        assert_eq!(environment.refresh(&second["refresh_token"]).status, 200, "reuse revokes nothing by default");
+        assert_eq!(environment.refresh(&other["refresh_token"]).status, 200, "other logins are not affected");
+        assert_eq!(environment.state.granted_refreshes(0), 3);
+        environment.state.revoke(0);
         assert_error(
-            &world.refresh(&other["refresh_token"]),
+            &environment.refresh(&other["refresh_token"]),
             400,
             MALFORMED,
             INVALID_REFRESH_TOKEN,
@@ -843,40 +847,40 @@ mod tests {
 
     #[test]
     fn second_login_returns_same_refresh_token_until_expiry() {
-        let mut world = TestMock::webex();
-        let first = world.login();
-        world.now = world.now + std::time::Duration::from_secs(7_775_998);
-        let second = world.login();
+        let mut environment = TestMock::webex();
+        let first = environment.login();
+        environment.now = environment.now + std::time::Duration::from_secs(7_775_998);
+        let second = environment.login();
         assert_eq!(second["refresh_token"], first["refresh_token"]);
         assert_eq!(second["refresh_token_expires_in"], 1);
-        world.now = world.now + std::time::Duration::from_secs(1);
+        environment.now = environment.now + std::time::Duration::from_secs(1);
         assert_error(
-            &world.refresh(&first["refresh_token"]),
+            &environment.refresh(&first["refresh_token"]),
             400,
             MALFORMED,
             INVALID_REFRESH_TOKEN,
             "webex-js-sdk#855",
         );
-        let third = world.login();
+        let third = environment.login();
         assert_ne!(third["refresh_token"], first["refresh_token"]);
         let header = format!("Bearer {}", second["access_token"].as_str().unwrap());
-        assert_eq!(world.get_person(Some(&header)).status, 200, "access tokens have their own expiry");
-        world.state.revoke(0);
+        assert_eq!(environment.get_person(Some(&header)).status, 200, "access tokens have their own expiry");
+        environment.state.revoke(0);
         assert_error(
-            &world.refresh(&third["refresh_token"]),
+            &environment.refresh(&third["refresh_token"]),
             400,
             MALFORMED,
             INVALID_REFRESH_TOKEN,
             "webex-js-sdk#855",
         );
-        assert_eq!(world.get_person(Some(&header)).status, 401, "access tokens are revoked with the grant");
+        assert_eq!(environment.get_person(Some(&header)).status, 401, "access tokens are revoked with the grant");
     }
 
     #[test]
     fn meetings_refresh_requires_site_redirect_uri_and_verifier() {
-        let mut world = TestMock::meetings();
-        let code = world.code(&query("all_read&code_challenge=abc&code_challenge_method=plain"));
-        let tokens = json(&world.token(&format!("{}&code_verifier=abc", exchange(&code)))).clone();
+        let mut environment = TestMock::meetings();
+        let code = environment.code(&query("all_read&code_challenge=abc&code_challenge_method=plain"));
+        let tokens = json(&environment.token(&format!("{}&code_verifier=abc", exchange(&code)))).clone();
         assert_eq!(tokens["iss"], "https://Acme.webex.com/Acme");
         assert!(tokens["siteid"].is_u64() && tokens["userid"].is_u64(), "{tokens}");
         assert_eq!((&tokens["user_name"], &tokens["email"]), (&"jane@example.com".into(), &"jane@example.com".into()));
@@ -893,20 +897,20 @@ mod tests {
             ("no redirect URI", format!("Acme_{token}"), "code_verifier=abc", 400),
         ] {
             let form = format!("{CLIENT}&grant_type=refresh_token&refresh_token={token}&{rest}");
-            let reply = world.token(&form);
+            let reply = environment.token(&form);
             assert_eq!(reply.status, status, "{rule}");
             if status == 200 {
                 assert_eq!(json(&reply)["refresh_token"], tokens["refresh_token"], "{rule}");
             }
         }
-        assert_eq!(world.state.granted_refreshes(0), 2);
+        assert_eq!(environment.state.granted_refreshes(0), 2);
     }
 
     #[test]
     fn person_response_has_documented_fields() {
-        let mut world = TestMock::webex();
-        let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
-        let reply = world.get_person(Some(&header));
+        let mut environment = TestMock::webex();
+        let header = format!("Bearer {}", environment.login()["access_token"].as_str().unwrap());
+        let reply = environment.get_person(Some(&header));
         let person = json(&reply);
         let id = STANDARD_NO_PAD.decode(person["id"].as_str().unwrap()).unwrap();
         assert!(String::from_utf8(id).unwrap().starts_with("ciscospark://us/PEOPLE/"));
@@ -915,7 +919,7 @@ mod tests {
         assert_eq!((&person["invitePending"], &person["loginEnabled"]), (&"false".into(), &"true".into()));
         let words = "The request requires a valid access token set in the Authorization request header.";
         for header in [None, Some("Bearer x"), Some("Bearer "), Some("Basic x"), Some(&header[..header.len() - 1])] {
-            assert_error(&world.get_person(header), 401, words, words, "observed in API responses");
+            assert_error(&environment.get_person(header), 401, words, words, "observed in API responses");
         }
     }
 

@@ -74,19 +74,19 @@ pub(crate) fn user_info(user: &MockUser, scopes: &Scopes) -> Result<Value, RestE
     }
     let (first, last) = user.names();
     let mut claims = json!({"sub": user.uuid()});
-    let mut tell = |scope: Scope, name: &str, value: Option<&str>| {
+    let mut report = |scope: Scope, name: &str, value: Option<&str>| {
         if let Some(value) = value.filter(|value| !value.is_empty() && scopes.contains(scope)) {
             claims[name] = Value::from(value);
         }
     };
-    tell(Scope::EMAIL, "email", Some(user.email()));
-    tell(Scope::EMAIL, "email_verified", Some("true"));
-    tell(Scope::PROFILE, "name", Some(user.display_name()));
-    tell(Scope::PROFILE, "given_name", Some(first));
-    tell(Scope::PROFILE, "family_name", Some(last));
-    tell(Scope::PROFILE, "locale", Some("en_US"));
-    tell(Scope::PHONE, "phone", user.phone_number());
-    tell(Scope::ADDRESS, "address", user.postal_address());
+    report(Scope::EMAIL, "email", Some(user.email()));
+    report(Scope::EMAIL, "email_verified", Some("true"));
+    report(Scope::PROFILE, "name", Some(user.display_name()));
+    report(Scope::PROFILE, "given_name", Some(first));
+    report(Scope::PROFILE, "family_name", Some(last));
+    report(Scope::PROFILE, "locale", Some("en_US"));
+    report(Scope::PHONE, "phone", user.phone_number());
+    report(Scope::ADDRESS, "address", user.postal_address());
     Ok(claims)
 }
 
@@ -217,10 +217,10 @@ pub(crate) fn response_parameters(
     };
     let id_token = response.includes_id_token().then(|| issue_id_token(&wanted, state, now)).flatten();
     let mut parameters = Vec::new();
-    let life = access_token.as_ref().map(|_| state.lifetimes.access_token.as_secs());
+    let lifetime = access_token.as_ref().map(|_| state.lifetimes.access_token.as_secs());
     parameters.extend(access_token.map(|token| ("access_token", token)));
     parameters.extend(id_token.map(|token| ("id_token", token)));
-    if let Some(seconds) = life {
+    if let Some(seconds) = lifetime {
         parameters.push(("token_type", "Bearer".to_owned()));
         parameters.push(("expires_in", seconds.to_string()));
     }

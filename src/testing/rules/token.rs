@@ -155,18 +155,18 @@ fn redeem_code(
     state: &mut State,
     moment: &mut StepContext<'_>,
 ) -> Result<(u64, Authentication), RestError> {
-    let refuse = |reason| RestError::malformed("The authorization code is invalid", reason);
-    let code = form.get("code").ok_or_else(|| refuse("missing form field `code`"))?;
+    let reject = |reason| RestError::malformed("The authorization code is invalid", reason);
+    let code = form.get("code").ok_or_else(|| reject("missing form field `code`"))?;
     let used = "the code was already used, has expired, or was issued to another client";
-    let mut code = state.redeem_code(code, integration, moment.now).ok_or_else(|| refuse(used))?;
+    let mut code = state.redeem_code(code, integration, moment.now).ok_or_else(|| reject(used))?;
     let binding = &code.authorization.binding;
     match form.get("redirect_uri") {
         Some(redirect_uri) if redirect_uri == binding.redirect_uri => {}
         None if !code.authorization.names_redirect_uri => {}
-        _ => return Err(refuse("the redirect URI differs from that of the authorization request")),
+        _ => return Err(reject("the redirect URI differs from that of the authorization request")),
     }
     if !binding.matches_verifier(form.get("code_verifier")) {
-        return Err(refuse("the code verifier does not match the code challenge"));
+        return Err(reject("the code verifier does not match the code challenge"));
     }
     let authentication = std::mem::take(&mut code.authorization.authentication);
     *state.granted_exchanges.entry(code.user).or_default() += 1;
@@ -184,10 +184,10 @@ fn refresh_grant(
     moment: &mut StepContext<'_>,
 ) -> Result<u64, RestError> {
     let words = "The refresh token provided is expired, revoked, malformed, or invalid";
-    let refuse = |reason| RestError::malformed(words, reason);
-    let text = form.get("refresh_token").ok_or_else(|| refuse("missing form field `refresh_token`"))?;
+    let reject = |reason| RestError::malformed(words, reason);
+    let text = form.get("refresh_token").ok_or_else(|| reject("missing form field `refresh_token`"))?;
     let (site, used) = if state.service.is_meetings() {
-        let missing = || refuse("missing site name and \"_\" before the refresh token");
+        let missing = || reject("missing site name and \"_\" before the refresh token");
         text.split_once('_').map(|(site, token)| (Some(site), token)).ok_or_else(missing)?
     } else {
         (None, text)
@@ -195,12 +195,12 @@ fn refresh_grant(
     let token = state.current_refresh_token(used, moment.now);
     let grant = state.find_grant(&token, moment.now).filter(|(_, grant)| grant.integration == integration);
     let (id, grant) =
-        grant.ok_or_else(|| refuse("the refresh token is unknown, expired, revoked, or belongs to another client"))?;
+        grant.ok_or_else(|| reject("the refresh token is unknown, expired, revoked, or belongs to another client"))?;
     if site.is_some_and(|site| !state.users[grant.user].site_name().eq_ignore_ascii_case(site)) {
-        return Err(refuse("wrong site name before the refresh token"));
+        return Err(reject("wrong site name before the refresh token"));
     }
     if site.is_some() && !repeats_login(form, grant) {
-        return Err(refuse("redirect_uri and code_verifier differ from those of the login"));
+        return Err(reject("redirect_uri and code_verifier differ from those of the login"));
     }
     state.record_refresh(id, used, moment);
     Ok(id)
@@ -220,12 +220,12 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
 /// Returns the response to a login: a new access token, and the refresh token with its remaining
 /// lifetime.
 pub(crate) fn login_response(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
-    let (access_token, life) = if tokens::is_requested(form, state) {
+    let (access_token, lifetime) = if tokens::is_requested(form, state) {
         state.issue_self_contained(id, now)
     } else {
         (state.issue_access_token(id, now), state.lifetimes.access_token)
     };
-    token_response(id, &access_token, life, state, now)
+    token_response(id, &access_token, lifetime, state, now)
 }
 
 /// Returns the response to a refresh, which may repeat an access token.
@@ -233,17 +233,17 @@ fn refresh_response(id: u64, form: &Fields, state: &mut State, now: UnixTime) ->
     if tokens::is_requested(form, state) {
         return login_response(id, form, state, now);
     }
-    let (access_token, life) = state.renew_access_token(id, now);
-    token_response(id, &access_token, life, state, now)
+    let (access_token, lifetime) = state.renew_access_token(id, now);
+    token_response(id, &access_token, lifetime, state, now)
 }
 
-fn token_response(id: u64, access_token: &str, life: Duration, state: &State, now: UnixTime) -> Value {
+fn token_response(id: u64, access_token: &str, lifetime: Duration, state: &State, now: UnixTime) -> Value {
     let grant = state.grant(id);
     let mut tokens = match state.service {
         MockService::Webex | MockService::WebexGov => platform_tokens(access_token, grant, now),
         MockService::Meetings => meetings_tokens(access_token, grant, state),
     };
-    tokens["expires_in"] = life.as_secs().into();
+    tokens["expires_in"] = lifetime.as_secs().into();
     tokens
 }
 

@@ -252,8 +252,8 @@ pub(crate) struct PreparedResponse {
 }
 
 impl PreparedResponse {
-    fn complete(answer: RawResponse) -> Self {
-        Self { response: answer, delay: None, delivery: ResponseDelivery::Complete }
+    fn complete(reply: RawResponse) -> Self {
+        Self { response: reply, delay: None, delivery: ResponseDelivery::Complete }
     }
 
     fn status(&self) -> Option<u16> {

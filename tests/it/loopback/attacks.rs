@@ -14,13 +14,13 @@ use crate::support::{HoldingTransport, yield_until_idle};
 
 #[tokio::test]
 async fn non_callback_requests_are_rejected_and_keep_pending_login() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
-    let port = stage.port;
+    let port = fixture.port;
     let host = format!("Host: localhost:{port}");
-    let (path, own) = ("/auth/callback", back.split_once('?').unwrap().1);
+    let (path, own) = ("/auth/callback", callback.split_once('?').unwrap().1);
     let state = own.split('&').find(|pair| pair.starts_with("state=")).unwrap();
 
     for (request, expected) in [
@@ -31,17 +31,17 @@ async fn non_callback_requests_are_rejected_and_keep_pending_login() {
         (format!("GET /AUTH/callback?{own} HTTP/1.1\r\n{host}"), 404),
         (format!("GET /x/..{path}?{own} HTTP/1.1\r\n{host}"), 404),
         (format!("OPTIONS * HTTP/1.1\r\n{host}"), 404),
-        (format!("HEAD {back} HTTP/1.1\r\n{host}"), 405),
-        (format!("POST {back} HTTP/1.1\r\n{host}\r\nContent-Length: 0"), 405),
+        (format!("HEAD {callback} HTTP/1.1\r\n{host}"), 405),
+        (format!("POST {callback} HTTP/1.1\r\n{host}\r\nContent-Length: 0"), 405),
         (format!("PUT {path} HTTP/1.1\r\n{host}\r\nContent-Length: {}\r\n\r\n{own}", own.len()), 405),
-        (format!("OPTIONS {back} HTTP/1.1\r\n{host}\r\nOrigin: https://evil.example"), 405),
-        (format!("GET {back} HTTP/1.1\r\nHost: evil.example:{port}"), 421),
-        (format!("GET {back} HTTP/1.1\r\nHost: localhost.evil.example:{port}"), 421),
-        (format!("GET {back} HTTP/1.1\r\nHost: localhost"), 421),
-        (format!("GET {back} HTTP/1.1\r\n{host}\r\nHost: evil.example"), 421),
-        (format!("GET {back} HTTP/1.1\r\nAccept: */*"), 421),
-        (format!("GET {back} HTTP/1.0\r\nAccept: */*"), 421),
-        (format!("GET http://evil.example{back} HTTP/1.1\r\n{host}"), 421),
+        (format!("OPTIONS {callback} HTTP/1.1\r\n{host}\r\nOrigin: https://evil.example"), 405),
+        (format!("GET {callback} HTTP/1.1\r\nHost: evil.example:{port}"), 421),
+        (format!("GET {callback} HTTP/1.1\r\nHost: localhost.evil.example:{port}"), 421),
+        (format!("GET {callback} HTTP/1.1\r\nHost: localhost"), 421),
+        (format!("GET {callback} HTTP/1.1\r\n{host}\r\nHost: evil.example"), 421),
+        (format!("GET {callback} HTTP/1.1\r\nAccept: */*"), 421),
+        (format!("GET {callback} HTTP/1.0\r\nAccept: */*"), 421),
+        (format!("GET http://evil.example{callback} HTTP/1.1\r\n{host}"), 421),
         (format!("GET {path} HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?code=x HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?code=x&state= HTTP/1.1\r\n{host}"), 400),
@@ -54,24 +54,24 @@ async fn non_callback_requests_are_rejected_and_keep_pending_login() {
         (format!("GET {path}?error=access_denied&state=x HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?code={}&{state} HTTP/1.1\r\n{host}", "x".repeat(20_000)), 400),
         ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}".to_owned(), 400),
-        (format!("GET {back} HTTP/1.1\r\n{host}\r\nBad Header: x"), 400),
+        (format!("GET {callback} HTTP/1.1\r\n{host}\r\nBad Header: x"), 400),
     ] {
-        let answer = stage.send(&format!("{request}\r\n\r\n")).await;
-        assert_eq!(response_status(&answer), expected, "{request}\n{answer}");
-        assert!(!answer.contains("evil.example") && !answer.contains("logged in</h1>"), "{request}\n{answer}");
+        let response = fixture.send(&format!("{request}\r\n\r\n")).await;
+        assert_eq!(response_status(&response), expected, "{request}\n{response}");
+        assert!(!response.contains("evil.example") && !response.contains("logged in</h1>"), "{request}\n{response}");
         assert!(!login.is_finished(), "{request}");
     }
 
-    assert_eq!(response_status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&fixture.get(&callback).await), 200);
     login.await.unwrap().unwrap();
-    assert_eq!(stage.mock.token_requests(), 1);
+    assert_eq!(fixture.mock.token_requests(), 1);
 }
 
 #[tokio::test]
 async fn thousand_invalid_requests_do_not_block_callback() {
-    let stage = Arc::new(Fixture::new().await);
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Arc::new(Fixture::new().await);
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
 
     let junk = |number: usize| match number % 5 {
@@ -85,33 +85,33 @@ async fn thousand_invalid_requests_do_not_block_callback() {
     for first in (0..1000).step_by(25) {
         let mut strangers = JoinSet::new();
         for number in first..first + 25 {
-            let (stage, (path, expected)) = (Arc::clone(&stage), junk(number));
-            strangers.spawn(async move { assert_eq!(response_status(&stage.get(&path).await), expected, "{path}") });
+            let (fixture, (path, expected)) = (Arc::clone(&fixture), junk(number));
+            strangers.spawn(async move { assert_eq!(response_status(&fixture.get(&path).await), expected, "{path}") });
         }
         strangers.join_all().await;
     }
 
-    assert_eq!(response_status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&fixture.get(&callback).await), 200);
     login.await.unwrap().unwrap();
-    assert_eq!(stage.mock.token_requests(), 1);
+    assert_eq!(fixture.mock.token_requests(), 1);
 }
 
 #[tokio::test]
 async fn idle_and_partial_connections_do_not_block_callback() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
 
     let mut silent = Vec::new();
     for number in 0..200 {
-        let mut stream = stage.connect().await;
+        let mut stream = fixture.connect().await;
         let words = ["", "G", "GET /auth/callback", "GET / HTTP/1.1\r\nHost: x\r\nX-"];
         stream.write_all(words[number % words.len()].as_bytes()).await.unwrap();
         silent.push(stream);
     }
 
-    assert_eq!(response_status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&fixture.get(&callback).await), 200);
     login.await.unwrap().unwrap();
     for stream in silent {
         read_to_end(stream).await;
@@ -120,17 +120,17 @@ async fn idle_and_partial_connections_do_not_block_callback() {
 
 #[tokio::test]
 async fn callback_among_idle_connections_is_served_before_eviction() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     // All connections are opened before the first one is accepted.
     let mut silent = Vec::new();
     for _ in 0..20 {
-        silent.push(stage.connect().await);
+        silent.push(fixture.connect().await);
     }
-    let browser = stage.send_request(&back).await;
+    let browser = fixture.send_request(&callback).await;
     for _ in 0..100 {
-        silent.push(stage.connect().await);
+        silent.push(fixture.connect().await);
     }
 
     let (page, login) = tokio::join!(read_to_end(browser), waiting.wait());
@@ -143,21 +143,21 @@ async fn callback_among_idle_connections_is_served_before_eviction() {
 #[tokio::test]
 async fn connection_during_flood_is_not_evicted_within_one_second() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
-    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
-    let mut browser = stage.connect().await;
+    let mut browser = fixture.connect().await;
     let mut silent = Vec::new();
     for _ in 0..100 {
-        silent.push(stage.connect().await);
+        silent.push(fixture.connect().await);
         yield_until_idle().await;
     }
     clock.advance(Duration::from_millis(999));
     yield_until_idle().await;
     assert!(browser.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
 
-    let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
+    let request = format!("GET {callback} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", fixture.port);
     browser.write_all(request.as_bytes()).await.unwrap();
 
     assert_eq!(response_status(&read_to_end(browser).await), 200);
@@ -167,16 +167,16 @@ async fn connection_during_flood_is_not_evicted_within_one_second() {
 #[tokio::test]
 async fn idle_connection_is_evicted_after_one_second() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
-    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
     let mut silent = Vec::new();
     for _ in 0..100 {
-        silent.push(stage.connect().await);
+        silent.push(fixture.connect().await);
         yield_until_idle().await;
     }
-    let browser = stage.send_request(&back).await;
+    let browser = fixture.send_request(&callback).await;
     yield_until_idle().await;
     assert!(!login.is_finished(), "the browser stands in the backlog");
 
@@ -188,23 +188,23 @@ async fn idle_connection_is_evicted_after_one_second() {
 
 #[tokio::test]
 async fn connection_awaiting_exchange_is_not_evicted() {
-    let stage = Fixture::new().await;
+    let fixture = Fixture::new().await;
     let gated = HoldingTransport::new(&["grant_type=authorization_code"]);
-    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let webex = fixture.mock.client_builder().transport(gated.clone()).build().unwrap();
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
-    let back = stage.callback_target(waiting.url());
-    let crowd = async {
+    let callback = fixture.callback_target(waiting.url());
+    let connections = async {
         gated.wait_until_held("grant_type=authorization_code").await;
         let mut silent = Vec::new();
         for _ in 0..100 {
-            silent.push(stage.connect().await);
+            silent.push(fixture.connect().await);
         }
-        assert_eq!(response_status(&stage.get("/").await), 404);
+        assert_eq!(response_status(&fixture.get("/").await), 404);
         gated.release("grant_type=authorization_code");
         silent
     };
 
-    let (page, silent, login) = tokio::join!(stage.get(&back), crowd, waiting.wait());
+    let (page, silent, login) = tokio::join!(fixture.get(&callback), connections, waiting.wait());
 
     login.unwrap();
     assert_eq!(response_status(&page), 200);
@@ -214,12 +214,12 @@ async fn connection_awaiting_exchange_is_not_evicted() {
 #[tokio::test]
 async fn incomplete_request_is_closed_after_ten_seconds() {
     let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
-    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
-    let login = tokio::spawn(stage.begin().wait());
-    let mut slow = stage.connect().await;
+    let fixture = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
+    let login = tokio::spawn(fixture.begin().wait());
+    let mut slow = fixture.connect().await;
     slow.write_all(b"GET /auth/callback HTTP/1.1\r\nHost: ").await.unwrap();
     // Connections are accepted in order, so this one was accepted.
-    assert_eq!(response_status(&stage.get("/").await), 404);
+    assert_eq!(response_status(&fixture.get("/").await), 404);
     clock.advance(Duration::from_secs(9));
     slow.write_all(b"l").await.unwrap();
     yield_until_idle().await;
@@ -234,11 +234,11 @@ async fn incomplete_request_is_closed_after_ten_seconds() {
 
 #[tokio::test]
 async fn oversized_requests_are_rejected_or_closed() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
-    let host = format!("Host: localhost:{}", stage.port);
+    let host = format!("Host: localhost:{}", fixture.port);
     let endless = "x".repeat(200_000);
 
     for request in [
@@ -247,12 +247,12 @@ async fn oversized_requests_are_rejected_or_closed() {
         format!("GET / HTTP/1.1\r\n{host}\r\n{}", "X: 1\r\n".repeat(200)),
         endless,
     ] {
-        let answer = stage.send(&request).await;
+        let response = fixture.send(&request).await;
         // A connection closed with unread data is reset, and the response may be lost.
-        assert!(answer.is_empty() || matches!(response_status(&answer), 400 | 414 | 431), "{answer}");
+        assert!(response.is_empty() || matches!(response_status(&response), 400 | 414 | 431), "{response}");
         assert!(!login.is_finished());
     }
 
-    assert_eq!(response_status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&fixture.get(&callback).await), 200);
     login.await.unwrap().unwrap();
 }

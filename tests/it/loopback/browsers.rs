@@ -15,19 +15,19 @@ use crate::support::{HoldingTransport, parameter, rerun_test, yield_until_idle};
 
 #[tokio::test]
 async fn browser_login_opens_url_serves_page_and_closes_port() {
-    let stage = Fixture::new().await;
-    let (shown, show) = mpsc::channel();
-    let login = BrowserLogin::new(&stage.webex)
+    let fixture = Fixture::new().await;
+    let (displayed, show) = mpsc::channel();
+    let login = BrowserLogin::new(&fixture.webex)
         .application_name("Acme <Rooms>")
-        .open_with(move |url| shown.send(url.clone()).map_err(io::Error::other));
+        .open_with(move |url| displayed.send(url.clone()).map_err(io::Error::other));
     let waiting = login.begin().unwrap();
-    assert_eq!(waiting.redirect_uri(), stage.mock.redirect_uri());
+    assert_eq!(waiting.redirect_uri(), fixture.mock.redirect_uri());
     let expected = waiting.url().to_string();
     let login = tokio::spawn(waiting.wait());
 
     let url = spawn_blocking(move || show.recv().unwrap()).await.unwrap();
     assert_eq!(url.as_str(), expected);
-    let page = stage.get(&stage.callback_target(&url)).await;
+    let page = fixture.get(&fixture.callback_target(&url)).await;
     let login = login.await.unwrap().unwrap();
 
     assert_eq!(response_status(&page), 200, "{page}");
@@ -44,7 +44,7 @@ async fn browser_login_opens_url_serves_page_and_closes_port() {
         assert!(head.contains(&format!("\r\n{header}")), "{header}: {head}");
     }
     assert!(login.tokens().refresh_token().is_some());
-    assert!(stage.is_closed());
+    assert!(fixture.is_closed());
 }
 
 #[tokio::test]
@@ -52,13 +52,13 @@ async fn callback_over_ipv6_localhost_completes_login() {
     if !has_ipv6_or_report("a browser that comes to [::1]") {
         return;
     }
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
 
-    let mut stream = TcpStream::connect(("::1", stage.port)).await.unwrap();
-    let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
+    let mut stream = TcpStream::connect(("::1", fixture.port)).await.unwrap();
+    let request = format!("GET {callback} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", fixture.port);
     stream.write_all(request.as_bytes()).await.unwrap();
 
     assert_eq!(response_status(&read_to_end(stream).await), 200);
@@ -67,11 +67,11 @@ async fn callback_over_ipv6_localhost_completes_login() {
 
 #[tokio::test]
 async fn callback_before_wait_is_accepted() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
 
-    let (page, login) = tokio::join!(stage.get(&back), async {
+    let (page, login) = tokio::join!(fixture.get(&callback), async {
         yield_until_idle().await;
         waiting.wait().await
     });
@@ -82,8 +82,8 @@ async fn callback_before_wait_is_accepted() {
 
 #[tokio::test]
 async fn customized_request_sets_authorization_parameters() {
-    let stage = Fixture::new().await;
-    let login = stage.login().customize_request(|request| {
+    let fixture = Fixture::new().await;
+    let login = fixture.login().customize_request(|request| {
         let request = request.scopes("spark:people_read").login_hint("jane@example.com").prompt(Prompt::SelectAccount);
         request.payload(&"cust10001").redirect_uri("https://elsewhere.example.com/cb")
     });
@@ -93,53 +93,53 @@ async fn customized_request_sets_authorization_parameters() {
     assert_eq!(parameter(url, "scope"), "spark:people_read");
     assert_eq!(parameter(url, "login_hint"), "jane@example.com");
     assert_eq!(parameter(url, "prompt"), "select_account");
-    assert_eq!(parameter(url, "redirect_uri"), stage.mock.redirect_uri());
-    let back = stage.callback_target(waiting.url());
-    let (_, login) = tokio::join!(stage.get(&back), waiting.wait());
+    assert_eq!(parameter(url, "redirect_uri"), fixture.mock.redirect_uri());
+    let callback = fixture.callback_target(waiting.url());
+    let (_, login) = tokio::join!(fixture.get(&callback), waiting.wait());
     assert_eq!(login.unwrap().payload::<String>().unwrap().as_deref(), Some("cust10001"));
 }
 
 #[tokio::test]
 async fn form_post_response_mode_is_rejected_before_port_opens() {
-    let stage = Fixture::new().await;
-    let login = stage.login().customize_request(|request| request.parameter("response_mode", "form_post"));
+    let fixture = Fixture::new().await;
+    let login = fixture.login().customize_request(|request| request.parameter("response_mode", "form_post"));
     assert_kind(&login.begin().unwrap_err(), ErrorKind::InvalidInput, &["response_mode"]);
-    assert!(stage.is_closed());
+    assert!(fixture.is_closed());
 }
 
 #[tokio::test]
 async fn browser_open_failure_is_reported_and_login_continues() {
     for panics in [false, true] {
-        let stage = Fixture::new().await;
-        let (told, tell) = mpsc::channel();
-        let login = BrowserLogin::new(&stage.webex).open_with(move |_| match panics {
+        let fixture = Fixture::new().await;
+        let (reported, report) = mpsc::channel();
+        let login = BrowserLogin::new(&fixture.webex).open_with(move |_| match panics {
             true => panic!("this is part of the test"),
             false => Err(io::Error::from(io::ErrorKind::NotFound)),
         });
-        let login = login.on_browser_failure(move |url, why| told.send((url.clone(), why.kind())).unwrap());
+        let login = login.on_browser_failure(move |url, why| reported.send((url.clone(), why.kind())).unwrap());
         let login = tokio::spawn(login.run());
 
-        let (url, why) = spawn_blocking(move || tell.recv().unwrap()).await.unwrap();
+        let (url, why) = spawn_blocking(move || report.recv().unwrap()).await.unwrap();
 
         assert_eq!(why, if panics { io::ErrorKind::Other } else { io::ErrorKind::NotFound });
-        assert_eq!(response_status(&stage.get(&stage.callback_target(&url)).await), 200);
+        assert_eq!(response_status(&fixture.get(&fixture.callback_target(&url)).await), 200);
         login.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
 async fn concurrent_callbacks_exchange_code_once() {
-    let stage = Fixture::new().await;
+    let fixture = Fixture::new().await;
     let gated = HoldingTransport::new(&["grant_type=authorization_code"]);
-    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let webex = fixture.mock.client_builder().transport(gated.clone()).build().unwrap();
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
-    let back = stage.callback_target(waiting.url());
-    let story = async {
-        let first = stage.send_request(&back).await;
+    let callback = fixture.callback_target(waiting.url());
+    let scenario = async {
+        let first = fixture.send_request(&callback).await;
         gated.wait_until_held("grant_type=authorization_code").await;
         let mut again = Vec::new();
         for _ in 0..40 {
-            again.push(stage.send_request(&back).await);
+            again.push(fixture.send_request(&callback).await);
         }
         yield_until_idle().await;
         gated.release("grant_type=authorization_code");
@@ -150,14 +150,14 @@ async fn concurrent_callbacks_exchange_code_once() {
         (read_to_end(first).await, pages)
     };
 
-    let ((first, again), login) = tokio::join!(story, waiting.wait());
+    let ((first, again), login) = tokio::join!(scenario, waiting.wait());
 
     login.unwrap();
-    assert_eq!(stage.mock.token_requests(), 1);
+    assert_eq!(fixture.mock.token_requests(), 1);
     assert_eq!(response_status(&first), 200);
     // Connections above the limit are closed without a response, and so are late ones.
-    let told: Vec<_> = again.iter().filter(|page| !page.is_empty()).collect();
-    assert!(!told.is_empty() && told.iter().all(|page| page.contains("You are logged in")), "{again:?}");
+    let reported: Vec<_> = again.iter().filter(|page| !page.is_empty()).collect();
+    assert!(!reported.is_empty() && reported.iter().all(|page| page.contains("You are logged in")), "{again:?}");
 }
 
 /// Set in the processes that the test starts: one that logs in, and a child of it that acts as the
@@ -180,8 +180,8 @@ async fn browser_environment_variable_selects_system_browser() {
     }
     if let Some(url) = std::env::args().find(|argument| argument.starts_with("http://")) {
         let mut browser = Browser::new();
-        let back = browser.consent(url).await;
-        assert_eq!(browser.get(back).await.status(), 200);
+        let callback = browser.consent(url).await;
+        assert_eq!(browser.get(callback).await.status(), 200);
         return;
     }
     let port = free_port();

@@ -47,9 +47,9 @@ async fn browser_that_fails_to_open_leads_to_device_login_and_closes_port() {
 #[tokio::test]
 async fn browser_that_opens_completes_login_without_device_code() {
     let fixture = Fixture::new().await;
-    let (shown, show) = tokio::sync::oneshot::channel();
+    let (displayed, show) = tokio::sync::oneshot::channel();
     let login = BrowserLogin::new(&fixture.webex)
-        .open_with(move |url| shown.send(url.clone()).map_err(|_| io::Error::other("not shown")));
+        .open_with(move |url| displayed.send(url.clone()).map_err(|_| io::Error::other("not shown")));
     let login = tokio::spawn(login.run_or_device(|_| panic!("a browser was opened")));
     let url = show.await.unwrap();
     fixture.get(&fixture.callback_target(&url)).await;

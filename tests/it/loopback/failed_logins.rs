@@ -15,61 +15,61 @@ const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 #[tokio::test]
 async fn user_denial_is_reported_to_page_and_application() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = path_and_query(&stage.mock.deny(waiting.url()));
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = path_and_query(&fixture.mock.deny(waiting.url()));
 
-    let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+    let (page, login) = tokio::join!(fixture.get(&callback), waiting.wait());
 
     assert_eq!(response_status(&page), 403);
     assert!(page.contains("Login failed") && page.contains("by you or by an administrator"), "{page}");
     assert!(login.unwrap_err().is_denied());
-    assert!(stage.is_closed());
+    assert!(fixture.is_closed());
 }
 
 #[tokio::test]
 async fn failed_exchange_is_shown_on_page_without_secrets() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
-    stage.mock.change_secret("another-one");
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
+    fixture.mock.change_secret("another-one");
 
-    let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+    let (page, login) = tokio::join!(fixture.get(&callback), waiting.wait());
 
     assert_eq!(response_status(&page), 502);
     assert!(page.contains("Login failed") && !page.contains("logged in</h1><p role=\"status\""), "{page}");
     let error = login.unwrap_err();
     assert!(error.kind() == ErrorKind::CodeExchange && error.is_misconfigured(), "{error}");
     assert!(page.contains("[tracking ID "), "{page}");
-    let (code, state) = (query_parameter(&back, "code"), query_parameter(&back, "state"));
-    for secret in [code, state, stage.client_secret()] {
+    let (code, state) = (query_parameter(&callback, "code"), query_parameter(&callback, "state"));
+    for secret in [code, state, fixture.client_secret()] {
         assert!(!page.contains(&secret) && !format!("{error:?} {error}").contains(&secret), "{page}");
     }
 }
 
 #[tokio::test]
 async fn callback_with_wrong_issuer_ends_login() {
-    let stage = Fixture::new().await;
-    stage.mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::WrongIssuer);
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    fixture.mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::WrongIssuer);
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
 
-    let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+    let (page, login) = tokio::join!(fixture.get(&callback), waiting.wait());
 
     assert_eq!(response_status(&page), 502);
     assert_eq!(login.unwrap_err().kind(), ErrorKind::IssuerMismatch);
-    assert_eq!(stage.mock.token_requests(), 0);
+    assert_eq!(fixture.mock.token_requests(), 0);
 }
 
 #[tokio::test]
 async fn callback_timeout_error_lists_possible_causes() {
     let clock = ManualClock::new(NOW);
-    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
-    let (told, tell) = oneshot::channel();
-    let login = BrowserLogin::new(&stage.webex).open_with(|_| Err(io::Error::from(io::ErrorKind::NotFound)));
-    let login = login.on_browser_failure(|_, _| told.send(()).unwrap());
+    let fixture = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
+    let (reported, report) = oneshot::channel();
+    let login = BrowserLogin::new(&fixture.webex).open_with(|_| Err(io::Error::from(io::ErrorKind::NotFound)));
+    let login = login.on_browser_failure(|_, _| reported.send(()).unwrap());
     let login = tokio::spawn(login.begin().unwrap().wait());
-    tell.await.unwrap();
+    report.await.unwrap();
     for (path, expected) in [
         ("/favicon.ico", 404),
         ("/elsewhere", 404),
@@ -77,7 +77,7 @@ async fn callback_timeout_error_lists_possible_causes() {
         ("/auth/callback?code=x", 400),
         ("/auth/callback?error=access_denied", 400),
     ] {
-        assert_eq!(response_status(&stage.get(path).await), expected, "{path}");
+        assert_eq!(response_status(&fixture.get(path).await), expected, "{path}");
     }
     clock.advance(Duration::from_secs(299));
     yield_until_idle().await;
@@ -86,7 +86,7 @@ async fn callback_timeout_error_lists_possible_causes() {
     clock.advance(Duration::from_secs(1));
     let error = login.await.unwrap().unwrap_err();
 
-    let (uri, client_id) = (stage.mock.redirect_uri(), stage.mock.client_id());
+    let (uri, client_id) = (fixture.mock.redirect_uri(), fixture.mock.client_id());
     let hints = [
         format!("no callback arrived at {uri} within 300 s"),
         format!("the redirect URI is registered exactly as {uri}"),
@@ -99,7 +99,7 @@ async fn callback_timeout_error_lists_possible_causes() {
     ];
     assert_kind(&error, ErrorKind::CallbackTimeout, &hints.each_ref().map(String::as_str));
     assert!(error.is_login_required() && std::error::Error::source(&error).is_some());
-    assert!(!error.to_string().contains('\n') && stage.is_closed());
+    assert!(!error.to_string().contains('\n') && fixture.is_closed());
 }
 
 /// The first bytes of a TLS connection of a browser.
@@ -130,10 +130,10 @@ async fn callback_timeout_error_counts_rejected_http_requests() {
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 1, "was incomplete or invalid HTTP", "1 that were incomplete"),
     ] {
         let clock = ManualClock::new(NOW);
-        let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
-        let login = tokio::spawn(stage.begin().wait());
+        let fixture = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
+        let login = tokio::spawn(fixture.begin().wait());
         for _ in 0..count {
-            stage.send(&sent).await;
+            fixture.send(&sent).await;
         }
         yield_until_idle().await;
         clock.advance(Duration::from_secs(300));
@@ -146,31 +146,31 @@ async fn callback_timeout_error_counts_rejected_http_requests() {
 
 #[tokio::test]
 async fn prefetched_callback_is_rejected_and_navigation_logs_in() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.callback_target(waiting.url());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.callback_target(waiting.url());
     let login = tokio::spawn(waiting.wait());
     for header in ["Sec-Purpose: prefetch;prerender", "Purpose: prefetch", "X-Moz: prefetch", "X-Purpose: preview"] {
-        let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n{header}\r\n\r\n", stage.port);
-        let page = stage.send(&request).await;
+        let request = format!("GET {callback} HTTP/1.1\r\nHost: localhost:{}\r\n{header}\r\n\r\n", fixture.port);
+        let page = fixture.send(&request).await;
         assert_eq!(response_status(&page), 503, "{header}");
         assert!(page.contains("no-store") && !login.is_finished(), "{page}");
     }
-    assert_eq!(stage.mock.token_requests(), 0);
+    assert_eq!(fixture.mock.token_requests(), 0);
 
-    assert_eq!(response_status(&stage.get(&back).await), 200);
+    assert_eq!(response_status(&fixture.get(&callback).await), 200);
     login.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn clock_correction_during_login_does_not_end_login() {
     for corrected in [UnixTime::from_secs(NOW.as_secs() + 4 * 3600), UnixTime::from_secs(NOW.as_secs() - 4 * 3600)] {
-        let (clock, stage) = (ManualClock::new(NOW), Fixture::new().await);
-        let webex = stage.mock.client_builder().clock(clock.clone()).build().unwrap();
+        let (clock, fixture) = (ManualClock::new(NOW), Fixture::new().await);
+        let webex = fixture.mock.client_builder().clock(clock.clone()).build().unwrap();
         let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
-        let back = stage.callback_target(waiting.url());
+        let callback = fixture.callback_target(waiting.url());
         clock.set(corrected);
-        let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+        let (page, login) = tokio::join!(fixture.get(&callback), waiting.wait());
         login.unwrap();
         assert_eq!(response_status(&page), 200);
     }
@@ -182,13 +182,13 @@ async fn callback_timeout_hints_depend_on_service() {
         [(MockService::Meetings, None), (MockService::WebexGov, Some("urn:TEAM:us-gov-west-1_a1"))]
     {
         let clock = ManualClock::new(NOW);
-        let stage = Fixture::with_mock(MockWebex::builder().service(service).clock(clock.clone())).await;
-        let waiting = stage.begin();
+        let fixture = Fixture::with_mock(MockWebex::builder().service(service).clock(clock.clone())).await;
+        let waiting = fixture.begin();
         clock.advance(Duration::from_secs(301));
         let error = waiting.wait().await.unwrap_err().to_string();
         assert_eq!(error.contains("an administrator"), expected.is_some(), "{error}");
         if let Some(cluster) = expected {
-            let id = ApplicationId::new(stage.mock.client_id()).unwrap().with_cluster(cluster).unwrap();
+            let id = ApplicationId::new(fixture.mock.client_id()).unwrap().with_cluster(cluster).unwrap();
             assert!(error.contains(&format!("(integration ID {id})")), "{error}");
         }
     }
@@ -198,8 +198,8 @@ async fn callback_timeout_hints_depend_on_service() {
 async fn callback_timeout_is_configurable_up_to_pending_lifetime() {
     for (limit, lasts) in [(Duration::from_secs(30), 30), (Duration::from_secs(86_400), 600)] {
         let clock = ManualClock::new(NOW);
-        let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
-        let login = tokio::spawn(stage.login().timeout(limit).run());
+        let fixture = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
+        let login = tokio::spawn(fixture.login().timeout(limit).run());
         yield_until_idle().await;
         clock.advance(Duration::from_secs(lasts - 1));
         yield_until_idle().await;
@@ -208,21 +208,21 @@ async fn callback_timeout_is_configurable_up_to_pending_lifetime() {
         let hint = format!("within {lasts} s");
         assert_kind(&login.await.unwrap().unwrap_err(), ErrorKind::CallbackTimeout, &[&hint]);
     }
-    let stage = Fixture::new().await;
-    let error = stage.login().timeout(Duration::ZERO).begin().unwrap_err();
+    let fixture = Fixture::new().await;
+    let error = fixture.login().timeout(Duration::ZERO).begin().unwrap_err();
     assert_kind(&error, ErrorKind::Configuration, &["longer than zero"]);
-    let error = stage.login().application_name("x".repeat(101)).begin().unwrap_err();
+    let error = fixture.login().application_name("x".repeat(101)).begin().unwrap_err();
     assert_kind(&error, ErrorKind::InvalidInput, &["100 characters"]);
 }
 
 #[tokio::test]
 async fn exchange_may_exceed_callback_timeout() {
     let clock = ManualClock::new(NOW);
-    let stage = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
+    let fixture = Fixture::with_mock(MockWebex::builder().clock(clock.clone())).await;
     let gated = crate::support::HoldingTransport::new(&["grant_type=authorization_code"]);
-    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let webex = fixture.mock.client_builder().transport(gated.clone()).build().unwrap();
     let waiting = BrowserLogin::new(&webex).without_browser().timeout(Duration::from_secs(5)).begin().unwrap();
-    let back = stage.callback_target(waiting.url());
+    let callback = fixture.callback_target(waiting.url());
     let late = async {
         gated.wait_until_held("grant_type=authorization_code").await;
         clock.advance(Duration::from_secs(20));
@@ -230,7 +230,7 @@ async fn exchange_may_exceed_callback_timeout() {
         gated.release("grant_type=authorization_code");
     };
 
-    let (page, (), login) = tokio::join!(stage.get(&back), late, waiting.wait());
+    let (page, (), login) = tokio::join!(fixture.get(&callback), late, waiting.wait());
 
     login.unwrap();
     assert_eq!(response_status(&page), 200);
@@ -238,16 +238,16 @@ async fn exchange_may_exceed_callback_timeout() {
 
 #[tokio::test]
 async fn debug_output_contains_no_secrets() {
-    let stage = Fixture::new().await;
-    let login = stage.login();
-    let shown = format!("{login:?}");
+    let fixture = Fixture::new().await;
+    let login = fixture.login();
+    let displayed = format!("{login:?}");
     let waiting = login.begin().unwrap();
-    let shown = format!("{shown} {waiting:?} {:?}", waiting.paste_handle());
+    let displayed = format!("{displayed} {waiting:?} {:?}", waiting.paste_handle());
     let state = crate::support::parameter(waiting.url().as_str(), "state");
-    for secret in [state, stage.client_secret()] {
-        assert!(!shown.contains(&secret), "{shown}");
+    for secret in [state, fixture.client_secret()] {
+        assert!(!displayed.contains(&secret), "{displayed}");
     }
-    assert!(shown.contains(&stage.mock.redirect_uri()), "{shown}");
+    assert!(displayed.contains(&fixture.mock.redirect_uri()), "{displayed}");
 }
 
 impl Fixture {

@@ -39,9 +39,9 @@ pub(super) fn has_ipv6() -> bool {
 }
 
 /// Like [`has_ipv6`], for a test that requires it. A skipped test is a failure if `CI` is set.
-pub(super) fn has_ipv6_or_report(story: &str) -> bool {
+pub(super) fn has_ipv6_or_report(scenario: &str) -> bool {
     if !has_ipv6() {
-        report_skipped(story, "this host has no IPv6");
+        report_skipped(scenario, "this host has no IPv6");
     }
     has_ipv6()
 }
@@ -128,10 +128,10 @@ pub(super) fn path_and_query(url: &str) -> String {
 
 /// Returns the status of a response.
 #[track_caller]
-pub(super) fn response_status(answer: &str) -> u16 {
-    let line = answer.strip_prefix("HTTP/1.1 ").or(answer.strip_prefix("HTTP/1.0 "));
+pub(super) fn response_status(response: &str) -> u16 {
+    let line = response.strip_prefix("HTTP/1.1 ").or(response.strip_prefix("HTTP/1.0 "));
     let status = line.and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
-    status.unwrap_or_else(|| panic!("no response: {answer:?}"))
+    status.unwrap_or_else(|| panic!("no response: {response:?}"))
 }
 
 #[track_caller]

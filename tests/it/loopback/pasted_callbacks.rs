@@ -8,28 +8,28 @@ use super::fixture::{Fixture, assert_kind, path_and_query, response_status};
 async fn pasted_callback_variants_are_accepted() {
     type PasteEdit = fn(&str) -> String;
     let changes: [PasteEdit; 14] = [
-        |back| back.to_owned(),
-        |back| back.split_once('?').unwrap().1.to_owned(),
-        |back| format!("  \"{}\n  {}\"\n", &back[..40], &back[40..]),
-        |back| format!("<{back}>"),
-        |back| format!("\u{1b}[200~{back}\u{1b}[201~"),
-        |back| format!("[200~{back}[201~"),
-        |back| format!("\u{1b}[200~{back}"),
-        |back| format!("{back}\u{7f}"),
-        |back| back.replace('&', "&amp;"),
-        |back| format!("\u{201c}{back}\u{201d}"),
-        |back| format!("[here]({back})"),
-        |back| format!("It ended at {back}. What now?"),
-        |back| back.replace('&', "\\&"),
-        |back| form_urlencoded::byte_serialize(back.as_bytes()).collect(),
+        |callback| callback.to_owned(),
+        |callback| callback.split_once('?').unwrap().1.to_owned(),
+        |callback| format!("  \"{}\n  {}\"\n", &callback[..40], &callback[40..]),
+        |callback| format!("<{callback}>"),
+        |callback| format!("\u{1b}[200~{callback}\u{1b}[201~"),
+        |callback| format!("[200~{callback}[201~"),
+        |callback| format!("\u{1b}[200~{callback}"),
+        |callback| format!("{callback}\u{7f}"),
+        |callback| callback.replace('&', "&amp;"),
+        |callback| format!("\u{201c}{callback}\u{201d}"),
+        |callback| format!("[here]({callback})"),
+        |callback| format!("It ended at {callback}. What now?"),
+        |callback| callback.replace('&', "\\&"),
+        |callback| form_urlencoded::byte_serialize(callback.as_bytes()).collect(),
     ];
     for change in changes {
-        let stage = Fixture::new().await;
-        let waiting = stage.begin();
-        let (paste, back) = (waiting.paste_handle(), change(&stage.mock.approve(waiting.url())));
+        let fixture = Fixture::new().await;
+        let waiting = fixture.begin();
+        let (paste, callback) = (waiting.paste_handle(), change(&fixture.mock.approve(waiting.url())));
         let login = tokio::spawn(waiting.wait());
 
-        std::thread::spawn(move || paste.paste(&back)).join().unwrap().unwrap();
+        std::thread::spawn(move || paste.paste(&callback)).join().unwrap().unwrap();
 
         login.await.unwrap().unwrap();
     }
@@ -37,11 +37,11 @@ async fn pasted_callback_variants_are_accepted() {
 
 #[tokio::test]
 async fn invalid_paste_returns_specific_error_and_allows_retry() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
     let paste = waiting.paste_handle();
-    let (begin, back) = (waiting.url().to_string(), stage.mock.approve(waiting.url()));
-    let state = back.split(['?', '&']).find(|pair| pair.starts_with("state=")).unwrap();
+    let (begin, callback) = (waiting.url().to_string(), fixture.mock.approve(waiting.url()));
+    let state = callback.split(['?', '&']).find(|pair| pair.starts_with("state=")).unwrap();
     let login = tokio::spawn(waiting.wait());
 
     for (text, kind) in [
@@ -51,11 +51,11 @@ async fn invalid_paste_returns_specific_error_and_allows_retry() {
         (String::new(), ErrorKind::MissingState),
         ("y".to_owned(), ErrorKind::MissingState),
         ("http://localhost:5000/auth/callback".to_owned(), ErrorKind::MissingState),
-        (format!("{back}x"), ErrorKind::StateMismatch),
-        (format!("{back}{back}"), ErrorKind::DuplicateParameter),
+        (format!("{callback}x"), ErrorKind::StateMismatch),
+        (format!("{callback}{callback}"), ErrorKind::DuplicateParameter),
         ("x".repeat(20_000), ErrorKind::InvalidCallback),
-        (format!("It ended at {back}x"), ErrorKind::StateMismatch),
-        (format!("{}\u{2026}", &back[..back.len() - 5]), ErrorKind::StateMismatch),
+        (format!("It ended at {callback}x"), ErrorKind::StateMismatch),
+        (format!("{}\u{2026}", &callback[..callback.len() - 5]), ErrorKind::StateMismatch),
         ("error=access_denied".to_owned(), ErrorKind::AuthorizationRejected),
     ] {
         let error = paste.paste(&text).unwrap_err();
@@ -64,35 +64,35 @@ async fn invalid_paste_returns_specific_error_and_allows_retry() {
         assert_eq!(text.contains('\u{2026}'), error.to_string().contains("was truncated"), "{error}");
     }
 
-    paste.paste(&back).unwrap();
-    assert_kind(&paste.paste(&format!("{back}x")).unwrap_err(), ErrorKind::StateMismatch, &[]);
-    paste.paste(&back).unwrap();
+    paste.paste(&callback).unwrap();
+    assert_kind(&paste.paste(&format!("{callback}x")).unwrap_err(), ErrorKind::StateMismatch, &[]);
+    paste.paste(&callback).unwrap();
     login.await.unwrap().unwrap();
-    assert_eq!(stage.mock.token_requests(), 1);
-    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
+    assert_eq!(fixture.mock.token_requests(), 1);
+    assert_kind(&paste.paste(&callback).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
 }
 
 #[tokio::test]
 async fn pasted_denial_ends_wait() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
     let paste = waiting.paste_handle();
-    let back = stage.mock.deny(waiting.url());
+    let callback = fixture.mock.deny(waiting.url());
 
-    paste.paste(&back).unwrap();
+    paste.paste(&callback).unwrap();
 
     assert!(waiting.wait().await.unwrap_err().is_denied());
 }
 
 #[tokio::test]
 async fn browser_callback_after_paste_is_served() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    let back = stage.mock.approve(waiting.url());
-    waiting.paste_handle().paste(&back).unwrap();
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    let callback = fixture.mock.approve(waiting.url());
+    waiting.paste_handle().paste(&callback).unwrap();
 
-    let target = path_and_query(&back);
-    let (page, login) = tokio::join!(stage.get(&target), waiting.wait());
+    let target = path_and_query(&callback);
+    let (page, login) = tokio::join!(fixture.get(&target), waiting.wait());
 
     login.unwrap();
     assert_eq!(response_status(&page), 200);

@@ -16,17 +16,21 @@ async fn port_in_use_on_either_loopback_address_is_rejected() {
     let places =
         if has_ipv6_or_report("a port that is taken at [::1]") { &["127.0.0.1", "::1"][..] } else { &["127.0.0.1"] };
     for taken in places {
-        let stage = Fixture::new().await;
-        let stranger = TcpListener::bind((*taken, stage.port)).unwrap();
+        let fixture = Fixture::new().await;
+        let listener = TcpListener::bind((*taken, fixture.port)).unwrap();
 
-        let error = stage.login().begin().unwrap_err();
+        let error = fixture.login().begin().unwrap_err();
 
-        let hint = format!("(another program listens on port {} of {taken})", stage.port);
-        assert_kind(&error, ErrorKind::CallbackServer, &[&stage.mock.redirect_uri(), &hint, "register a redirect URI"]);
+        let hint = format!("(another program listens on port {} of {taken})", fixture.port);
+        assert_kind(
+            &error,
+            ErrorKind::CallbackServer,
+            &[&fixture.mock.redirect_uri(), &hint, "register a redirect URI"],
+        );
         assert!(error.is_misconfigured() && !error.is_retryable());
-        drop(stranger);
-        assert!(stage.is_closed(), "the other address was closed");
-        assert!(stage.login().begin().is_ok());
+        drop(listener);
+        assert!(fixture.is_closed(), "the other address was closed");
+        assert!(fixture.login().begin().is_ok());
     }
 }
 
@@ -42,9 +46,9 @@ async fn first_redirect_uri_with_free_port_is_used() {
     let waiting = login().begin().unwrap();
 
     assert_eq!(waiting.redirect_uri(), uris[1]);
-    let back = mock.approve(waiting.url());
-    assert!(back.starts_with(&uris[1]), "{back}");
-    waiting.paste_handle().paste(&back).unwrap();
+    let callback = mock.approve(waiting.url());
+    assert!(callback.starts_with(&uris[1]), "{callback}");
+    waiting.paste_handle().paste(&callback).unwrap();
     waiting.wait().await.unwrap();
 
     let _strangers = [1, 2].map(|index| TcpListener::bind(("127.0.0.1", ports[index])).unwrap());
@@ -54,57 +58,57 @@ async fn first_redirect_uri_with_free_port_is_used() {
 
 #[tokio::test]
 async fn unsupported_redirect_uri_is_rejected_before_port_opens() {
-    let stage = Fixture::new().await;
-    let own = stage.mock.redirect_uri();
+    let fixture = Fixture::new().await;
+    let own = fixture.mock.redirect_uri();
     for uris in [vec!["https://app.example.com/cb"], vec![&own, "http://127.0.0.2:5000/cb"], vec![]] {
-        let error = stage.login().redirect_uris(uris).begin().unwrap_err();
+        let error = fixture.login().redirect_uris(uris).begin().unwrap_err();
         assert_kind(&error, ErrorKind::Configuration, &["http://localhost:8765/callback"]);
-        assert!(stage.is_closed());
+        assert!(fixture.is_closed());
     }
 }
 
 #[tokio::test]
 async fn dropped_login_closes_port() {
-    let stage = Fixture::new().await;
-    let waiting = stage.begin();
-    assert!(!stage.is_closed());
+    let fixture = Fixture::new().await;
+    let waiting = fixture.begin();
+    assert!(!fixture.is_closed());
     drop(waiting);
-    assert!(stage.is_closed());
+    assert!(fixture.is_closed());
 
-    let waiting = stage.begin();
+    let waiting = fixture.begin();
     let paste = waiting.paste_handle();
-    let back = stage.mock.approve(waiting.url());
+    let callback = fixture.mock.approve(waiting.url());
     let login = tokio::spawn(waiting.wait());
-    assert_eq!(response_status(&stage.get("/favicon.ico").await), 404);
-    let mut connected = stage.connect().await;
+    assert_eq!(response_status(&fixture.get("/favicon.ico").await), 404);
+    let mut connected = fixture.connect().await;
     yield_until_idle().await;
 
     login.abort();
 
     assert!(login.await.unwrap_err().is_cancelled());
     assert_eq!(connected.read(&mut [0]).await.unwrap_or(0), 0, "it was hung up on");
-    assert!(stage.is_closed());
-    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
+    assert!(fixture.is_closed());
+    assert_kind(&paste.paste(&callback).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
 }
 
 #[tokio::test]
 async fn wait_dropped_during_exchange_closes_port_and_rejects_paste() {
-    let stage = Fixture::new().await;
+    let fixture = Fixture::new().await;
     let gated = HoldingTransport::new(&["grant_type=authorization_code"]);
-    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let webex = fixture.mock.client_builder().transport(gated.clone()).build().unwrap();
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
-    let (paste, back) = (waiting.paste_handle(), stage.mock.approve(waiting.url()));
+    let (paste, callback) = (waiting.paste_handle(), fixture.mock.approve(waiting.url()));
     let login = tokio::spawn(waiting.wait());
-    let browser = stage.send_request(&path_and_query(&back)).await;
+    let browser = fixture.send_request(&path_and_query(&callback)).await;
     gated.wait_until_held("grant_type=authorization_code").await;
-    paste.paste(&back).unwrap();
+    paste.paste(&callback).unwrap();
 
     login.abort();
 
     assert!(login.await.unwrap_err().is_cancelled());
     assert_eq!(read_to_end(browser).await, "", "the result of the login is unknown");
-    assert!(stage.is_closed());
-    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
+    assert!(fixture.is_closed());
+    assert_kind(&paste.paste(&callback).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
 }
 
 #[test]

@@ -7,19 +7,19 @@ use super::worker::{TokenOutcome, WorkerCommand, WorkerMessage, run_worker_if_re
 use super::worker_process::WorkerProcess;
 
 /// Several processes, with clocks wrong by these seconds, ask for tokens that have just expired.
-fn refresh_concurrently(story: &str, world: &Fixture, skews: &[i64], rounds: usize) {
+fn refresh_concurrently(scenario: &str, environment: &Fixture, skews: &[i64], rounds: usize) {
     let mut processes: Vec<_> = skews
         .iter()
         .enumerate()
         .map(|(number, skew)| {
-            let mut task = world.task(&format!("process {number}"));
+            let mut task = environment.task(&format!("process {number}"));
             task.skew = *skew;
-            WorkerProcess::start(story, &task)
+            WorkerProcess::start(scenario, &task)
         })
         .collect();
-    let users = world.users.len();
+    let users = environment.users.len();
     for round in 1..=rounds {
-        world.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
+        environment.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
         for (number, process) in processes.iter_mut().enumerate() {
             // Each uses another order, so that each refreshes some of the sessions.
             process.send_command(&WorkerCommand::RequestTokens((number * users) / skews.len()));
@@ -36,17 +36,17 @@ fn refresh_concurrently(story: &str, world: &Fixture, skews: &[i64], rounds: usi
                 "round {round}: not everybody has the same"
             );
         }
-        for (user, answer) in tokens.unwrap().into_iter().enumerate() {
-            let TokenOutcome::Token(token) = answer else { panic!("round {round}: {answer:?}") };
-            assert!(world.is_access_token_valid(&token), "round {round}: the token of user {user} has ended");
-            assert_eq!(world.mock.refreshes_for(&world.users[user]), round, "of user {user}");
+        for (user, response) in tokens.unwrap().into_iter().enumerate() {
+            let TokenOutcome::Token(token) = response else { panic!("round {round}: {response:?}") };
+            assert!(environment.is_access_token_valid(&token), "round {round}: the token of user {user} has ended");
+            assert_eq!(environment.mock.refreshes_for(&environment.users[user]), round, "of user {user}");
         }
-        assert_eq!(world.mock.refreshes(), round * users, "in vain");
+        assert_eq!(environment.mock.refreshes(), round * users, "in vain");
     }
     for user in 0..users {
-        let kept = world.stored_login(user).unwrap();
+        let kept = environment.stored_login(user).unwrap();
         assert!(
-            kept.generation == rounds as u64 && !kept.has_lease_or_block && world.is_refreshable(&kept),
+            kept.generation == rounds as u64 && !kept.has_lease_or_block && environment.is_refreshable(&kept),
             "{kept:?}"
         );
     }
@@ -55,16 +55,16 @@ fn refresh_concurrently(story: &str, world: &Fixture, skews: &[i64], rounds: usi
 #[test]
 fn eight_processes_refresh_fifty_sessions_once_per_round() {
     run_worker_if_requested();
-    let story = test_name(eight_processes_refresh_fifty_sessions_once_per_round);
-    refresh_concurrently(story, &Fixture::new(50, Rotation::Lenient), &[0; 8], 20);
+    let scenario = test_name(eight_processes_refresh_fifty_sessions_once_per_round);
+    refresh_concurrently(scenario, &Fixture::new(50, Rotation::Lenient), &[0; 8], 20);
 }
 
 /// The server rotates refresh tokens, so that an extra refresh would end a session.
 #[test]
 fn clock_skew_of_5_minutes_causes_no_extra_refresh() {
     run_worker_if_requested();
-    let story = test_name(clock_skew_of_5_minutes_causes_no_extra_refresh);
+    let scenario = test_name(clock_skew_of_5_minutes_causes_no_extra_refresh);
     for rotation in [Rotation::Lenient, Rotation::Strict] {
-        refresh_concurrently(story, &Fixture::new(20, rotation), &[-150, -50, 50, 150], 5);
+        refresh_concurrently(scenario, &Fixture::new(20, rotation), &[-150, -50, 50, 150], 5);
     }
 }

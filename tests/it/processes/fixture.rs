@@ -59,9 +59,9 @@ impl Fixture {
         let mock = runtime.block_on(builder.start());
         let webex = mock.client_builder().service(mock.service().with_id(SERVICE)).build().unwrap();
         let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
-        let world = Self { runtime, folder, clock, store, mock, webex, manager, users, rotation };
-        (0..world.users.len()).for_each(|user| world.log_in(user));
-        world
+        let environment = Self { runtime, folder, clock, store, mock, webex, manager, users, rotation };
+        (0..environment.users.len()).for_each(|user| environment.log_in(user));
+        environment
     }
 
     /// Logs a user in, and replaces an existing session.

@@ -28,8 +28,8 @@ const SEED_VARIABLE: &str = "WEBEX_OAUTH_TEST_SEED";
 #[test]
 fn killed_process_ends_no_session_without_rotation() {
     run_worker_if_requested();
-    let story = test_name(killed_process_ends_no_session_without_rotation);
-    let (unsaved, lost) = kill_repeatedly(story, Rotation::Lenient);
+    let scenario = test_name(killed_process_ends_no_session_without_rotation);
+    let (unsaved, lost) = kill_repeatedly(scenario, Rotation::Lenient);
     println!("{KILLS} kills: {unsaved} refreshes were granted and not saved, {lost} logins ended");
     assert!(unsaved >= TARGETED_USERS as u64, "{unsaved}");
     assert_eq!(lost, 0);
@@ -38,44 +38,44 @@ fn killed_process_ends_no_session_without_rotation() {
 #[test]
 fn killed_process_ends_only_unsaved_sessions_with_rotation() {
     run_worker_if_requested();
-    let story = test_name(killed_process_ends_only_unsaved_sessions_with_rotation);
-    let (unsaved, lost) = kill_repeatedly(story, Rotation::Strict);
+    let scenario = test_name(killed_process_ends_only_unsaved_sessions_with_rotation);
+    let (unsaved, lost) = kill_repeatedly(scenario, Rotation::Strict);
     println!("{KILLS} kills: {unsaved} refreshes were granted and not saved, {lost} logins ended");
     assert!(unsaved >= TARGETED_USERS as u64, "{unsaved}");
     assert_eq!(lost, unsaved);
 }
 
 /// Kills one process after the other. Returns the numbers of unsaved refreshes and lost sessions.
-fn kill_repeatedly(story: &str, rotation: Rotation) -> (u64, u64) {
+fn kill_repeatedly(scenario: &str, rotation: Rotation) -> (u64, u64) {
     let mut dice = SeededRandom::new();
-    let world = Fixture::new(USERS, rotation);
-    let mut books = LoginTracker::new(&world, rotation);
+    let environment = Fixture::new(USERS, rotation);
+    let mut books = LoginTracker::new(&environment, rotation);
     for user in 0..TARGETED_USERS {
-        kill_before_save(story, &world, user);
+        kill_before_save(scenario, &environment, user);
         books.check_after_kill();
     }
     let lost = if rotation == Rotation::Strict { TARGETED_USERS } else { 0 };
     assert_eq!((books.unsaved(), books.lost), (TARGETED_USERS as u64, lost as u64));
-    let mut task = world.task("the process that is killed");
+    let mut task = environment.task("the process that is killed");
     task.is_alone = true;
     let mut to_begin = Duration::from_millis(100);
     for _ in 0..KILLS {
-        let begun = Instant::now();
-        let mut process = WorkerProcess::start(story, &task);
+        let started = Instant::now();
+        let mut process = WorkerProcess::start(scenario, &task);
         process.send_command(&WorkerCommand::RefreshContinuously);
         books.begin_process();
         if dice.below(EARLY_KILL_INTERVAL) == 0 {
             std::thread::sleep(dice.fraction_of(to_begin));
         } else {
             books.record_message(process.receive_message("it takes over from the one before"));
-            to_begin = begun.elapsed();
+            to_begin = started.elapsed();
             std::thread::sleep(dice.fraction_of(MAX_PROCESS_LIFETIME));
         }
         process.kill().into_iter().for_each(|word| books.record_message(word));
-        world.wait_for_server();
+        environment.wait_for_server();
         books.check_after_kill();
     }
-    let mut last = WorkerProcess::start(story, &task);
+    let mut last = WorkerProcess::start(scenario, &task);
     books.begin_process();
     last.send_command(&WorkerCommand::RequestTokens(0));
     books.record_message(last.receive_message("it takes over at the end"));
@@ -83,13 +83,13 @@ fn kill_repeatedly(story: &str, rotation: Rotation) -> (u64, u64) {
 }
 
 /// Kills a process after the server has refreshed a user's tokens, before the response arrives.
-fn kill_before_save(story: &str, world: &Fixture, user: usize) {
-    let gate = HoldingProxy::start(&world.mock);
-    let mut task = world.task("the process that is killed before it saves");
+fn kill_before_save(scenario: &str, environment: &Fixture, user: usize) {
+    let gate = HoldingProxy::start(&environment.mock);
+    let mut task = environment.task("the process that is killed before it saves");
     (task.is_alone, task.server, task.keys) = (true, gate.uri(), vec![task.keys.swap_remove(user)]);
-    world.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
+    environment.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
     let held = gate.hold(HoldPoint::Response);
-    let mut process = WorkerProcess::start(story, &task);
+    let mut process = WorkerProcess::start(scenario, &task);
     process.send_command(&WorkerCommand::RequestTokens(0));
     held.wait();
     let words = process.kill();
@@ -98,7 +98,7 @@ fn kill_before_save(story: &str, world: &Fixture, user: usize) {
 
 /// The expected state of all sessions.
 struct LoginTracker<'a> {
-    world: &'a Fixture,
+    environment: &'a Fixture,
     rotation: Rotation,
     users: Vec<TrackedUser>,
     /// `true` if the running process has reported its tokens.
@@ -123,10 +123,12 @@ struct TrackedUser {
 }
 
 impl<'a> LoginTracker<'a> {
-    fn new(world: &'a Fixture, rotation: Rotation) -> Self {
-        let mut books = Self { world, rotation, users: Vec::new(), has_begun: false, lost: 0 };
+    fn new(environment: &'a Fixture, rotation: Rotation) -> Self {
+        let mut books = Self { environment, rotation, users: Vec::new(), has_begun: false, lost: 0 };
         for user in 0..USERS {
-            books.users.push(TrackedUser { login: world.stored_login(user).unwrap().login, ..TrackedUser::default() });
+            books
+                .users
+                .push(TrackedUser { login: environment.stored_login(user).unwrap().login, ..TrackedUser::default() });
         }
         books
     }
@@ -146,7 +148,7 @@ impl<'a> LoginTracker<'a> {
         match word {
             WorkerMessage::Tokens { first, .. } if !self.has_begun => {
                 self.has_begun = true;
-                first.into_iter().enumerate().for_each(|(user, answer)| self.record_first_outcome(user, &answer));
+                first.into_iter().enumerate().for_each(|(user, response)| self.record_first_outcome(user, &response));
             }
             WorkerMessage::Generations(generations) => {
                 for (user, generation) in generations.into_iter().enumerate() {
@@ -160,9 +162,9 @@ impl<'a> LoginTracker<'a> {
     }
 
     /// Checks the first report of a session: it has a token, or a known error.
-    fn record_first_outcome(&mut self, number: usize, answer: &TokenOutcome) {
+    fn record_first_outcome(&mut self, number: usize, response: &TokenOutcome) {
         let user = &mut self.users[number];
-        match answer {
+        match response {
             TokenOutcome::Token(_) => assert!(!user.is_lost, "user {number}: no valid token exists"),
             TokenOutcome::LoginRequired { error, was_interrupted } => {
                 assert!(user.is_lost, "user {number}: a valid session is reported as ended: {error}");
@@ -184,28 +186,29 @@ impl<'a> LoginTracker<'a> {
             if !user.is_reported {
                 continue;
             }
-            self.world.log_in(number);
+            self.environment.log_in(number);
             let earlier = user.earlier_refreshes + user.generation;
-            let login = self.world.stored_login(number).unwrap().login;
+            let login = self.environment.stored_login(number).unwrap().login;
             assert_ne!(login, user.login);
             *user = TrackedUser { login, earlier_refreshes: earlier, unsaved: user.unsaved, ..TrackedUser::default() };
         }
-        self.world.assert_no_damaged_files();
+        self.environment.assert_no_damaged_files();
     }
 
     fn check_user(&mut self, number: usize) {
-        let kept = self.world.stored_login(number).unwrap_or_else(|| panic!("session of user {number} is missing"));
+        let kept =
+            self.environment.stored_login(number).unwrap_or_else(|| panic!("session of user {number} is missing"));
         let user = &mut self.users[number];
         let (old, new) = (user.generation, user.generation + 1);
         assert!(kept.login == user.login && (old..=new).contains(&kept.generation), "{old} or {new}: {kept:?}");
         user.generation = kept.generation;
 
-        let granted = self.world.mock.refreshes_for(&self.world.users[number]) as u64;
+        let granted = self.environment.mock.refreshes_for(&self.environment.users[number]) as u64;
         let unsaved = granted - user.earlier_refreshes - user.generation;
         let is_hit = unsaved > user.unsaved;
         assert!(unsaved <= user.unsaved + 1, "user {number}: {unsaved} refreshes for one, {} before", user.unsaved);
         user.unsaved = unsaved;
-        let is_spent = !self.world.is_refreshable(&kept);
+        let is_spent = !self.environment.is_refreshable(&kept);
         let is_newly_lost = is_spent && !user.is_lost;
         assert_eq!(is_newly_lost, is_hit && self.rotation == Rotation::Strict, "user {number}: {kept:?}");
         user.is_lost = is_spent;

@@ -57,10 +57,10 @@ async fn manager_detects_remote_removal_and_replacement_within_30_s() {
 #[test]
 fn process_detects_removal_by_other_process_within_30_s() {
     run_worker_if_requested();
-    let story = test_name(process_detects_removal_by_other_process_within_30_s);
-    let world = Fixture::new(3, Rotation::Lenient);
-    let mut here = WorkerProcess::start(story, &world.task("the process that serves"));
-    let mut there = WorkerProcess::start(story, &world.task("the process that ends the logins"));
+    let scenario = test_name(process_detects_removal_by_other_process_within_30_s);
+    let environment = Fixture::new(3, Rotation::Lenient);
+    let mut here = WorkerProcess::start(scenario, &environment.task("the process that serves"));
+    let mut there = WorkerProcess::start(scenario, &environment.task("the process that ends the logins"));
     let mut ask = || {
         here.send_command(&WorkerCommand::RequestTokens(0));
         let WorkerMessage::Tokens { first, then } = here.receive_message("it was asked for tokens") else {
@@ -69,17 +69,17 @@ fn process_detects_removal_by_other_process_within_30_s() {
         (first, then)
     };
     let (tokens, _) = ask();
-    assert!(tokens.iter().all(|answer| matches!(answer, TokenOutcome::Token(_))), "{tokens:?}");
+    assert!(tokens.iter().all(|response| matches!(response, TokenOutcome::Token(_))), "{tokens:?}");
 
     there.send_command(&WorkerCommand::RemoveSessions);
     let WorkerMessage::SessionsRemoved = there.receive_message("it was told to end all logins") else {
         panic!("not ended")
     };
-    world.clock.advance(REVALIDATION_INTERVAL);
+    environment.clock.advance(REVALIDATION_INTERVAL);
 
     // It serves the old token once more while it checks the store, and not again.
     let (first, then) = ask();
     assert_eq!(first, tokens);
     assert_eq!(then, [const { TokenOutcome::Absent }; 3]);
-    assert_eq!(world.mock.refreshes(), 0);
+    assert_eq!(environment.mock.refreshes(), 0);
 }

@@ -123,19 +123,19 @@ async fn handle_request(
         let _ = hold.released.await;
         return gate.forward(uri, headers, body).await;
     }
-    let answer = gate.forward(uri, headers, body).await;
+    let response = gate.forward(uri, headers, body).await;
     hold.arrived.send(()).unwrap();
     let _ = hold.released.await;
-    answer
+    response
 }
 
 impl ProxyState {
     async fn forward(&self, uri: Uri, mut headers: HeaderMap, body: Bytes) -> Response<Body> {
         headers.remove("host");
         let request = self.client.post(format!("{}{uri}", self.origin)).headers(headers).body(body);
-        let answer = request.send().await.unwrap();
-        let (status, kind) = (answer.status(), answer.headers()["content-type"].clone());
-        let body = Body::from(answer.bytes().await.unwrap());
+        let response = request.send().await.unwrap();
+        let (status, kind) = (response.status(), response.headers()["content-type"].clone());
+        let body = Body::from(response.bytes().await.unwrap());
         Response::builder().status(status).header("content-type", kind).body(body).unwrap()
     }
 }

@@ -21,25 +21,25 @@ struct SuspendedRefresh {
 
 impl SuspendedRefresh {
     /// The suspended process has sent its request. Its lease has expired since.
-    fn new(story: &'static str, rotation: Rotation, place: HoldPoint) -> Self {
-        let world = Fixture::new(1, rotation);
-        let gate = HoldingProxy::start(&world.mock);
-        world.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
+    fn new(scenario: &'static str, rotation: Rotation, place: HoldPoint) -> Self {
+        let environment = Fixture::new(1, rotation);
+        let gate = HoldingProxy::start(&environment.mock);
+        environment.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
         let held = gate.hold(place);
-        let mut task = world.task("the process that is stopped");
+        let mut task = environment.task("the process that is stopped");
         task.server = gate.uri();
-        let mut stopped = WorkerProcess::start(story, &task);
+        let mut stopped = WorkerProcess::start(scenario, &task);
         stopped.send_command(&WorkerCommand::RequestTokens(0));
         held.wait();
         stopped.suspend();
-        assert!(world.stored_login(0).unwrap().has_lease_or_block, "the process holds no lease");
-        world.clock.advance(LEASE_WITH_MARGIN);
-        Self { test_name: story, suspended: stopped, hold: Some(held), gate, fixture: world }
+        assert!(environment.stored_login(0).unwrap().has_lease_or_block, "the process holds no lease");
+        environment.clock.advance(LEASE_WITH_MARGIN);
+        Self { test_name: scenario, suspended: stopped, hold: Some(held), gate, fixture: environment }
     }
 
     /// Delivers the response while the process is suspended.
-    fn with_response(story: &'static str, rotation: Rotation) -> Self {
-        let mut scene = Self::new(story, rotation, HoldPoint::Response);
+    fn with_response(scenario: &'static str, rotation: Rotation) -> Self {
+        let mut scene = Self::new(scenario, rotation, HoldPoint::Response);
         scene.release();
         scene
     }
@@ -70,9 +70,9 @@ impl SuspendedRefresh {
     }
 
     /// Asserts that the process serves the stored token, and that the token is valid.
-    fn assert_stored(&self, answer: &TokenOutcome, generation: u64) {
+    fn assert_stored(&self, response: &TokenOutcome, generation: u64) {
         let kept = self.stored_login();
-        assert_eq!(*answer, TokenOutcome::Token(kept.tokens.access_token().expose().to_owned()));
+        assert_eq!(*response, TokenOutcome::Token(kept.tokens.access_token().expose().to_owned()));
         assert!(kept.generation == generation && !kept.has_lease_or_block, "{kept:?}");
         assert!(
             self.fixture.is_refreshable(&kept)
@@ -122,8 +122,8 @@ fn stopped_process_saves_tokens_without_takeover() {
 fn stopped_process_saves_tokens_over_backoff_of_other_process() {
     run_worker_if_requested();
     for rotation in ROTATIONS {
-        let story = test_name(stopped_process_saves_tokens_over_backoff_of_other_process);
-        let mut scene = SuspendedRefresh::with_response(story, rotation);
+        let scenario = test_name(stopped_process_saves_tokens_over_backoff_of_other_process);
+        let mut scene = SuspendedRefresh::with_response(scenario, rotation);
         scene.gate.set_unavailable(true);
         let (put_off, _) = request_token(&mut scene.start_other_process());
         assert!(matches!(put_off, TokenOutcome::Retryable(_)), "{put_off:?}");
@@ -143,8 +143,8 @@ fn stopped_process_saves_tokens_over_backoff_of_other_process() {
 #[test]
 fn stopped_process_uses_tokens_refreshed_by_other_process() {
     run_worker_if_requested();
-    let story = test_name(stopped_process_uses_tokens_refreshed_by_other_process);
-    let mut scene = SuspendedRefresh::with_response(story, Rotation::Lenient);
+    let scenario = test_name(stopped_process_uses_tokens_refreshed_by_other_process);
+    let mut scene = SuspendedRefresh::with_response(scenario, Rotation::Lenient);
     let (others, _) = request_token(&mut scene.start_other_process());
     scene.assert_stored(&others, 1);
 
@@ -161,8 +161,8 @@ fn stopped_process_uses_tokens_refreshed_by_other_process() {
 #[test]
 fn stopped_process_restores_session_rejected_in_other_process() {
     run_worker_if_requested();
-    let story = test_name(stopped_process_restores_session_rejected_in_other_process);
-    let mut scene = SuspendedRefresh::with_response(story, Rotation::Strict);
+    let scenario = test_name(stopped_process_restores_session_rejected_in_other_process);
+    let mut scene = SuspendedRefresh::with_response(scenario, Rotation::Strict);
     let mut other = scene.start_other_process();
     let (dead, _) = request_token(&mut other);
     assert!(matches!(&dead, TokenOutcome::LoginRequired { was_interrupted: true, .. }), "{dead:?}");
@@ -182,8 +182,8 @@ fn stopped_process_restores_session_rejected_in_other_process() {
 fn late_request_of_stopped_process_uses_other_process_tokens() {
     run_worker_if_requested();
     for rotation in ROTATIONS {
-        let story = test_name(late_request_of_stopped_process_uses_other_process_tokens);
-        let mut scene = SuspendedRefresh::new(story, rotation, HoldPoint::Request);
+        let scenario = test_name(late_request_of_stopped_process_uses_other_process_tokens);
+        let mut scene = SuspendedRefresh::new(scenario, rotation, HoldPoint::Request);
         let (others, _) = request_token(&mut scene.start_other_process());
         scene.assert_stored(&others, 1);
         scene.release();
@@ -222,8 +222,8 @@ fn stopped_process_drops_tokens_after_new_login() {
 fn stopped_process_drops_tokens_after_logout() {
     run_worker_if_requested();
     for rotation in ROTATIONS {
-        let story = test_name(stopped_process_drops_tokens_after_logout);
-        let mut scene = SuspendedRefresh::with_response(story, rotation);
+        let scenario = test_name(stopped_process_drops_tokens_after_logout);
+        let mut scene = SuspendedRefresh::with_response(scenario, rotation);
         scene.fixture.log_out(0);
 
         let (_, then) = scene.resume();

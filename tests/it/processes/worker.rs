@@ -142,14 +142,14 @@ impl Worker {
 
     async fn refresh_continuously(&self) {
         let first = self.request_tokens(&self.keys, 0).await;
-        let keys = self.keys.iter().zip(&first).filter(|(_, answer)| matches!(answer, TokenOutcome::Token(_)));
+        let keys = self.keys.iter().zip(&first).filter(|(_, response)| matches!(response, TokenOutcome::Token(_)));
         let keys: Vec<_> = keys.map(|(key, _)| key.clone()).collect();
         send_message(&WorkerMessage::Tokens { first, then: Vec::new() });
         loop {
             send_message(&WorkerMessage::Generations(self.generations().await));
             self.clock.advance(TOKEN_LIFETIME_WITH_SKEW);
             let answers = self.request_tokens(&keys, 0).await;
-            if !answers.iter().all(|answer| matches!(answer, TokenOutcome::Token(_))) {
+            if !answers.iter().all(|response| matches!(response, TokenOutcome::Token(_))) {
                 send_message(&WorkerMessage::Tokens { first: answers, then: Vec::new() });
             }
         }
@@ -157,19 +157,19 @@ impl Worker {
 
     /// Requests the tokens of these keys at once, and waits until all tasks have completed.
     async fn request_tokens(&self, keys: &[TokenKey], begin: usize) -> Vec<TokenOutcome> {
-        let mut asked = Vec::new();
+        let mut requested = Vec::new();
         for number in 0..keys.len() {
             let number = (begin + number) % keys.len();
             let session = self.manager.session(&keys[number]);
-            asked.push((number, tokio::spawn(async move { request_token(&session).await })));
+            requested.push((number, tokio::spawn(async move { request_token(&session).await })));
         }
         let mut answers = Vec::new();
-        for (number, asked) in asked {
-            answers.push((number, asked.await.unwrap()));
+        for (number, requested) in requested {
+            answers.push((number, requested.await.unwrap()));
         }
         self.manager.wait_idle().await.unwrap();
         answers.sort_by_key(|(number, _)| *number);
-        answers.into_iter().map(|(_, answer)| answer).collect()
+        answers.into_iter().map(|(_, response)| response).collect()
     }
 
     async fn generations(&self) -> Vec<u64> {

@@ -27,8 +27,8 @@ pub(super) struct WorkerProcess {
 
 impl WorkerProcess {
     /// Runs a test again, as a worker with this task.
-    pub(super) fn start(story: &str, task: &Task) -> Self {
-        let mut command = rerun_test(story);
+    pub(super) fn start(scenario: &str, task: &Task) -> Self {
+        let mut command = rerun_test(scenario);
         let mut child = command.env(TASK_VARIABLE, serde_json::to_string(task).unwrap()).spawn().unwrap();
         let (orders, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (sender, words) = channel();
@@ -61,13 +61,13 @@ impl WorkerProcess {
     /// Suspends the process (SIGSTOP). After this function returns, the process no longer runs.
     pub(super) fn suspend(&self) {
         kill_process(self.id(), Signal::STOP).unwrap();
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             if let Some((_, status)) = waitpid(Some(self.id()), WaitOptions::UNTRACED | WaitOptions::NOHANG).unwrap() {
                 assert!(status.stopped(), "{} did not stop but end: {status:?}", self.name);
                 return;
             }
-            assert!(begun.elapsed() < MAX_WAIT, "{} does not stop", self.name);
+            assert!(started.elapsed() < MAX_WAIT, "{} does not stop", self.name);
             thread::sleep(Duration::from_millis(1));
         }
     }
