@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use webex_oauth::axum::{WebexAuth, WebexSession};
 use webex_oauth::cookies::{EncryptionKey, EncryptionKeys};
 use webex_oauth::store::MemoryStore;
-use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
+use webex_oauth::testing::MockWebex;
 use webex_oauth::{TokenManager, WebexOAuth, WebexOAuthBuilder};
 
 const REDIRECT_URI: &str = "http://localhost:5000/auth/cisco/callback";
@@ -54,8 +54,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return serve(router(WebexOAuthBuilder::from_env()?.redirect_uri(REDIRECT_URI).build()?)?).await;
     }
     let mock = MockWebex::builder().redirect_uri(REDIRECT_URI).start().await;
-    let page = Fault::status(200).json(r#"{"items": [{"title": "Project <X>"}, {"title": "Lunch"}]}"#);
-    mock.on(MockEndpoint::path("/v1/rooms")).respond_with(page).until_cleared();
+    mock.sample_rooms("jane@example.com");
     let app = router(mock.client())?;
     if !std::env::args().any(|argument| argument == "--auto") {
         return serve(app).await;
