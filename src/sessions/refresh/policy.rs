@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn schedule_after_refresh_depends_on_renewed_expiry() {
-        let fixed = |due, must_warn| Schedule { due, ends: time_on_day(90), anchor: None, must_warn: must_warn };
+        let fixed = |due, must_warn| Schedule { due, ends: time_on_day(90), anchor: None, must_warn };
         let renewed = |due| Schedule { due: time_on_day(due), ..Schedule::default() };
         // The previous due day and expiry, the tokens before and after as day and expiry, and the
         // result.
