@@ -28,8 +28,8 @@ async fn main() -> webex_oauth::Result<()> {
             for key in &page.keys {
                 // A failure of one session must not stop the others.
                 match count_rooms(&manager, key).await {
-                    Ok(count) => _ = writeln!(stdout(), "{key}: {count} rooms"),
-                    Err(error) => _ = writeln!(stdout(), "{key}: {error}"),
+                    Ok(count) => _ = writeln!(stdout(), "{key:?}: {count} rooms"),
+                    Err(error) => _ = writeln!(stdout(), "{key:?}: {error}"),
                 }
             }
             let Some(next) = page.next else { break };

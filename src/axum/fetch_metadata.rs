@@ -1,4 +1,4 @@
-//! The request headers that report the origin and the purpose of a request.
+//! Request headers that identify same-origin requests and page navigations.
 
 use http::header::{ACCEPT, ORIGIN};
 use http::request::Parts;

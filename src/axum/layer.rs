@@ -1,4 +1,4 @@
-//! The layer that makes sessions extractable.
+//! The layer that provides sessions to the extractor.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -50,8 +50,8 @@
 //!
 //! # Idle sessions
 //!
-//! A refresh token of Webex expires after 90 days without use (60 days with some scopes). Run
-//! [`KeepAlive`](crate::KeepAlive) in at least one process. Several are harmless, because each
+//! Webex refresh tokens expire 90 days after the login (60 days with some scopes), unless a refresh
+//! extends them. Run [`KeepAlive`](crate::KeepAlive) in at least one process. Several are harmless, because each
 //! session is still refreshed once.
 //!
 //! # Start and shutdown
@@ -66,7 +66,7 @@
 //!
 //! | condition | source | meaning |
 //! |---|---|---|
-//! | [`Error::is_misconfigured`](crate::Error::is_misconfigured) | result, or log event of level WARN | client ID, client secret, or a scope is wrong: act now, no session ends meanwhile |
+//! | [`Error::is_misconfigured`](crate::Error::is_misconfigured) | result, or log event of level WARN | client ID, client secret, or a scope is wrong: correct the configuration; the sessions are kept |
 //! | [`SessionState::LoginRequired`](crate::SessionState::LoginRequired) | [`TokenManagerBuilder::on_event`](crate::TokenManagerBuilder::on_event), [`Session::status`](crate::Session::status) | notify this user; many at once point to a change in the organization |
 //! | a session expires within two weeks | `on_event` | ask the user to log in |
 //! | [`Error::is_retryable`](crate::Error::is_retryable) for more than an hour | log event of level WARN | Webex, the network, or the store is unavailable |

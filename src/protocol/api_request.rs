@@ -106,7 +106,7 @@ pub(crate) fn api_url(registration: &Registration, path: &str) -> Result<Url> {
         }
         Url::parse(path).map_err(|_| invalid("it is not a valid URL"))?
     } else {
-        below_base(registration, segments, query)?
+        join_base_url(registration, segments, query)?
     };
     let uri = url.as_str().parse().map_err(|_| invalid("it is not a valid URL"))?;
     check_token_destination(registration, &uri)?;
@@ -120,7 +120,7 @@ fn relative_path(path: &str) -> &str {
 
 /// Appends a path to the base URL. A path that begins with the path of the base URL, such as
 /// `/v1/rooms`, is not appended twice.
-fn below_base(registration: &Registration, path: &str, query: Option<&str>) -> Result<Url> {
+fn join_base_url(registration: &Registration, path: &str, query: Option<&str>) -> Result<Url> {
     let mut url = registration.api_endpoint("")?.url().clone();
     let base = url.path().trim_end_matches('/').to_owned();
     let own = base.strip_prefix('/').and_then(|base| path.strip_prefix(base)?.strip_prefix('/'));
@@ -182,7 +182,7 @@ pub(crate) fn read_api_response<T: DeserializeOwned>(
     check_api_status(response, token, now)?;
     if response.body().is_empty() {
         return serde_json::from_str("null").map_err(|_| {
-            response_error("response has no body: use `fetch::<()>` or `send`".to_owned(), response, token)
+            invalid_content_error("response has no body: use `fetch::<()>` or `send`".to_owned(), response, token)
         });
     }
     let json = value::decode_json(response.body());
@@ -204,7 +204,7 @@ fn unexpected_json_error(error: &serde_json::Error, response: &Response<Bytes>, 
         let secrets = [token.expose()];
         return error_response::invalid_response_error(RequestKind::Api, response, problem, &"not JSON", &secrets);
     }
-    response_error(type_mismatch(error), response, token)
+    invalid_content_error(type_mismatch(error), response, token)
 }
 
 /// Describes why JSON does not have the expected type. Values of the response are not quoted.
@@ -220,7 +220,7 @@ fn type_mismatch(error: &serde_json::Error) -> String {
 }
 
 /// Returns an error about the content of a response with a success status.
-fn response_error(message: String, response: &Response<Bytes>, token: &AccessToken) -> Error {
+fn invalid_content_error(message: String, response: &Response<Bytes>, token: &AccessToken) -> Error {
     let tracking_id = http_request::received_tracking_id(response, None, &[token.expose()]);
     Error::new(ErrorKind::ApiRequest, message).with_tracking_id(tracking_id)
 }
@@ -247,7 +247,7 @@ pub(crate) fn read_api_page(
     let json = value::decode_json(response.body());
     let mismatch = |error: serde_json::Error| unexpected_json_error(&error, response, token);
     let page: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&json).map_err(mismatch)?;
-    let next = next_page(response.headers(), first, current);
+    let next = next_page_url(response.headers(), first, current);
     match page.get(member).filter(|value| is_list(value)) {
         Some(items) => Ok(ApiPage { items: serde_json::from_str(items.get()).map_err(mismatch)?, next }),
         None => {
@@ -255,7 +255,7 @@ pub(crate) fn read_api_page(
             let lists = lists.collect::<Vec<_>>().join(", ");
             let lists = if lists.is_empty() { "none".to_owned() } else { lists };
             let message = format!("response has no list `{member}`: name the member with `list_at` (found {lists})");
-            Err(response_error(message, response, token))
+            Err(invalid_content_error(message, response, token))
         }
     }
 }
@@ -274,7 +274,7 @@ pub(crate) fn read_api_item<T: DeserializeOwned>(item: &RawValue) -> Result<T> {
 ///
 /// Webex has sent `max=null`, which the next request rejects, and links without parameters of the
 /// first request, which changes the result. The former is removed, and the latter are added.
-fn next_page(headers: &HeaderMap, first: &Url, current: &Url) -> Option<Url> {
+fn next_page_url(headers: &HeaderMap, first: &Url, current: &Url) -> Option<Url> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let target = links.flat_map(|links| split_unquoted(links, ',')).find_map(link_target_of_next)?;
     let mut next = current.join(target).ok()?;
@@ -378,7 +378,7 @@ mod tests {
                 map.append(LINK, HeaderValue::from_static(header));
             }
             let next = next.map(|next| url("https://webexapis.com/v1/").join(next).unwrap());
-            assert_eq!(next_page(&map, &first, &current), next, "{headers:?}");
+            assert_eq!(next_page_url(&map, &first, &current), next, "{headers:?}");
         }
     }
 }

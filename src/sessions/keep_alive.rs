@@ -28,7 +28,8 @@ const MIN_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_INTERVAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The divisor of the interval after a sweep that stopped early.
 const EARLY_INTERVAL_DIVISOR: u32 = 12;
-/// The relative variation of the interval, so that processes started together drift apart.
+/// The relative variation of the interval, so that processes do not sweep at the same
+/// time.
 const JITTER: f64 = 0.1;
 /// The default pause after each session that was refreshed.
 const DEFAULT_DELAY: Duration = Duration::from_millis(100);

@@ -1,9 +1,9 @@
 //! Stored sessions: the token manager, its sessions, and their refresh.
 //!
-//! - `status` describes a session, with its events.
+//! - `status` contains the status and the events of a session.
 //! - `refresh` keeps the access tokens valid.
-//! - `session` is a handle to one session, and disconnects it.
-//! - `api` calls the Webex API with a session.
+//! - `session` is a handle to one session: tokens, requests, status, and disconnection. `api` adds
+//!   JSON requests and lists.
 //! - `manager` manages all sessions of a client.
 //! - `keep_alive` refreshes idle sessions before they expire.
 

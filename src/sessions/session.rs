@@ -175,13 +175,13 @@ impl Session {
         self.call_with_retry(call, is_unauthorized, false).await
     }
 
-    /// Implements [`with_token`](Self::with_token). `may_cut_pause` is set for endpoints that
+    /// Implements [`with_token`](Self::with_token). `may_shorten_pause` is set for endpoints that
     /// accept every valid token.
     async fn call_with_retry<T, E, F>(
         &self,
         mut call: impl FnMut(AccessToken) -> F,
         is_unauthorized: impl Fn(&Result<T, E>) -> bool,
-        may_cut_pause: bool,
+        may_shorten_pause: bool,
     ) -> Result<T, E>
     where
         E: From<Error>,
@@ -193,7 +193,7 @@ impl Session {
             return response;
         }
         event!(DEBUG, key = ?self.cache_ref.key, "access token rejected by the API");
-        match self.cache_ref.replacement(&token, may_cut_pause).await {
+        match self.cache_ref.replacement(&token, may_shorten_pause).await {
             Ok(Some(newer)) => call(newer).await,
             Ok(None) => response,
             // More specific than the 401 that caused the refresh.

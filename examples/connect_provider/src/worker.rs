@@ -11,7 +11,7 @@ use super::tenant::{TENANTS, Tenant};
 
 const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Works forever. A failed session does not affect other customers.
+/// Runs the worker until the process ends. A failed session does not affect other customers.
 pub(crate) async fn run(app: App) {
     loop {
         for (tenant, outcome) in run_round(&app).await {
@@ -24,7 +24,7 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// Works once for each connected and configured customer. The session provides the tokens, or an
+/// Runs one round for all connected and configured customers. The session provides the tokens, or an
 /// error that states who must act.
 pub(crate) async fn run_round(app: &App) -> Vec<(Tenant, Result<String, Error>)> {
     let mut outcomes = Vec::new();
@@ -38,7 +38,7 @@ pub(crate) async fn run_round(app: &App) -> Vec<(Tenant, Result<String, Error>)>
     outcomes
 }
 
-/// Works for one customer. A product would schedule meetings here with `session.send(request)`. If
+/// Performs the background work for one customer. A product would schedule meetings here with `session.send(request)`. If
 /// a 401 persists with a new token, it concerns only that endpoint: the session remains usable for
 /// other requests.
 async fn work_for_tenant(app: &App, tenant: Tenant) -> Result<String, Error> {

@@ -20,7 +20,7 @@ const MAX_PIECES: usize = 64;
 /// The parameters that a callback can begin with.
 const PARAMETERS: [&str; 6] = ["code=", "state=", "error=", "error_description=", "error_uri=", "iss="];
 
-/// OpenFn characters before a URL, with their closing characters.
+/// Opening characters before a URL, with their closing characters.
 const BRACKETS: [(char, char); 6] = [('(', ')'), ('[', ']'), ('\'', '\''), ('*', '*'), ('_', '_'), ('~', '~')];
 
 /// Remains of bracketed-paste markers when a program has consumed their first characters.
@@ -37,7 +37,7 @@ pub(crate) fn parse_pasted_callback(text: &str, is_own: impl Fn(&Callback) -> bo
                 found.add(&variant, &is_own);
             }
             // Paste markers are removed first, so that they are not taken for parts of the URL.
-            if variant != text || variant == without_marks(text) {
+            if variant != text || variant == remove_control_sequences(text) {
                 search_string(&variant, &is_own, &mut found);
             }
             match found.own.len() {
@@ -96,16 +96,16 @@ fn is_plain_url_or_query(text: &str) -> bool {
 
 /// Returns the string and its decoded variants, the least decoded first.
 fn decoded_variants(text: &str) -> Vec<String> {
-    let clean = without_marks(text);
-    let plain = without_escapes(&clean).into_owned();
+    let clean = remove_control_sequences(text);
+    let plain = remove_escapes(&clean).into_owned();
     let mut variants = vec![text.to_owned(), clean, plain.clone()];
-    let html = without_entities(&plain);
+    let html = decode_html_entities(&plain);
     let mail = plain.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=3d", "=");
     let mut percent = html.clone();
     variants.extend([html, mail]);
     // A link inside a link: a forwarding service may have encoded it again.
     for _ in 0..2 {
-        percent = without_entities(&percent_decode_utf8(&percent));
+        percent = decode_html_entities(&percent_decode_utf8(&percent));
         variants.push(percent.clone());
     }
     // Keep the first of equal variants.
@@ -119,7 +119,7 @@ fn decoded_variants(text: &str) -> Vec<String> {
 }
 
 /// Removes bracketed-paste markers, other control sequences, and invisible characters.
-fn without_marks(text: &str) -> String {
+fn remove_control_sequences(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -139,7 +139,7 @@ fn without_marks(text: &str) -> String {
 }
 
 /// Removes the escapes of shells and of JSON.
-fn without_escapes(text: &str) -> Cow<'_, str> {
+fn remove_escapes(text: &str) -> Cow<'_, str> {
     if !text.contains(['\\', '^']) {
         return text.into();
     }
@@ -152,7 +152,7 @@ fn without_escapes(text: &str) -> Cow<'_, str> {
 }
 
 /// Replaces HTML entities.
-fn without_entities(text: &str) -> String {
+fn decode_html_entities(text: &str) -> String {
     let mut plain = text.to_owned();
     for (entity, meant) in [
         ("&amp;", "&"),

@@ -159,7 +159,7 @@ impl CacheRef {
     }
 
     fn share(refresher: &Arc<Refresher>, entry: Arc<CacheEntry>) -> Self {
-        entry.add_user();
+        entry.add_reference();
         Self { refresher: Arc::clone(refresher), entry }
     }
 
@@ -176,7 +176,7 @@ impl CacheRef {
         let (head, tokens) = (&session.head, &session.tokens.tokens);
         let expiry = Expiry::of(tokens, self.jitter(), now);
         // Tokens with an implausible receipt time are served and refreshed in the background.
-        let is_undated = !is_plausible(tokens, now) && now >= MIN_PLAUSIBLE_TIME && !self.has_refreshed_undated();
+        let is_undated = !is_plausible(tokens, now) && now >= MIN_PLAUSIBLE_TIME && !self.has_refreshed_future_dated();
         CachedToken {
             access_token: tokens.access_token().clone(),
             login: head.login,
@@ -187,7 +187,7 @@ impl CacheRef {
             is_withheld: head.hold.as_ref().is_some_and(|block| block.is_final_for(head.generation)),
             requested_urgency: if is_undated { Urgency::Due } else { Urgency::None },
             is_awaited: false,
-            was_pause_cut: head.unauthorized.is_some_and(|refreshes| refreshes.cut.is_some()),
+            was_pause_shortened: head.unauthorized.is_some_and(|refreshes| refreshes.cut.is_some()),
         }
     }
 
@@ -268,7 +268,7 @@ impl Cache {
                 entry
             }
         };
-        entry.add_user();
+        entry.add_reference();
         entry
     }
 
@@ -281,12 +281,12 @@ impl Cache {
     /// used by keep-alive, so that unused keys take no memory.
     fn release(&self, entry: &Arc<CacheEntry>) {
         // Checked first without the lock on the cache, so that callers of a session in use do not wait for it.
-        if !entry.remove_user() || entry.is_needed() {
+        if !entry.release_reference() || entry.is_needed() {
             return;
         }
         let mut entries = self.lock_entries();
         // Check again under the lock: another user may have been counted in the meantime.
-        let is_idle = !entry.has_users() && !entry.is_needed();
+        let is_idle = !entry.is_referenced() && !entry.is_needed();
         if is_idle && entries.by_key.get(&entry.key).is_some_and(|cached| Arc::ptr_eq(&cached.0, entry)) {
             entries.by_key.remove(&entry.key);
         }
@@ -308,7 +308,7 @@ impl Cache {
 impl Entries {
     fn release_unused(&mut self, is_unused: impl Fn(&CacheEntry) -> bool) {
         // No user can be added in the meantime, because that requires this lock.
-        self.by_key.retain(|KeyedEntry(entry)| entry.has_users() || !is_unused(entry));
+        self.by_key.retain(|KeyedEntry(entry)| entry.is_referenced() || !is_unused(entry));
         self.release_threshold = self.by_key.len() * 2;
     }
 }
@@ -353,7 +353,7 @@ mod tests {
     /// Fills a cache with entries that have no user and were not released.
     fn fill(cache: &Cache, prefix: &str, count: usize) {
         for number in 0..count {
-            cache.get_or_insert(&key(&format!("{prefix}{number}")), |_| false).remove_user();
+            cache.get_or_insert(&key(&format!("{prefix}{number}")), |_| false).release_reference();
         }
     }
 
@@ -374,7 +374,7 @@ mod tests {
         let former = cache.get_or_insert(&key("jane"), |_| false);
         cache.release(&former);
         let _next = cache.get_or_insert(&key("jane"), |_| false);
-        former.add_user();
+        former.add_reference();
         cache.release(&former);
         assert_eq!(cache.len(), 1);
     }

@@ -56,7 +56,7 @@ pub(crate) struct CachedToken {
     /// `true` if the API rejected the token, and the next caller should wait for a replacement.
     pub(crate) is_awaited: bool,
     /// `true` if a pause between refreshes after a 401 was recently cut short.
-    pub(crate) was_pause_cut: bool,
+    pub(crate) was_pause_shortened: bool,
 }
 
 impl CachedToken {
@@ -103,14 +103,14 @@ struct Inner {
     /// nothing. The epoch is never reset, so it is not part of the rarely used state.
     epoch: u64,
     /// Rarely used state, which takes memory only while it is not empty.
-    rare_state: Option<Box<RareState>>,
+    rare_state: Option<Box<EntryState>>,
 }
 
 impl Inner {
     /// Reads or changes the rarely used state.
-    fn with_rare_state<T>(&mut self, change: impl FnOnce(&mut RareState) -> T) -> T {
+    fn with_state<T>(&mut self, change: impl FnOnce(&mut EntryState) -> T) -> T {
         let Some(rare) = &mut self.rare_state else {
-            let mut rare = RareState::default();
+            let mut rare = EntryState::default();
             let outcome = change(&mut rare);
             self.rare_state = (!rare.is_empty()).then(|| Box::new(rare));
             return outcome;
@@ -124,7 +124,7 @@ impl Inner {
 /// The inputs of a new refresh task.
 pub(crate) struct NewRefresh {
     pub(crate) epoch: u64,
-    pub(crate) cancelled_lease: Option<LeaseId>,
+    pub(crate) canceled_lease: Option<LeaseId>,
     pub(crate) foreign_lease: Option<ForeignLease>,
     pub(crate) unsaved: Option<StoredLogin<SessionData>>,
     pub(crate) sender: watch::Sender<RefreshStatus>,
@@ -170,16 +170,16 @@ impl CacheEntry {
     }
 
     /// Counts a user.
-    pub(crate) fn add_user(&self) {
+    pub(crate) fn add_reference(&self) {
         self.users.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Removes a user. Returns `true` if it was the last one.
-    pub(crate) fn remove_user(&self) -> bool {
+    pub(crate) fn release_reference(&self) -> bool {
         self.users.fetch_sub(1, Ordering::SeqCst) == 1
     }
 
-    pub(crate) fn has_users(&self) -> bool {
+    pub(crate) fn is_referenced(&self) -> bool {
         self.users.load(Ordering::SeqCst) > 0
     }
 
@@ -196,7 +196,7 @@ impl CacheEntry {
     /// Returns `true` if the entry should stay in memory: a caller may ask for its token, or it has
     /// unsaved tokens.
     pub(crate) fn is_needed(&self) -> bool {
-        self.with_rare_state(|rare| rare.unsaved.is_some()) || self.current().is_some() && self.is_pinned()
+        self.with_state(|rare| rare.unsaved.is_some()) || self.current().is_some() && self.is_pinned()
     }
 
     /// Publishes new tokens of a login, unless another login was published in the meantime. Returns
@@ -209,7 +209,7 @@ impl CacheEntry {
     /// Publishes `current`, unless the epoch has changed or newer tokens were published. Returns
     /// `true` if it was published.
     pub(crate) fn publish(&self, epoch: u64, current: Option<CachedToken>) -> bool {
-        let publish = |rare: &mut RareState| {
+        let publish = |rare: &mut EntryState| {
             let Some(mut new) = current else {
                 self.current.store(None);
                 return true;
@@ -234,7 +234,7 @@ impl CacheEntry {
             self.current.store(Some(Arc::new(new)));
             true
         };
-        self.with_rare_state_at(epoch, publish).unwrap_or(false)
+        self.with_state_at_epoch(epoch, publish).unwrap_or(false)
     }
 
     /// Changes the cached token, if there is one. The caller holds the lock.
@@ -248,14 +248,14 @@ impl CacheEntry {
     /// Records an attempt to compare the token with the store, so that a failing store is not asked
     /// again immediately.
     pub(crate) fn touch(&self, epoch: u64, elapsed: Duration) {
-        self.with_rare_state_at(epoch, |_| self.update_current(|current| current.revalidated_at = elapsed.into()));
+        self.with_state_at_epoch(epoch, |_| self.update_current(|current| current.revalidated_at = elapsed.into()));
     }
 
     /// Begins a new epoch after a logout or a new login. Refreshes from earlier epochs publish
     /// nothing.
     pub(crate) fn reset(&self, current: Option<CachedToken>) {
         let mut inner = self.lock_inner();
-        inner.with_rare_state(|rare| rare.unsaved = None);
+        inner.with_state(|rare| rare.unsaved = None);
         self.begin_epoch(&mut inner, current);
     }
 
@@ -269,7 +269,7 @@ impl CacheEntry {
 
     fn begin_epoch(&self, inner: &mut Inner, current: Option<CachedToken>) {
         inner.epoch += 1;
-        inner.with_rare_state(RareState::reset);
+        inner.with_state(EntryState::reset);
         self.current.store(current.map(Arc::new));
     }
 
@@ -278,14 +278,14 @@ impl CacheEntry {
     pub(crate) fn abandon(&self) {
         let mut inner = self.lock_inner();
         inner.epoch += 1;
-        inner.with_rare_state(|rare| rare.refresh_status = None);
+        inner.with_state(|rare| rare.refresh_status = None);
     }
 
     /// Returns the running refresh, or registers a new one.
     pub(crate) fn join_or_register_refresh(&self) -> (watch::Receiver<RefreshStatus>, Option<NewRefresh>) {
         let mut inner = self.lock_inner();
         let epoch = inner.epoch;
-        inner.with_rare_state(|rare| {
+        inner.with_state(|rare| {
             if let Some(running) = rare.active_refresh() {
                 return (running.clone(), None);
             }
@@ -293,7 +293,7 @@ impl CacheEntry {
             rare.refresh_status = Some(receiver.clone());
             let new = NewRefresh {
                 epoch,
-                cancelled_lease: rare.cancelled_lease.as_deref().copied(),
+                canceled_lease: rare.canceled_lease.as_deref().copied(),
                 foreign_lease: rare.foreign_lease,
                 unsaved: rare.unsaved.as_deref().cloned(),
                 sender,
@@ -304,27 +304,27 @@ impl CacheEntry {
 
     /// Returns the running refresh, if there is one.
     pub(crate) fn active_refresh(&self) -> Option<watch::Receiver<RefreshStatus>> {
-        self.with_rare_state(|rare| rare.active_refresh().cloned())
+        self.with_state(|rare| rare.active_refresh().cloned())
     }
 
     /// Applies a change of a refresh, unless the epoch has changed.
-    pub(crate) fn with_rare_state_at<T>(&self, epoch: u64, change: impl FnOnce(&mut RareState) -> T) -> Option<T> {
+    pub(crate) fn with_state_at_epoch<T>(&self, epoch: u64, change: impl FnOnce(&mut EntryState) -> T) -> Option<T> {
         let mut inner = self.lock_inner();
-        (inner.epoch == epoch).then(|| inner.with_rare_state(change))
+        (inner.epoch == epoch).then(|| inner.with_state(change))
     }
 
-    pub(crate) fn with_rare_state<T>(&self, change: impl FnOnce(&mut RareState) -> T) -> T {
-        self.lock_inner().with_rare_state(change)
+    pub(crate) fn with_state<T>(&self, change: impl FnOnce(&mut EntryState) -> T) -> T {
+        self.lock_inner().with_state(change)
     }
 
     /// Frees the rarely used state if it is empty.
     pub(crate) fn shrink(&self) {
-        self.with_rare_state(|_| ());
+        self.with_state(|_| ());
     }
 
     /// Returns `true` if the rarely used state takes no memory.
     #[cfg(test)]
-    pub(crate) fn has_no_rare_state(&self) -> bool {
+    pub(crate) fn has_no_state(&self) -> bool {
         self.lock_inner().rare_state.is_none()
     }
 
@@ -341,7 +341,7 @@ impl fmt::Debug for CacheEntry {
 
 /// State that exists only during a refresh, a change, or a failure.
 #[derive(Default)]
-pub(crate) struct RareState {
+pub(crate) struct EntryState {
     /// The lock for changes of the session, shared by its holder and those waiting for it.
     lock: Weak<tokio::sync::Mutex<()>>,
     refresh_status: Option<watch::Receiver<RefreshStatus>>,
@@ -352,9 +352,9 @@ pub(crate) struct RareState {
     /// State of an access token that the API rejected.
     pub(crate) rejected_token: Option<Box<RejectedToken>>,
     /// State of a token with an implausible receipt time.
-    pub(crate) undated_token: Option<Box<UndatedToken>>,
+    pub(crate) undated_token: Option<Box<FutureDatedToken>>,
     /// The lease of a task that was canceled with its runtime or by a panic.
-    pub(crate) cancelled_lease: Option<Box<LeaseId>>,
+    pub(crate) canceled_lease: Option<Box<LeaseId>>,
     /// `true` if the server rejected the client for this session.
     pub(crate) is_client_rejected: bool,
     /// An access token for which a newer one is requested, and the urgency.
@@ -375,9 +375,9 @@ pub(crate) struct RejectedToken {
     /// The rejected token, until it is replaced.
     pub(crate) token: Option<AccessToken>,
     /// `true` if an endpoint that accepts every valid token rejected it.
-    pub(crate) may_cut_pause: bool,
+    pub(crate) may_shorten_pause: bool,
     /// `true` if such an endpoint accepted a token since a pause was last cut short.
-    pub(crate) has_succeeded_since_cut: bool,
+    pub(crate) has_succeeded_since_shortening: bool,
     /// The number of refreshes in this process caused by a 401, and the time of the last one.
     pub(crate) local_refreshes: Option<(u32, Duration)>,
     /// The last time at which another refresh was denied.
@@ -387,7 +387,7 @@ pub(crate) struct RejectedToken {
 }
 
 /// A token whose stored receipt time is in the future, so its expiry is unknown.
-pub(crate) struct UndatedToken {
+pub(crate) struct FutureDatedToken {
     pub(crate) token: AccessToken,
     /// The time at which this process first saw the token.
     pub(crate) since: Duration,
@@ -395,7 +395,7 @@ pub(crate) struct UndatedToken {
     pub(crate) is_refreshed: bool,
 }
 
-impl RareState {
+impl EntryState {
     /// Returns `true` if the state equals a new one and need not be stored.
     fn is_empty(&self) -> bool {
         // Destructured, so that a new field cannot be forgotten here.
@@ -406,7 +406,7 @@ impl RareState {
             unsaved,
             rejected_token,
             undated_token,
-            cancelled_lease,
+            canceled_lease,
             is_client_rejected,
             requested_refresh,
             backoff_until,
@@ -421,7 +421,7 @@ impl RareState {
             && unsaved.is_none()
             && rejected_token.is_none()
             && undated_token.is_none()
-            && cancelled_lease.is_none()
+            && canceled_lease.is_none()
             && !is_client_rejected
             && requested_refresh.is_none()
             && [*backoff_until, *local_pause_until] == [MonotonicNanos::default(); 2]
@@ -468,16 +468,16 @@ impl RareState {
     /// is kept.
     pub(crate) fn clear_rejected_token(&mut self) {
         if let Some(found) = &mut self.rejected_token {
-            let RejectedToken { local_refreshes, has_succeeded_since_cut, .. } = **found;
-            **found = RejectedToken { local_refreshes, has_succeeded_since_cut, ..RejectedToken::default() };
-            self.rejected_token.take_if(|_| local_refreshes.is_none() && !has_succeeded_since_cut);
+            let RejectedToken { local_refreshes, has_succeeded_since_shortening, .. } = **found;
+            **found = RejectedToken { local_refreshes, has_succeeded_since_shortening, ..RejectedToken::default() };
+            self.rejected_token.take_if(|_| local_refreshes.is_none() && !has_succeeded_since_shortening);
         }
     }
 
     /// Resets the state for another login, except for what does not depend on the previous one.
     fn reset(&mut self) {
-        let Self { lock, foreign_lease, unsaved, cancelled_lease, .. } = mem::take(self);
-        *self = Self { lock, foreign_lease, unsaved, cancelled_lease, ..Self::default() };
+        let Self { lock, foreign_lease, unsaved, canceled_lease, .. } = mem::take(self);
+        *self = Self { lock, foreign_lease, unsaved, canceled_lease, ..Self::default() };
     }
 }
 
@@ -506,7 +506,7 @@ mod tests {
         let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login_id(number));
         let expiry = Expiry { due_at: UnixTime::MAX, expires_at: UnixTime::MAX };
         let (expires_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
-        let (is_withheld, is_awaited, was_pause_cut, requested) = (false, false, false, Urgency::None);
+        let (is_withheld, is_awaited, was_pause_shortened, requested) = (false, false, false, Urgency::None);
         CachedToken {
             access_token,
             login,
@@ -517,7 +517,7 @@ mod tests {
             is_withheld,
             requested_urgency: requested,
             is_awaited,
-            was_pause_cut,
+            was_pause_shortened,
         }
     }
 
@@ -548,7 +548,7 @@ mod tests {
         // 72 bytes on Linux. The standard library's locks are larger on some systems.
         assert!(size_of::<CacheEntry>() <= 80 && size_of::<CachedToken>() <= 72);
         // Needed for every session while a store or Webex is down.
-        assert!(size_of::<RareState>() <= 192);
+        assert!(size_of::<EntryState>() <= 192);
     }
 
     #[test]
@@ -558,7 +558,7 @@ mod tests {
         let entry = cache_entry();
         entry.reset(Some(cached_token(1, 1)));
         let error = entry.not_found_error();
-        assert!(entry.has_no_rare_state());
+        assert!(entry.has_no_state());
         let changes: [ChangeAndRevert; 7] = [
             (
                 |entry, _| {
@@ -584,10 +584,10 @@ mod tests {
         for (number, (change, revert)) in changes.into_iter().enumerate() {
             change(&entry, &error);
             entry.shrink();
-            assert!(!entry.has_no_rare_state(), "{number}");
+            assert!(!entry.has_no_state(), "{number}");
             revert(&entry);
             entry.record_success(1);
-            assert!(entry.has_no_rare_state(), "{number}");
+            assert!(entry.has_no_state(), "{number}");
         }
     }
 
@@ -651,9 +651,9 @@ mod tests {
         entry.request_refresh(&cached_token(1, 1).access_token, Urgency::Due);
         entry.count_unauthorized(1, false, Duration::ZERO);
         assert!(entry.publish(1, Some(cached_token(1, 2))));
-        entry.with_rare_state(|rare| assert!(rare.requested_refresh.is_none() && rare.rejected_token.is_some()));
+        entry.with_state(|rare| assert!(rare.requested_refresh.is_none() && rare.rejected_token.is_some()));
         assert!(entry.publish(1, Some(cached_token(2, 1))));
-        assert!(entry.has_no_rare_state());
+        assert!(entry.has_no_state());
     }
 
     #[test]
@@ -672,7 +672,7 @@ mod tests {
         entry.record_cancelled_lease(own_lease_id());
         entry.set_foreign_lease(0, Some(foreign_lease));
         let start = entry.join_or_register_refresh().1.unwrap();
-        assert_eq!((start.cancelled_lease, start.foreign_lease), (Some(own_lease_id()), Some(foreign_lease)));
+        assert_eq!((start.canceled_lease, start.foreign_lease), (Some(own_lease_id()), Some(foreign_lease)));
     }
 
     #[test]
@@ -686,7 +686,7 @@ mod tests {
         entry.mark_unauthorized(&token, false);
         // The server may issue the same access token again.
         entry.set_unsaved(1, &stored_login(1, 1));
-        entry.with_rare_state(|rare| {
+        entry.with_state(|rare| {
             assert!(
                 rare.requested_refresh.is_none() && rare.reported_rejection.is_none() && rare.rejected_token.is_none()
             );
@@ -696,7 +696,7 @@ mod tests {
         entry.record_cancelled_lease(own_lease_id());
         entry.record_success(1);
         entry.shrink();
-        assert!(entry.has_no_rare_state());
+        assert!(entry.has_no_state());
     }
 
     #[test]
@@ -730,7 +730,7 @@ mod tests {
                 drop(start.sender);
             }
             entry.shrink();
-            assert!(entry.has_no_rare_state(), "{is_finished}");
+            assert!(entry.has_no_state(), "{is_finished}");
         }
     }
 
@@ -741,7 +741,7 @@ mod tests {
         entry.reset(Some(cached_token(1, 1)));
         let before = entry.join_or_register_refresh().1.unwrap();
         entry.reset(None);
-        assert!(entry.has_no_rare_state(), "the refresh of a removed session is dropped");
+        assert!(entry.has_no_state(), "the refresh of a removed session is dropped");
         entry.reset(Some(cached_token(2, 1)));
         for has_next in [false, true] {
             let next = has_next.then(|| entry.join_or_register_refresh().1.unwrap());
@@ -760,7 +760,7 @@ mod tests {
             entry.shrink();
             assert_eq!(entry.current().as_ref().map(|current| current.staleness(Duration::ZERO)), Some(Duration::ZERO));
             assert!(entry.cached_generation() == Some((login_id(2), 1)) && entry.unsaved().is_none());
-            assert_eq!(entry.has_no_rare_state(), next.is_none());
+            assert_eq!(entry.has_no_state(), next.is_none());
             assert_eq!(
                 entry.join_or_register_refresh().1.is_none(),
                 has_next,
@@ -822,7 +822,7 @@ mod tests {
             }
         });
         entry.reset(None);
-        assert!(entry.has_no_rare_state() && entry.cached_generation().is_none());
+        assert!(entry.has_no_state() && entry.cached_generation().is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::{MIN_PLAUSIBLE_TIME, UnixTime};
 use crate::error::Error;
 use crate::secret::AccessToken;
-use crate::sessions::refresh::cache_entry::{CacheEntry, UndatedToken};
+use crate::sessions::refresh::cache_entry::{CacheEntry, FutureDatedToken};
 use crate::sessions::refresh::policy::{Expiry, UNAUTHORIZED_COUNT_LIFETIME, is_plausible, min_interval};
 use crate::sessions::refresh::record::SessionData;
 use crate::sessions::refresh::steps::{Demand, ForeignLease, StoredLogin, Unauthorized, Urgency};
@@ -27,11 +27,11 @@ impl CacheEntry {
         let current = self.current();
         let cached = current.as_ref().filter(|current| current.access_token == *token && current.expiry == expiry);
         let mut urgency = cached.map_or(expiry.urgency(wall), |current| current.urgency_by_expiry(wall, elapsed));
-        self.with_rare_state(|rare| {
+        self.with_state(|rare| {
             let mut age = wall.since(tokens.received_at());
             if tokens.received_at() > wall {
                 let undated = rare.undated_token.get_or_insert_with(|| {
-                    Box::new(UndatedToken { token: token.clone(), since: elapsed, is_refreshed: false })
+                    Box::new(FutureDatedToken { token: token.clone(), since: elapsed, is_refreshed: false })
                 });
                 if undated.token != *token {
                     (undated.token, undated.since) = (token.clone(), elapsed);
@@ -50,12 +50,12 @@ impl CacheEntry {
             let is_remembered = |at: Duration| elapsed.saturating_sub(at) < UNAUTHORIZED_COUNT_LIFETIME;
             rare.rejected_token.take_if(|found| {
                 found.token.is_none()
-                    && !found.has_succeeded_since_cut
+                    && !found.has_succeeded_since_shortening
                     && !found.local_refreshes.is_some_and(|(_, at)| is_remembered(at))
             });
             let unauthorized = rare.unauthorized(token).map(|found| Unauthorized {
-                may_cut_pause: found.may_cut_pause,
-                has_succeeded_since_cut: found.has_succeeded_since_cut,
+                may_shorten_pause: found.may_shorten_pause,
+                has_succeeded_since_shortening: found.has_succeeded_since_shortening,
                 local_refreshes: found.local_refreshes.map(|(count, at)| (count, elapsed.saturating_sub(at))),
             });
             Demand { urgency, has_min_age, is_requested: requested == Urgency::Requested, unauthorized }
@@ -64,13 +64,13 @@ impl CacheEntry {
 
     /// Returns `true` if this process already refreshed a token of this session with an implausible
     /// receipt time.
-    pub(crate) fn has_refreshed_undated(&self) -> bool {
-        self.with_rare_state(|rare| rare.undated_token.as_ref().is_some_and(|undated| undated.is_refreshed))
+    pub(crate) fn has_refreshed_future_dated(&self) -> bool {
+        self.with_state(|rare| rare.undated_token.as_ref().is_some_and(|undated| undated.is_refreshed))
     }
 
     /// Requests a newer token than `token`. The highest requested urgency applies.
     pub(crate) fn request_refresh(&self, token: &AccessToken, requested: Urgency) {
-        self.with_rare_state(|rare| {
+        self.with_state(|rare| {
             let requested = requested.max(rare.requested_urgency(token));
             rare.requested_refresh = Some((token.clone(), requested));
             self.set_requested_urgency(token, requested);
@@ -79,7 +79,7 @@ impl CacheEntry {
 
     /// Withdraws the request for a newer token than `token`.
     pub(crate) fn cancel_refresh_request(&self, token: &AccessToken) {
-        self.with_rare_state(|rare| {
+        self.with_state(|rare| {
             rare.requested_refresh.take_if(|(requested, _)| requested == token);
             self.set_requested_urgency(token, Urgency::None);
         });
@@ -98,14 +98,14 @@ impl CacheEntry {
 impl CacheEntry {
     /// Marks a token as rejected. Returns `false` if it is not the cached one.
     ///
-    /// `may_cut_pause` is set for endpoints that accept every valid token.
-    pub(crate) fn mark_unauthorized(&self, token: &AccessToken, may_cut_pause: bool) -> bool {
-        self.with_rare_state(|rare| {
+    /// `may_shorten_pause` is set for endpoints that accept every valid token.
+    pub(crate) fn mark_unauthorized(&self, token: &AccessToken, may_shorten_pause: bool) -> bool {
+        self.with_state(|rare| {
             let is_cached = self.current().as_ref().is_some_and(|current| current.access_token == *token);
             if is_cached {
                 let found = rare.rejected_token.get_or_insert_default();
                 found.token = Some(token.clone());
-                found.may_cut_pause |= may_cut_pause;
+                found.may_shorten_pause |= may_shorten_pause;
             }
             is_cached
         })
@@ -113,7 +113,7 @@ impl CacheEntry {
 
     /// Makes the next caller wait for a replacement of `token`.
     pub(crate) fn await_replacement(&self, token: &AccessToken) {
-        self.with_rare_state(|rare| {
+        self.with_state(|rare| {
             if let Some(found) = rare.unauthorized(token) {
                 found.waiting_callers = found.waiting_callers.saturating_add(1);
                 self.update_current(|current| current.is_awaited = true);
@@ -124,7 +124,7 @@ impl CacheEntry {
     /// Returns the token whose replacement this caller should wait for. Each reported 401 makes one
     /// caller wait.
     pub(crate) fn take_rejected_token(&self) -> Option<AccessToken> {
-        self.with_rare_state(|rare| {
+        self.with_state(|rare| {
             let found = rare.rejected_token.as_mut().filter(|found| found.waiting_callers > 0)?;
             found.waiting_callers -= 1;
             let (token, is_last) = (found.token.clone(), found.waiting_callers == 0);
@@ -135,35 +135,35 @@ impl CacheEntry {
 
     /// Returns `true` if a refresh after a 401 was denied within the last second.
     pub(crate) fn is_denied(&self, elapsed: Duration) -> bool {
-        let denied_at = self.with_rare_state(|rare| rare.rejected_token.as_ref().and_then(|found| found.denied_at));
+        let denied_at = self.with_state(|rare| rare.rejected_token.as_ref().and_then(|found| found.denied_at));
         denied_at.is_some_and(|at| elapsed.saturating_sub(at) < DENIAL_DURATION)
     }
 
     /// Records that a 401 did not lead to a new token.
     pub(crate) fn record_denial(&self, elapsed: Duration) {
-        self.with_rare_state(|rare| {
+        self.with_state(|rare| {
             if let Some(found) = &mut rare.rejected_token {
-                (found.denied_at, found.may_cut_pause) = (Some(elapsed), false);
+                (found.denied_at, found.may_shorten_pause) = (Some(elapsed), false);
             }
         });
     }
 
     /// Counts a refresh caused by a 401.
-    pub(crate) fn count_unauthorized(&self, epoch: u64, was_pause_cut: bool, elapsed: Duration) {
-        self.with_rare_state_at(epoch, |rare| {
+    pub(crate) fn count_unauthorized(&self, epoch: u64, was_pause_shortened: bool, elapsed: Duration) {
+        self.with_state_at_epoch(epoch, |rare| {
             let found = rare.rejected_token.get_or_insert_default();
             let recent =
                 found.local_refreshes.filter(|(_, at)| elapsed.saturating_sub(*at) < UNAUTHORIZED_COUNT_LIFETIME);
             found.local_refreshes = Some((recent.map_or(1, |(count, _)| count.saturating_add(1)), elapsed));
-            found.has_succeeded_since_cut &= !was_pause_cut;
+            found.has_succeeded_since_shortening &= !was_pause_shortened;
         });
     }
 
     /// Records that an endpoint that accepts every valid token accepted one. The next pause may be
     /// cut short again.
     pub(crate) fn record_token_accepted(&self) {
-        if self.current().as_ref().is_some_and(|current| current.was_pause_cut) {
-            self.with_rare_state(|rare| rare.rejected_token.get_or_insert_default().has_succeeded_since_cut = true);
+        if self.current().as_ref().is_some_and(|current| current.was_pause_shortened) {
+            self.with_state(|rare| rare.rejected_token.get_or_insert_default().has_succeeded_since_shortening = true);
         }
     }
 }
@@ -172,7 +172,7 @@ impl CacheEntry {
 impl CacheEntry {
     /// Keeps new tokens until they are saved. If this task cannot save them, the next one tries.
     pub(crate) fn set_unsaved(&self, epoch: u64, new: &StoredLogin<SessionData>) {
-        self.with_rare_state_at(epoch, |rare| {
+        self.with_state_at_epoch(epoch, |rare| {
             rare.unsaved = Some(Box::new(new.clone()));
             rare.reset_errors();
             rare.requested_refresh = None;
@@ -188,28 +188,28 @@ impl CacheEntry {
     }
 
     pub(crate) fn has_unsaved(&self) -> bool {
-        self.with_rare_state(|rare| rare.unsaved.is_some())
+        self.with_state(|rare| rare.unsaved.is_some())
     }
 
     /// Returns new tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<StoredLogin<SessionData>> {
-        self.with_rare_state(|rare| rare.unsaved.as_deref().cloned())
+        self.with_state(|rare| rare.unsaved.as_deref().cloned())
     }
 
     /// Drops superseded unsaved tokens: the session was removed or replaced, or the store has newer
     /// ones.
     pub(crate) fn drop_superseded(&self, epoch: u64, stored: Option<&Head>) {
-        self.with_rare_state_at(epoch, |rare| {
+        self.with_state_at_epoch(epoch, |rare| {
             rare.unsaved.take_if(|unsaved| !stored.is_some_and(|stored| unsaved.is_newer_than(stored)));
         });
     }
 
     /// Clears failures and unsaved tokens: the store has the newest tokens.
     pub(crate) fn record_success(&self, epoch: u64) {
-        self.with_rare_state_at(epoch, |rare| {
+        self.with_state_at_epoch(epoch, |rare| {
             rare.unsaved = None;
             rare.foreign_lease = None;
-            rare.cancelled_lease = None;
+            rare.canceled_lease = None;
             rare.reset_errors();
         });
     }
@@ -218,45 +218,45 @@ impl CacheEntry {
 /// Leases, failures, and the backoff after them.
 impl CacheEntry {
     pub(crate) fn set_foreign_lease(&self, epoch: u64, lease: Option<ForeignLease>) {
-        self.with_rare_state_at(epoch, |rare| rare.foreign_lease = lease);
+        self.with_state_at_epoch(epoch, |rare| rare.foreign_lease = lease);
     }
 
     /// Records the lease of a refresh task that was canceled.
     pub(crate) fn record_cancelled_lease(&self, lease: LeaseId) {
-        self.with_rare_state(|rare| rare.cancelled_lease = Some(Box::new(lease)));
+        self.with_state(|rare| rare.canceled_lease = Some(Box::new(lease)));
     }
 
     /// Records that the server rejected the client for this session. Returns `true` the first time.
     pub(crate) fn record_client_rejection(&self, epoch: u64) -> bool {
-        self.with_rare_state_at(epoch, |rare| !std::mem::replace(&mut rare.is_client_rejected, true)).unwrap_or(false)
+        self.with_state_at_epoch(epoch, |rare| !std::mem::replace(&mut rare.is_client_rejected, true)).unwrap_or(false)
     }
 
     pub(crate) fn is_client_rejected(&self) -> bool {
-        self.with_rare_state(|rare| rare.is_client_rejected)
+        self.with_state(|rare| rare.is_client_rejected)
     }
 
     /// Returns `true` while this process backs off.
     pub(crate) fn is_backing_off(&self, elapsed: Duration) -> bool {
-        self.with_rare_state(|rare| elapsed < Duration::from(rare.backoff_until))
+        self.with_state(|rare| elapsed < Duration::from(rare.backoff_until))
     }
 
     /// Returns the remaining pause after a failed refresh in this process.
     pub(crate) fn local_pause(&self, elapsed: Duration) -> Option<Duration> {
-        let until = Duration::from(self.with_rare_state(|rare| rare.local_pause_until));
+        let until = Duration::from(self.with_state(|rare| rare.local_pause_until));
         until.checked_sub(elapsed).filter(|remaining| !remaining.is_zero())
     }
 
     pub(crate) fn pause_until(&self, epoch: u64, until: Duration) {
-        self.with_rare_state_at(epoch, |rare| rare.local_pause_until = until.into());
+        self.with_state_at_epoch(epoch, |rare| rare.local_pause_until = until.into());
     }
 
     pub(crate) fn backoff_until(&self, epoch: u64, until: Duration) {
-        self.with_rare_state_at(epoch, |rare| rare.backoff_until = until.into());
+        self.with_state_at_epoch(epoch, |rare| rare.backoff_until = until.into());
     }
 
     /// Ends the backoff and clears recorded failures, after the caller unblocked the session.
     pub(crate) fn end_backoff(&self) {
-        self.with_rare_state(|rare| {
+        self.with_state(|rare| {
             rare.reset_errors();
             rare.reported_rejection = None;
             rare.is_client_rejected = false;
@@ -268,26 +268,26 @@ impl CacheEntry {
 
     /// Records the last error, which the session status reports.
     pub(crate) fn record_error(&self, epoch: u64, error: &Error) {
-        self.with_rare_state_at(epoch, |rare| rare.last_error = Some(error.clone()));
+        self.with_state_at_epoch(epoch, |rare| rare.last_error = Some(error.clone()));
     }
 
     pub(crate) fn last_error(&self) -> Option<Error> {
-        self.with_rare_state(|rare| rare.last_error.clone())
+        self.with_state(|rare| rare.last_error.clone())
     }
 
     pub(crate) fn count_failure(&self, epoch: u64) {
-        self.with_rare_state_at(epoch, |rare| rare.failures = rare.failures.saturating_add(1));
+        self.with_state_at_epoch(epoch, |rare| rare.failures = rare.failures.saturating_add(1));
     }
 
     /// Returns the number of consecutive failures.
     pub(crate) fn failures(&self) -> u32 {
-        self.with_rare_state(|rare| rare.failures)
+        self.with_state(|rare| rare.failures)
     }
 
     /// Records that the rejection of this generation was reported. Returns `true` the first time.
     pub(crate) fn record_rejection_reported(&self, epoch: u64, login: LoginId, generation: u64) -> bool {
         let reported = Some((login, generation));
-        self.with_rare_state_at(epoch, |rare| std::mem::replace(&mut rare.reported_rejection, reported) != reported)
+        self.with_state_at_epoch(epoch, |rare| std::mem::replace(&mut rare.reported_rejection, reported) != reported)
             .unwrap_or(false)
     }
 }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     /// Creates an entry with these cached tokens. `was_cut`: a pause was recently cut short.
-    fn cache_entry(cached: &TokenSet, was_pause_cut: bool) -> CacheEntry {
+    fn cache_entry(cached: &TokenSet, was_pause_shortened: bool) -> CacheEntry {
         let entry = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
         let expiry = Expiry::of(cached, entry.jitter(), NOW);
         entry.reset(Some(CachedToken {
@@ -338,7 +338,7 @@ mod tests {
             is_withheld: false,
             requested_urgency: Urgency::None,
             is_awaited: false,
-            was_pause_cut,
+            was_pause_shortened,
         }));
         entry
     }
@@ -379,16 +379,16 @@ mod tests {
         assert_eq!(urgency(&ahead, NOW), Urgency::Due);
         assert_eq!(urgency(&tokens("b", NOW + SECOND), NOW), Urgency::None, "within the clock skew");
         assert_eq!(urgency(&ahead, UnixTime::from_secs(0)), Urgency::None, "the host's clock was never set");
-        assert!(!entry.has_refreshed_undated());
+        assert!(!entry.has_refreshed_future_dated());
 
         assert_eq!(urgency(&tokens("b", NOW), NOW), Urgency::None);
-        assert!(entry.has_no_rare_state(), "a plausible receipt time clears the state");
+        assert!(entry.has_no_state(), "a plausible receipt time clears the state");
 
         assert_eq!(urgency(&ahead, NOW), Urgency::Due);
-        entry.with_rare_state(|rare| rare.undated_token.as_mut().unwrap().is_refreshed = true);
+        entry.with_state(|rare| rare.undated_token.as_mut().unwrap().is_refreshed = true);
         assert_eq!(urgency(&ahead, NOW), Urgency::None, "a refresh did not help");
         assert_eq!(urgency(&tokens("b", NOW), NOW), Urgency::None);
-        assert!(entry.has_refreshed_undated(), "the refresh is still recorded");
+        assert!(entry.has_refreshed_future_dated(), "the refresh is still recorded");
     }
 
     #[test]
@@ -410,19 +410,19 @@ mod tests {
         let (cached, other) = (tokens("a", NOW), tokens("b", NOW));
         let entry = cache_entry(&cached, false);
         assert!(!entry.mark_unauthorized(other.access_token(), true));
-        assert!(entry.has_no_rare_state(), "nothing is recorded for another token");
+        assert!(entry.has_no_state(), "nothing is recorded for another token");
         assert!(entry.mark_unauthorized(cached.access_token(), false));
-        let may_cut_pause = |tokens: &TokenSet| {
+        let may_shorten_pause = |tokens: &TokenSet| {
             let demand = entry.demand(tokens, NOW, Duration::ZERO);
-            demand.unauthorized.map(|unauthorized| unauthorized.may_cut_pause)
+            demand.unauthorized.map(|unauthorized| unauthorized.may_shorten_pause)
         };
-        assert_eq!((may_cut_pause(&cached), may_cut_pause(&other)), (Some(false), None));
+        assert_eq!((may_shorten_pause(&cached), may_shorten_pause(&other)), (Some(false), None));
         assert!(entry.mark_unauthorized(cached.access_token(), true));
-        assert_eq!(may_cut_pause(&cached), Some(true));
+        assert_eq!(may_shorten_pause(&cached), Some(true));
         assert!(entry.mark_unauthorized(cached.access_token(), false));
-        assert_eq!(may_cut_pause(&cached), Some(true), "a later report does not clear it");
+        assert_eq!(may_shorten_pause(&cached), Some(true), "a later report does not clear it");
         entry.record_denial(Duration::ZERO);
-        assert_eq!(may_cut_pause(&cached), Some(false), "it was too early for a refresh");
+        assert_eq!(may_shorten_pause(&cached), Some(false), "it was too early for a refresh");
     }
 
     #[test]
@@ -481,15 +481,15 @@ mod tests {
         let entry = cache_entry(&cached, false);
         entry.count_unauthorized(entry.epoch(), false, Duration::ZERO);
         entry.demand(&cached, NOW, UNAUTHORIZED_COUNT_LIFETIME - SECOND);
-        assert!(!entry.has_no_rare_state());
+        assert!(!entry.has_no_state());
         entry.mark_unauthorized(cached.access_token(), false);
         assert!(
             entry.demand(&cached, NOW, UNAUTHORIZED_COUNT_LIFETIME).unauthorized.is_some(),
             "the state of a token is kept"
         );
-        entry.with_rare_state(|rare| rare.rejected_token.as_mut().unwrap().token = None);
+        entry.with_state(|rare| rare.rejected_token.as_mut().unwrap().token = None);
         entry.demand(&cached, NOW, UNAUTHORIZED_COUNT_LIFETIME);
-        assert!(entry.has_no_rare_state());
+        assert!(entry.has_no_state());
     }
 
     #[test]
@@ -497,16 +497,16 @@ mod tests {
         let cached = tokens("a", NOW);
         let uncut = cache_entry(&cached, false);
         uncut.record_token_accepted();
-        assert!(uncut.has_no_rare_state(), "no pause was cut short");
+        assert!(uncut.has_no_state(), "no pause was cut short");
 
         let entry = cache_entry(&cached, true);
         let has_succeeded = || {
             entry.mark_unauthorized(cached.access_token(), false);
-            entry.demand(&cached, NOW, Duration::ZERO).unauthorized.unwrap().has_succeeded_since_cut
+            entry.demand(&cached, NOW, Duration::ZERO).unauthorized.unwrap().has_succeeded_since_shortening
         };
         entry.record_token_accepted();
         entry.demand(&cached, NOW, UNAUTHORIZED_COUNT_LIFETIME);
-        assert!(!entry.has_no_rare_state(), "it is recorded until the next cut");
+        assert!(!entry.has_no_state(), "it is recorded until the next cut");
         assert!(has_succeeded());
         entry.count_unauthorized(entry.epoch(), false, Duration::ZERO);
         assert!(has_succeeded());

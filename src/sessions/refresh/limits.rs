@@ -121,7 +121,8 @@ const PAUSE_THRESHOLD: usize = 2;
 /// The number of unexplained rejections within [`OUTAGE_WINDOW`] that are an outage.
 const OUTAGE_THRESHOLD: usize = 3;
 const OUTAGE_WINDOW: Duration = Duration::from_secs(10 * 60);
-/// The maximum duration of an outage without any success. Later rejections are believed.
+/// The maximum duration of an outage without any success. Later rejections are accepted as
+/// final.
 const MAX_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state that all sessions of a client share in this process.

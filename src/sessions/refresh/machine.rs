@@ -41,7 +41,7 @@ pub(crate) struct RefreshMachine<T> {
     timing: Timing,
     id: LeaseId,
     /// The lease of a canceled task of this process. It needs no waiting time.
-    cancelled_lease: Option<LeaseId>,
+    canceled_lease: Option<LeaseId>,
     /// The login ID of the last entry loaded.
     login: Option<LoginId>,
     /// The lease of another process.
@@ -65,18 +65,18 @@ pub(crate) struct RefreshMachine<T> {
 impl<T: Clone> RefreshMachine<T> {
     /// Creates the state machine.
     ///
-    /// `cancelled_lease` is the lease of a canceled task of this process. `foreign_lease` is the
+    /// `canceled_lease` is the lease of a canceled task of this process. `foreign_lease` is the
     /// lease of another process that an earlier task saw.
     pub(crate) fn new(
         id: LeaseId,
         timing: Timing,
-        cancelled_lease: Option<LeaseId>,
+        canceled_lease: Option<LeaseId>,
         foreign_lease: Option<ForeignLease>,
     ) -> Self {
         Self {
             timing,
             id,
-            cancelled_lease,
+            canceled_lease,
             login: None,
             foreign_lease,
             lease_write_failures: 0,
@@ -268,7 +268,7 @@ impl<T: Clone> RefreshMachine<T> {
 
     /// Returns `true` if a lease belongs to this task or to a canceled task of this process.
     fn is_own_lease(&self, lease: &Lease) -> bool {
-        lease.id == self.id || Some(lease.id) == self.cancelled_lease
+        lease.id == self.id || Some(lease.id) == self.canceled_lease
     }
 
     /// Step 3: returns `true` if another process's lease has expired.
@@ -432,7 +432,7 @@ impl<T: Clone> RefreshMachine<T> {
         self.release_lease(session, Some(RefreshBlock::RetryAt(until)), blocked, now)
     }
 
-    /// Step 8: releases the lease and writes a block that every process honors.
+    /// Step 8: releases the lease and writes a block that applies to every process.
     fn release_lease(
         &mut self,
         mut session: StoredLogin<T>,
@@ -469,7 +469,7 @@ impl<T: Clone> RefreshMachine<T> {
         }
     }
 
-    /// Ends after the save. Tokens rescued from an earlier task may need a refresh by now.
+    /// Ends after the save. Tokens of an earlier task may be due in the meantime.
     fn finish_save(&mut self, new: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
         if std::mem::take(&mut self.has_inherited_tokens) {
             self.evaluate(new, now)

@@ -3,15 +3,16 @@
 //! The refresh protocol makes sure that each session is refreshed once, across callers, processes,
 //! and crashes.
 //!
-//! - Pure functions: `machine` is the state machine of one refresh, with the states, events, and
+//! - Without I/O: `machine` is the state machine of one refresh, with the states, events, and
 //!   actions of `steps`. `policy` is the refresh schedule, the backoff, and the limits of
 //!   refreshes after a 401.
 //! - Storage: `record` is the content of a stored session, with the time limit of store operations.
-//! - The cache: `cache_entry` is the entry of a session, and `demand` is the reason to refresh it.
-//!   `limits` are the limits that all sessions of a client share. `cache` holds the entries and
-//!   that shared state.
+//! - The cache: `cache_entry` is the entry of a session, and `demand` records what it needs:
+//!   refreshes, retries, and saves. `limits` limits concurrent refreshes, and pauses all sessions
+//!   after the client was rejected. `cache` contains the `Refresher`, which all sessions of a client
+//!   share, and its entries.
 //! - The task: `task` performs the actions of the state machine, and `outcome` reports the result.
-//! - Entry points: `refresher` returns tokens and starts refreshes, and `update` changes sessions by
+//! - Entry points: `refresher` adds methods that return tokens and start refreshes, and `update` changes sessions by
 //!   compare-and-swap.
 //! - Tests: `transitions` covers each transition. `search` explores everything that two processes
 //!   and an `external_change` can do in a `model` with a limited number of faults.

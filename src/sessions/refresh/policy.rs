@@ -182,8 +182,8 @@ pub(crate) fn next_count(
     let count = counts.iter().flatten().map(|(count, _)| *count).max().unwrap_or(0);
     let is_paused = counts.iter().flatten().any(|(_, age)| *age < pause_after(count));
     let cut = stored.and_then(|stored| stored.cut).filter(|cut| is_plausible_time(*cut, wall));
-    let may_cut = unauthorized.may_cut_pause
-        && (unauthorized.has_succeeded_since_cut || cut.is_none_or(|cut| wall.since(cut) >= MAX_PAUSE));
+    let may_cut = unauthorized.may_shorten_pause
+        && (unauthorized.has_succeeded_since_shortening || cut.is_none_or(|cut| wall.since(cut) >= MAX_PAUSE));
     if is_paused && !may_cut {
         return None;
     }
@@ -492,7 +492,7 @@ mod unauthorized_tests {
         assert_eq!(count(None, own(day - Duration::from_secs(1))), Some(3));
         assert_eq!(count(None, own(day)), Some(1));
         let stored = |cut| Some(UnauthorizedRefreshes { count: 7, at: NOW - minutes(1), cut: Some(cut) });
-        let found = Unauthorized { may_cut_pause: true, ..Unauthorized::default() };
+        let found = Unauthorized { may_shorten_pause: true, ..Unauthorized::default() };
         assert_eq!(count(stored(NOW + minutes(11)), found), Some(8));
         assert_eq!(count(stored(NOW + minutes(10)), found), None, "within the clock skew");
         assert_eq!(count(stored(NOW - MAX_PAUSE), found), Some(8), "the last cut was six hours ago");
@@ -501,16 +501,16 @@ mod unauthorized_tests {
 
     #[test]
     fn pause_is_shortened_once_until_success_or_six_hours() {
-        let found = Unauthorized { may_cut_pause: true, ..Unauthorized::default() };
+        let found = Unauthorized { may_shorten_pause: true, ..Unauthorized::default() };
         let first = next_count(stored(7, minutes(10)), &found, NOW).unwrap();
         assert_eq!((first.count, first.cut), (8, Some(NOW)));
         let later = |time: Duration, found| next_count(Some(first), &found, NOW + time).map(|next| next.cut);
         assert_eq!(later(minutes(10), found), None);
-        let succeeded = Unauthorized { has_succeeded_since_cut: true, ..found };
+        let succeeded = Unauthorized { has_succeeded_since_shortening: true, ..found };
         assert_eq!(later(minutes(10), succeeded), Some(Some(NOW + minutes(10))));
         // The pause is over by then as well, so it is not cut short.
         assert_eq!(later(minutes(6 * 60), found), Some(Some(NOW)));
-        let other = Unauthorized { may_cut_pause: false, ..succeeded };
+        let other = Unauthorized { may_shorten_pause: false, ..succeeded };
         assert_eq!(later(minutes(10), other), None);
     }
 }

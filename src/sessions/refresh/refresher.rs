@@ -177,7 +177,8 @@ impl CacheRef {
         }
     }
 
-    /// Returns `true` if the store must be asked before the token is served.
+    /// Returns `true` if the token must be compared with the store before it is
+    /// returned.
     ///
     /// For an expired token, the refresh asks the store anyway, unless refreshes are paused.
     fn must_revalidate(&self) -> bool {
@@ -313,20 +314,24 @@ impl CacheRef {
     /// Returns a replacement for an access token that the API rejected with 401.
     ///
     /// This is a newer token if there is one, or the result of one refresh shared by all callers,
-    /// or `None`. In the meantime, other callers still receive the rejected token. `may_cut_pause`
+    /// or `None`. In the meantime, other callers still receive the rejected token. `may_shorten_pause`
     /// is set for endpoints that accept every valid token.
     ///
     /// # Errors
     ///
     /// Only errors for which [`is_login_required`](crate::Error::is_login_required) returns `true`.
     /// After any other failure, the API's own response is more useful to the caller.
-    pub(crate) async fn replacement(&self, rejected: &AccessToken, may_cut_pause: bool) -> Result<Option<AccessToken>> {
+    pub(crate) async fn replacement(
+        &self,
+        rejected: &AccessToken,
+        may_shorten_pause: bool,
+    ) -> Result<Option<AccessToken>> {
         let only_login_required = |error: Error| if error.is_login_required() { Err(error) } else { Ok(None) };
         if self.current().as_ref().is_none_or(|current| current.access_token != *rejected) {
             return Box::pin(self.access_token()).await.map(Some).or_else(only_login_required);
         }
-        self.mark_unauthorized(rejected, may_cut_pause);
-        if !may_cut_pause && self.is_denied(self.refresher.elapsed()) {
+        self.mark_unauthorized(rejected, may_shorten_pause);
+        if !may_shorten_pause && self.is_denied(self.refresher.elapsed()) {
             return Ok(None);
         }
         if let Err(error) = self.wait_for_new_tokens(self.cached_generation()).await {

@@ -51,9 +51,9 @@ pub(crate) struct Demand {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Unauthorized {
     /// `true` if the 401 came from an endpoint that accepts every valid token.
-    pub(crate) may_cut_pause: bool,
+    pub(crate) may_shorten_pause: bool,
     /// `true` if such an endpoint accepted a token since a pause was last cut short.
-    pub(crate) has_succeeded_since_cut: bool,
+    pub(crate) has_succeeded_since_shortening: bool,
     /// The number of refreshes in this process caused by a 401, and the time since the last one.
     pub(crate) local_refreshes: Option<(u32, Duration)>,
 }

@@ -47,12 +47,12 @@ pub(crate) struct RefreshTask {
 
 impl RefreshTask {
     pub(crate) fn new(entry: CacheRef, lease_id: LeaseId, new: NewRefresh) -> Self {
-        let NewRefresh { epoch, cancelled_lease, foreign_lease, unsaved, sender } = new;
+        let NewRefresh { epoch, canceled_lease, foreign_lease, unsaved, sender } = new;
         Self {
             entry,
             epoch,
             sender,
-            machine: RefreshMachine::new(lease_id, TIMING, cancelled_lease, foreign_lease),
+            machine: RefreshMachine::new(lease_id, TIMING, canceled_lease, foreign_lease),
             last_error: None,
             sent_at: None,
             lease_id,

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::error::Result;
 use crate::secret::AccessToken;
 use crate::sessions::refresh::cache::{CacheRef, retryable_error};
-use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken, RareState};
+use crate::sessions::refresh::cache_entry::{CacheEntry, CachedToken, EntryState};
 use crate::sessions::refresh::record::{SessionData, TimedStore};
 use crate::store::entry::LoginId;
 use crate::store::{Entry, Head, Precondition, Revision, TokenKey, WriteOutcome};
@@ -169,7 +169,7 @@ impl CacheEntry {
 
     /// Waits for the lock.
     pub(crate) async fn lock_for_write(&self) -> WriteGuard<'_> {
-        let lock = self.with_rare_state(RareState::lock);
+        let lock = self.with_state(EntryState::lock);
         // Created before the wait, so that a canceled wait also frees its memory.
         let mut guard = WriteGuard { entry: self, lock: None };
         guard.lock = Some(lock.lock_owned().await);
@@ -269,15 +269,15 @@ mod tests {
         drop(canceled);
         drop(first);
         let second = waiting.await;
-        assert!(is_pending(&mut Box::pin(entry.lock_for_write())) && !entry.has_no_rare_state());
+        assert!(is_pending(&mut Box::pin(entry.lock_for_write())) && !entry.has_no_state());
         drop(second);
-        assert!(entry.has_no_rare_state());
+        assert!(entry.has_no_state());
         let mut canceled = Box::pin(entry.lock_for_write());
         let last = entry.lock_for_write().await;
         assert!(is_pending(&mut canceled));
         drop(last);
         drop(canceled);
-        assert!(entry.has_no_rare_state());
+        assert!(entry.has_no_state());
     }
 
     /// A store with one entry whose writes have set outcomes. A write that fails may have happened.

@@ -1,10 +1,10 @@
 //! The state of the simulated Webex.
 //!
 //! - `authorization` is a validated authorization request, with the consents of users.
-//! - `browser` is a login in progress in a browser, and `devices` are the logins of devices.
+//! - `browser` contains the login transactions of browsers, and `devices` the logins of devices.
 //! - `resources` are the rooms, messages, and other data that a test added.
 //! - `state` contains the users, integrations, codes, grants, and tokens.
-//! - `tokens` replaces refresh tokens, and issues JWTs as access tokens.
+//! - `tokens` rotates refresh tokens, and issues self-contained access tokens (JWTs) on request.
 
 pub(crate) mod authorization;
 pub(crate) mod browser;

@@ -85,7 +85,7 @@ const LIFETIME: Duration = Duration::from_secs(64_799);
 
 /// Returns `true` if the form requests a self-contained token. Webex Meetings and builds without
 /// signatures do not support them.
-pub(crate) fn is_requested(form: &Fields, state: &State) -> bool {
+pub(crate) fn is_self_contained_token_requested(form: &Fields, state: &State) -> bool {
     service::CAN_VERIFY_ID_TOKENS && !state.service.is_meetings() && form.get("self_contained_token") == Some("true")
 }
 

@@ -2,8 +2,10 @@
 //!
 //! - `openid` creates ID tokens, and contains discovery, WebFinger, userinfo, and logout.
 //! - `authorize` validates authorization requests, and `browser_flow` shows the pages.
-//! - `token` is the token endpoint, and `device` the device grant.
+//! - `token` issues, refreshes, and revokes tokens. `device` implements the device grant (RFC 8628).
 //! - `resource` responds to API calls with the resources of a test.
+//!
+//! This file routes requests, and responds to `people/me` and `tokenExpiry`.
 
 use serde_json::json;
 
@@ -51,10 +53,10 @@ pub(crate) fn respond(request: &Request, state: &mut State, context: &mut StepCo
 }
 
 fn route_request(request: &Request, state: &mut State, context: &mut StepContext<'_>) -> RuleResult {
-    if is_at_issuer(KEYS_OF_ISSUER, request, state) {
+    if is_below_issuer(KEYS_OF_ISSUER, request, state) {
         return if request.method == "GET" { keys(state) } else { Err(wrong_method()) };
     }
-    if is_at_issuer(LOGOUT, request, state) {
+    if is_below_issuer(LOGOUT, request, state) {
         return if request.method == "GET" {
             Ok(openid::show_logout_page(request, state, context))
         } else {
@@ -122,12 +124,12 @@ pub(crate) fn is_own_path(path: &str, state: &State) -> bool {
     let endpoint = path.strip_prefix(state.service.base_path());
     let is_page = matches!(endpoint, Some("/signin" | "/consent" | TOKEN_EXPIRY)) || path == VERIFICATION_PATH;
     let own = MockEndpoint::from_request(&request, state.service);
-    is_page || is_at_issuer(LOGOUT, &request, state) || !matches!(own, None | Some(MockEndpoint::Authorizations))
+    is_page || is_below_issuer(LOGOUT, &request, state) || !matches!(own, None | Some(MockEndpoint::Authorizations))
 }
 
-/// Returns `true` if the path is `place` below an issuer.
-fn is_at_issuer(position: &str, request: &Request, state: &State) -> bool {
-    let issuer = request.path.strip_suffix(position).map(|path| format!("{}{path}", state.origin));
+/// Returns `true` if the path is the path of an issuer followed by `suffix`.
+fn is_below_issuer(suffix: &str, request: &Request, state: &State) -> bool {
+    let issuer = request.path.strip_suffix(suffix).map(|path| format!("{}{path}", state.origin));
     issuer.is_some_and(|issuer| state.brokers().contains(&issuer))
 }
 

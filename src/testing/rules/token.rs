@@ -220,7 +220,7 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
 /// Returns the response to a login: a new access token, and the refresh token with its remaining
 /// lifetime.
 pub(crate) fn login_response(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
-    let (access_token, lifetime) = if tokens::is_requested(form, state) {
+    let (access_token, lifetime) = if tokens::is_self_contained_token_requested(form, state) {
         state.issue_self_contained(id, now)
     } else {
         (state.issue_access_token(id, now), state.lifetimes.access_token)
@@ -230,7 +230,7 @@ pub(crate) fn login_response(id: u64, form: &Fields, state: &mut State, now: Uni
 
 /// Returns the response to a refresh, which may repeat an access token.
 fn refresh_response(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
-    if tokens::is_requested(form, state) {
+    if tokens::is_self_contained_token_requested(form, state) {
         return login_response(id, form, state, now);
     }
     let (access_token, lifetime) = state.renew_access_token(id, now);

@@ -1,4 +1,4 @@
-//! A terminal provided by tmux, which programs cannot distinguish from an interactive one.
+//! A pseudoterminal provided by tmux.
 
 use std::env;
 use std::hash::{BuildHasher as _, RandomState};

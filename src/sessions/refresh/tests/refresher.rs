@@ -246,7 +246,7 @@ async fn cached_token_reflects_stored_entry() {
     let fixture = Fixture::new().await;
     let current = |session: &StoredLogin<SessionData>| fixture.entry.to_cached_token(session);
     let plain = current(&fixture.session);
-    assert_eq!((plain.requested_urgency, plain.is_withheld, plain.was_pause_cut), (Urgency::None, false, false));
+    assert_eq!((plain.requested_urgency, plain.is_withheld, plain.was_pause_shortened), (Urgency::None, false, false));
     fixture.clock.set(NOW - HOUR);
     assert_eq!(current(&fixture.session).requested_urgency, Urgency::Due, "received in the future");
     fixture.clock.set(UnixTime::from_secs(0));
@@ -262,7 +262,7 @@ async fn cached_token_reflects_stored_entry() {
     let mut session = fixture.session.clone();
     session.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
     session.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: Some(NOW) });
-    assert!(current(&session).is_withheld && current(&session).was_pause_cut);
+    assert!(current(&session).is_withheld && current(&session).was_pause_shortened);
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn early_refresh_request_is_discarded() {
     fixture.entry.refresh().await.unwrap();
     assert_eq!((fixture.server.requests(), requested_urgency(&fixture)), (0, Urgency::None));
     fixture.entry.shrink();
-    assert!(fixture.entry.has_no_rare_state(), "the refresh is not attempted later");
+    assert!(fixture.entry.has_no_state(), "the refresh is not attempted later");
 
     let session = &fixture.session;
     assert!(!fixture.entry.refresh_if_needed(fixture.entry.epoch(), session).await.unwrap());
@@ -384,8 +384,8 @@ async fn failed_replacement_is_not_retried_within_one_second() {
     let fixture = Fixture::new().await;
     fixture.token().await.unwrap();
     let loads = fixture.store.loads();
-    let replace = async |may_cut_pause| {
-        assert_eq!(fixture.entry.replacement(&token("a0"), may_cut_pause).await.unwrap(), None);
+    let replace = async |may_shorten_pause| {
+        assert_eq!(fixture.entry.replacement(&token("a0"), may_shorten_pause).await.unwrap(), None);
         fixture.store.loads() - loads
     };
     assert_eq!(replace(false).await, 1, "the token is too new");
