@@ -4,7 +4,7 @@
 //! `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_REDIRECT_URI` (such as
 //! `http://localhost:8765/callback`), and `WEBEX_SCOPES` (such as `spark:rooms_read`), then call
 //! `cargo run --example cli_minimal`. The program `mock_webex` prints these variables for a
-//! simulated Webex.
+//! simulated Webex; its command `sample_rooms` adds rooms.
 
 use std::io::{Write as _, stdout};
 

@@ -150,8 +150,8 @@ impl WebexAuthBuilder {
     /// Enables removing the stored session at logout, with
     /// [`Session::disconnect`](crate::Session::disconnect).
     ///
-    /// With one key per account, this ends the sessions of this user in all browsers, and background
-    /// work of the application for this user.
+    /// With one key per account, this ends the sessions of this user in all browsers until the user
+    /// logs in again in one of them, and background work of the application for this user.
     pub fn disconnect_on_logout(mut self) -> Self {
         self.disconnects_on_logout = true;
         self

@@ -97,7 +97,7 @@ impl IntoResponse for LoginFailure {
 /// | error | status |
 /// |---|---|
 /// | [`is_login_required`](Error::is_login_required) | 401; for a page, the layer of `WebexAuth` adds a link to a new login |
-/// | [`is_denied`](Error::is_denied) | 403 |
+/// | [`is_denied`](Error::is_denied), or a 403 of the Webex API because of a missing scope or role | 403 |
 /// | [`is_retryable`](Error::is_retryable) | 503, with `Retry-After` if it is known |
 /// | others | 500 |
 ///
@@ -107,7 +107,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, text) = if self.is_login_required() {
             (StatusCode::UNAUTHORIZED, "Log in with Webex again.\n")
-        } else if self.is_denied() {
+        } else if self.is_denied() || is_api_denial(&self) {
             (StatusCode::FORBIDDEN, "The request was denied.\n")
         } else if self.is_retryable() {
             (StatusCode::SERVICE_UNAVAILABLE, "Webex is unavailable. Try again later.\n")
@@ -119,6 +119,11 @@ impl IntoResponse for Error {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Returns `true` if the Webex API rejected a request because of a missing scope or role.
+fn is_api_denial(error: &Error) -> bool {
+    error.kind() == ErrorKind::ApiRequest && error.server().is_some_and(|server| server.status() == Some(403))
 }
 
 fn add_retry_after(response: &mut Response, error: &Error) {

@@ -15,7 +15,8 @@ pub(crate) fn local_page(text: &str, excluded: &[&str]) -> Option<String> {
     let page = is_plain.then(|| resolve(text)).flatten()?;
     let path = page.split('?').next().unwrap_or_default();
     let is_excluded = excluded.iter().any(|own| path == *own || path.trim_end_matches('/') == *own);
-    (!is_excluded && resolve(&page).as_ref() == Some(&page)).then_some(page)
+    // Parsing may have percent-encoded characters.
+    (page.len() <= MAX_LEN && !is_excluded && resolve(&page).as_ref() == Some(&page)).then_some(page)
 }
 
 /// Resolves a reference like a browser.

@@ -38,6 +38,10 @@ impl RoutePaths {
             return Err(invalid("its scheme is neither https nor http"));
         }
         let callback = url.path();
+        // A link to `//host` leads to another host.
+        if callback.contains("//") {
+            return Err(invalid("its path contains `//`"));
+        }
         // Routers treat these characters as the beginning of a parameter.
         if callback.split('/').any(|segment| segment.starts_with([':', '*'])) || callback.contains(['{', '}']) {
             return Err(invalid("its path contains `{`, `}`, or a segment that begins with `:` or `*`"));

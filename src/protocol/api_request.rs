@@ -77,8 +77,9 @@ pub(crate) fn authorized_request(
 pub(crate) fn api_url(registration: &Registration, path: &str) -> Result<Url> {
     let (place, query) = path.split_once('?').map_or((path, None), |(place, query)| (place, Some(query)));
     let invalid = |why: &str| {
-        // A query may contain personal data.
-        Error::new(ErrorKind::InvalidInput, format!("invalid API path {place:?}: {why}"))
+        // A query may contain personal data, a fragment a token, and an authority a password.
+        let shown = place.split('#').next().filter(|_| !place.contains('@')).unwrap_or_default();
+        Error::new(ErrorKind::InvalidInput, format!("invalid API path {shown:?}: {why}"))
     };
     if !has_only_url_characters(place) || !query.unwrap_or_default().bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(invalid("percent-encode it; add query parameters with `.query(..)`"));
@@ -180,7 +181,7 @@ pub(crate) fn read_api_response<T: DeserializeOwned>(
     now: UnixTime,
 ) -> Result<T> {
     check_api_status(response, token, now)?;
-    if response.body().is_empty() {
+    if response.body().trim_ascii().is_empty() {
         return serde_json::from_str("null").map_err(|_| {
             invalid_content_error("response has no body: use `fetch::<()>` or `send`".to_owned(), response, token)
         });
@@ -278,10 +279,15 @@ fn next_page_url(headers: &HeaderMap, first: &Url, current: &Url) -> Option<Url>
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let target = links.flat_map(|links| split_unquoted(links, ',')).find_map(link_target_of_next)?;
     let mut next = current.join(target).ok()?;
+    next.set_fragment(None);
     let sent: Vec<(String, String)> = next.query_pairs().into_owned().collect();
     let mut pairs: Vec<_> = sent.iter().filter(|(name, value)| !(name == "max" && value == "null")).cloned().collect();
-    let is_missing = |name: &str| pairs.iter().all(|(own, _)| own != name);
-    let forgotten: Vec<_> = first.query_pairs().into_owned().filter(|(name, _)| is_missing(name)).collect();
+    let requested: Vec<(String, String)> = first.query_pairs().into_owned().collect();
+    let is_repeated = |name: &str| requested.iter().filter(|(own, _)| own == name).count() > 1;
+    let is_missing = |pair: &&(String, String)| {
+        pairs.iter().all(|(own, _)| *own != pair.0) || is_repeated(&pair.0) && !pairs.contains(pair)
+    };
+    let forgotten: Vec<_> = requested.iter().filter(is_missing).cloned().collect();
     pairs.extend(forgotten);
     // The encoding of a complete link is left as it is.
     if pairs != sent {
@@ -290,11 +296,26 @@ fn next_page_url(headers: &HeaderMap, first: &Url, current: &Url) -> Option<Url>
     Some(next)
 }
 
+/// Checks that the URL of the next page may receive an access token. The error does not quote it,
+/// because the server may have put anything into it.
+pub(crate) fn check_page_link(registration: &Registration, url: &Url) -> Result<()> {
+    api_url(registration, url.as_str()).map(drop).map_err(|_| {
+        let message = "link to the next page is not usable: it does not lead to an API host of the service";
+        Error::new(ErrorKind::ApiRequest, message)
+    })
+}
+
 /// Splits a part of a `Link` header at a separator that is neither quoted nor within a URL.
 fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut is_quoted, mut is_url) = (false, false);
+    let (mut is_quoted, mut is_url, mut is_escaped) = (false, false, false);
     text.split(move |c| {
+        // RFC 9110, section 5.6.4: a backslash quotes the next character of a quoted string.
+        if is_escaped {
+            is_escaped = false;
+            return false;
+        }
         match c {
+            '\\' if is_quoted => is_escaped = true,
             '"' if !is_url => is_quoted = !is_quoted,
             '<' if !is_quoted => is_url = true,
             '>' if !is_quoted => is_url = false,
@@ -370,6 +391,9 @@ mod tests {
                 vec!["<a,b>; title=\"x, <y>; rel=next\"; rel=prev, <rooms?max=null&type=>; rel=next"],
                 Some("rooms?type=&max=2"),
             ),
+            // A quoted string cannot contain a link, and a fragment is not sent.
+            (vec!["</v1/x>; rel=\"prev\"; title=\"\\\", </v1/y>; rel=next; x=\\\"\""], None),
+            (vec!["<rooms?cursor=3&max=2&type=x#top>; rel=next"], Some("rooms?cursor=3&max=2&type=x")),
             // The encoding of a complete link is kept.
             (vec!["<rooms?cursor=a,b%2C&max=2&type=+>; rel=next"], Some("rooms?cursor=a,b%2C&max=2&type=+")),
         ] {

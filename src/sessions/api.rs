@@ -280,10 +280,13 @@ impl fmt::Debug for ApiRequest {
 ///
 /// [`try_next`](Self::try_next) returns:
 ///
-/// - the errors of [`ApiRequest::fetch`] if a page cannot be fetched. The next call requests this
-///   page again, so no item is lost or repeated.
+/// - the errors of [`ApiRequest::fetch`] if a page cannot be fetched. After a
+///   [retryable](Error::is_retryable) error, the next call requests this page again, so no item is
+///   lost or repeated. Any other error ends the list.
 /// - [`ErrorKind::ApiRequest`](crate::ErrorKind::ApiRequest) if a page does not have the member, or
-///   an item does not have the type `T`. The next call continues with the next item.
+///   if the link to the next page leads to another host. This ends the list.
+/// - [`ErrorKind::ApiRequest`](crate::ErrorKind::ApiRequest) if an item does not have the type `T`.
+///   The next call continues with the next item.
 ///
 /// # Cancellation
 ///
@@ -369,7 +372,7 @@ struct Pages {
 }
 
 enum PageState {
-    /// The URL of the first page is not used yet, or it is invalid.
+    /// The first page was not requested yet, or the URL of the next one is invalid.
     Start(Result<Url>),
     Ready(Url),
     Fetching(Url, PageFuture),
@@ -398,7 +401,8 @@ impl Pages {
                         return Poll::Pending;
                     }
                     Poll::Ready(Err(error)) => {
-                        self.state = PageState::Ready(url);
+                        // Other errors would occur again, and a caller that skips them would never end.
+                        self.state = if error.is_retryable() { PageState::Ready(url) } else { PageState::Finished };
                         return Poll::Ready(Some(Err(error)));
                     }
                     Poll::Ready(Ok(ApiPage { items, next })) => {
@@ -411,14 +415,15 @@ impl Pages {
     }
 
     fn state_after(&mut self, next: Option<Url>) -> PageState {
-        match next {
-            Some(next) if self.visited.insert(next.to_string()) => PageState::Ready(next),
-            Some(_) => {
-                event!(WARN, key = ?self.session.key(), "list ended: the link to the next page was already followed");
-                PageState::Finished
-            }
-            None => PageState::Finished,
+        let Some(next) = next else { return PageState::Finished };
+        if let Err(error) = api_request::check_page_link(self.session.webex().registration(), &next) {
+            return PageState::Start(Err(error));
         }
+        if self.visited.insert(next.to_string()) {
+            return PageState::Ready(next);
+        }
+        event!(WARN, key = ?self.session.key(), "list ended: the link to the next page was already followed");
+        PageState::Finished
     }
 
     fn fetch_page(&self, first: Url, url: Url) -> impl Future<Output = Result<ApiPage>> + Send + use<> {

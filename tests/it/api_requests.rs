@@ -127,6 +127,15 @@ async fn query_parameters_are_percent_encoded_and_added() {
 }
 
 #[tokio::test]
+async fn invalid_path_with_password_or_fragment_is_not_quoted() {
+    let (_server, _, session) = start().await;
+    for path in ["https://user:PLANTED@webexapis.com//v1", "rooms#access_token=PLANTED", "rooms /x?q=PLANTED"] {
+        let error = session.get_json::<Value>(path).await.unwrap_err();
+        assert!(!format!("{error:#} {error:?}").contains("PLANTED"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn query_with_nested_value_and_body_that_is_not_json_are_rejected() {
     let (server, _, session) = start().await;
     let request = || session.request(Method::GET, "people");
@@ -305,7 +314,10 @@ async fn link_to_another_host_is_rejected_without_request() {
     respond(&server, "/v1/rooms", page(&["a"], Some(&next))).await;
     let mut rooms = session.list::<Room>("rooms");
     assert_eq!(rooms.try_next().await.unwrap(), Some(Room { title: "a".into() }));
-    assert_eq!(rooms.try_next().await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    let error = rooms.try_next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ApiRequest);
+    assert!(!format!("{error:#}").contains("localhost"), "{error}");
+    assert_eq!(rooms.try_next().await.unwrap(), None, "the list has ended");
     assert!(foreign.received_requests().await.unwrap().is_empty());
 }
 
@@ -347,6 +359,9 @@ async fn list_at_reads_another_member_and_list_names_the_one_it_found() {
     let error = session.list::<Room>("locations").try_next().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ApiRequest);
     assert!(error.to_string().contains("`list_at` (found `locations`)"), "{error}");
+    let mut locations = session.list::<Room>("locations");
+    locations.try_next().await.unwrap_err();
+    assert_eq!(locations.try_next().await.unwrap(), None, "the page is not requested again");
     let found = session.list_at::<Room>("locations", "locations").try_collect().await.unwrap();
     assert_eq!(found, [Room { title: "a".into() }]);
 }

@@ -86,7 +86,7 @@ fn print_startup_info(mock: &MockWebex, control: &str, json: bool) -> io::Result
         return writeln!(stdout(), "{startup_info}");
     }
     let mut out = stdout().lock();
-    writeln!(out, "listening on {}", base.split("/v1").next().unwrap_or(&base))?;
+    writeln!(out, "# listening on {}", base.split("/v1").next().unwrap_or(&base))?;
     writeln!(out, "export WEBEX_CLIENT_ID='{}'", mock.client_id())?;
     writeln!(out, "export WEBEX_CLIENT_SECRET='{}'", mock.client_secret())?;
     writeln!(out, "export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri())?;

@@ -290,6 +290,7 @@ impl BrowserLogin {
     ///
     /// - the program runs over SSH (`SSH_CONNECTION` is set), unless
     ///   [`open_with`](Self::open_with) was called,
+    /// - [`without_browser`](Self::without_browser) was called,
     /// - the browser cannot be opened, or
     /// - no port of the redirect URIs is free.
     ///
@@ -333,6 +334,7 @@ impl BrowserLogin {
             }));
             match self.begin() {
                 Ok(waiting) => tokio::select! {
+                    biased;
                     outcome = waiting.wait() => return outcome,
                     // Without a failure, the sender is dropped, and this branch is disabled.
                     Ok(()) = failed => {}
@@ -349,8 +351,11 @@ impl BrowserLogin {
 
     /// Returns `true` if a browser that is opened here would not be visible to the user.
     fn is_without_local_browser(&self) -> bool {
-        let opens_here = matches!(self.browser, Browser::Custom(_));
-        !opens_here && std::env::var_os("SSH_CONNECTION").is_some()
+        match self.browser {
+            Browser::System => std::env::var_os("SSH_CONNECTION").is_some(),
+            Browser::Custom(_) => false,
+            Browser::Disabled => true,
+        }
     }
 
     fn effective_timeout(&self) -> Result<Duration> {

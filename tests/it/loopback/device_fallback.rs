@@ -24,9 +24,11 @@ async fn login_without_free_port_completes_with_device_code() {
         mock.approve_device(device.user_code());
     };
 
-    let login = fail_to_open(BrowserLogin::new(&fixture.webex)).run_or_device(approve).await.unwrap();
-
-    assert!(login.tokens().refresh_token().is_some());
+    for login in [fail_to_open(BrowserLogin::new(&fixture.webex)), BrowserLogin::new(&fixture.webex).without_browser()]
+    {
+        let login = login.run_or_device(approve).await.unwrap();
+        assert!(login.tokens().refresh_token().is_some());
+    }
 }
 
 #[tokio::test]

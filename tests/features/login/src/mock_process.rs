@@ -26,7 +26,7 @@ impl MockProcess {
         let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
         let first = lines.next().ok_or("the mock ended before it listened")??;
         let address =
-            first.strip_prefix("listening on ").ok_or_else(|| format!("unexpected first line: {first}"))?.into();
+            first.strip_prefix("# listening on ").ok_or_else(|| format!("unexpected first line: {first}"))?.into();
         let mut variables = HashMap::new();
         for line in lines.by_ref() {
             let line = line?;
