@@ -5,7 +5,7 @@
 //! - `authorization`, `grant`, and `device` are the flows: the authorization request and its
 //!   callback, the token endpoint, and the device grant.
 //! - `person`, `revocation`, and `api_request` are requests with an access token.
-//! - `integration_id` and `meetings` convert IDs and credentials.
+//! - `integration_id` converts IDs, and `meetings` builds the security context of the XML API.
 
 pub(crate) mod http_request;
 pub(crate) mod error_response;

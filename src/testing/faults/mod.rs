@@ -3,7 +3,7 @@
 //! - `token_response` and `named` are the named faults, by endpoint.
 //! - `link` contains the faults in the links between pages of a list.
 //! - `webex_error` contains Webex's errors in all formats.
-//! - `response_override` changes parts of a response, and its delivery.
+//! - `response_override` changes parts of a response, and loses, delays, or cuts off its delivery.
 //! - `fault` contains `Fault`, the response or connection fault that a test specifies. `script`
 //!   stores the faults that have not occurred yet.
 

@@ -31,7 +31,12 @@ fn minimal_examples_log_in_once_and_share_the_stored_session() {
         };
 
         let without_session = example("worker_minimal").args(&["--once"]).output().await;
-        assert_eq!((without_session.code, without_session.stdout.as_str()), (Some(0), ""), "{}", without_session.stderr);
+        assert_eq!(
+            (without_session.code, without_session.stdout.as_str()),
+            (Some(0), ""),
+            "{}",
+            without_session.stderr
+        );
 
         let mut first = example("cli_minimal").spawn();
         let code = first.wait_for_output(" and enter ").await;
