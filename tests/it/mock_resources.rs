@@ -607,7 +607,7 @@ async fn session_lists_all_items_despite_link_faults() {
 
     mock.resource("rooms", rooms(8)).page_size(3).link_fault(LinkFault::OtherHost);
     let error = ids().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:#}");
+    assert_eq!(error.kind(), ErrorKind::ApiRequest, "{error:#}");
 }
 
 #[tokio::test]
