@@ -16,14 +16,14 @@ use webex_oauth_interop::{ExampleCommand, free_port};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The examples that consist of one file, each with an option that its help lists.
+/// The examples that consist of one file, each with a word that its help contains.
 const SINGLE_FILE_EXAMPLES: [(&str, &str); 6] = [
-    ("custom_store", "--help"),
-    ("keep_alive", "--help"),
+    ("custom_store", "Usage"),
+    ("keep_alive", "Usage"),
     ("login", "--auto"),
     ("meetings_xml", "--show-token"),
     ("tv", "--light"),
-    ("who_am_i", "--help"),
+    ("who_am_i", "Usage"),
 ];
 
 /// Runs of the examples that end without input.
