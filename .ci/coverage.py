@@ -7,7 +7,7 @@ import sys
 MIN_PERCENT = 95.0
 PARTS = {
     "token refresh": ["sessions/refresh/"],
-    "error responses": ["protocol/error_response/", "error/server_error.rs", "json/"],
+    "error responses": ["protocol/error_response/", "json/"],
     "callback": ["protocol/authorization/callback.rs", "login/loopback/pasted.rs", "value_check.rs"],
     "ID token verifier": ["protocol/oidc/"],
     "file store": ["store/file/", "store/disk/"],
