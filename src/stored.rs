@@ -231,19 +231,36 @@ impl<'a> FormReader<'a> {
     }
 
     /// Removes and returns a field with any value. A value that is nested too deeply is dropped.
-    pub(crate) fn take_any(&mut self, name: &str) -> Option<Value> {
-        parse_any(&self.fields.remove(name)?)
+    pub(crate) fn take_any(&mut self, name: &str) -> Result<Option<Value>> {
+        let values = self.fields.remove(name).unwrap_or_default();
+        parse_any(&values).map_err(|_| self.error(format!("field `{name}` is damaged")))
     }
 
-    /// Returns the remaining fields.
-    pub(crate) fn into_unknown(self) -> Map<String, Value> {
-        self.fields.into_iter().filter_map(|(name, values)| Some((name, parse_any(&values)?))).collect()
+    /// Returns the remaining fields, which this version does not know. An invalid one is an error:
+    /// the form is damaged, and its other fields may be as well.
+    pub(crate) fn finish(mut self) -> Result<Map<String, Value>> {
+        let mut unknown = Map::new();
+        for (name, values) in std::mem::take(&mut self.fields) {
+            // The name is not quoted, because anything may be in a damaged form.
+            let value = parse_any(&values).map_err(|_| self.error("an unknown field is damaged"))?;
+            unknown.extend(value.map(|value| (name, value)));
+        }
+        Ok(unknown)
     }
 
     /// Returns the error for this form.
     pub(crate) fn error(&self, why: impl fmt::Display) -> Error {
         unreadable_error(self.what, why)
     }
+}
+
+/// Parses all values of a field and returns the last one, unless it is nested too deeply.
+fn parse_any(values: &[&RawValue]) -> serde_json::Result<Option<Value>> {
+    let mut last = None;
+    for value in values {
+        last = Some(value::parse_stored_value(value.get())?);
+    }
+    Ok(last.filter(|value| !json::is_deeper_than(value, json::MAX_DEPTH)))
 }
 
 struct FieldsVisitor;
@@ -274,11 +291,6 @@ pub(crate) fn check_version(what: &str, version: Option<u64>) -> Result<()> {
         }
         _ => Err(unreadable_error(what, "missing version")),
     }
-}
-
-/// Parses the value of an unknown field. The last of several counts.
-fn parse_any(values: &[&RawValue]) -> Option<Value> {
-    value::parse_value(values.last()?.get().as_bytes()).filter(|value| !json::is_deeper_than(value, json::MAX_DEPTH))
 }
 
 /// Returns the error for a stored form that cannot be read.
@@ -317,6 +329,19 @@ mod tests {
     }
 
     #[test]
+    fn field_with_invalid_string_is_rejected_and_not_repaired() {
+        for value in [r#""\ud800""#, r#"{"x":["\ud800"]}"#, r#"{"\udc00":1}"#, r#""hunter2\ud800-","any":1"#] {
+            let json = format!(r#"{{"v":1,"any":{value}}}"#);
+            let known = FormReader::new(NAME, &json).unwrap().take_any("any").unwrap_err();
+            let unknown = FormReader::new(NAME, &json).unwrap().finish().unwrap_err();
+            for (error, says) in [(known, "field `any` is damaged"), (unknown, "an unknown field is damaged")] {
+                assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains(says), "{error}");
+                assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+            }
+        }
+    }
+
+    #[test]
     fn unknown_fields_are_kept_unless_nested_too_deeply() {
         let raw = r#"{"$serde_json::private::RawValue":"boom"}"#;
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
@@ -325,7 +350,7 @@ mod tests {
         );
         let mut form = FormReader::new(NAME, &json).unwrap();
         assert!(form.take::<String>("a").is_err());
-        let unknown = Value::Object(form.into_unknown()).to_string();
+        let unknown = Value::Object(form.finish().unwrap()).to_string();
         assert_eq!(unknown, format!(r#"{{"$serde_json::private::RawValue":"boom","x":[{raw}],"z":2}}"#));
     }
 }

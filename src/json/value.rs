@@ -164,6 +164,12 @@ pub(crate) fn parse_value(json: &[u8]) -> Option<Value> {
     parse_with(&json, ValueVisitor::lenient()).ok()
 }
 
+/// Reads a value that this crate stored. Invalid strings are errors and not repaired. The last of
+/// several duplicate names counts.
+pub(crate) fn parse_stored_value(json: &str) -> serde_json::Result<Value> {
+    parse_with(json.as_bytes(), ValueVisitor::lenient())
+}
+
 /// Reads an object like [`value`].
 pub(crate) fn parse_object(json: &[u8]) -> Option<Map<String, Value>> {
     match parse_value(json)? {

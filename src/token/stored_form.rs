@@ -105,7 +105,7 @@ pub(crate) fn read_token_set(json: &str) -> Result<TokenSet> {
         account: take_account(&mut form)?,
         exchange: exchange.map(|(redirect_uri, code_verifier)| ExchangeParameters { redirect_uri, code_verifier }),
         extra: take_extra(&mut form)?,
-        unknown: form.into_unknown(),
+        unknown: form.finish()?,
     })
 }
 
@@ -114,7 +114,7 @@ fn take_scopes(form: &mut FormReader<'_>, name: &str) -> Result<Option<Scopes>> 
 }
 
 fn take_extra(form: &mut FormReader<'_>) -> Result<Map<String, Value>> {
-    match form.take_any("extra") {
+    match form.take_any("extra")? {
         None => Ok(Map::new()),
         Some(Value::Object(extra)) => Ok(extra),
         Some(_) => Err(form.error("`extra` is damaged")),

@@ -79,8 +79,9 @@ fn read_device_login(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
             user_info: form.take("user_info")?,
             self_contained_token: form.take("self_contained_token")?.unwrap_or_default(),
         },
-        payload: Payload::from_stored(form.take_any("payload")),
+        payload: Payload::from_stored(form.take_any("payload")?),
     };
+    form.finish()?;
     let clock = Arc::clone(webex.clock());
     let (now, wall) = (clock.elapsed(), clock.now());
     let pace = PollSchedule::from_stored(kept, now, wall);

@@ -330,7 +330,7 @@ fn read_pending_authorization(text: &str) -> Result<PendingAuthorization> {
     let verifier = SecretString::from(form.require::<String>("code_verifier")?);
     let verifier = CodeVerifier::from_stored(verifier.expose_secret(), method)
         .ok_or_else(|| form.error("invalid length or character in `code_verifier`"))?;
-    Ok(PendingAuthorization {
+    let pending = PendingAuthorization {
         client: Arc::new(client),
         state: form.require::<String>("state")?.into(),
         nonce: form.take::<String>("nonce")?.map(SecretString::from),
@@ -340,8 +340,10 @@ fn read_pending_authorization(text: &str) -> Result<PendingAuthorization> {
         requested_scopes: form.take::<String>("scope")?.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         begun_at: UnixTime::from_secs(form.require("begun_at")?),
         stopwatch: None,
-        payload: Payload::from_stored(form.take_any("payload")),
-    })
+        payload: Payload::from_stored(form.take_any("payload")?),
+    };
+    form.finish()?;
+    Ok(pending)
 }
 
 #[cfg(test)]

@@ -46,8 +46,7 @@ pub fn stored_pending(input: &[u8]) -> bool {
         Ok(pending) => pending,
         Err(error) => return check_rejection(&error),
     };
-    // A payload is kept as it is, even if it contains an escape that is not a character.
-    let stored: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
+    let stored: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap();
     for name in ["state", "nonce", "code_verifier", "payload"] {
         assert_debug_redacts(&pending, stored[name].as_str().unwrap_or_default(), text);
     }
