@@ -313,7 +313,7 @@ async fn expired_key_set_is_used_and_refreshed_in_background() {
     issuer.clock.advance(Duration::from_secs(1));
     gate.close();
     log_in(&issuer, &key, "k1").await.unwrap();
-    gate.wait_for_response().await; // the newer ones, which nobody has yet
+    gate.wait_for_response().await; // no login has used the newer ones yet
     assert_eq!(issuer.requests_to("/verification").await, 2);
 }
 
