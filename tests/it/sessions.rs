@@ -1059,10 +1059,10 @@ async fn session_of_other_client_is_replaced_only_explicitly() {
     let (mock, _clock, _manager, _session) = stored_session(store.clone()).await;
     let other = MockWebex::start().await;
     let manager = TokenManager::new(other.client(), store).unwrap();
-    let other_value = log_in(&other, &other.client()).await;
-    let error = manager.put(&key("jane"), other_value.clone()).await.unwrap_err();
+    let other_login = log_in(&other, &other.client()).await;
+    let error = manager.put(&key("jane"), other_login.clone()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClientMismatch);
-    manager.put_opts(&key("jane"), other_value, PutOptions::new().replace_account()).await.unwrap();
+    manager.put_opts(&key("jane"), other_login, PutOptions::new().replace_account()).await.unwrap();
     drop(mock);
 }
 

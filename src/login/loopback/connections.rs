@@ -62,8 +62,8 @@ impl Connection {
 }
 
 impl Connections {
-    pub(crate) fn new(callback_receiver: Arc<CallbackReceiver>, clock: Arc<dyn Clock>) -> Self {
-        Self { receiver: callback_receiver, clock, connections: VecDeque::new(), tasks: JoinSet::new() }
+    pub(crate) fn new(receiver: Arc<CallbackReceiver>, clock: Arc<dyn Clock>) -> Self {
+        Self { receiver, clock, connections: VecDeque::new(), tasks: JoinSet::new() }
     }
 
     /// Waits until another connection can be accepted. The future may be dropped, and the method

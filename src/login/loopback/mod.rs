@@ -244,23 +244,23 @@ impl BrowserLogin {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let (address, listeners) = listen::listen_on_first_free(self.loopback_redirects()?)?;
-        let Self { webex, request_hook: change, application, browser, on_browser_failure: lament, .. } = self;
+        let Self { webex, request_hook: change, application, browser, on_browser_failure, .. } = self;
         let request = webex.authorize();
         let request = if let Some(change) = change { change(request) } else { request };
         let deadline = webex.clock().elapsed().saturating_add(limit);
         let (url, pending) = request.redirect_uri(address.uri()).begin()?;
         require_query_response_mode(&url)?;
-        let (callback_receiver, callback_url) = CallbackReceiver::new(webex.clone(), address, application, pending);
-        let waiter = WaitGuard::new(&callback_receiver);
+        let (receiver, callback) = CallbackReceiver::new(webex.clone(), address, application, pending);
+        let wait_guard = WaitGuard::new(&receiver);
         Ok(WaitingLogin {
             webex,
             url,
-            receiver: callback_receiver,
-            wait_guard: waiter,
-            callback: callback_url,
+            receiver,
+            wait_guard,
+            callback,
             listeners,
             browser,
-            on_browser_failure: lament,
+            on_browser_failure,
             limit,
             deadline,
         })

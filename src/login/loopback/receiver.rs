@@ -127,7 +127,7 @@ impl CallbackReceiver {
                 ));
             }
         };
-        let callback_url = match self.webex.accept(*pending, callback) {
+        let code = match self.webex.accept(*pending, callback) {
             Ok(code) => Ok(code),
             Err(rejected) => match rejected.into_parts() {
                 (error, Some(pending)) => {
@@ -138,7 +138,7 @@ impl CallbackReceiver {
             },
         };
         // `WaitingLogin` holds the receiver. It may have been dropped.
-        let _ = report.send(callback_url);
+        let _ = report.send(code);
         Ok(())
     }
 
@@ -226,8 +226,8 @@ pub struct PasteHandle {
 }
 
 impl PasteHandle {
-    pub(crate) fn new(callback_receiver: Arc<CallbackReceiver>) -> Self {
-        Self { receiver: callback_receiver }
+    pub(crate) fn new(receiver: Arc<CallbackReceiver>) -> Self {
+        Self { receiver }
     }
 
     /// Completes the login with a pasted callback URL, or with its query alone.

@@ -93,35 +93,35 @@ impl WaitingLogin {
         let Self {
             webex,
             url,
-            receiver: callback_receiver,
-            wait_guard: waiter,
-            callback: callback_url,
+            receiver,
+            wait_guard,
+            callback,
             listeners,
             browser,
-            on_browser_failure: on_failure,
+            on_browser_failure,
             limit,
             deadline,
         } = self;
-        let mut reception = CallbackServer::open(&webex, &callback_receiver, listeners)?;
-        event!(DEBUG, redirect_uri = callback_receiver.address().uri(), "waiting for callback");
+        let mut reception = CallbackServer::open(&webex, &receiver, listeners)?;
+        event!(DEBUG, redirect_uri = receiver.address().uri(), "waiting for callback");
         let opening = browser.open(&url);
         let mut no_browser = None;
-        let callback_url = tokio::select! {
+        let code = tokio::select! {
             biased;
-            callback_url = callback_url => callback_url.ok(),
+            received = callback => received.ok(),
             () = sleep_until(deadline, webex.clock()) => None,
             never = reception.receive() => match never {},
-            never = report_browser_failure(opening, &url, on_failure, &mut no_browser) => match never {},
+            never = report_browser_failure(opening, &url, on_browser_failure, &mut no_browser) => match never {},
         };
-        let outcome = match callback_url {
+        let outcome = match code {
             Some(Ok(code)) => tokio::select! {
                 outcome = webex.exchange(code) => outcome,
                 never = reception.receive() => match never {},
             },
             Some(Err(rejected)) => Err(rejected),
-            None => Err(timeout_error(&webex, &callback_receiver, limit, no_browser)),
+            None => Err(timeout_error(&webex, &receiver, limit, no_browser)),
         };
-        waiter.send_result(&outcome);
+        wait_guard.send_result(&outcome);
         reception.close().await;
         outcome
     }
@@ -135,13 +135,13 @@ async fn sleep_until(deadline: Duration, clock: &Arc<dyn Clock>) {
 async fn report_browser_failure(
     opening: Option<oneshot::Receiver<io::Result<()>>>,
     url: &AuthorizationUrl,
-    on_failure: Option<BrowserFailureHandler>,
+    on_browser_failure: Option<BrowserFailureHandler>,
     no_browser: &mut Option<io::Error>,
 ) -> Infallible {
     let why = wait_for_failure(opening).await;
     event!(DEBUG, error = as_dyn_error(&why), "browser launch failed");
-    if let Some(on_failure) = on_failure {
-        on_failure(url, &why);
+    if let Some(on_browser_failure) = on_browser_failure {
+        on_browser_failure(url, &why);
     }
     *no_browser = Some(why);
     std::future::pending().await
