@@ -348,8 +348,18 @@ pub(crate) fn parse_cookie_pairs(header: &[u8]) -> impl Iterator<Item = (&str, &
     pairs.filter_map(|pair| pair.trim_ascii().split_once('='))
 }
 
+/// The maximum length of name and value. Browsers ignore a longer cookie (RFC 6265bis, section 5.6).
+const MAX_COOKIE_LEN: usize = 4096;
+
 /// Builds a `Set-Cookie` value. A lifetime of zero removes the cookie.
 pub(crate) fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue> {
+    let len = name.len() + value.len();
+    if len > MAX_COOKIE_LEN {
+        let message = format!(
+            "cookie is too long: {len} bytes, but browsers accept at most {MAX_COOKIE_LEN}; use a shorter session key"
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let secure = if name.starts_with("__Host-") { "; Secure" } else { "" };
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
@@ -515,5 +525,14 @@ mod tests {
         recent.remove_oldest_while(|number| *number < 5);
         assert_eq!((recent.values.contains_key(&id(4)), recent.values.contains_key(&id(5))), (false, true));
         assert_eq!(recent.values.len(), recent.order.len());
+    }
+
+    #[test]
+    fn cookie_that_browsers_ignore_is_rejected() {
+        let value = "v".repeat(MAX_COOKIE_LEN - 4);
+        assert!(set_cookie("name", &value, Duration::ZERO).is_ok());
+        let error = set_cookie("names", &value, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().starts_with("cookie is too long: 4097 bytes"), "{error}");
     }
 }

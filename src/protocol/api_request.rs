@@ -85,7 +85,7 @@ pub(crate) fn api_url(registration: &Registration, path: &str) -> Result<Url> {
         return Err(invalid("percent-encode it; add query parameters with `.query(..)`"));
     }
     if place.is_empty() {
-        return Err(invalid("it is empty"));
+        return Err(invalid("it is empty; use a path such as `people/me`"));
     }
     if path.contains('#') {
         return Err(invalid("percent-encode \"#\""));
@@ -99,7 +99,7 @@ pub(crate) fn api_url(registration: &Registration, path: &str) -> Result<Url> {
         return Err(invalid("it has an empty segment; an ID may be missing"));
     }
     if segments.split('/').any(is_dot_segment) {
-        return Err(invalid("it has a `.` or `..` segment"));
+        return Err(invalid("it has a `.` or `..` segment; use the path itself"));
     }
     let url = if is_absolute {
         if !has_authority(place) {
@@ -255,7 +255,7 @@ pub(crate) fn read_api_page(
             let lists = page.iter().filter(|(_, value)| is_list(value)).map(|(name, _)| format!("`{name}`"));
             let lists = lists.collect::<Vec<_>>().join(", ");
             let lists = if lists.is_empty() { "none".to_owned() } else { lists };
-            let message = format!("response has no list `{member}`: name the member with `list_at` (found {lists})");
+            let message = format!("response has no list `{member}`: found {lists}; name the member with `list_at(..)`");
             Err(invalid_content_error(message, response, token))
         }
     }

@@ -358,7 +358,7 @@ async fn list_at_reads_another_member_and_list_names_the_one_it_found() {
     respond(&server, "/v1/locations", support::json(200, r#"{"locations":[{"title":"a"}],"total":1}"#)).await;
     let error = session.list::<Room>("locations").try_next().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ApiRequest);
-    assert!(error.to_string().contains("`list_at` (found `locations`)"), "{error}");
+    assert!(error.to_string().contains("found `locations`; name the member with `list_at(..)`"), "{error}");
     let mut locations = session.list::<Room>("locations");
     locations.try_next().await.unwrap_err();
     assert_eq!(locations.try_next().await.unwrap(), None, "the page is not requested again");
